@@ -1,0 +1,1 @@
+"""How things are made: Pulumi components. They know nothing of VPAI."""

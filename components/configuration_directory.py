@@ -1,0 +1,145 @@
+"""Configuration files of a service on its host, one directory a version, as resources with a readable difference.
+
+Dynamic resources, because no provider knows them: `pulumi preview --diff` shows changed lines, `refresh` sees files
+that somebody edited on the host. The module's path is part of the state (the engine imports the provider by name):
+moving it breaks `destroy`.
+"""
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+from components.host_script import SshHost, text
+
+Files = Mapping[str, Mapping[str, Any]]
+"""Path -> {"content": text, "mode": octal digits}."""
+
+_SECONDS = 60
+
+
+def version(files: Files, owner: str, key: str) -> str:
+    """The name of a version: HMAC-SHA256 of everything in it, keyed so that it tells nothing of the secrets inside."""
+    canonical = json.dumps({"files": files, "owner": owner}, sort_keys=True)
+    return hmac.new(key.encode(), canonical.encode(), hashlib.sha256).hexdigest()
+
+
+class HostFilesProvider(ResourceProvider):
+    """Puts files on a host, reads them back, removes them."""
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        _apply(props)
+        return CreateResult(id_=props["directory"], outs=props)
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        changed = [key for key in _news if key != "__provider" and _olds.get(key) != _news[key]]
+        replaces = [key for key in changed if key in ("alias", "directory")]
+        return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=True)
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        _apply(_news)
+        return UpdateResult(outs=_news)
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        _run(_props, ["remove", _props["directory"]])
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        answer = _run(props, ["read", props["directory"], props["version"]])
+        if answer.strip() == "absent":
+            return ReadResult(None, {})
+        sums = {path: digest for digest, path in (line.split("  ", 1) for line in answer.splitlines())}
+        found = {
+            path: file
+            if sums.get(path) == hashlib.sha256(file["content"].encode()).hexdigest()
+            else {**file, "content": "changed on the host"}
+            for path, file in props["files"].items()
+        }
+        return ReadResult(id_, {**props, "files": found})
+
+
+class ConfigurationDirectory(Resource, module="configuration", name="ConfigurationDirectory"):
+    """The files of one service, owned by `owner`, in `<directory>/<version>` on `host`.
+
+    With `reload` (a command), `<directory>/current` points to the version in force and the command runs in the
+    container that bears the label `service`; a refused reload leaves the old version in force and fails the update.
+    """
+
+    directory: pulumi.Output[str]
+    version: pulumi.Output[str]
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: SshHost,
+        directory: str,
+        files: pulumi.Input[Files],
+        owner: str,
+        version: pulumi.Input[str],
+        service: str,
+        reload: Sequence[str],
+        properties: Mapping[str, pulumi.Input[Any]] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            HostFilesProvider(),
+            name,
+            {
+                "alias": host.alias,
+                "config": host.config,
+                "directory": directory,
+                "files": files,
+                "owner": owner,
+                "version": version,
+                "service": service,
+                "reload": list(reload),
+                **(properties or {}),
+            },
+            opts,
+        )
+
+
+class CaddyConfiguration(ConfigurationDirectory, module="configuration", name="CaddyConfiguration"):
+    """Caddy's files, with the sites they describe as values: `sites` is {host name: "access -> upstream:port (reason)"}."""
+
+    sites: pulumi.Output[Mapping[str, str]]
+
+    def __init__(self, name: str, *, sites: Mapping[str, str], **arguments: Any) -> None:
+        super().__init__(name, properties={"sites": dict(sites)}, **arguments)
+
+
+def _apply(props: Mapping[str, Any]) -> None:
+    reload = [props["service"], *props["reload"]] if props["reload"] else []
+    archive = _tar(props["files"], props["owner"])
+    _run(props, ["apply", props["directory"], props["version"], *reload], base64.encodebytes(archive).decode())
+
+
+def _tar(files: Files, owner: str) -> bytes:
+    uid, _, gid = owner.partition(":")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, file in sorted(files.items()):
+            content = file["content"].encode()
+            member = tarfile.TarInfo(path)
+            member.size, member.mode, member.uid, member.gid = len(content), int(file["mode"], 8), int(uid), int(gid)
+            archive.addfile(member, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _run(props: Mapping[str, Any], arguments: Sequence[str], payload: str = "") -> str:
+    host = SshHost(alias=props["alias"], config=props["config"])
+    script = "configuration.sh"
+    done = subprocess.run(
+        host.arguments(script, arguments), input=text(script) + payload, capture_output=True, text=True, timeout=_SECONDS
+    )
+    if done.returncode:
+        raise RuntimeError(f"{host.alias}: {script} {arguments[0]} {arguments[1]} failed:\n{done.stderr.strip()}")
+    return done.stdout

@@ -1,0 +1,59 @@
+"""ssh's ProxyCommand: `dial.py HOST:PORT...` connects to the first endpoint that shows an SSH banner within 2 seconds.
+
+A TCP connect proves nothing (transparent proxies answer for anyone); the banner does, and the pinned host key decides.
+Standard library only, started with -SE: it runs for every new connection.
+"""
+
+import os
+import select
+import socket
+import sys
+
+SECONDS_TO_BANNER = 2.0
+STDIN, STDOUT = 0, 1
+
+
+def main(endpoints: list[str]) -> int:
+    """Connect and copy both ways until one side closes."""
+    for endpoint in endpoints:
+        host, _, port = endpoint.rpartition(":")
+        try:
+            connection = socket.create_connection((host, int(port)), timeout=SECONDS_TO_BANNER)
+            banner = connection.recv(4096)
+        except OSError as error:
+            print(f"{endpoint}: {error}", file=sys.stderr)
+            continue
+        if banner.startswith(b"SSH-"):
+            connection.settimeout(None)
+            _copy(connection, banner)
+            return 0
+        print(f"{endpoint}: something answers, but not sshd", file=sys.stderr)
+        connection.close()
+    print(f"no sshd answers at {', '.join(endpoints)}", file=sys.stderr)
+    return 1
+
+
+def _copy(connection: socket.socket, first: bytes) -> None:
+    _write(first)
+    sources: list[socket.socket | int] = [connection, STDIN]
+    while connection in sources:
+        for source in select.select(sources, [], [])[0]:
+            if source is connection:
+                data = connection.recv(65536)
+                if not data:
+                    return
+                _write(data)
+            elif data := os.read(STDIN, 65536):
+                connection.sendall(data)
+            else:
+                sources.remove(STDIN)
+                connection.shutdown(socket.SHUT_WR)
+
+
+def _write(data: bytes) -> None:
+    while data:
+        data = data[os.write(STDOUT, data) :]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

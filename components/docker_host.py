@@ -1,0 +1,60 @@
+"""A host with a Docker engine of its own, reached over SSH, and its networks."""
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+import pulumi_docker as docker
+
+from components.host_script import SshHost
+from model.network import Network
+
+LABEL_STACK, LABEL_SERVICE = "vpai.stack", "vpai.service"
+"""On everything we make: `make recover` finds by them what a killed run left behind."""
+
+
+class DockerHost(pulumi.ComponentResource):
+    """The connection to one host and the networks on it; `prefix` names them."""
+
+    def __init__(
+        self,
+        host: SshHost,
+        *,
+        prefix: str,
+        networks: Sequence[Network],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("vpai:index:DockerHost", host.alias, None, opts)
+        self.ssh = host
+        self.prefix = prefix
+        self.provider = docker.Provider(
+            host.alias,
+            host=f"ssh://{host.alias}",
+            ssh_opts=["-F", host.config],
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.networks: Mapping[str, docker.Network] = {network.name: self._network(network) for network in networks}
+        self.register_outputs({})
+
+    def labels(self, service: str = "") -> Mapping[str, str]:
+        """Our labels for something on this host."""
+        stack = {LABEL_STACK: pulumi.get_stack()}
+        return {**stack, LABEL_SERVICE: service} if service else stack
+
+    def options(self, parent: pulumi.Resource, **options: object) -> pulumi.ResourceOptions:
+        """Options for a docker resource below `parent` on this host."""
+        return pulumi.ResourceOptions.merge(
+            pulumi.ResourceOptions(parent=parent, provider=self.provider),
+            pulumi.ResourceOptions(**options),  # type: ignore[arg-type]
+        )
+
+    def _network(self, network: Network) -> docker.Network:
+        return docker.Network(
+            f"{self.ssh.alias}-{network.name}",
+            name=f"{self.prefix}_{network.name}",
+            driver="bridge",
+            internal=network.internal,
+            # Both, always: a gateway left to Docker comes back as a difference (traps D4).
+            ipam_configs=[docker.NetworkIpamConfigArgs(subnet=str(network.cidr), gateway=network.gateway)],
+            labels=[docker.NetworkLabelArgs(label=label, value=value) for label, value in self.labels().items()],
+            opts=self.options(self, delete_before_replace=True),
+        )

@@ -1,0 +1,232 @@
+"""A service as a container: its image, its directories, its files, itself, and the gate that waits for its health."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pulumi
+import pulumi_docker as docker
+
+from components.configuration_directory import CaddyConfiguration, ConfigurationDirectory, version
+from components.docker_host import LABEL_SERVICE, DockerHost
+from components.host_script import HostScript
+from model.service import Configuration, Reload, Replacement, Service, Site
+
+Resolve = Callable[[str], pulumi.Output[str]]
+"""Puts the values of secrets into a text."""
+
+# What the provider reports as updated while the container stays as it was (traps D4).
+_SILENTLY_IGNORED = ["healthcheck", "tmpfs", "init", "cpuPeriod", "cpuQuota", "cpus"]
+_DEFAULT_PIDS = 512
+# Time for the engine's own calls around the gate's deadline.
+_GATE_MARGIN_SECONDS = 60
+
+
+class ServiceContainer(pulumi.ComponentResource):
+    """One service on one host. `ready` is what others depend on: healthy, tasks done."""
+
+    ready: Sequence[pulumi.Resource]
+
+    def __init__(
+        self,
+        service: Service,
+        host: DockerHost,
+        *,
+        image: str,
+        base: str,
+        hash_key: pulumi.Input[str],
+        resolve: Resolve,
+        needs: Sequence[pulumi.Resource],
+        protect_data: bool,
+        delete_data: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("vpai:index:ServiceContainer", service.name, None, opts)
+        self._service, self._host, self._base, self._resolve = service, host, base, resolve
+        self._image = docker.RemoteImage(
+            service.name,
+            name=image,
+            keep_locally=True,  # a rollback needs no registry; the gate prunes to the last two
+            opts=host.options(self),
+        )
+        data = self._data(protect_data, delete_data)
+        configuration, mount, environment = self._configuration(hash_key)
+        self.container = self._container(mount, environment, [*needs, *data, *configuration])
+        gate = self._gate()
+        self.ready = [gate, *self._tasks([gate], data)]
+        self.register_outputs({})
+
+    def _data(self, protect: bool, delete: bool) -> list[pulumi.Resource]:
+        volumes = self._service.volumes
+        if not volumes:
+            return []
+        wanted = [
+            word for volume in volumes for word in (volume.owner, f"{volume.mode:04o}", f"{self._base}/data/{volume.directory}")
+        ]
+        flag = "true" if delete else "false"
+        return [
+            HostScript(
+                f"{self._service.name}-data",
+                self._host.ssh,
+                "directories.sh",
+                ["apply", flag, *wanted],
+                delete=["remove", flag, *wanted],
+                opts=pulumi.ResourceOptions(parent=self, protect=protect),
+            )
+        ]
+
+    def _configuration(
+        self, hash_key: pulumi.Input[str]
+    ) -> tuple[list[pulumi.Resource], docker.ContainerVolumeArgs | None, Sequence[str]]:
+        """The resource that holds the files, the mount that shows them, and the entrypoint that reads the environment file."""
+        service, configuration = self._service, self._service.configuration
+        if configuration is None:
+            return [], None, service.entrypoint
+        files = self._files(configuration)
+        # The keyed hash tells nothing of the secrets inside, and must be readable: it is part of a path.
+        name = pulumi.Output.unsecret(
+            pulumi.Output.all(files, hash_key).apply(lambda both: version(both[0], configuration.owner, both[1]))
+        )
+        directory = f"{self._base}/config/{service.name}"
+        reload = configuration.on_change.command if isinstance(configuration.on_change, Reload) else ()
+        arguments: dict[str, Any] = dict(
+            host=self._host.ssh,
+            directory=directory,
+            files=files,
+            owner=configuration.owner,
+            version=name,
+            service=f"{LABEL_SERVICE}={service.name}",
+            reload=reload,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        resource = (
+            CaddyConfiguration(f"{service.name}-configuration", sites=_sites(configuration.sites), **arguments)
+            if configuration.sites
+            else ConfigurationDirectory(f"{service.name}-configuration", **arguments)
+        )
+        mounted = directory if reload else pulumi.Output.concat(directory, "/", name)
+        mount = docker.ContainerVolumeArgs(host_path=mounted, container_path=configuration.directory, read_only=True)
+        entrypoint = service.entrypoint
+        if service.secret_environment:
+            read = f'set -a; . {configuration.directory}/environment; set +a; exec "$@"'
+            entrypoint = ("sh", "-c", read, "sh", *service.entrypoint)
+        return [resource], mount, entrypoint
+
+    def _files(self, configuration: Configuration) -> pulumi.Output[Mapping[str, Mapping[str, Any]]]:
+        contents = {file.path: (self._resolve(file.content), f"{file.mode:04o}") for file in configuration.files}
+        if self._service.secret_environment:
+            lines = "".join(f"{name}='{value}'\n" for name, value in self._service.secret_environment.items())
+            contents["environment"] = (self._resolve(lines), "0400")
+        # Each content an Output of its own: only those with secrets are secret, the others show their difference.
+        files: Mapping[str, Mapping[str, Any]] = {
+            path: {"content": text, "mode": mode} for path, (text, mode) in contents.items()
+        }
+        return pulumi.Output.from_input(files)
+
+    def _container(
+        self, configuration: docker.ContainerVolumeArgs | None, entrypoint: Sequence[str], depends_on: Sequence[pulumi.Resource]
+    ) -> docker.Container:
+        service, host = self._service, self._host
+        stop_first = service.replacement is Replacement.STOP_FIRST
+        data = [
+            docker.ContainerVolumeArgs(host_path=f"{self._base}/data/{volume.directory}", container_path=volume.path)
+            for volume in service.volumes
+        ]
+        limits = service.limits
+        check = service.healthcheck
+        return docker.Container(
+            service.name,
+            # A fixed name would forbid two at once; without one the engine adds a random ending.
+            name=f"{host.prefix}_{service.name}" if stop_first else None,
+            image=self._image.image_id,  # by name, every `up` would replace the container (traps D4)
+            entrypoints=list(entrypoint) or None,
+            command=list(service.command) or None,
+            envs=[f"{name}={value}" for name, value in service.environment.items()],
+            user=service.user or None,
+            read_only=service.read_only_root,
+            tmpfs={path: "rw,noexec,nosuid,nodev,size=64m" for path in service.scratch} or None,
+            capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
+            security_opts=["no-new-privileges:true"],
+            volumes=[*data, *([configuration] if configuration else [])],
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=host.networks[name].name, aliases=[service.name])
+                for name in sorted(service.networks)
+            ],
+            ports=[
+                docker.ContainerPortArgs(internal=port.number, external=port.number, protocol=port.protocol, ip="0.0.0.0")
+                for port in service.ports
+            ]
+            or None,
+            memory=limits.memory_mib,
+            memory_swap=limits.memory_mib,  # left out, it is a difference at every run (traps)
+            cpus=f"{limits.cpus:g}",
+            shm_size=limits.shared_memory_mib,
+            ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=_DEFAULT_PIDS * 8, hard=_DEFAULT_PIDS * 8)],
+            log_driver="json-file",
+            log_opts={"max-size": "10m", "max-file": "3"},
+            restart="unless-stopped",
+            stop_signal=service.stop_signal or None,
+            stop_timeout=service.stop_timeout,
+            destroy_grace_seconds=service.stop_timeout,
+            wait=False,  # the gate waits: the provider's own wait says nothing and recreates a recovering database (traps D4)
+            must_run=True,
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=["CMD", *check.command],
+                interval=f"{check.interval}s",
+                timeout=f"{check.timeout}s",
+                start_period=_duration(check.start_period),
+                start_interval="1s",
+                retries=check.retries,
+            ),
+            labels=[docker.ContainerLabelArgs(label=label, value=value) for label, value in host.labels(service.name).items()],
+            opts=host.options(
+                self,
+                depends_on=list(depends_on),
+                delete_before_replace=stop_first,
+                replace_on_changes=_SILENTLY_IGNORED,
+            ),
+        )
+
+    def _gate(self) -> HostScript:
+        service = self._service
+        deadline = service.healthcheck.deadline
+        return HostScript(
+            f"{service.name}-healthy",
+            self._host.ssh,
+            "healthy.sh",
+            self.container.id.apply(
+                lambda container: [container, str(deadline), f"{self._base}/images/{service.name}"],
+            ),
+            triggers=[self.container.id],
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                custom_timeouts=pulumi.CustomTimeouts(create=f"{deadline + _GATE_MARGIN_SECONDS}s"),
+            ),
+        )
+
+    def _tasks(self, gate: Sequence[pulumi.Resource], data: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+        """The service's tasks, once more when its data directory is made anew."""
+        return [
+            HostScript(
+                task.name,
+                self._host.ssh,
+                "task.sh",
+                [f"{LABEL_SERVICE}={self._service.name}", *task.command],
+                payload=self._resolve(task.stdin),
+                triggers=[resource.id for resource in data if isinstance(resource, pulumi.CustomResource)],
+                opts=pulumi.ResourceOptions(parent=self, depends_on=list(gate)),
+            )
+            for task in self._service.tasks
+        ]
+
+
+def _sites(sites: Sequence[Site]) -> Mapping[str, str]:
+    return {
+        site.host: f"{site.access} -> {site.upstream}:{site.port}" + (f" ({site.reason})" if site.reason else "")
+        for site in sites
+    }
+
+
+def _duration(seconds: int) -> str:
+    """As Docker writes it back, so that it is no difference: 120 s is 2m0s."""
+    minutes, rest = divmod(seconds, 60)
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"

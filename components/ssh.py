@@ -1,0 +1,75 @@
+"""One generated ssh_config for all hosts: an alias each, pinned host keys, one shared connection.
+
+Addresses stand only in that file, never in a resource's inputs: a host that moves from port 22 to 804 to the mesh makes
+no difference (design.md, "SSH endpoints are never inputs").
+"""
+
+import hashlib
+import os
+import shlex
+import stat
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from model.host import Host
+
+_DIAL = Path(__file__).with_name("dial.py")
+
+
+def write_client_config(directory: Path, hosts: Sequence[Host], known_hosts: Path) -> Path:
+    """Write `ssh_config` into `directory` if it differs from what is there; return its path."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = directory / "ssh_config"
+    text = client_config(hosts, known_hosts.resolve(), _control_directory(directory.resolve()))
+    if not path.exists() or path.read_text() != text:
+        draft = path.with_suffix(f".{os.getpid()}")
+        draft.write_text(text)
+        draft.replace(path)
+    return path
+
+
+def client_config(hosts: Sequence[Host], known_hosts: Path, control_directory: Path) -> str:
+    """The text of the ssh_config."""
+    blocks = [
+        f"""Host {host.name}
+    User {host.user}
+    HostKeyAlias {host.name}
+    ProxyCommand {shlex.join([sys.executable, "-SE", str(_DIAL), *map(str, host.endpoints)])}
+"""
+        for host in hosts
+    ]
+    return (
+        "# Written at every run of the program; changes are lost.\n"
+        + "".join(blocks)
+        + f"""Host *
+    UserKnownHostsFile {known_hosts}
+    GlobalKnownHostsFile /dev/null
+    StrictHostKeyChecking yes
+    BatchMode yes
+    ConnectTimeout 15
+    ServerAliveInterval 15
+    ServerAliveCountMax 4
+    ControlMaster auto
+    ControlPath {control_directory}/%C
+    ControlPersist 120
+    LogLevel ERROR
+"""
+    )
+
+
+def command(config: str, alias: str, remote: Sequence[str]) -> tuple[str, ...]:
+    """The argument vector that runs `remote` on the host `alias`."""
+    return ("ssh", "-F", config, alias, "--", shlex.join(remote))
+
+
+def _control_directory(directory: Path) -> Path:
+    """A private directory with a short name (a socket's path has at most 108 bytes), one for each ssh_config."""
+    name = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
+    path = Path(tempfile.gettempdir()) / f"vpai-{os.getuid()}-{name}"
+    path.mkdir(mode=0o700, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise PermissionError(f"{path} is not a private directory of this user; remove it: someone else may have made it")
+    return path

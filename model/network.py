@@ -1,0 +1,24 @@
+"""Networks of a host and the ranges they must stay clear of."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+MESH = IPv4Network("100.64.0.0/10")
+"""Tailscale's range (and carrier NAT's): the specification's Headscale mesh."""
+
+DOCKER_POOL = IPv4Network("172.21.0.0/16")
+"""daemon.json's default-address-pools. The predecessor's pool was 172.20.0.0/16, the range of its own declared networks."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A bridge network of one host. `internal` networks have no way out."""
+
+    name: str
+    cidr: IPv4Network
+    internal: bool
+
+    @property
+    def gateway(self) -> str:
+        """The bridge's own address, the first of the range."""
+        return str(next(self.cidr.hosts()))

@@ -1,0 +1,84 @@
+"""Secrets travel as references inside ordinary strings; their values exist only in components.
+
+`f"redis://litellm:{password}@redis"` with a `Secret` writes `redis://litellm:${secret:redis_litellm_password}@redis`.
+`resolve` puts the values in, where values are known.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+_REFERENCE = re.compile(r"\$\{secret:(?P<name>[a-z0-9_]+)(?:\|(?P<form>[a-z0-9]+))?\}")
+
+_FORMS: dict[str, Callable[[str], str]] = {
+    "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest(),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """Made by the engine at the first `up` and kept in the encrypted state.
+
+    `length` counts the random characters (letters and digits only, so that a value fits unescaped into URLs, SQL, YAML
+    and shell); `prefix` is put in front of them.
+    """
+
+    length: int = 32
+    prefix: str = ""
+    hexadecimal: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class External:
+    """Issued by somebody else; the operator sets it with `pulumi config set --secret`."""
+
+    obtain: str
+    """Where to get it, one line."""
+    pattern: str = r"[A-Za-z0-9._~:/@+=-]{8,}"
+    """What a value looks like; characters that would need escaping in YAML or URLs are refused."""
+    optional: bool = False
+    """Without it the feature is off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secret:
+    """A named secret. Formatting it into a string yields a reference, never a value."""
+
+    name: str
+    source: Generated | External
+    irreplaceable: str = ""
+    """Why a new value would make data unreadable; such a secret is never rotated and goes into the recovery kit."""
+
+    def __str__(self) -> str:
+        return f"${{secret:{self.name}}}"
+
+    @property
+    def sha256(self) -> str:
+        """A reference to the hex SHA-256 of the value (Redis ACL files take it instead of the password)."""
+        return f"${{secret:{self.name}|sha256}}"
+
+
+def references(text: str) -> frozenset[str]:
+    """The names of the secrets that `text` refers to."""
+    return frozenset(match["name"] for match in _REFERENCE.finditer(text))
+
+
+def resolve(text: str, values: Mapping[str, str]) -> str:
+    """`text` with each reference replaced by its value; KeyError names a secret that has none."""
+
+    def value(match: re.Match[str]) -> str:
+        plain = values[match["name"]]
+        form = match["form"]
+        return _FORMS[form](plain) if form else plain
+
+    return _REFERENCE.sub(value, text)
+
+
+PLACEHOLDERS = ("changeme", "change_me", "placeholder", "todo", "example", "xxx", "your-", "<", "dummy-")
+"""Beginnings (lower case) that betray a value nobody meant (predecessor lesson 152: `changeme` reached production)."""
+
+
+def is_placeholder(value: str) -> bool:
+    """Whether `value` looks like something left to be filled in."""
+    return value.lower().startswith(PLACEHOLDERS)

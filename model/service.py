@@ -1,0 +1,219 @@
+"""A service: what one system of the stack is, said once. It never says "container"."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from math import ceil
+
+from model.secret import Generated, Secret, references
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a service may use: MiB of memory (swap included), CPUs, processes, MiB of shared memory."""
+
+    memory_mib: int
+    cpus: float
+    shared_memory_mib: int = 64
+
+    def scaled(self, factor: float) -> "Limits":
+        """The same limits for a smaller host."""
+        return replace(self, memory_mib=ceil(self.memory_mib * factor), cpus=round(self.cpus * factor, 2))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Healthcheck:
+    """How a host knows that a service works. Times in seconds.
+
+    `command` runs inside the service with a tool that its image has; it talks to 127.0.0.1, never to `localhost`,
+    which is ::1 in Alpine images (predecessor lesson 23).
+    """
+
+    command: tuple[str, ...]
+    interval: int
+    timeout: int
+    retries: int
+    start_period: int
+
+    @property
+    def deadline(self) -> int:
+        """Seconds after which a start that is not healthy has failed: the engine's own verdict plus two probes."""
+        return self.start_period + self.interval * (self.retries + 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """A configuration file; `path` is relative to the service's configuration directory. `content` may refer to secrets."""
+
+    path: str
+    content: str
+    mode: int = 0o400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replace:
+    """A changed file replaces the service."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reload:
+    """A changed file is taken up by `command`, run inside the running service once `current` names the new files.
+
+    The service sees every kept version below its directory, and the one in force under `current`; when the command
+    fails, `current` goes back.
+    """
+
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """The files of a service, mounted read-only as one directory at `directory`, owned by `owner` (uid:gid)."""
+
+    directory: str
+    files: tuple[File, ...]
+    owner: str = "0:0"
+    on_change: Replace | Reload = field(default_factory=Replace)
+    sites: "tuple[Site, ...]" = ()
+    """What Caddy's files say, as values: the readable side of a difference."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """Data that outlives the service, at `/opt/<project>/data/<directory>` on the host."""
+
+    path: str
+    directory: str
+    owner: str
+    mode: int
+    backup: str
+    """How it is backed up, or why it is not."""
+
+
+class Access(StrEnum):
+    """Who may use a route."""
+
+    VPN = "vpn"
+    PUBLIC = "public"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A host name below the fleet's domain, led by Caddy to a port of the service."""
+
+    subdomain: str
+    port: int
+    access: Access
+    reason: str = ""
+    """Why the route is public; required exactly then."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A route with everything Caddy needs to know of it."""
+
+    host: str
+    upstream: str
+    port: int
+    access: Access
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """A port published on the host."""
+
+    number: int
+    protocol: str
+    reachable_by: str
+    """Who may reach it, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A PostgreSQL database with a user of its own, of the name `user`."""
+
+    name: str
+    user: str
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def password(self) -> Secret:
+        """Generated, one per user (law 7)."""
+        return Secret(name=f"postgresql_{self.user}_password", source=Generated())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """A one-shot, idempotent step inside a running service, after it is healthy. `stdin` may refer to secrets."""
+
+    name: str
+    service: str
+    command: tuple[str, ...]
+    stdin: str
+
+
+class Replacement(StrEnum):
+    """In which order a new version takes over."""
+
+    START_FIRST = "start-first"
+    """The new one starts beside the old, which goes when the new is healthy: for services without data or host ports."""
+    STOP_FIRST = "stop-first"
+    """One at a time: for services that own a data directory or a host port."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One system of the stack. Strings in environment, secret_environment, files and tasks may refer to secrets."""
+
+    name: str
+    image: str
+    """Repository and tag, the key of the image lock, e.g. `docker.io/library/redis:8.0-bookworm`."""
+    networks: tuple[str, ...]
+    healthcheck: Healthcheck
+    limits: Limits
+    replacement: Replacement
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Plain values; a reference to a secret here would show in `docker inspect` and is refused."""
+    secret_environment: Mapping[str, str] = field(default_factory=dict)
+    """Delivered as a file that the entrypoint reads, so that `docker inspect` does not show it; needs `entrypoint`."""
+    configuration: Configuration | None = None
+    volumes: tuple[Volume, ...] = ()
+    databases: tuple[Database, ...] = ()
+    """Databases that this service uses."""
+    tasks: tuple[Task, ...] = ()
+    """Steps that must be done before whatever needs this service starts."""
+    routes: tuple[Route, ...] = ()
+    ports: tuple[Port, ...] = ()
+    needs: tuple[str, ...] = ()
+    """Services that must be healthy, their tasks done, before this one starts."""
+    secrets: tuple[Secret, ...] = ()
+    """Every secret that the strings above refer to."""
+    capabilities: tuple[str, ...] = ()
+    """Added back after ALL were dropped."""
+    user: str = ""
+    """uid:gid; empty for the image's own."""
+    read_only_root: bool = True
+    scratch: tuple[str, ...] = ()
+    """Writable directories in memory."""
+    stop_signal: str = ""
+    stop_timeout: int = 10
+    """Seconds before a stopping service is killed."""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every string that may refer to a secret."""
+        files = self.configuration.files if self.configuration else ()
+        return (
+            *self.environment.values(),
+            *self.secret_environment.values(),
+            *(file.content for file in files),
+            *(task.stdin for task in self.tasks),
+        )
+
+    @property
+    def referenced_secrets(self) -> frozenset[str]:
+        """Names of all secrets that the service's strings refer to."""
+        return frozenset().union(*(references(text) for text in self.texts))

@@ -1,0 +1,120 @@
+"""The settings of a stack: `vpai:` keys of Pulumi.<stack>.yaml, typed, with every mistake told at once."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from model.network import MESH
+from model.problem import Problem, Refused
+
+HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class HostSettings(_Frozen):
+    """Where a host is and how large."""
+
+    address: str = Field(min_length=1, description="public address or name of the host", examples=["203.0.113.10"])
+    port: int = Field(default=22, ge=1, le=65535, description="port of sshd", examples=["22"])
+    user: str = Field(default="deploy", min_length=1, description="user that deploys", examples=["deploy"])
+    memory_mib: int = Field(ge=1024, description="memory of the host in MiB", examples=["11264"])
+
+
+class Settings(_Frozen):
+    """Every `vpai:` key that is not a secret. Paths are relative to the project."""
+
+    project: str = Field(
+        default="javisi",
+        pattern=r"^[a-z][a-z0-9]{1,15}$",
+        description="names the host's directory /opt/<project> and every container and network",
+        examples=["javisi"],
+    )
+    domain: str = Field(
+        pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$",
+        description="every route is a name below it",
+        examples=["vpai.example.org"],
+    )
+    hosts: Mapping[HostName, HostSettings] = Field(
+        description="where each host of the stack is", examples=['{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}']
+    )
+    known_hosts: str = Field(
+        min_length=1,
+        description="known_hosts file with the pinned key of each host under its name; without a pin anybody could play the host",
+        examples=["hosts/prod.known_hosts"],
+    )
+    image_mirror: str = Field(
+        default="",
+        pattern=r"^([a-z0-9.-]+(:\d+)?)?$",
+        description="registry that holds copies of all images; empty: the images' own registries",
+        examples=["registry.example.org:5000"],
+    )
+    image_lock: str = Field(
+        default="images.lock.yaml", min_length=1, description="file with the digest of each image", examples=["images.lock.yaml"]
+    )
+    certificate_authority: str = Field(
+        default="",
+        description="directory with root.crt and root.key of an own authority; empty: ACME over OVH's DNS",
+        examples=["ca/"],
+    )
+    acme_email: str = Field(default="", description="contact for the ACME account", examples=["ops@example.org"])
+    vpn_cidrs: tuple[IPv4Network, ...] = Field(
+        default=(MESH,), description="client ranges that count as the VPN", examples=['["100.64.0.0/10"]']
+    )
+    protect_data: bool = Field(default=True, description="refuse every deletion of data directories", examples=["true"])
+    delete_data: bool = Field(
+        default=False,
+        description="let `destroy` delete the data; takes effect with an `up` before the destroy",
+        examples=["false"],
+    )
+    rotations: Mapping[str, int] = Field(
+        default_factory=dict,
+        description="how often each generated secret has been rotated; raise a number to rotate",
+        examples=['{"redis_litellm_password": 1}'],
+    )
+    recovery_recipient: str = Field(
+        default="",
+        pattern=r"^(age1[a-z0-9]{58})?$",
+        description="public age key that the recovery kit is sealed to; its private half stays off this machine",
+        examples=["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"],
+    )
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, object], stack: str) -> "Settings":
+        """The settings in `raw` (key without namespace -> value); raises `Refused` with every problem."""
+        try:
+            return cls.model_validate({key: value for key, value in raw.items() if value not in ("", None)})
+        except ValidationError as error:
+            raise Refused(_problem(dict(detail), stack) for detail in error.errors()) from None
+
+
+def _problem(detail: Mapping[str, object], stack: str) -> Problem:
+    location = detail["loc"]
+    assert isinstance(location, tuple)
+    key = ".".join(str(part) for part in location)
+    model: type[BaseModel] = HostSettings if location[0] == "hosts" and len(location) > 2 else Settings
+    field = next(
+        (field for name, field in model.model_fields.items() if to_camel(name) == location[-1 if model is HostSettings else 0]),
+        None,
+    )
+    if field is None:
+        known = ", ".join(to_camel(name) for name in model.model_fields)
+        return Problem(
+            what=f"vpai:{key} is not a setting",
+            why="a misspelt key would be ignored in silence",
+            mend=f"remove it, or use one of: {known}",
+            example=f"pulumi config rm -s {stack} --path 'vpai:{key}'",
+        )
+    path = "--path " if len(location) > 1 else ""
+    example = (field.examples or [""])[0]
+    missing = detail["type"] == "missing"
+    return Problem(
+        what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {detail['input']!r}: {detail['msg']}",
+        why=field.description or "",
+        mend=f"pulumi config set -s {stack} {path}'vpai:{key}' '{example}'",
+    )

@@ -1,0 +1,1 @@
+"""The catalogue: every system of the stack, declared once."""

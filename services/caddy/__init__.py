@@ -1,0 +1,93 @@
+"""Caddy: the only door. It publishes 80 and 443 and reaches only what a route says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from model.secret import External, Secret
+from model.service import (
+    Configuration,
+    File,
+    Healthcheck,
+    Limits,
+    Port,
+    Reload,
+    Replacement,
+    Service,
+    Site,
+    Volume,
+)
+from services.caddy.caddyfile import HEALTH_PORT, AcmeOverOvh, OwnAuthority, render
+from services.networks import BACKEND, FRONTEND
+
+DIRECTORY = "/etc/caddy"
+CURRENT = f"{DIRECTORY}/current"
+AUTHORITY_KEY = Secret(
+    name="certificate_authority_key",
+    source=External(obtain="root.key beside the root.crt in vpai:certificateAuthority", pattern=r"[\x20-\x7e\n]{40,}"),
+)
+_OVH_RIGHTS = "OVH API token with GET, POST, PUT, DELETE on /domain/zone/* (docs/runbooks/first-deploy.md)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """How clients come in: `authority` is the PEM root of the operator's own authority, empty for ACME over OVH."""
+
+    vpn: tuple[IPv4Network, ...]
+    acme_email: str
+    authority: str
+
+
+def service(sites: Sequence[Site], door: Door, scale: float = 1.0) -> Service:
+    """Caddy for `sites`."""
+    tls, tls_files, tls_secrets = _tls(door)
+    return Service(
+        name="caddy",
+        image="ghcr.io/mobutoo/vpai-caddy:2.11.2",
+        networks=(FRONTEND.name, BACKEND.name),
+        limits=Limits(memory_mib=256, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        command=("caddy", "run", "--config", f"{CURRENT}/Caddyfile"),
+        configuration=Configuration(
+            directory=DIRECTORY,
+            files=(File(path="Caddyfile", content=render(sites, tls, door.vpn)), *tls_files),
+            on_change=Reload(command=("caddy", "reload", "--config", f"{CURRENT}/Caddyfile", "--force")),
+            sites=tuple(sites),
+        ),
+        secrets=tls_secrets,
+        volumes=(
+            Volume(
+                path="/data",
+                directory="caddy/data",
+                owner="0:0",
+                mode=0o700,
+                backup="none: certificates are issued anew",
+            ),
+        ),
+        ports=tuple(
+            Port(number=number, protocol=protocol, reachable_by="anyone: VPN-only sites answer 403 to the public")
+            for number, protocol in ((80, "tcp"), (443, "tcp"), (443, "udp"))
+        ),
+        # A request against a real listener: `caddy version` would only prove the binary (predecessor lesson 25).
+        healthcheck=Healthcheck(
+            command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{HEALTH_PORT}/health"),
+            interval=10,
+            timeout=5,
+            retries=3,
+            start_period=15,
+        ),
+        capabilities=("NET_BIND_SERVICE",),
+        scratch=("/config", "/tmp"),
+    )
+
+
+def _tls(door: Door) -> tuple[AcmeOverOvh | OwnAuthority, tuple[File, ...], tuple[Secret, ...]]:
+    if door.authority:
+        root = (File(path="root.crt", content=door.authority), File(path="root.key", content=f"{AUTHORITY_KEY}"))
+        return OwnAuthority(certificate=f"{CURRENT}/root.crt", key=f"{CURRENT}/root.key"), root, (AUTHORITY_KEY,)
+    secrets = tuple(
+        Secret(name=name, source=External(obtain=_OVH_RIGHTS))
+        for name in ("ovh_application_key", "ovh_application_secret", "ovh_consumer_key")
+    )
+    files = tuple(File(path=secret.name.replace("_", "-"), content=f"{secret}") for secret in secrets)
+    return AcmeOverOvh(email=door.acme_email, credentials=CURRENT), files, secrets

@@ -1,0 +1,13 @@
+"""The five networks of the specification, with its CIDRs."""
+
+from ipaddress import IPv4Network
+
+from model.network import Network
+
+FRONTEND = Network(name="frontend", cidr=IPv4Network("172.20.1.0/24"), internal=False)
+BACKEND = Network(name="backend", cidr=IPv4Network("172.20.2.0/24"), internal=True)
+MONITORING = Network(name="monitoring", cidr=IPv4Network("172.20.3.0/24"), internal=True)
+EGRESS = Network(name="egress", cidr=IPv4Network("172.20.4.0/24"), internal=False)
+SANDBOX = Network(name="sandbox", cidr=IPv4Network("172.20.5.0/24"), internal=True)
+
+NETWORKS = (FRONTEND, BACKEND, MONITORING, EGRESS, SANDBOX)

@@ -1,0 +1,106 @@
+"""PostgreSQL 18.1, the one relational store: a database and a user of its own for each system."""
+
+from model.secret import Generated, Secret
+from model.service import Configuration, Database, File, Healthcheck, Limits, Replacement, Service, Task, Volume
+from services import n8n, nocodb, sure
+from services.litellm import DATABASE as LITELLM_DATABASE
+from services.networks import BACKEND
+
+SUPERUSER_PASSWORD = Secret(name="postgresql_superuser_password", source=Generated())
+DATABASES = (n8n.DATABASE, LITELLM_DATABASE, nocodb.DATABASE, sure.DATABASE)
+DIRECTORY = "/etc/postgresql"
+
+
+def service(scale: float = 1.0) -> Service:
+    """PostgreSQL with its limits, and the memory settings that follow from them, scaled by `scale`."""
+    limits = Limits(memory_mib=1536, cpus=1.5, shared_memory_mib=256).scaled(scale)
+    return Service(
+        name="postgresql",
+        image="docker.io/library/postgres:18.1-bookworm",
+        networks=(BACKEND.name,),
+        limits=limits,
+        replacement=Replacement.STOP_FIRST,
+        command=("postgres", "-c", f"config_file={DIRECTORY}/postgresql.conf", "-c", f"hba_file={DIRECTORY}/pg_hba.conf"),
+        environment={
+            "POSTGRES_USER": "postgres",
+            "POSTGRES_PASSWORD_FILE": f"{DIRECTORY}/superuser-password",
+            # The image has no fr_FR locale: ICU gives French collation over libc's C (predecessor lesson 43).
+            "POSTGRES_INITDB_ARGS": (
+                "--encoding=UTF8 --locale-provider=icu --icu-locale=fr-FR --locale=C --auth-host=scram-sha-256"
+            ),
+        },
+        configuration=Configuration(
+            directory=DIRECTORY,
+            owner="999:999",
+            files=(
+                File(path="postgresql.conf", content=_settings(limits)),
+                File(path="pg_hba.conf", content=_HBA),
+                File(path="superuser-password", content=f"{SUPERUSER_PASSWORD}"),
+            ),
+        ),
+        secrets=(SUPERUSER_PASSWORD, *(database.password for database in DATABASES)),
+        volumes=(
+            Volume(
+                # The 18 image wants the parent, with the cluster in 18/docker below it (predecessor lesson 42).
+                path="/var/lib/postgresql",
+                directory="postgresql",
+                owner="999:999",
+                mode=0o700,
+                backup="pg_dump of each database, daily",
+            ),
+        ),
+        tasks=tuple(_provisioning(database) for database in DATABASES),
+        healthcheck=Healthcheck(
+            command=("pg_isready", "-U", "postgres", "-h", "127.0.0.1", "-q"), interval=10, timeout=5, retries=5, start_period=120
+        ),
+        user="999:999",
+        scratch=("/tmp", "/var/run/postgresql"),
+        stop_signal="SIGINT",
+        stop_timeout=60,
+    )
+
+
+def _settings(limits: Limits) -> str:
+    """Shared buffers a sixth of the limit and the rest in the predecessor's proportions."""
+    shared = limits.memory_mib // 6
+    return f"""listen_addresses = '*'
+max_connections = 100
+shared_buffers = {shared}MB
+effective_cache_size = {2 * shared}MB
+maintenance_work_mem = {shared // 2}MB
+work_mem = {shared // 16}MB
+wal_buffers = 16MB
+checkpoint_completion_target = 0.9
+password_encryption = scram-sha-256
+timezone = 'Europe/Paris'
+log_timezone = 'Europe/Paris'
+logging_collector = off
+"""
+
+
+# Local sockets by the operating system's user; everybody else by password, and nobody over the network as superuser.
+_HBA = f"""local all postgres peer
+local all all scram-sha-256
+host all postgres all reject
+host all all 127.0.0.1/32 scram-sha-256
+host all all {BACKEND.cidr} scram-sha-256
+"""
+
+
+def _provisioning(database: Database) -> Task:
+    """Create `database` and its user, or bring their password, owner and extensions up to date."""
+    name, user = database.name, database.user
+    extensions = "".join(f'CREATE EXTENSION IF NOT EXISTS "{extension}";\n' for extension in database.extensions)
+    return Task(
+        name=f"database-{name}",
+        service="postgresql",
+        command=("psql", "-U", "postgres", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres"),
+        stdin=f"""SELECT 'CREATE ROLE "{user}" LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{user}') \\gexec
+ALTER ROLE "{user}" LOGIN PASSWORD '{database.password}';
+SELECT 'CREATE DATABASE "{name}" OWNER "{user}"' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = '{name}') \\gexec
+ALTER DATABASE "{name}" OWNER TO "{user}";
+REVOKE CONNECT ON DATABASE "{name}" FROM PUBLIC;
+\\connect {name}
+ALTER SCHEMA public OWNER TO "{user}";
+{extensions}""",
+    )

@@ -1,0 +1,69 @@
+"""Redis 8.0: caches and counters, one ACL user for each client, the default user off."""
+
+from model.secret import Generated, Secret
+from model.service import Configuration, File, Healthcheck, Limits, Replacement, Service, Volume
+from services.litellm import REDIS_PASSWORD as LITELLM_PASSWORD
+from services.networks import BACKEND
+
+HEALTH_PASSWORD = Secret(name="redis_health_password", source=Generated())
+DIRECTORY = "/usr/local/etc/redis"
+
+
+def service(scale: float = 1.0) -> Service:
+    """Redis with half of its memory limit for data: a snapshot's copied pages need the rest."""
+    limits = Limits(memory_mib=768, cpus=0.5).scaled(scale)
+    return Service(
+        name="redis",
+        image="docker.io/library/redis:8.0-bookworm",
+        networks=(BACKEND.name,),
+        limits=limits,
+        replacement=Replacement.STOP_FIRST,
+        command=("redis-server", f"{DIRECTORY}/redis.conf"),
+        configuration=Configuration(
+            directory=DIRECTORY,
+            owner="999:999",
+            files=(
+                File(path="redis.conf", content=_settings(limits.memory_mib // 2)),
+                File(path="users.acl", content=_USERS),
+                File(path="health-password", content=f"{HEALTH_PASSWORD}"),
+            ),
+        ),
+        secrets=(HEALTH_PASSWORD, LITELLM_PASSWORD),
+        volumes=(Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup="dump.rdb after BGSAVE, daily"),),
+        healthcheck=Healthcheck(
+            # The password stays out of the process list and of `docker inspect`.
+            command=(
+                "sh",
+                "-c",
+                f'REDISCLI_AUTH="$(cat {DIRECTORY}/health-password)" redis-cli -h 127.0.0.1 --user health ping | grep -q PONG',
+            ),
+            interval=10,
+            timeout=5,
+            retries=5,
+            start_period=30,
+        ),
+        user="999:999",
+        scratch=("/tmp",),
+        stop_timeout=30,
+    )
+
+
+def _settings(maximum_mib: int) -> str:
+    return f"""bind 0.0.0.0
+port 6379
+aclfile {DIRECTORY}/users.acl
+maxmemory {maximum_mib}mb
+maxmemory-policy volatile-lru
+save 900 1
+save 300 10
+save 60 10000
+dir /data
+dbfilename dump.rdb
+io-threads 2
+"""
+
+
+_USERS = f"""user default off
+user health on #{HEALTH_PASSWORD.sha256} resetkeys resetchannels -@all +ping
+user litellm on #{LITELLM_PASSWORD.sha256} ~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname
+"""

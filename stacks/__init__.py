@@ -1,0 +1,1 @@
+"""What stands where: the only place that places services on hosts."""

@@ -1,0 +1,164 @@
+"""The edge where a stack's configuration and files are read, checked and turned into values."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+import yaml
+
+from model.fleet import Fleet
+from model.image import DIGEST, ImageLock
+from model.problem import Problem, refuse
+from model.secret import External, Generated, Secret, is_placeholder
+from model.settings import Settings
+from services.caddy import AUTHORITY_KEY
+
+KINDS: Mapping[str, str] = {"prod": "stacks.prod", "preprod": "stacks.preprod", "lab": "stacks.lab"}
+_TEXT = {field.alias for field in Settings.model_fields.values() if field.annotation is str}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Everything a deployment is made from."""
+
+    stack: str
+    settings: Settings
+    fleet: Fleet
+    external: Mapping[str, str]
+    """Values of the external secrets that are set, by name."""
+    unresolved: tuple[Problem, ...]
+    """What a preview may warn of and an `up` must refuse: facts nobody has looked up yet."""
+
+
+def read(stack: str, raw: Mapping[str, str], directory: Path) -> Inputs:
+    """Inputs of `stack` from its configuration (`raw`: key without namespace -> text) and the project's files.
+
+    Raises `Refused` with every problem found.
+    """
+    secret_names = _declared_secrets()
+    settings = Settings.parse({key: _value(key, text) for key, text in raw.items() if key not in secret_names}, stack)
+    lock = _image_lock(directory / settings.image_lock)
+    authority, authority_key = _authority(settings, directory)
+    module = import_module(KINDS.get(stack, KINDS["preprod"]))
+    place: Callable[[Settings, ImageLock, str], Fleet] = module.fleet
+    fleet = place(settings, lock, authority)
+    external = {**{key: raw[key] for key in secret_names if raw.get(key)}, **authority_key}
+    secrets = fleet.secrets()
+    refuse([*_bad_secrets(stack, secrets, external), *_bad_rotations(settings, secrets)])
+    unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
+    return Inputs(stack=stack, settings=settings, fleet=fleet, external=external, unresolved=unresolved)
+
+
+def _declared_secrets() -> frozenset[str]:
+    """External secrets are the `secret: true` keys of Pulumi.yaml; a test holds them equal to the catalogue's."""
+    project = yaml.safe_load((Path(__file__).parent.parent / "Pulumi.yaml").read_text())
+    return frozenset(key.removeprefix("vpai:") for key, schema in project["config"].items() if schema.get("secret"))
+
+
+def _value(key: str, text: str) -> object:
+    return text if key in _TEXT else yaml.safe_load(text)
+
+
+def _image_lock(path: Path) -> ImageLock:
+    if not path.exists():
+        example = "docker.io/library/redis:8.0-bookworm: sha256:..."
+        refuse([_missing_file(path, "vpai:imageLock", "images could not be pinned", example)])
+    digests = yaml.safe_load(path.read_text()) or {}
+    refuse(
+        Problem(
+            what=f"{path.name}: {image}: {digest!r} is no digest",
+            why="an image that is not pinned can change under us",
+            mend="write the digest that the registry shows, or null",
+            example=f"{image}: sha256:<64 hexadecimal digits>",
+        )
+        for image, digest in digests.items()
+        if digest is not None and not DIGEST.fullmatch(str(digest))
+    )
+    return ImageLock(digests)
+
+
+def _authority(settings: Settings, directory: Path) -> tuple[str, Mapping[str, str]]:
+    """The root certificate of an own authority and its key, or nothing."""
+    if not settings.certificate_authority:
+        return "", {}
+    place = directory / settings.certificate_authority
+    certificate, key = place / "root.crt", place / "root.key"
+    refuse(
+        _missing_file(path, "vpai:certificateAuthority", "Caddy could not issue certificates", "openssl req -x509 ...")
+        for path in (certificate, key)
+        if not path.exists()
+    )
+    return certificate.read_text(), {AUTHORITY_KEY.name: key.read_text()}
+
+
+def _missing_file(path: Path, key: str, why: str, example: str) -> Problem:
+    return Problem(what=f"{path} does not exist ({key})", why=why, mend="make the file, or correct the setting", example=example)
+
+
+def _bad_secrets(stack: str, secrets: tuple[Secret, ...], external: Mapping[str, str]) -> list[Problem]:
+    found = []
+    for secret in secrets:
+        if not isinstance(secret.source, External):
+            continue
+        value = external.get(secret.name, "")
+        if not value and not secret.source.optional:
+            what = f"the secret {secret.name} is missing"
+        elif value and is_placeholder(value):
+            what = f"the secret {secret.name} is a placeholder"
+        elif value and not re.fullmatch(secret.source.pattern, value):
+            what = f"the secret {secret.name} does not look like one (expected {secret.source.pattern})"
+        else:
+            continue
+        found.append(
+            Problem(
+                what=what,
+                why="the service that reads it would start and fail at its first use",
+                mend=f"get it: {secret.source.obtain}",
+                example=f"pulumi config set -s {stack} --secret vpai:{secret.name}",
+            )
+        )
+    return found
+
+
+def _bad_rotations(settings: Settings, secrets: tuple[Secret, ...]) -> list[Problem]:
+    generated = {secret.name: secret for secret in secrets if isinstance(secret.source, Generated)}
+    found = []
+    for name in settings.rotations:
+        secret = generated.get(name)
+        if secret is None:
+            why, mend = "nothing would happen", f"use one of: {', '.join(sorted(generated))}"
+        elif secret.irreplaceable:
+            why, mend = secret.irreplaceable, "leave it; a new value makes the old data unreadable"
+        else:
+            continue
+        found.append(Problem(what=f"vpai:rotations names {name!r}, which cannot be rotated", why=why, mend=mend))
+    return found
+
+
+def _unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
+    return [
+        Problem(
+            what=f"the image {image} has no digest in {settings.image_lock}",
+            why="its tag can be moved to other content under us",
+            mend="look the digest up where the registry can be reached and write it there",
+            example=f"docker buildx imagetools inspect {image}",
+        )
+        for image in fleet.images()
+        if not fleet.image_lock.digests.get(image)
+    ]
+
+
+def _unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
+    pinned = {line.split()[0] for line in known_hosts.read_text().splitlines() if line.strip()} if known_hosts.exists() else set()
+    return [
+        Problem(
+            what=f"the host key of {placement.host.name} is not pinned in {known_hosts}",
+            why="at the first contact anybody could play the host and would get every secret",
+            mend="read the key on the provider's console and add a line with the host's name",
+            example=f"{placement.host.name} ssh-ed25519 AAAA...   # from: cat /etc/ssh/ssh_host_ed25519_key.pub",
+        )
+        for placement in fleet.placements
+        if placement.host.name not in pinned
+    ]

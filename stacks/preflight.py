@@ -1,0 +1,90 @@
+"""What is asked of the hosts before `up` touches anything: reachable, known, a running Docker, room, the images."""
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from components.host_script import SshHost, text
+from model.fleet import Fleet
+from model.placement import Placement
+from model.problem import Problem
+
+MINIMUM_FREE_MIB = 1024
+_SECONDS = 60
+
+
+def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
+    """Everything that would make a deployment fail half-way; all hosts are asked at once."""
+
+    def ask(placement: Placement) -> list[Problem]:
+        images = {fleet.image_lock.reference(service.image, mirror) for service in placement.services}
+        return list(_host_problems(SshHost(alias=placement.host.name, config=ssh_config), placement, fleet.project, images))
+
+    with ThreadPoolExecutor() as pool:
+        return tuple(problem for found in pool.map(ask, fleet.placements) for problem in found)
+
+
+def _host_problems(host: SshHost, placement: Placement, project: str, images: Iterable[str]) -> Iterator[Problem]:
+    script = "preflight.sh"
+    arguments = host.arguments(script, [f"/opt/{project}", str(MINIMUM_FREE_MIB), *sorted(images)])
+    try:
+        done = subprocess.run(arguments, input=text(script), capture_output=True, text=True, timeout=_SECONDS)
+    except subprocess.TimeoutExpired:
+        yield _unreachable(placement, f"no answer within {_SECONDS} s")
+        return
+    if done.returncode:
+        changed = "host key verification failed" in done.stderr.lower()
+        yield (_wrong_key if changed else _unreachable)(placement, done.stderr.strip())
+        return
+    for line in done.stdout.splitlines():
+        kind, _, finding = line.partition(" ")
+        yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing}[kind](host.alias, finding)
+
+
+def _unreachable(placement: Placement, said: str) -> Problem:
+    name = placement.host.name
+    return Problem(
+        what=f"{name} cannot be reached over SSH: {said}",
+        why="everything on it is deployed over SSH",
+        mend="check the address, that the host runs, and that your key may log in",
+        example=f"ssh -v {placement.host.user}@{placement.host.endpoints[0].address} -p {placement.host.endpoints[0].port}",
+    )
+
+
+def _wrong_key(placement: Placement, said: str) -> Problem:
+    name = placement.host.name
+    return Problem(
+        what=f"{name} shows another host key than the pinned one: {said}",
+        why="somebody may sit in between, and would get every secret",
+        mend="compare with the key on the provider's console; only if the host was really reinstalled, change the pin",
+        example=f"{name} ssh-ed25519 AAAA...   # one line of the file in vpai:knownHosts",
+    )
+
+
+def _docker_down(host: str, said: str) -> Problem:
+    return Problem(
+        what=f"{host}: the Docker daemon does not answer: {said}",
+        why="containers and networks are made by it",
+        mend="start it, and read its journal if it does not stay up",
+        example=f"ssh {host} sudo systemctl restart docker; ssh {host} journalctl -u docker -n 50",
+    )
+
+
+def _disk_full(host: str, finding: str) -> Problem:
+    path, _, free = finding.rpartition(" ")
+    return Problem(
+        what=f"{host}: {path} has {free} MiB left, {MINIMUM_FREE_MIB} are needed",
+        why="images and configuration would be written half, and databases stop when the disk is full",
+        mend="free space or enlarge the disk",
+        example=f"ssh {host} 'sudo du -xhd2 {path} | sort -h | tail'; ssh {host} docker image prune",
+    )
+
+
+def _image_missing(host: str, finding: str) -> Problem:
+    image, _, said = finding.partition(" ")
+    return Problem(
+        what=f"{host} can get no image {image}: {said}",
+        why="the service could not be started",
+        mend="push the image to the mirror (vpai:imageMirror), or correct its name or digest in the image lock",
+        example=f"docker manifest inspect {image}",
+    )
