@@ -1,0 +1,36 @@
+"""Steps with their times: a live counter on a terminal, plain lines elsewhere."""
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+
+@contextmanager
+def step(title: str, detail: Callable[[], str] = str, out: TextIO = sys.stderr) -> Iterator[None]:
+    """Shows `title`, the seconds since the start and what `detail` says, until the block ends."""
+    start = time.monotonic()
+    done = threading.Event()
+    live = out.isatty()
+
+    def line(mark: str = "") -> str:
+        return f"{title:<44}{time.monotonic() - start:7.1f} s  {mark or detail()}"
+
+    def tick() -> None:
+        while not done.wait(0.5 if live else 30):
+            out.write(f"\r\x1b[K{line()}" if live else f"{line()}\n")
+            out.flush()
+
+    ticker = threading.Thread(target=tick, daemon=True)
+    ticker.start()
+    mark = "failed"
+    try:
+        yield
+        mark = "done"
+    finally:
+        done.set()
+        ticker.join()
+        out.write(("\r\x1b[K" if live else "") + line(mark) + "\n")
+        out.flush()
