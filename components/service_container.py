@@ -88,16 +88,16 @@ class ServiceContainer(pulumi.ComponentResource):
         )
         directory = f"{self._base}/config/{service.name}"
         reload = configuration.on_change.command if isinstance(configuration.on_change, Reload) else ()
-        arguments: dict[str, Any] = dict(
-            host=self._host.ssh,
-            directory=directory,
-            files=files,
-            owner=configuration.owner,
-            version=name,
-            service=f"{LABEL_SERVICE}={service.name}",
-            reload=reload,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        arguments: dict[str, Any] = {
+            "host": self._host.ssh,
+            "directory": directory,
+            "files": files,
+            "owner": configuration.owner,
+            "version": name,
+            "service": f"{LABEL_SERVICE}={service.name}",
+            "reload": reload,
+            "opts": pulumi.ResourceOptions(parent=self),
+        }
         resource = (
             CaddyConfiguration(f"{service.name}-configuration", sites=_sites(configuration.sites), **arguments)
             if configuration.sites
@@ -143,7 +143,7 @@ class ServiceContainer(pulumi.ComponentResource):
             envs=[f"{name}={value}" for name, value in service.environment.items()],
             user=service.user or None,
             read_only=service.read_only_root,
-            tmpfs={path: "rw,noexec,nosuid,nodev,size=64m" for path in service.scratch} or None,
+            tmpfs=dict.fromkeys(service.scratch, "rw,noexec,nosuid,nodev,size=64m") or None,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
             security_opts=["no-new-privileges:true"],
             volumes=[*data, *([configuration] if configuration else [])],

@@ -132,7 +132,7 @@ def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
                 )
             if not port.reachable_by:
                 yield Problem(
-                    what=f"{placement.host.name}: port {port.number}/{port.protocol} of {service.name} names nobody who may reach it",
+                    what=f"{placement.host.name}: port {port.number}/{port.protocol} of {service.name} names nobody",
                     why="an open port without a reason cannot be reviewed",
                     mend="fill in `reachable_by`",
                     example='reachable_by="anyone: VPN-only sites answer 403 to the public"',
@@ -169,7 +169,8 @@ def memory_fits(placement: Placement) -> Iterator[Problem]:
     if total > available:
         largest = sorted(placement.services, key=lambda service: -service.limits.memory_mib)[:3]
         yield Problem(
-            what=f"{host.name}: memory limits add up to {total} MiB; the host has {host.memory_mib} MiB, {host.reserve_mib} of them reserved",
+            what=f"{host.name}: memory limits add up to {total} MiB; the host has {host.memory_mib} MiB"
+            + f", {host.reserve_mib} of them reserved",
             why="the kernel would kill services under load (the predecessor was overcommitted 1.6 times)",
             mend="lower limits (largest: "
             + ", ".join(f"{service.name} {service.limits.memory_mib}" for service in largest)

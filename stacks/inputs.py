@@ -1,7 +1,7 @@
 """The edge where a stack's configuration and files are read, checked and turned into values."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,6 +13,7 @@ from model.image import DIGEST, ImageLock
 from model.problem import Problem, refuse
 from model.secret import External, Generated, Secret, is_placeholder
 from model.settings import Settings
+from services import catalogue
 from services.caddy import AUTHORITY_KEY
 
 KINDS: Mapping[str, str] = {"prod": "stacks.prod", "preprod": "stacks.preprod", "lab": "stacks.lab"}
@@ -32,29 +33,32 @@ class Inputs:
     """What a preview may warn of and an `up` must refuse: facts nobody has looked up yet."""
 
 
-def read(stack: str, raw: Mapping[str, str], directory: Path) -> Inputs:
+def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Path) -> Inputs:
     """Inputs of `stack` from its configuration (`raw`: key without namespace -> text) and the project's files.
+
+    `encrypted` names the keys whose values are encrypted in the stack's file.
 
     Raises `Refused` with every problem found.
     """
-    secret_names = _declared_secrets()
+    secret_names = catalogue.external_secrets()
     settings = Settings.parse({key: _value(key, text) for key, text in raw.items() if key not in secret_names}, stack)
     lock = _image_lock(directory / settings.image_lock)
     authority, authority_key = _authority(settings, directory)
     module = import_module(KINDS.get(stack, KINDS["preprod"]))
     place: Callable[[Settings, ImageLock, str], Fleet] = module.fleet
     fleet = place(settings, lock, authority)
-    external = {**{key: raw[key] for key in secret_names if raw.get(key)}, **authority_key}
     secrets = fleet.secrets()
-    refuse([*_bad_secrets(stack, secrets, external), *_bad_rotations(settings, secrets)])
+    configured = {key: raw[key] for key in sorted(secret_names) if raw.get(key)}
+    external = {**configured, **authority_key}
+    refuse(
+        [
+            *_bad_secrets(stack, secrets, external),
+            *_plain_secrets(stack, configured, encrypted),
+            *_bad_rotations(settings, secrets),
+        ]
+    )
     unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
     return Inputs(stack=stack, settings=settings, fleet=fleet, external=external, unresolved=unresolved)
-
-
-def _declared_secrets() -> frozenset[str]:
-    """External secrets are the `secret: true` keys of Pulumi.yaml; a test holds them equal to the catalogue's."""
-    project = yaml.safe_load((Path(__file__).parent.parent / "Pulumi.yaml").read_text())
-    return frozenset(key.removeprefix("vpai:") for key, schema in project["config"].items() if schema.get("secret"))
 
 
 def _value(key: str, text: str) -> object:
@@ -120,6 +124,19 @@ def _bad_secrets(stack: str, secrets: tuple[Secret, ...], external: Mapping[str,
             )
         )
     return found
+
+
+def _plain_secrets(stack: str, configured: Iterable[str], encrypted: Set[str]) -> list[Problem]:
+    return [
+        Problem(
+            what=f"the secret {name} stands in plain text in Pulumi.{stack}.yaml",
+            why="the file is committed, and the value would be readable in the state and in every preview",
+            mend="set it again, encrypted, and replace it at its issuer: it may have been read",
+            example=f"pulumi config set -s {stack} --secret vpai:{name}",
+        )
+        for name in configured
+        if name not in encrypted
+    ]
 
 
 def _bad_rotations(settings: Settings, secrets: tuple[Secret, ...]) -> list[Problem]:

@@ -1,14 +1,16 @@
 """Fleets and inputs for tests."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from model.host import Endpoint, Host
 from model.image import ImageLock
 from model.network import MESH
 from model.placement import Placement
-from model.secret import External
 from model.service import Service
 from services import catalogue
 from services.caddy import Door
@@ -20,18 +22,12 @@ HOST = Host(name="sese", endpoints=(Endpoint(address="203.0.113.10", port=22),),
 DOOR = Door(vpn=(MESH,), acme_email="ops@example.org", authority="")
 EMPTY_LOCK = ImageLock({})
 
-DUMMY_SECRETS: Mapping[str, str] = {
-    secret.name: f"preview0value0of0{secret.name}"
-    for service in catalogue.services("vpai.test", DOOR)
-    for secret in service.secrets
-    if isinstance(secret.source, External)
-}
+DUMMY_SECRETS: Mapping[str, str] = {name: f"preview0value0of0{name}" for name in catalogue.external_secrets()}
 """A value of the right shape for each external secret, for previews without real ones."""
 
 OPERATOR_CONFIG: Mapping[str, str] = {
     "domain": "vpai.example.org",
     "acmeEmail": "ops@example.org",
-    "knownHosts": "hosts/prod.known_hosts",
 }
 """What the operator sets besides hosts and secrets."""
 
@@ -60,5 +56,11 @@ def host_config(stack: str) -> str:
 
 def inputs(stack: str = "prod", **changes: str) -> Inputs:
     """Inputs of a stack with dummy secrets, as a preview without hosts reads them."""
-    raw = {**OPERATOR_CONFIG, "hosts": host_config(stack), **DUMMY_SECRETS, **changes}
-    return read(stack, raw, PROJECT)
+    raw = {**committed(stack), **OPERATOR_CONFIG, "hosts": host_config(stack), **DUMMY_SECRETS, **changes}
+    return read(stack, raw, DUMMY_SECRETS.keys(), PROJECT)
+
+
+def committed(stack: str) -> dict[str, str]:
+    """The configuration in Pulumi.<stack>.yaml, as Pulumi hands it to the program."""
+    config = yaml.safe_load((PROJECT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return {key.removeprefix("vpai:"): value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}

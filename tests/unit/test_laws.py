@@ -29,7 +29,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: with_service("redis", needs=("litellm",)), "circle"),
     ],
     laws.networks_do_not_overlap: [
-        (lambda: placement(networks=(*NETWORKS, _network("172.20.1.128/25"))), "overlaps frontend"),
+        (lambda: placement(networks=(*NETWORKS, _network("172.20.1.128/25"))), "overlaps new"),
         (lambda: placement(networks=(*NETWORKS, _network("172.21.9.0/24"))), "overlaps Docker's own address pool"),
         (lambda: placement(networks=(*NETWORKS, _network("100.64.3.0/24"))), "overlaps the mesh"),
     ],
@@ -104,7 +104,11 @@ def test_every_law_has_a_case_that_breaks_it() -> None:
 
 @pytest.mark.parametrize(
     ("law", "broken", "told"),
-    [pytest.param(law, *case, id=f"{law.__name__}-{number}") for law, cases in BREAKS.items() for number, case in enumerate(cases)],
+    [
+        pytest.param(law, *case, id=f"{law.__name__}-{number}")
+        for law, cases in BREAKS.items()
+        for number, case in enumerate(cases)
+    ],
 )
 def test_a_broken_law_is_told_with_reason_and_remedy(law: laws.Law, broken: Callable[[], Placement], told: str) -> None:
     found = [problem for problem in law(broken()) if told in problem.what]
