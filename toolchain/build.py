@@ -44,7 +44,7 @@ def assemble(parts: Sequence[Part], installed: Mapping[str, Path], target: Path,
 
 def _go_build(parts: Sequence[Part], directory: Path, go: Path, log: Path) -> None:
     packages = [part.package for part in parts]
-    # Go takes the last -ldflags whose pattern matches: the engine's version is a variable of a library, a plugin's one of its own main.
+    # Go takes the last -ldflags whose pattern matches. The engine's version is a variable of a library, a plugin's of its own main.
     engine = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{pinned('pulumi')}"
     flags = ["-trimpath", "-tags", TAGS, f"-ldflags={engine}"]
     flags += [f"-ldflags={part.package}=-s -w -X main.version={part.version}" for part in parts if part.is_plugin]
@@ -68,9 +68,12 @@ def _go(go: Path, arguments: list[str], log: Path, lines: _Lines) -> None:
         "GOWORK": str(HERE / "go.work"),
     }
     tail: deque[str] = deque(maxlen=15)
-    with log.open("w") as out, subprocess.Popen(
-        [go, *arguments], cwd=HERE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [go, *arguments], cwd=HERE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
         assert process.stdout
         for line in process.stdout:
             out.write(line)
@@ -83,17 +86,21 @@ def _go(go: Path, arguments: list[str], log: Path, lines: _Lines) -> None:
 def _failure(command: str, output: str, log: Path) -> ToolchainError:
     if unreachable := [line for line in output.splitlines() if NO_NETWORK.search(line)]:
         return ToolchainError(
-            f"Go modules could not be downloaded: {unreachable[-1].strip()}\nThe engine is built from them. Let this machine reach "
-            f"a Go module proxy, for example: go env -w GOPROXY=https://proxy.example.org"
+            f"Go modules could not be downloaded, and the engine is built from them: {unreachable[-1].strip()}\n"
+            "Let this machine reach a Go module proxy, for example: export GOPROXY=https://goproxy.example.org"
         )
-    return ToolchainError(f"`go {command}` failed, so there is no engine to deploy with. Its last lines (all of them: {log}):\n{output}")
+    return ToolchainError(
+        f"`go {command}` failed, so there is no engine to deploy with. Its last lines, all are in {log}:\n{output}"
+    )
 
 
 def _write_schema(plugin: Path) -> None:
     """The plugin reads its schema from the directory it stands in."""
     written = subprocess.run([plugin, "schema", "--out", plugin.parent], capture_output=True, text=True)
     if written.returncode:
-        raise ToolchainError(f"{plugin.name} could not write its schema, so the engine could not use it:\n{written.stderr[-2000:]}")
+        raise ToolchainError(
+            f"{plugin.name} could not write its schema, without which it does not start:\n{written.stderr[-2000:]}"
+        )
 
 
 def _install_python(target: Path) -> None:

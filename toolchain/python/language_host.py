@@ -3,6 +3,8 @@
 It stands in for the official host, which no package registry offers, and is built from the parts that the SDK on PyPI has.
 """
 
+# ruff: noqa: N802 - the methods bear the names of gRPC calls
+
 import json
 import os
 import runpy
@@ -11,7 +13,7 @@ import subprocess
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
@@ -19,8 +21,8 @@ from queue import SimpleQueue
 from typing import IO, Any, NoReturn
 
 try:
-    import grpc
-    from google.protobuf.empty_pb2 import Empty
+    import grpc  # type: ignore[import-untyped]
+    from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
     from pulumi.automation._server import LanguageServer
     from pulumi.errors import RunError
     from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
@@ -54,6 +56,9 @@ class LanguageHost(LanguageServer):
         self._engine_address = request.engine_address
         return language_pb2.LanguageHandshakeResponse()
 
+    def GetPluginInfo(self, request: Any, context: Any) -> Any:
+        return plugin_pb2.PluginInfo(version=metadata.version("pulumi"))
+
     def GetRequiredPackages(self, request: Any, context: Any) -> Any:
         return language_pb2.GetRequiredPackagesResponse(packages=list(_required_packages()))
 
@@ -70,13 +75,13 @@ class LanguageHost(LanguageServer):
         os.chdir(directory)
         self.program = lambda: _run_program(directory / request.info.entry_point)
         request.args[:] = [self._engine_address]
-        response = super().Run(request, context)
+        response = super().Run(request, context)  # type: ignore[no-untyped-call]
         # LanguageServer has logged the error to the engine; "bail" says so, else it is printed twice.
         return language_pb2.RunResponse(bail=True) if response.error else response
 
     def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
         if request.kind != "analyzer":
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"Python plugins of kind {request.kind} cannot be run, only policy packs.")
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"Python {request.kind} plugins cannot be run, only policy packs.")
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "pulumi.policy", *request.args, request.info.program_directory],
             cwd=request.pwd,
@@ -130,15 +135,18 @@ def _output(process: subprocess.Popen[bytes]) -> Iterator[Any]:
     """What the process writes, as it comes, until both its streams are closed."""
     chunks: SimpleQueue[Any] = SimpleQueue()
 
-    def pump(name: str, stream: IO[bytes]) -> None:
+    def pump(stream: IO[bytes], response: Callable[[bytes], Any]) -> None:
         while chunk := os.read(stream.fileno(), 65536):
-            chunks.put(language_pb2.RunPluginResponse(**{name: chunk}))
+            chunks.put(response(chunk))
         chunks.put(None)
 
-    streams = {"stdout": process.stdout, "stderr": process.stderr}
-    for name, stream in streams.items():
-        assert stream is not None
-        threading.Thread(target=pump, args=(name, stream), daemon=True).start()
+    assert process.stdout and process.stderr
+    streams = {
+        process.stdout: lambda chunk: language_pb2.RunPluginResponse(stdout=chunk),
+        process.stderr: lambda chunk: language_pb2.RunPluginResponse(stderr=chunk),
+    }
+    for stream, response in streams.items():
+        threading.Thread(target=pump, args=(stream, response), daemon=True).start()
     for _ in streams:
         yield from iter(chunks.get, None)
 
