@@ -23,7 +23,7 @@ class Placement:
         return tuple(by_name[name] for name in order)
 
     def databases(self) -> tuple[Database, ...]:
-        """All databases used on this host, in the services' order."""
+        """All databases on this host."""
         return tuple(database for service in self.services for database in service.databases)
 
     def members(self, network: str) -> frozenset[str]:

@@ -182,7 +182,7 @@ class Service:
     configuration: Configuration | None = None
     volumes: tuple[Volume, ...] = ()
     databases: tuple[Database, ...] = ()
-    """Databases that this service uses."""
+    """Databases that live in this service."""
     tasks: tuple[Task, ...] = ()
     """Steps that must be done before whatever needs this service starts."""
     routes: tuple[Route, ...] = ()

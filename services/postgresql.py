@@ -38,7 +38,7 @@ def service(scale: float = 1.0) -> Service:
                 File(path="superuser-password", content=f"{SUPERUSER_PASSWORD}"),
             ),
         ),
-        secrets=(SUPERUSER_PASSWORD, *(database.password for database in DATABASES)),
+        secrets=(SUPERUSER_PASSWORD,),
         volumes=(
             Volume(
                 # The 18 image wants the parent, with the cluster in 18/docker below it (predecessor lesson 42).
@@ -49,6 +49,7 @@ def service(scale: float = 1.0) -> Service:
                 backup="pg_dump of each database, daily",
             ),
         ),
+        databases=DATABASES,
         tasks=tuple(_provisioning(database) for database in DATABASES),
         healthcheck=Healthcheck(
             command=("pg_isready", "-U", "postgres", "-h", "127.0.0.1", "-q"), interval=10, timeout=5, retries=5, start_period=120

@@ -48,7 +48,6 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
         secrets=(REDIS_PASSWORD, MASTER_KEY, SALT_KEY, UI_PASSWORD, *(provider.key for provider in PROVIDERS)),
-        databases=(DATABASE,),
         routes=(Route(subdomain="llm", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
         healthcheck=Healthcheck(

@@ -1,0 +1,146 @@
+"""`python -m operations COMMAND --stack STACK`: what the Makefile's targets call."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from components import ssh
+from components.docker_host import LABEL_SERVICE
+from model.problem import Problem, Refused, refuse
+from operations.recover import recover
+from operations.recovery_kit import write_recovery_kit
+from operations.rollback import rollback
+from operations.smoke import smoke
+from operations.stack import CommandFailed, Stack
+from operations.table import table
+
+
+def main() -> int:
+    """Run one command; 0 when all is well."""
+    arguments = _parser().parse_args()
+    stack = Stack(arguments.stack)
+    try:
+        return int(arguments.run(stack, arguments) or 0)
+    except (Refused, CommandFailed) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def _status(stack: Stack, _: argparse.Namespace) -> None:
+    rows = []
+    for host in stack.hosts:
+        for container in sorted(stack.containers(host), key=lambda container: str(container["Name"])):
+            state, limits = container["State"], container["HostConfig"]
+            health = state.get("Health", {}).get("Status", "-")
+            rows.append(
+                (
+                    host.alias,
+                    container["Config"]["Labels"][LABEL_SERVICE],
+                    state["Status"],
+                    health,
+                    state["StartedAt"][:19],
+                    str(container["RestartCount"]),
+                    f"{limits['Memory'] >> 20} MiB",
+                    container["Name"].lstrip("/"),
+                )
+            )
+    print(table(("host", "service", "state", "health", "since (UTC)", "restarts", "limit", "container"), rows))
+
+
+def _logs(stack: Stack, arguments: argparse.Namespace) -> None:
+    _in_service(stack, arguments.service, lambda container: ["docker", "logs", "--tail", "200", *arguments.command, container])
+
+
+def _exec(stack: Stack, arguments: argparse.Namespace) -> None:
+    _in_service(
+        stack, arguments.service, lambda container: ["docker", "exec", "-i", *_tty(), container, *(arguments.command or ["sh"])]
+    )
+
+
+def _in_service(stack: Stack, service: str, command: Callable[[str], list[str]]) -> None:
+    """Hand the terminal over to `command` on the host of `service`."""
+    for host in stack.hosts:
+        for container in stack.containers(host):
+            if container["Config"]["Labels"][LABEL_SERVICE] == service and container["State"]["Running"]:
+                words = ssh.command(host.config, host.alias, command(container["Id"]))
+                os.execvp(words[0], [words[0], *_tty(), *words[1:]])  # noqa: S606
+    names = ", ".join(sorted(service.name for _, service in stack.inputs.fleet.services()))
+    refuse(
+        [
+            Problem(
+                what=f"no running container of the service {service!r}",
+                why="there is nothing to look into",
+                mend=f"use one of: {names}; `make status STACK={stack.name}` shows their state",
+                example=f"make logs STACK={stack.name} SERVICE=litellm",
+            )
+        ]
+    )
+
+
+def _tty() -> list[str]:
+    return ["-t"] if sys.stdin.isatty() else []
+
+
+def _recover(stack: Stack, _: argparse.Namespace) -> None:
+    recover(stack)
+
+
+def _rollback(stack: Stack, arguments: argparse.Namespace) -> int:
+    return rollback(stack, arguments.commit)
+
+
+def _smoke(stack: Stack, arguments: argparse.Namespace) -> int:
+    checks = smoke(stack, chat=arguments.chat)
+    rows = [
+        ("ok" if check.ok else "FAILED", check.subject, check.expected, check.found, f"{check.milliseconds} ms")
+        for check in checks
+    ]
+    print(table(("", "check", "expected", "found", "time"), rows))
+    failed = sum(not check.ok for check in checks)
+    print(f"\n{len(checks) - failed} of {len(checks)} checks passed")
+    return min(failed, 1)
+
+
+def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> None:
+    path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
+    if arguments.if_missing and path.exists():
+        return
+    write_recovery_kit(stack, arguments.recipient or stack.inputs.settings.recovery_recipient, path)
+
+
+def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
+    number = stack.inputs.settings.rotations.get(arguments.secret, 0) + 1
+    stack.pulumi("config", "set", "--path", f"vpai:rotations.{arguments.secret}", str(number))
+    print(f"vpai:rotations.{arguments.secret} = {number}; the next `pulumi up` makes the new value and replaces whoever uses it")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="operations", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text)
+        sub.add_argument("-s", "--stack", required=True)
+        sub.set_defaults(run=run)
+        return sub
+
+    command("status", _status, "what runs where, since when, how healthy")
+    for name, run, text in (("logs", _logs, "a service's last log lines"), ("exec", _exec, "a command inside a service")):
+        sub = command(name, run, text)
+        sub.add_argument("service")
+        sub.add_argument("command", nargs=argparse.REMAINDER)
+    command("recover", _recover, "after a killed run: make state and hosts agree")
+    command("rollback", _rollback, "deploy the previous commit again").add_argument("commit", nargs="?", default="")
+    command("smoke", _smoke, "live checks").add_argument("--chat", action="store_true", help="with a completion that is billed")
+    kit = command("recovery-kit", _recovery_kit, "what a restore needs, sealed")
+    kit.add_argument("--recipient", default="")
+    kit.add_argument("--output", default="")
+    kit.add_argument("--if-missing", action="store_true")
+    command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""After a killed run: make state and hosts agree again."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.docker_host import LABEL_STACK
+from components.host_script import SshHost
+from operations.stack import CommandFailed, Stack, on_host
+
+CONTAINER, NETWORK = "docker:index/container:Container", "docker:index/network:Network"
+
+
+def recover(stack: Stack) -> None:
+    """Release the lock, forget unfinished operations, remove what the state does not know, refresh."""
+    try:
+        stack.pulumi("cancel", "--yes")
+        print("lock released")
+    except CommandFailed:
+        print("no lock was held")
+    state = json.loads(stack.pulumi("stack", "export"))
+    deployment = state["deployment"]
+    pending = deployment.pop("pending_operations", None) or []
+    for operation in pending:
+        print(f"unfinished: {operation['type']} {operation['resource']['urn'].rpartition('::')[2]}")
+    if pending:
+        stack.pulumi("stack", "import", stdin=json.dumps(state))
+    known = {resource.get("id", "") for resource in deployment.get("resources", [])}
+    for host in stack.hosts:
+        for kind, identity, name in _orphans(stack, host, known):
+            on_host(host, ["docker", *kind.split(), identity])
+            print(f"{host.alias}: removed {name} ({identity[:12]}), which the state does not know")
+    if deployment.get("resources"):
+        stack.pulumi("refresh", "--yes", "--skip-preview")
+    print("recovered; the next `pulumi up` converges")
+
+
+def _orphans(stack: Stack, host: SshHost, known: set[str]) -> Iterator[tuple[str, str, str]]:
+    for container in stack.containers(host):
+        if container["Id"] not in known:
+            yield "rm -f", container["Id"], container["Name"].lstrip("/")
+    label = f"label={LABEL_STACK}={stack.name}"
+    for identity in on_host(host, ["docker", "network", "ls", "-q", "--no-trunc", "--filter", label]).split():
+        if identity not in known:
+            network: Mapping[str, Any] = json.loads(on_host(host, ["docker", "network", "inspect", identity]))[0]
+            yield "network rm", identity, network["Name"]

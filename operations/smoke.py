@@ -1,0 +1,181 @@
+"""Live checks of a deployed stack, drawn from its fleet: real requests, and the refusals that must be."""
+
+import json
+import ssl
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from components.docker_host import LABEL_SERVICE, LABEL_STACK
+from components.host_script import SshHost
+from model.network import Network
+from model.placement import Placement
+from model.service import Database, Service, Site
+from operations.stack import PROJECT, CommandFailed, Stack, on_host
+
+_SECONDS = 15
+_PUBLIC_ADDRESS = "1.1.1.1:443"
+"""What a container with a way out can reach when no mirror is set."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer."""
+
+    subject: str
+    expected: str
+    found: str
+    ok: bool
+    milliseconds: int
+
+
+Ask = Callable[[], tuple[str, bool]]
+"""What was found, and whether it is right."""
+
+
+def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
+    """Every check; `chat` adds a completion that a provider bills."""
+    placements = zip(stack.hosts, stack.inputs.fleet.placements, strict=True)
+    asks = [ask for host, placement in placements for ask in _asks(stack, host, placement, chat)]
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return tuple(pool.map(lambda ask: _answer(*ask), asks))
+
+
+def _answer(subject: str, expected: str, ask: Ask) -> Check:
+    start = time.monotonic()
+    try:
+        found, ok = ask()
+    except (CommandFailed, OSError) as error:
+        found, ok = str(error).strip().splitlines()[-1], False
+    return Check(subject, expected, found, ok, round(1000 * (time.monotonic() - start)))
+
+
+def _asks(stack: Stack, host: SshHost, placement: Placement, chat: bool) -> Iterator[tuple[str, str, Ask]]:
+    containers = {container["Config"]["Labels"][LABEL_SERVICE]: container for container in stack.containers(host)}
+    secrets: Mapping[str, str] = stack.outputs["secrets"]
+    for service in placement.services:
+        yield f"{service.name} healthcheck", "healthy", _health(host, stack, service)
+    for network in placement.networks:
+        yield f"network {network.name}", _network_text(network, placement), _network(stack, host, network, placement)
+    target = stack.inputs.settings.image_mirror or _PUBLIC_ADDRESS
+    for network in placement.networks:
+        expected = "no way out" if network.internal else "way out"
+        image = containers["postgresql"]["Image"]
+        yield f"{network.name} -> {target}", expected, _way_out(stack, host, network, target, image)
+    databases = {database.user: database for database in placement.databases()}
+    for user, database in databases.items():
+        own = secrets[database.password.name]
+        yield f"SQL as {user}, own password", user, _sql(host, containers, database, own, right=True)
+        other = next(name for name in databases if name != user)
+        wrong = secrets[databases[other].password.name]
+        yield f"SQL as {user}, {other}'s password", "refused", _sql(host, containers, database, wrong, right=False)
+    redis = secrets["redis_litellm_password"]
+    yield "Redis as litellm", "PONG", _redis(host, containers, "litellm", redis, "PING", "PONG")
+    yield "Redis as litellm: CONFIG", "NOPERM", _redis(host, containers, "litellm", redis, "CONFIG GET *", "NOPERM")
+    yield "Redis as default", "WRONGPASS", _redis(host, containers, "default", redis, "PING", "WRONGPASS")
+    for site in stack.inputs.fleet.sites():
+        yield from _site(stack, site, secrets, chat)
+
+
+def _health(host: SshHost, stack: Stack, service: Service) -> Ask:
+    def ask() -> tuple[str, bool]:
+        label = [f"label={LABEL_STACK}={stack.name}", "--filter", f"label={LABEL_SERVICE}={service.name}"]
+        ids = on_host(host, ["docker", "ps", "-q", "--filter", *label]).split()
+        states = [on_host(host, ["docker", "inspect", "-f", "{{.State.Health.Status}}", identity]).strip() for identity in ids]
+        return ", ".join(states) or "not running", states == ["healthy"]
+
+    return ask
+
+
+def _network_text(network: Network, placement: Placement) -> str:
+    members = ", ".join(sorted(placement.members(network.name))) or "nobody"
+    return f"{network.cidr}{' internal' if network.internal else ''}: {members}"
+
+
+def _network(stack: Stack, host: SshHost, network: Network, placement: Placement) -> Ask:
+    def ask() -> tuple[str, bool]:
+        name = f"{stack.inputs.fleet.project}_{network.name}"
+        shown: dict[str, Any] = json.loads(on_host(host, ["docker", "network", "inspect", name]))[0]
+        names = {container["Name"] for container in shown["Containers"].values()}
+        by_name = {c["Name"].lstrip("/"): c["Config"]["Labels"][LABEL_SERVICE] for c in stack.containers(host)}
+        members = ", ".join(sorted(by_name.get(name, name) for name in names)) or "nobody"
+        found = f"{shown['IPAM']['Config'][0]['Subnet']}{' internal' if shown['Internal'] else ''}: {members}"
+        return found, found == _network_text(network, placement)
+
+    return ask
+
+
+def _way_out(stack: Stack, host: SshHost, network: Network, target: str, image: str) -> Ask:
+    address, _, port = target.partition(":")
+
+    def ask() -> tuple[str, bool]:
+        ip = on_host(host, ["getent", "ahostsv4", address]).split()[0]
+        probe = f"timeout 3 bash -c '</dev/tcp/{ip}/{port}' 2>/dev/null && echo way out || echo no way out"
+        name = f"{stack.inputs.fleet.project}_{network.name}"
+        run = ["docker", "run", "--rm", "--network", name, "--entrypoint", "bash", "--user", "65534", image, "-c", probe]
+        found = on_host(host, run).strip()
+        return found, found == ("no way out" if network.internal else "way out")
+
+    return ask
+
+
+def _sql(host: SshHost, containers: Mapping[str, Any], database: Database, password: str, *, right: bool) -> Ask:
+    def ask() -> tuple[str, bool]:
+        query = f'psql -X -At -h postgresql -U {database.user} -d {database.name} -c "select current_user"'
+        client = ["docker", "exec", "-i", containers["postgresql"]["Id"], "sh", "-c", f'PGPASSWORD="$(cat)" {query} 2>&1 || true']
+        found = on_host(host, client, password).strip()
+        refused = "password authentication failed" in found
+        return "refused" if refused else found, (found == database.user) if right else refused
+
+    return ask
+
+
+def _redis(host: SshHost, containers: Mapping[str, Any], user: str, password: str, command: str, answer: str) -> Ask:
+    def ask() -> tuple[str, bool]:
+        client = f'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user {user} {command} 2>&1'
+        script = ["docker", "exec", "-i", containers["redis"]["Id"], "sh", "-c", f"set -f; {client}"]
+        found = on_host(host, script, password).strip()
+        return answer if answer in found else found, answer in found
+
+    return ask
+
+
+def _site(stack: Stack, site: Site, secrets: Mapping[str, str], chat: bool) -> Iterator[tuple[str, str, Ask]]:
+    key = secrets["litellm_master_key"]
+    models = f"https://{site.host}/v1/models"
+    yield f"http://{site.host}", "308 to https", _http(stack, f"http://{site.host}/", lambda status, _: status == 308)
+    yield f"{models} with its key", "200", _http(stack, models, lambda status, _: status == 200, key)
+    yield f"{models} without", "refused", _http(stack, models, lambda status, _: status in (400, 401, 500))
+    if chat:
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "smoke"}]}
+        url = f"https://{site.host}/v1/chat/completions"
+        yield f"{url}: gpt-4o-mini", "200, an answer", _http(stack, url, _has_answer, key, json.dumps(body).encode())
+
+
+def _has_answer(status: int, body: bytes) -> bool:
+    return status == 200 and bool(json.loads(body)["choices"][0]["message"]["content"])
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _http(stack: Stack, url: str, right: Callable[[int, bytes], bool], key: str = "", body: bytes | None = None) -> Ask:
+    def ask() -> tuple[str, bool]:
+        authority = stack.inputs.settings.certificate_authority
+        context = ssl.create_default_context(cafile=str(PROJECT / authority / "root.crt") if authority else None)
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+        opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
+        try:
+            with opener.open(urllib.request.Request(url, body, headers), timeout=_SECONDS) as response:  # noqa: S310
+                status, answer = response.status, response.read()
+        except urllib.error.HTTPError as error:
+            status, answer = error.code, error.read()
+        return str(status), right(status, answer)
+
+    return ask

@@ -1,0 +1,78 @@
+"""A stack as the Pulumi CLI and the hosts show it."""
+
+import json
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from components import ssh
+from components.docker_host import LABEL_STACK
+from components.host_script import SshHost
+from stacks import inputs
+from stacks.deployment import client_config
+
+PROJECT = Path(__file__).parent.parent
+
+
+class CommandFailed(Exception):
+    """A command that had to succeed did not; carries what it printed."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One stack, by name."""
+
+    name: str
+
+    def pulumi(self, *arguments: str, stdin: str | None = None) -> str:
+        """What `pulumi ARGUMENTS --stack NAME` prints; raises `CommandFailed` with its errors."""
+        return output(["pulumi", *arguments, "--stack", self.name, "--non-interactive"], stdin)
+
+    def pulumi_live(self, *arguments: str, directory: Path = PROJECT) -> int:
+        """Run pulumi on the operator's terminal; its exit code."""
+        return subprocess.run(["pulumi", *arguments, "--stack", self.name], cwd=directory).returncode
+
+    @cached_property
+    def inputs(self) -> inputs.Inputs:
+        """The inputs of the program as it would read them now."""
+        entries = json.loads(self.pulumi("config", "--json", "--show-secrets"))
+        raw = {key.removeprefix("vpai:"): entry["value"] for key, entry in entries.items() if key.startswith("vpai:")}
+        encrypted = {key.removeprefix("vpai:") for key, entry in entries.items() if entry["secret"]}
+        return inputs.read(self.name, raw, encrypted, PROJECT)
+
+    @cached_property
+    def hosts(self) -> tuple[SshHost, ...]:
+        """The stack's hosts, with an ssh_config that fits them."""
+        config = client_config(self.inputs, PROJECT)
+        return tuple(SshHost(alias=placement.host.name, config=config) for placement in self.inputs.fleet.placements)
+
+    @cached_property
+    def outputs(self) -> Mapping[str, Any]:
+        """The stack's outputs, secrets in plain text."""
+        found: Mapping[str, Any] = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets"))
+        return found
+
+    def containers(self, host: SshHost) -> list[Mapping[str, Any]]:
+        """`docker inspect` of every container of this stack on `host`, running or not."""
+        ids = on_host(host, ["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={LABEL_STACK}={self.name}"]).split()
+        found: list[Mapping[str, Any]] = json.loads(on_host(host, ["docker", "inspect", *ids])) if ids else []
+        return found
+
+
+def on_host(host: SshHost, command: Sequence[str], stdin: str | None = None) -> str:
+    """What `command` prints on `host`; raises `CommandFailed` with its errors."""
+    return output(ssh.command(host.config, host.alias, command), stdin)
+
+
+def output(command: Sequence[str], stdin: str | None = None) -> str:
+    """What `command` prints; raises `CommandFailed` with its errors."""
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=os.environ)
+    if done.returncode:
+        raise CommandFailed(
+            f"{command[0]} {command[1] if len(command) > 1 else ''} failed:\n{(done.stderr or done.stdout).strip()}"
+        )
+    return done.stdout
