@@ -1,0 +1,108 @@
+"""Bad input is told whole, with remedy and example, before anything is touched."""
+
+import json
+
+import pytest
+import yaml
+
+from model.problem import Refused
+from model.settings import Settings
+from services import catalogue
+from stacks.inputs import read
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_config, inputs
+
+
+def refused(stack: str = "prod", **changes: str) -> Refused:
+    with pytest.raises(Refused) as caught:
+        inputs(stack, **changes)
+    assert "nothing has been touched" in str(caught.value)
+    assert all(problem.why and problem.mend for problem in caught.value.problems)
+    return caught.value
+
+
+def test_the_committed_stacks_become_fleets() -> None:
+    for stack in ("prod", "preprod"):
+        assert inputs(stack).fleet.placements
+
+
+def test_every_setting_and_secret_is_declared_in_the_project_with_type_description_and_default() -> None:
+    declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
+    settings = {f"vpai:{field.alias}" for field in Settings.model_fields.values()}
+    assert set(declared) == settings | {f"vpai:{name}" for name in catalogue.external_secrets()}
+    for key, schema in declared.items():
+        assert {"type", "description", "default"} <= set(schema), key
+
+
+def test_defaults_in_the_project_are_those_of_the_program() -> None:
+    declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
+    for field in Settings.model_fields.values():
+        default = field.get_default(call_default_factory=True)
+        if field.is_required():
+            continue
+        shown = [str(item) for item in default] if isinstance(default, tuple) else default
+        assert declared[f"vpai:{field.alias}"]["default"] == shown, field.alias
+
+
+def test_an_empty_stack_is_told_everything_it_lacks_at_once() -> None:
+    with pytest.raises(Refused) as caught:
+        read("prod", {}, set(), PROJECT)
+    assert {problem.what.split()[0] for problem in caught.value.problems} == {"vpai:domain", "vpai:hosts", "vpai:knownHosts"}
+    assert all("pulumi config set -s prod" in problem.mend for problem in caught.value.problems)
+
+
+def test_all_missing_secrets_are_listed_each_with_its_command_and_source() -> None:
+    without = {**OPERATOR_CONFIG, "hosts": host_config("prod"), "knownHosts": "hosts/prod.known_hosts"}
+    with pytest.raises(Refused) as caught:
+        read("prod", without, set(), PROJECT)
+    assert len(caught.value.problems) == len(DUMMY_SECRETS)
+    for name in DUMMY_SECRETS:
+        [problem] = [problem for problem in caught.value.problems if f"secret {name} is missing" in problem.what]
+        assert problem.example == f"pulumi config set -s prod --secret vpai:{name}"
+        assert problem.mend.startswith("get it: ")
+
+
+@pytest.mark.parametrize("value", ["changeme", "<your key>", "TODO", "your-key-here", "xxxxxxxx"])
+def test_placeholders_are_refused(value: str) -> None:
+    assert "the secret openai_api_key is a placeholder" in str(refused(openai_api_key=value))
+
+
+def test_values_that_would_break_a_file_are_refused_without_being_shown() -> None:
+    told = str(refused(openai_api_key="abc'; rm -rf /"))
+    assert "does not look like one" in told
+    assert "rm -rf" not in told
+
+
+def test_a_secret_in_plain_text_is_refused() -> None:
+    raw = {**OPERATOR_CONFIG, "hosts": host_config("prod"), "knownHosts": "hosts/prod.known_hosts", **DUMMY_SECRETS}
+    with pytest.raises(Refused, match=r"openai_api_key stands in plain text in Pulumi\.prod\.yaml"):
+        read("prod", raw, set(DUMMY_SECRETS) - {"openai_api_key"}, PROJECT)
+
+
+def test_memory_over_the_hosts_is_refused() -> None:
+    hosts = json.dumps({"sese": {"address": "203.0.113.10", "memoryMib": 2048}})
+    assert "memory limits add up to 3584 MiB; the host has 2048 MiB" in str(refused(hosts=hosts))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"domain": "no dots"}, "vpai:domain = 'no dots'"),
+        ({"vpnCidrs": '["100.64.0.0/33"]'}, "vpai:vpnCidrs.0"),
+        ({"hosts": '{"sese": {"address": "203.0.113.10"}}'}, "vpai:hosts.sese.memoryMib is missing"),
+        ({"hosts": '{"seko": {"address": "203.0.113.10", "memoryMib": 9000}}'}, "says nothing of 'sese'"),
+        ({"imageMiror": "x"}, "vpai:imageMiror is not a setting"),
+        ({"imageLock": "nowhere.yaml"}, "nowhere.yaml does not exist"),
+        ({"certificateAuthority": "nowhere"}, "root.crt does not exist"),
+        ({"rotations": '{"litellm_salt_key": 1}'}, "cannot be rotated"),
+        ({"rotations": '{"no_such": 1}'}, "cannot be rotated"),
+        ({"recoveryRecipient": "AGE-SECRET-KEY-1"}, "vpai:recoveryRecipient"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_name(changes: dict[str, str], told: str) -> None:
+    assert told in str(refused(**changes))
+
+
+def test_what_nobody_looked_up_is_left_to_the_up_to_refuse() -> None:
+    told = [problem.what for problem in inputs().unresolved]
+    assert any("has no digest" in what for what in told)
+    assert any("host key of sese is not pinned" in what for what in told)
