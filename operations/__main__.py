@@ -107,7 +107,11 @@ def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> None:
     path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
     if arguments.if_missing and path.exists():
         return
-    write_recovery_kit(stack, arguments.recipient or stack.inputs.settings.recovery_recipient, path)
+    recipient = arguments.recipient or stack.inputs.settings.recovery_recipient
+    if arguments.if_missing and not recipient:
+        print(f"There is no recovery kit yet: make recovery-kit STACK={stack.name} RECIPIENT=age1...", file=sys.stderr)
+        return
+    write_recovery_kit(stack, recipient, path)
 
 
 def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:

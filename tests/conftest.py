@@ -1,0 +1,18 @@
+"""Minutes for each suite, printed before the runner's own summary."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+_SECONDS: dict[str, float] = defaultdict(float)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _SECONDS[Path(report.nodeid.split("::")[0]).parent.name] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    terminalreporter.section("minutes per suite")
+    for suite, seconds in _SECONDS.items():
+        terminalreporter.line(f"{suite:10} {seconds / 60:6.2f}")

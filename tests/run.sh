@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# Every suite in turn, its minutes, and the test runner's own summary last: tests/run.sh [prove]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+main() {
+	local total=$SECONDS
+	timed "install" make --no-print-directory venv packages
+	timed "lint" make --no-print-directory lint
+	timed "toolchain" python3 -m toolchain
+	timed "toolchain: the command provider's own tests" env -C toolchain/command GOFLAGS=-buildvcs=false CGO_ENABLED=0 GOTOOLCHAIN=local go test ./...
+	timed "lab" python3 -m lab up
+	# One run of the runner over all layers, so that its summary counts every test; --durations shows where minutes went.
+	local suites=(tests/unit tests/graph tests/engine tests/lab)
+	if [[ ${1:-} == prove ]]; then suites=(tests/prove); fi
+	echo "minutes before the tests: $(minutes $((SECONDS - total)))"
+	.venv/bin/python -m pytest "${suites[@]}"
+}
+
+timed() {
+	local name=$1 start=$SECONDS
+	shift
+	"$@"
+	echo "== $name: $(minutes $((SECONDS - start))) min"
+}
+
+minutes() { awk -v s="$1" 'BEGIN {printf "%.1f", s / 60}'; }
+
+main "$@"

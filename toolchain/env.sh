@@ -1,0 +1,11 @@
+# Source this: the environment in which `pulumi` is this project's engine. What is set already stays.
+_project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+_toolchain=$(cd "$_project" && python3 -m toolchain --path)
+export PATH="$_toolchain/bin:$PATH"
+export PULUMI_HOME=${PULUMI_HOME:-$_project/.pulumi-home}
+export PULUMI_BACKEND_URL=${PULUMI_BACKEND_URL:-file://$_project/.state}
+export PULUMI_PYTHON_CMD=${PULUMI_PYTHON_CMD:-$_project/.venv/bin/python}
+export PULUMI_SKIP_UPDATE_CHECK=true PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
+mkdir -p "$PULUMI_HOME" "$_project/.state"
+ln -sfn "$_toolchain/home/plugins" "$PULUMI_HOME/plugins"
+unset _project _toolchain
