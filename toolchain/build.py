@@ -33,7 +33,7 @@ def assemble(parts: Sequence[Part], installed: Mapping[str, Path], target: Path,
         if part.name in installed:
             shutil.copy2(installed[part.name], place)
         else:
-            (built / part.name).rename(place)
+            (built / Path(part.package).name).rename(place)  # so Go names executables
     with step("write the plugins' schemas"):
         for part in to_build:
             if part.has_schema:

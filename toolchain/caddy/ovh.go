@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/libdns/ovh"
@@ -46,7 +48,7 @@ func (p ovhProvider) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	}
 	for name, field := range fields {
 		if *field == "" {
-			return d.Errf("ovh needs %s, for example: %s {env.OVH_%s}", name, name, name)
+			return d.Errf("ovh needs %s, for example: %s {env.OVH_%s}", name, name, strings.ToUpper(name))
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-module github.com/terraform-providers/terraform-provider-docker/pulumi-resource-docker
+module github.com/terraform-providers/terraform-provider-docker/docker
 
 go 1.26.0
 

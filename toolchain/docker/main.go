@@ -5,12 +5,12 @@ package main
 
 import (
 	"os"
-	"path/filepath"
 
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
-	shimv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfgen"
+	shimv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
 	"github.com/terraform-providers/terraform-provider-docker/internal/provider"
+	"vpai/toolchain/beside"
 )
 
 const name = "docker"
@@ -23,7 +23,7 @@ func main() {
 		tfgen.Main(name, version, info())
 		return
 	}
-	tfbridge.Main(name, version, info(), besideExecutable("schema.json"))
+	tfbridge.Main(name, version, info(), beside.Executable("schema.json"))
 }
 
 func info() tfbridge.ProviderInfo {
@@ -79,16 +79,4 @@ func info() tfbridge.ProviderInfo {
 
 func resource(token string) *tfbridge.ResourceInfo {
 	return &tfbridge.ResourceInfo{Tok: tfbridge.MakeResource(name, "index", token)}
-}
-
-func besideExecutable(file string) []byte {
-	executable, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	content, err := os.ReadFile(filepath.Join(filepath.Dir(executable), file))
-	if err != nil {
-		panic(err)
-	}
-	return content
 }

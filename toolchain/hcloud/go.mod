@@ -1,4 +1,4 @@
-module vpai/toolchain/pulumi-resource-hcloud
+module vpai/toolchain/hcloud
 
 go 1.26.4
 

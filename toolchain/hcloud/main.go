@@ -6,7 +6,6 @@ package main
 import (
 	"context"
 	"os"
-	"path/filepath"
 
 	"github.com/hetznercloud/terraform-provider-hcloud/hcloud"
 	pfbridge "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/pf/tfbridge"
@@ -14,6 +13,7 @@ import (
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge/tokens"
 	shimv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
+	"vpai/toolchain/beside"
 )
 
 const name = "hcloud"
@@ -27,7 +27,7 @@ func main() {
 		pfgen.MainWithMuxer(name, info(ctx, nil))
 		return
 	}
-	pfbridge.MainWithMuxer(ctx, name, info(ctx, besideExecutable("bridge-metadata.json")), besideExecutable("schema.json"))
+	pfbridge.MainWithMuxer(ctx, name, info(ctx, beside.Executable("bridge-metadata.json")), beside.Executable("schema.json"))
 }
 
 func info(ctx context.Context, metadata []byte) tfbridge.ProviderInfo {
@@ -49,16 +49,4 @@ func info(ctx context.Context, metadata []byte) tfbridge.ProviderInfo {
 	info.MustComputeTokens(tokens.SingleModule("hcloud_", "index", tokens.MakeStandard(name)))
 	info.SetAutonaming(255, "-")
 	return info
-}
-
-func besideExecutable(file string) []byte {
-	executable, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	content, err := os.ReadFile(filepath.Join(filepath.Dir(executable), file))
-	if err != nil {
-		panic(err)
-	}
-	return content
 }

@@ -1,4 +1,4 @@
-module github.com/terraform-providers/terraform-provider-random/pulumi-resource-random
+module github.com/terraform-providers/terraform-provider-random/random
 
 go 1.26.0
 

@@ -6,12 +6,12 @@ package main
 import (
 	"context"
 	"os"
-	"path/filepath"
 
 	pfbridge "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/pf/tfbridge"
 	pfgen "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/pf/tfgen"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	"github.com/terraform-providers/terraform-provider-random/internal/provider"
+	"vpai/toolchain/beside"
 )
 
 const name = "random"
@@ -24,8 +24,8 @@ func main() {
 		pfgen.Main(name, info(nil))
 		return
 	}
-	pfbridge.Main(context.Background(), name, info(besideExecutable("bridge-metadata.json")),
-		pfbridge.ProviderMetadata{PackageSchema: besideExecutable("schema.json")})
+	pfbridge.Main(context.Background(), name, info(beside.Executable("bridge-metadata.json")),
+		pfbridge.ProviderMetadata{PackageSchema: beside.Executable("schema.json")})
 }
 
 func info(metadata []byte) tfbridge.ProviderInfo {
@@ -51,16 +51,4 @@ func info(metadata []byte) tfbridge.ProviderInfo {
 
 func resource(token string) *tfbridge.ResourceInfo {
 	return &tfbridge.ResourceInfo{Tok: tfbridge.MakeResource(name, "index", token)}
-}
-
-func besideExecutable(file string) []byte {
-	executable, err := os.Executable()
-	if err != nil {
-		panic(err)
-	}
-	content, err := os.ReadFile(filepath.Join(filepath.Dir(executable), file))
-	if err != nil {
-		panic(err)
-	}
-	return content
 }

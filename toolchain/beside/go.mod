@@ -1,0 +1,3 @@
+module vpai/toolchain/beside
+
+go 1.26.0
