@@ -26,9 +26,9 @@ Files = Mapping[str, Mapping[str, Any]]
 _SECONDS = 60
 
 
-def version(files: Files, owner: str, key: str) -> str:
+def version(files: Files, secret_files: Files, owner: str, key: str) -> str:
     """The name of a version: HMAC-SHA256 of everything in it, keyed so that it tells nothing of the secrets inside."""
-    canonical = json.dumps({"files": files, "owner": owner}, sort_keys=True)
+    canonical = json.dumps({"files": {**files, **secret_files}, "owner": owner}, sort_keys=True)
     return hmac.new(key.encode(), canonical.encode(), hashlib.sha256).hexdigest()
 
 
@@ -56,18 +56,13 @@ class HostFilesProvider(ResourceProvider):
         if answer.strip() == "absent":
             return ReadResult(None, {})
         sums = {path: digest for digest, path in (line.split("  ", 1) for line in answer.splitlines())}
-        found = {
-            path: file
-            if sums.get(path) == hashlib.sha256(file["content"].encode()).hexdigest()
-            else {**file, "content": "changed on the host"}
-            for path, file in props["files"].items()
-        }
-        return ReadResult(id_, {**props, "files": found})
+        return ReadResult(id_, {**props, **{kind: _as_found(props[kind], sums) for kind in ("files", "secret_files")}})
 
 
 class ConfigurationDirectory(Resource, module="configuration", name="ConfigurationDirectory"):
     """The files of one service, owned by `owner`, in `<directory>/<version>` on `host`.
 
+    `secret_files` are files too; only their own differences are hidden.
     With `reload` (a command), `<directory>/current` points to the version in force and the command runs in the
     container that bears the label `service`; a refused reload leaves the old version in force and fails the update.
     """
@@ -82,6 +77,7 @@ class ConfigurationDirectory(Resource, module="configuration", name="Configurati
         host: SshHost,
         directory: str,
         files: pulumi.Input[Files],
+        secret_files: pulumi.Input[Files],
         owner: str,
         version: pulumi.Input[str],
         service: str,
@@ -97,6 +93,7 @@ class ConfigurationDirectory(Resource, module="configuration", name="Configurati
                 "config": host.config,
                 "directory": directory,
                 "files": files,
+                "secret_files": secret_files,
                 "owner": owner,
                 "version": version,
                 "service": service,
@@ -118,8 +115,18 @@ class CaddyConfiguration(ConfigurationDirectory, module="configuration", name="C
 
 def _apply(props: Mapping[str, Any]) -> None:
     reload = [props["service"], *props["reload"]] if props["reload"] else []
-    archive = _tar(props["files"], props["owner"])
+    archive = _tar({**props["files"], **props["secret_files"]}, props["owner"])
     _run(props, ["apply", props["directory"], props["version"], *reload], base64.encodebytes(archive).decode())
+
+
+def _as_found(files: Files, sums: Mapping[str, str]) -> Files:
+    """`files`, where a file that has another checksum on the host says so instead of its content."""
+    return {
+        path: file
+        if sums.get(path) == hashlib.sha256(file["content"].encode()).hexdigest()
+        else {**file, "content": "changed on the host"}
+        for path, file in files.items()
+    }
 
 
 def _tar(files: Files, owner: str) -> bytes:

@@ -6,9 +6,10 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.configuration_directory import CaddyConfiguration, ConfigurationDirectory, version
+from components.configuration_directory import CaddyConfiguration, ConfigurationDirectory, Files, version
 from components.docker_host import LABEL_SERVICE, DockerHost
 from components.host_script import HostScript
+from model.secret import references
 from model.service import Configuration, Reload, Replacement, Service, Site
 
 Resolve = Callable[[str], pulumi.Output[str]]
@@ -81,10 +82,10 @@ class ServiceContainer(pulumi.ComponentResource):
         service, configuration = self._service, self._service.configuration
         if configuration is None:
             return [], None, service.entrypoint
-        files = self._files(configuration)
+        files, secret_files = self._files(configuration)
         # The keyed hash tells nothing of the secrets inside, and must be readable: it is part of a path.
         name = pulumi.Output.unsecret(
-            pulumi.Output.all(files, hash_key).apply(lambda both: version(both[0], configuration.owner, both[1]))
+            pulumi.Output.all(secret_files, hash_key).apply(lambda both: version(files, both[0], configuration.owner, both[1]))
         )
         directory = f"{self._base}/config/{service.name}"
         reload = configuration.on_change.command if isinstance(configuration.on_change, Reload) else ()
@@ -92,6 +93,7 @@ class ServiceContainer(pulumi.ComponentResource):
             "host": self._host.ssh,
             "directory": directory,
             "files": files,
+            "secret_files": secret_files,
             "owner": configuration.owner,
             "version": name,
             "service": f"{LABEL_SERVICE}={service.name}",
@@ -111,16 +113,17 @@ class ServiceContainer(pulumi.ComponentResource):
             entrypoint = ("sh", "-c", read, "sh", *service.entrypoint)
         return [resource], mount, entrypoint
 
-    def _files(self, configuration: Configuration) -> pulumi.Output[Mapping[str, Mapping[str, Any]]]:
-        contents = {file.path: (self._resolve(file.content), f"{file.mode:04o}") for file in configuration.files}
+    def _files(self, configuration: Configuration) -> tuple[Files, pulumi.Output[Files]]:
+        """The files without secrets, and those with: one property that held both would hide every difference."""
+        texts = {file.path: (file.content, f"{file.mode:04o}") for file in configuration.files}
         if self._service.secret_environment:
             lines = "".join(f"{name}='{value}'\n" for name, value in self._service.secret_environment.items())
-            contents["environment"] = (self._resolve(lines), "0400")
-        # Each content an Output of its own: only those with secrets are secret, the others show their difference.
-        files: Mapping[str, Mapping[str, Any]] = {
-            path: {"content": text, "mode": mode} for path, (text, mode) in contents.items()
+            texts["environment"] = (lines, "0400")
+        plain = {path: {"content": text, "mode": mode} for path, (text, mode) in texts.items() if not references(text)}
+        secret: Mapping[str, Any] = {
+            path: {"content": self._resolve(text), "mode": mode} for path, (text, mode) in texts.items() if path not in plain
         }
-        return pulumi.Output.from_input(files)
+        return plain, pulumi.Output.from_input(secret)
 
     def _container(
         self, configuration: docker.ContainerVolumeArgs | None, entrypoint: Sequence[str], depends_on: Sequence[pulumi.Resource]

@@ -48,6 +48,7 @@ def service(sites: Sequence[Site], door: Door, scale: float = 1.0) -> Service:
         limits=Limits(memory_mib=256, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
         command=("caddy", "run", "--config", f"{CURRENT}/Caddyfile"),
+        environment={"XDG_DATA_HOME": "/data", "XDG_CONFIG_HOME": "/config"},
         configuration=Configuration(
             directory=DIRECTORY,
             files=(File(path="Caddyfile", content=render(sites, tls, door.vpn)), *tls_files),
