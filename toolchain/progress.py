@@ -1,5 +1,6 @@
 """Steps with their times: a live counter on a terminal, plain lines elsewhere."""
 
+import shutil
 import sys
 import threading
 import time
@@ -16,7 +17,8 @@ def step(title: str, detail: Callable[[], str] = str, out: TextIO = sys.stderr) 
     live = out.isatty()
 
     def line(mark: str = "") -> str:
-        return f"{title:<44}{time.monotonic() - start:7.1f} s  {mark or detail()}"
+        text = f"{title:<30}{time.monotonic() - start:7.1f} s  {mark or detail()}"
+        return text[: shutil.get_terminal_size().columns - 1] if live else text
 
     def tick() -> None:
         while not done.wait(0.5 if live else 30):

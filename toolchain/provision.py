@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from toolchain.parts import Part, cache_key, parts
 from toolchain.progress import step
 
 MANIFEST = "parts.json"
+UNUSED_SECONDS = 14 * 24 * 3600
 
 
 def provide() -> tuple[Path, bool]:
@@ -23,6 +25,7 @@ def provide() -> tuple[Path, bool]:
     installed = {part.name: found for part in wanted if (found := find_installed(part, cache))}
     result = cache / cache_key(*(f"{name}={path}" for name, path in sorted(installed.items())))
     if (result / MANIFEST).exists():
+        os.utime(result)
         return result, True
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache):
@@ -37,6 +40,7 @@ def provide() -> tuple[Path, bool]:
             partial.rename(result)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+        _prune(cache)
     return result, False
 
 
@@ -44,6 +48,13 @@ def cache_directory() -> Path:
     chosen = os.environ.get("VPAI_CACHE")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vpai"
     return base.absolute() / "toolchain"
+
+
+def _prune(cache: Path) -> None:
+    """Removes the results that no clone has asked for in a while."""
+    for manifest in cache.glob(f"*/{MANIFEST}"):
+        if manifest.parent.stat().st_mtime < time.time() - UNUSED_SECONDS:
+            shutil.rmtree(manifest.parent)
 
 
 def _manifest(wanted: tuple[Part, ...], installed: Mapping[str, Path], directory: Path) -> dict[str, dict[str, object]]:

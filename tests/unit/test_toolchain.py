@@ -5,16 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from toolchain import golang, installed, parts
+from toolchain import golang, installed, parts, provision
 from toolchain.build import assemble
 from toolchain.errors import ToolchainError
 from toolchain.parts import Part, cache_key
 from toolchain.progress import step
-from toolchain.provision import cache_directory
 
 ROOT = Path(__file__).parents[2]
 ENGINE = Part("pulumi", "3.259.0", "example.org/pulumi")
@@ -146,9 +146,37 @@ def test_a_compile_error_shows_its_lines_and_the_log(tmp_path: Path, monkeypatch
 def test_the_cache_follows_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("VPAI_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_directory() == tmp_path / "xdg/vpai/toolchain"
+    assert provision.cache_directory() == tmp_path / "xdg/vpai/toolchain"
     monkeypatch.setenv("VPAI_CACHE", str(tmp_path / "own"))
-    assert cache_directory() == tmp_path / "own/toolchain"
+    assert provision.cache_directory() == tmp_path / "own/toolchain"
+
+
+def test_a_build_is_made_once_and_drops_long_unused_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VPAI_CACHE", str(tmp_path))
+    engine = executable(tmp_path / "official/pulumi", "echo v3.259.0")
+    monkeypatch.setattr(provision, "parts", lambda: (ENGINE,))
+    monkeypatch.setattr(provision, "find_installed", lambda part, cache: engine)
+    for name, age in {"old": 30, "recent": 1}.items():
+        manifest = tmp_path / "toolchain" / name / provision.MANIFEST
+        manifest.parent.mkdir(parents=True)
+        manifest.write_text("{}")
+        os.utime(manifest.parent, (0, time.time() - age * 24 * 3600))
+    (tmp_path / "toolchain/interrupted.partial").mkdir()
+    result, cached = provision.provide()
+    assert not cached
+    assert {entry.name for entry in (tmp_path / "toolchain").iterdir()} == {"lock", "recent", result.name}
+    assert provision.provide() == (result, True)
+
+
+def test_a_failed_build_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VPAI_CACHE", str(tmp_path))
+    go = executable(tmp_path / "go", '[ "$1" = env ] && echo go1.99.0 && exit\nexit 1')
+    monkeypatch.setattr(golang, "installed_go", lambda: [go])
+    monkeypatch.setattr(provision, "parts", lambda: (ENGINE,))
+    monkeypatch.setattr(provision, "find_installed", lambda part, cache: None)
+    with pytest.raises(ToolchainError):
+        provision.provide()
+    assert {entry.name for entry in (tmp_path / "toolchain").iterdir()} == {"lock", "build.log"}
 
 
 def test_steps_are_plain_lines_without_a_terminal() -> None:
