@@ -180,5 +180,21 @@ def test_an_interrupted_run_ends_without_a_traceback(project: Path, pulumi: Pulu
     assert "Traceback" not in output
 
 
+def test_nothing_outlives_a_killed_engine(project: Path, environment: dict[str, str], pulumi: Pulumi) -> None:
+    pid = project / "pid"
+    write_program(project, f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\ntime.sleep(60)")
+    with subprocess.Popen(
+        ["pulumi", "up", "--yes", "--skip-preview"], cwd=project, env=environment, stdout=subprocess.DEVNULL
+    ) as run:
+        while not pid.exists() or not pid.read_text():
+            assert run.poll() is None
+            time.sleep(0.05)
+        run.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid.read_text()}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def write_program(project: Path, text: str) -> None:
     (project / "__main__.py").write_text(f"import pulumi\nimport pulumi_random as random\n\n{text}\n")

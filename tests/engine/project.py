@@ -1,0 +1,67 @@
+"""A copy of the project with a stack of its own, driven by the real CLI against a file backend."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.fleets import PROJECT
+
+_COPIED = ("__main__.py", "model", "services", "components", "stacks", "images.lock.yaml")
+
+
+class Project:
+    """Pulumi in a directory of its own."""
+
+    def __init__(self, directory: Path, toolchain: Path, stack: str) -> None:
+        self.directory, self.stack = directory / "project", stack
+        self.directory.mkdir()
+        for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
+            source = PROJECT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, self.directory / name)
+        home, state = directory / "home", directory / "state"
+        home.mkdir()
+        state.mkdir()
+        (home / "plugins").symlink_to(toolchain / "home" / "plugins")
+        self.environment = {
+            **os.environ,
+            "PATH": f"{toolchain / 'bin'}:{os.environ['PATH']}",
+            "PULUMI_HOME": str(home),
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE": "test",
+            "PULUMI_PYTHON_CMD": sys.executable,
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        }
+        self.pulumi("stack", "init", stack)
+
+    def configure(self, values: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+        """Set plain values and secrets in one call."""
+        pairs = [word for key, value in values.items() for word in ("--plaintext", f"vpai:{key}={value}")]
+        pairs += [word for key, value in secrets.items() for word in ("--secret", f"vpai:{key}={value}")]
+        self.pulumi("config", "set-all", "--path", *pairs)
+
+    def pulumi(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the CLI; stderr goes into stdout, as an operator sees it."""
+        selected = [] if arguments[:2] == ("stack", "init") else ["--stack", self.stack]
+        done = subprocess.run(
+            ["pulumi", *arguments, *selected, "--non-interactive"],
+            cwd=self.directory,
+            env={**self.environment, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+    def preview(self) -> list[Mapping[str, Any]]:
+        """The steps of a preview."""
+        steps: list[Mapping[str, Any]] = json.loads(self.pulumi("preview", "--json").stdout)["steps"]
+        return steps
