@@ -41,6 +41,7 @@ def parts() -> tuple[Part, ...]:
         Part("pulumi-resource-docker", pinned("pulumi-docker"), "./docker", has_schema=True),
         Part("pulumi-resource-hcloud", pinned("pulumi-hcloud"), "./hcloud", has_schema=True),
         Part("pulumi-resource-random", pinned("pulumi-random"), "./random", has_schema=True),
+        Part("pulumi-resource-command", pinned("pulumi-command"), "./command"),
         Part(CADDY, _required_module("caddy", "github.com/caddyserver/caddy/v2"), "./caddy"),
     )
 

@@ -107,7 +107,7 @@ def test_a_nonzero_exit_fails_the_run(project: Path, pulumi: Pulumi) -> None:
 
 def test_a_python_without_the_sdk_is_named(project: Path, pulumi: Pulumi, environment: dict[str, str], tmp_path: Path) -> None:
     bare = tmp_path / "bare-python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S -I "$@"\n')
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
     bare.chmod(0o755)
     environment["PULUMI_PYTHON_CMD"] = str(bare)
     write_program(project, "")

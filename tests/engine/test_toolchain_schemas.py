@@ -105,4 +105,6 @@ def shape(offered: Any) -> str:
     if _types.is_input_type(origin) or issubclass(origin, Mapping):
         return "object"
     scalars = {str: "string", bool: "boolean", int: "integer", float: "number"}
-    return scalars.get(origin, "array")
+    if origin in scalars:
+        return scalars[origin]
+    return "array" if issubclass(origin, Sequence) else str(origin.__name__)

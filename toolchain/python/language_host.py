@@ -18,7 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
-from typing import IO, Any, NoReturn
+from typing import IO, Any
+
+from engine_watch import end_with_the_engine  # type: ignore[import-not-found]
+
+# The engine ends its plugins with SIGINT, at any moment: die without a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 try:
     import grpc  # type: ignore[import-untyped]
@@ -34,13 +39,11 @@ except ImportError as error:
 
 
 def main() -> None:
+    end_with_the_engine()
     server = grpc.server(ThreadPoolExecutor(max_workers=8), options=[("grpc.max_receive_message_length", 400 << 20)])
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(sys.argv[-1]), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    # The engine ends its plugins with SIGINT; a program that still runs has nobody left to talk to.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _exit)
     print(port, flush=True)
     server.wait_for_termination()
 
@@ -149,12 +152,6 @@ def _output(process: subprocess.Popen[bytes]) -> Iterator[Any]:
         threading.Thread(target=pump, args=(stream, response), daemon=True).start()
     for _ in streams:
         yield from iter(chunks.get, None)
-
-
-def _exit(*_: Any) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 if __name__ == "__main__":

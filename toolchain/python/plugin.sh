@@ -15,6 +15,7 @@ project_python() {
 
 python=${PULUMI_PYTHON_CMD:-$(project_python || echo python3)}
 case ${0##*/} in
-pulumi-language-python) exec "$python" -u "$(dirname "$0")/../python/language_host.py" "$@" ;;
-*) exec "$python" -u -m pulumi.dynamic "$@" ;;
+pulumi-language-python) plugin=language_host.py ;;
+*) plugin=dynamic_provider.py ;;
 esac
+exec "$python" -u "$(dirname "$0")/../python/$plugin" "$@"
