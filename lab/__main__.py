@@ -1,0 +1,76 @@
+"""`python3 -m lab up|down|status|exec`: the lab of this checkout."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from lab.engine import docker
+from lab.errors import LabError
+from lab.images import SERVICES
+from lab.lab import Lab
+from lab.layout import LABEL
+from toolchain.errors import ToolchainError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m lab", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="raise the lab, or what of it is missing")
+    commands.add_parser("down", help="remove every container, network, volume and file of this lab")
+    commands.add_parser("status", help="show the lab's machines, and what in it is real")
+    execute = commands.add_parser("exec", help="run a command in the operator's container")
+    execute.add_argument("words", nargs=argparse.REMAINDER, metavar="-- COMMAND")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    lab = Lab.of_checkout(Path(__file__).parent.parent)
+    try:
+        if arguments.command == "up":
+            lab.up()
+        elif arguments.command == "down":
+            lab.down()
+        elif arguments.command == "status":
+            print(status(lab))
+        else:
+            words = arguments.words[1:] if arguments.words[:1] == ["--"] else arguments.words
+            return run_in_operator(lab, words or ["bash"])
+    except (LabError, ToolchainError, subprocess.CalledProcessError) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("lab: interrupted; the next run goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def status(lab: Lab) -> str:
+    """The lab's machines as Docker sees them, and what its images hold."""
+    shown = "{{.Names}}\t{{.State}}\t{{.Status}}"
+    listed = docker("ps", "--all", "--filter", f"label={LABEL}={lab.id}", "--format", shown).stdout
+    states = dict(line.split("\t", 1) for line in listed.splitlines())
+    addresses = lab.addresses
+    rows = [("machine", "Internet", "mesh", "container", "state")]
+    for name, container in lab.record.containers.items():
+        mesh = "" if name == "cloud" else addresses.on_mesh(name)
+        state = states.get(container, "gone\tpython3 -m lab up").partition("\t")[2]
+        rows.append((name, addresses.on_internet(name), mesh, container, state))
+    machines = [f"{a:<10}{b:<16}{c:<16}{d:<26}{e}" for a, b, c, d, e in rows]
+    contents = [f"{name:<46}{service.real}" for name, service in SERVICES.items()]
+    stand_in = f"{'model providers':<46}stand-in: answers with fixed texts and token counts"
+    return "\n".join([*machines, "", *contents, stand_in])
+
+
+def run_in_operator(lab: Lab, words: list[str]) -> int:
+    """Run `words` where the caller stands, on the caller's terminal if there is one; its exit code."""
+    checkout, here = lab.layout.checkout, Path.cwd()
+    directory = here if here.is_relative_to(checkout) else checkout
+    options = ["--interactive", *(["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else [])]
+    command = lab.operator.exec_command(directory=str(directory), options=options)
+    sys.stdout.flush()
+    os.execvp(command[0], [*command, *words])  # noqa: S606 - signals and exit code pass through
+
+
+if __name__ == "__main__":
+    sys.exit(main())

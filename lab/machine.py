@@ -1,0 +1,140 @@
+"""One container of the lab, which plays a machine: made when it is missing or its description changed."""
+
+import hashlib
+import io
+import json
+import subprocess
+import tarfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from subprocess import CompletedProcess
+
+from lab import engine
+from lab.engine import docker
+from lab.errors import LabError
+from lab.layout import LABEL
+
+RECIPE = f"{LABEL}.recipe"
+
+
+@dataclass(frozen=True)
+class FileInside:
+    """A file that is put into a machine before its first start; owners by number, as tar wants them."""
+
+    content: str
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What is run: `addresses` maps network names to fixed addresses."""
+
+    name: str
+    container: str
+    image: str
+    addresses: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
+    files: Mapping[str, FileInside] = field(default_factory=dict)
+    volumes: tuple[str, ...] = ()
+    user: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        input: str | None = None,
+        check: bool = True,
+        timeout: float | None = None,
+        environment: Mapping[str, str] | None = None,
+        directory: str = "",
+    ) -> CompletedProcess[str]:
+        """Run `command` in the machine; with `check`, a failure raises `CalledProcessError` with its output."""
+        return subprocess.run(
+            [*self.exec_command(environment, directory, ["-i"]), *command],
+            input=input or "",
+            capture_output=True,
+            text=True,
+            check=check,
+            timeout=timeout,
+        )
+
+    def exec_command(
+        self, environment: Mapping[str, str] | None = None, directory: str = "", options: Sequence[str] = ()
+    ) -> list[str]:
+        """The `docker exec` that runs what follows in this machine."""
+        variables = {**self.environment, **(environment or {})}
+        return [
+            *(*engine.command(), "exec", *options),
+            *(argument for name, value in variables.items() for argument in ("--env", f"{name}={value}")),
+            *(("--user", self.user) if self.user else ()),
+            *(("--workdir", directory) if directory else ()),
+            self.container,
+        ]
+
+    @property
+    def recipe(self) -> str:
+        """A hash of everything that the container is made from."""
+        files = {path: vars(file) for path, file in self.files.items()}
+        facts = [self.image, dict(self.addresses), dict(self.labels), self.options, files, self.volumes]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+    def start(self) -> None:
+        """Have it run as described, and wait until it is ready."""
+        shown = f'{{{{index .Config.Labels "{RECIPE}"}}}} {{{{.State.Status}}}}'
+        state = docker("container", "inspect", "--format", shown, self.container, check=False).stdout.split()
+        if state == [self.recipe, "running"]:
+            return
+        if state != [self.recipe, "exited"]:
+            # Missing, described differently, or half-made ("created") by a run that was interrupted.
+            self.remove()
+            self._create()
+        docker("start", self.container)
+        self._wait()
+
+    def remove(self) -> None:
+        """Remove the container and its volumes."""
+        docker("rm", "--force", "--volumes", self.container, check=False)
+        for volume in self.volumes:
+            docker("volume", "rm", "--force", volume.partition(":")[0])
+
+    def _wait(self) -> None:
+        try:
+            self.run(["sh", "/usr/local/lib/lab/ready.sh"], timeout=60)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            said = "\n".join(docker("logs", "--tail", "20", self.container, check=False).stderr.splitlines())
+            raise LabError(
+                f"{self.name} does not become ready: {error}\nNothing can be deployed in this state. See "
+                f"`docker logs {self.container}`; then try again: python3 -m lab down && python3 -m lab up\n{said}"
+            ) from error
+
+    def _create(self) -> None:
+        labels = [f"--label={name}={value}" for name, value in {**self.labels, RECIPE: self.recipe}.items()]
+        for volume in self.volumes:
+            docker("volume", "create", *(label for label in labels if RECIPE not in label), volume.partition(":")[0])
+        (network, address), *others = self.addresses.items()
+        docker(
+            *("create", "--name", self.container, "--hostname", self.name, "--network", network, "--ip", address),
+            *labels,
+            *(f"--volume={volume}" for volume in self.volumes),
+            *self.options,
+            self.image,
+        )
+        for other, its_address in others:
+            docker("network", "connect", "--ip", its_address, other, self.container)
+        if self.files:
+            docker("cp", "-", f"{self.container}:/", input=_archive(self.files))
+
+
+def _archive(files: Mapping[str, FileInside]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for path, file in files.items():
+            data = file.content.encode()
+            entry = tarfile.TarInfo(path.lstrip("/"))
+            entry.size, entry.mode, entry.uid, entry.gid = len(data), file.mode, file.uid, file.gid
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
