@@ -16,7 +16,7 @@ from toolchain.progress import step
 # no_compose leaves out Docker Compose, half of the docker provider and nothing that its SDK offers.
 TAGS = "osusergo,grpcnotrace,no_compose"
 NO_NETWORK = re.compile(
-    r"dial tcp|module lookup disabled|no such host|i/o timeout|connection (refused|reset)|TLS handshake|x509:|: (403|404|410|50\d) "
+    r"dial tcp|module lookup disabled|i/o timeout|connection (refused|reset)|TLS handshake|x509:|: (403|404|410|50\d) "
 )
 
 
