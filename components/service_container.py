@@ -161,7 +161,7 @@ class ServiceContainer(pulumi.ComponentResource):
             or None,
             memory=limits.memory_mib,
             memory_swap=limits.memory_mib,  # left out, it is a difference at every run (traps)
-            cpus=f"{limits.cpus:g}",
+            cpus=str(float(limits.cpus)),  # "1.0", as Docker's provider reads it back; "1" would replace at every run
             shm_size=limits.shared_memory_mib,
             ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=_DEFAULT_PIDS * 8, hard=_DEFAULT_PIDS * 8)],
             log_driver="json-file",

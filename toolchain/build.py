@@ -112,6 +112,6 @@ def _write_schema(plugin: Path) -> None:
 
 def _install_python(target: Path) -> None:
     shutil.copytree(HERE / "python", target / "python", ignore=shutil.ignore_patterns("__pycache__", "plugin.sh"))
-    for name in ("pulumi-language-python", "pulumi-resource-pulumi-python"):
-        shutil.copy(HERE / "python" / "plugin.sh", target / "bin" / name)
-        (target / "bin" / name).chmod(0o755)
+    plugin = target / "bin/pulumi-resource-pulumi-python"
+    shutil.copy(HERE / "python" / "plugin.sh", plugin)
+    plugin.chmod(0o755)

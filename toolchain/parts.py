@@ -38,6 +38,7 @@ def parts() -> tuple[Part, ...]:
     """The versions are those of the SDKs in requirements.in, so that SDK and plugin cannot drift apart."""
     return (
         Part("pulumi", pinned("pulumi"), "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),
+        Part("pulumi-language-python", pinned("pulumi"), "./pulumi/pulumi-language-python"),
         Part("pulumi-resource-docker", pinned("pulumi-docker"), "./docker", has_schema=True),
         Part("pulumi-resource-hcloud", pinned("pulumi-hcloud"), "./hcloud", has_schema=True),
         Part("pulumi-resource-random", pinned("pulumi-random"), "./random", has_schema=True),

@@ -105,7 +105,7 @@ def test_what_is_installed_is_copied_and_the_rest_is_not_built(tmp_path: Path) -
     assemble([ENGINE], {"pulumi": engine}, tmp_path / "result", tmp_path)
     shown = subprocess.run([tmp_path / "result/bin/pulumi"], capture_output=True, text=True, check=True)
     assert shown.stdout == "official\n"
-    assert os.access(tmp_path / "result/bin/pulumi-language-python", os.X_OK)
+    assert os.access(tmp_path / "result/bin/pulumi-resource-pulumi-python", os.X_OK)
 
 
 def test_without_go_and_pip_one_line_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs as pulumi-language-python (the language host) and as pulumi-resource-pulumi-python (dynamic providers), by the name it is called by.
-# Both need the program's own python: $PULUMI_PYTHON_CMD, else the project's `virtualenv` option, else python3.
+# pulumi-resource-pulumi-python: dynamic providers, run by the program's own python:
+# $PULUMI_PYTHON_CMD, else the project's `virtualenv` option, else python3.
 set -eu
 
 project_python() {
@@ -14,8 +14,4 @@ project_python() {
 }
 
 python=${PULUMI_PYTHON_CMD:-$(project_python || echo python3)}
-case ${0##*/} in
-pulumi-language-python) plugin=language_host.py ;;
-*) plugin=dynamic_provider.py ;;
-esac
-exec "$python" -u "$(dirname "$0")/../python/$plugin" "$@"
+exec "$python" -u "$(dirname "$0")/../python/dynamic_provider.py" "$@"
