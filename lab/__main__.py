@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -65,11 +66,21 @@ def status(lab: Lab) -> str:
 def run_in_operator(lab: Lab, words: list[str]) -> int:
     """Run `words` where the caller stands, on the caller's terminal if there is one; its exit code."""
     checkout, here = lab.layout.checkout, Path.cwd()
-    directory = here if here.is_relative_to(checkout) else checkout
-    options = ["--interactive", *(["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else [])]
-    command = lab.operator.exec_command(directory=str(directory), options=options)
-    sys.stdout.flush()
-    os.execvp(command[0], [*command, *words])  # noqa: S606 - signals and exit code pass through
+    directory = str(here if here.is_relative_to(checkout) else checkout)
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        command = lab.operator.exec_command(directory=directory, options=["--interactive", "--tty"])
+        os.execvp(command[0], [*command, *words])  # noqa: S606 - the terminal belongs to the command now
+    # Without a terminal `docker exec` passes no signal on, and Ctrl-C would leave a deployment running unseen.
+    token = secrets.token_hex(8)
+    command = lab.operator.exec_command({"LAB_EXEC": token}, directory, ["--interactive"])
+    running = subprocess.Popen([*command, *words], start_new_session=True)
+
+    def pass_on(number: int, _: object) -> None:
+        lab.operator.run(["sh", "/usr/local/lib/lab/signal.sh", token, str(number)], check=False)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    return running.wait()
 
 
 if __name__ == "__main__":

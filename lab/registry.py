@@ -2,6 +2,8 @@
 
 import json
 import re
+import time
+import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,6 +70,20 @@ class Registry:
             *("docker-registry", "serve", "/etc/docker/registry/registry-publish.yml"),
         )
         try:
-            yield docker("port", name, "5000").stdout.split()[0]
+            address = docker("port", name, "5000").stdout.split()[0]
+            _await(address)
+            yield address
         finally:
             docker("rm", "--force", name, check=False)
+
+
+def _await(address: str) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            urllib.request.urlopen(f"http://{address}/v2/", timeout=5).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise LabError(f"the registry that takes the lab's images does not answer on {address}: {error}") from error
+            time.sleep(0.1)
