@@ -13,12 +13,14 @@ from lab.errors import LabError
 from lab.images import SERVICES
 from lab.lab import Lab
 from lab.layout import LABEL
+from lab.rehearsal import rehearse
 from toolchain.errors import ToolchainError
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m lab", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="raise the lab, deploy the stack on it and check it")
     commands.add_parser("up", help="raise the lab, or what of it is missing")
     commands.add_parser("down", help="remove every container, network, volume and file of this lab")
     commands.add_parser("status", help="show the lab's machines, and what in it is real")
@@ -28,7 +30,10 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     lab = Lab.of_checkout(Path(__file__).parent.parent)
     try:
-        if arguments.command == "up":
+        if arguments.command == "run":
+            rehearse(lab)
+            print("\n" + status(lab))
+        elif arguments.command == "up":
             lab.up()
         elif arguments.command == "down":
             lab.down()

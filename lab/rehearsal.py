@@ -1,0 +1,64 @@
+"""`make lab`: from nothing to a deployed and checked stack, step by step, each with its time."""
+
+import shutil
+import subprocess
+import time
+
+from lab.errors import LabError
+from lab.lab import Lab
+from toolchain.progress import step
+
+STACK = "lab"
+_INTERRUPTED = "deploying"
+"""A file that stands while a deployment runs; found at the start, the last one was killed."""
+
+
+def rehearse(lab: Lab) -> None:
+    """Raise the lab, deploy the lab's stack on it, check it; raises `LabError` when a step fails."""
+    start = time.monotonic()
+    lab.up()
+    _forget_a_lost_host(lab)
+    marker = lab.layout.directory / _INTERRUPTED
+    _select_stack(lab)
+    if marker.exists():
+        with step("recover from an interrupted deployment"):
+            _operate(lab, "recover")
+    marker.touch()
+    print(f"\npulumi up -s {STACK}", flush=True)
+    with step("pulumi up"):
+        _on_terminal(lab, "pulumi", "up", "--yes", "--skip-preview", "--stack", STACK)
+    marker.unlink()
+    print(flush=True)
+    with step("live checks"):
+        _operate(lab, "smoke", "--chat")
+    print(f"\nfrom nothing to checked: {time.monotonic() - start:.0f} s")
+
+
+def _select_stack(lab: Lab) -> None:
+    with step("stack"):
+        lab.operator.run(["pulumi", "stack", "select", "--create", STACK], directory=str(lab.layout.checkout))
+
+
+def _forget_a_lost_host(lab: Lab) -> None:
+    """A host made anew has nothing of what the state remembers: then the state goes too, as with `lab down`."""
+    state = lab.layout.directory / "state"
+    seen = lab.layout.directory / "sese-machine-id"
+    machine = lab.sese.run(["cat", "/etc/machine-id"]).stdout.strip()
+    if seen.exists() and seen.read_text() != machine:
+        shutil.rmtree(state)
+        state.mkdir()
+    seen.write_text(machine)
+
+
+def _operate(lab: Lab, command: str, *arguments: str) -> None:
+    _on_terminal(lab, "vpai-python", "-m", "operations", command, "--stack", STACK, *arguments)
+
+
+def _on_terminal(lab: Lab, *command: str) -> None:
+    """Run `command` in the operator, its output on the terminal as it comes."""
+    words = [*lab.operator.exec_command(directory=str(lab.layout.checkout)), *command]
+    if subprocess.run(words).returncode:
+        raise LabError(
+            f"`{' '.join(command)}` failed; what it said stands above. The lab keeps running: mend the cause and run "
+            "`make lab` again, or look around with `make shell STACK=lab`."
+        )
