@@ -89,7 +89,7 @@ def test_streamed_messages() -> None:
 
 @pytest.mark.parametrize(("key", "query"), [({"x-goog-api-key": "any"}, {}), ({}, {"key": "any"})])
 def test_gemini_takes_its_key_from_the_header_or_the_query(key: dict[str, str], query: dict[str, str]) -> None:
-    reply = ask("generativelanguage.googleapis.com", "/v1beta/models/gemini-2.0-flash:generateContent", key, **query)
+    reply = ask("generativelanguage.googleapis.com", "/v1beta/models/gemini-2.0-flash:generateContent", key, None, **query)
     assert data(reply)["candidates"][0]["content"]["parts"][0]["text"] == ANSWER
     assert data(reply)["modelVersion"] == "gemini-2.0-flash"
 
