@@ -104,12 +104,18 @@ class Machine:
     def _wait(self) -> None:
         try:
             self.run(["sh", "/usr/local/lib/lab/ready.sh"], timeout=60)
-        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
-            said = "\n".join(docker("logs", "--tail", "20", self.container, check=False).stderr.splitlines())
-            raise LabError(
-                f"{self.name} does not become ready: {error}\nNothing can be deployed in this state. See "
-                f"`docker logs {self.container}`; then try again: python3 -m lab down && python3 -m lab up\n{said}"
-            ) from error
+        except subprocess.CalledProcessError as error:
+            raise self._not_ready(error.stderr.strip()) from error
+        except subprocess.TimeoutExpired as error:
+            raise self._not_ready("it did not say so within 60 s") from error
+
+    def _not_ready(self, reason: str) -> LabError:
+        logged = docker("logs", "--tail", "20", self.container, check=False)
+        return LabError(
+            f"{self.name} does not become ready, so nothing can be deployed: {reason}\nLook into it with "
+            f"`docker exec -it {self.container} bash`, or begin again: python3 -m lab down && python3 -m lab up\n"
+            f"Its last log lines:\n{logged.stdout}{logged.stderr}"
+        )
 
     def _create(self) -> None:
         labels = [f"--label={name}={value}" for name, value in {**self.labels, RECIPE: self.recipe}.items()]

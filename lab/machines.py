@@ -70,7 +70,7 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
     """Who deploys: the checkout and the cache at their own paths, the toolchain, the deploy key as default identity."""
     owner = layout.checkout.stat()
     uid, gid = owner.st_uid, owner.st_gid
-    home = "/root" if uid == 0 else "/home/operator"
+    home = "/root" if uid == 0 else "/home/deployer"
     mounts = [layout.checkout] + ([] if layout.cache.is_relative_to(layout.checkout) else [layout.cache])
     key = FileInside(deploy_key.read_text(), mode=0o600, uid=uid, gid=gid)
     return Machine(
