@@ -46,7 +46,7 @@ func runRemotely(ctx context.Context, line string, inputs property.Map, previous
 	case err := <-ended:
 		return remoteFailure(err)
 	case <-ctx.Done():
-		endSession(session, ended)
+		endSession(client, session, ended)
 		return cancelled(ctx)
 	}
 }
@@ -81,12 +81,20 @@ func remoteFailure(err error) error {
 	}
 }
 
-// endSession asks the command to end. Closing the channel alone would let it run on.
-func endSession(session *ssh.Session, ended <-chan error) {
-	_ = session.Signal(ssh.SIGTERM)
-	select {
-	case <-ended:
-	case <-time.After(cancelGrace):
-		_ = session.Signal(ssh.SIGKILL)
+// endSession ends the command; closing the channel alone would let it run on. OpenSSH passes no signals on to the sessions of root,
+// so a second session of the same connection does it: its parent process is that of the command, too.
+func endSession(client *client, session *ssh.Session, ended <-chan error) {
+	for _, signal := range []ssh.Signal{ssh.SIGTERM, ssh.SIGKILL} {
+		_ = session.Signal(signal)
+		go func() {
+			if second, err := client.NewSession(); err == nil {
+				_ = second.Run(fmt.Sprintf("for p in $(ps -o pid= --ppid $PPID); do [ $p = $$ ] || kill -%s -- -$p; done", signal))
+			}
+		}()
+		select {
+		case <-ended:
+			return
+		case <-time.After(cancelGrace):
+		}
 	}
 }
