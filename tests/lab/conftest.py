@@ -1,0 +1,31 @@
+"""One lab for all tests of this directory, deployed once; each test finds and leaves the committed stack."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Lab
+from lab.rehearsal import rehearse
+from tests.fleets import PROJECT
+from tests.lab.deployment import Deployment
+
+
+@pytest.fixture(scope="session")
+def lab() -> Lab:
+    raised = Lab.of_checkout(PROJECT)
+    rehearse(raised)
+    return raised
+
+
+@pytest.fixture(scope="session")
+def _deployment(lab: Lab) -> Deployment:
+    return Deployment(lab)
+
+
+@pytest.fixture
+def stack(_deployment: Deployment) -> Iterator[Deployment]:
+    """The deployed stack; what a test changed is put back by an `up` of the committed project."""
+    yield _deployment
+    _deployment.reset()
+    if _deployment.changes():
+        _deployment.up("--refresh")

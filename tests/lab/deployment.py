@@ -1,0 +1,141 @@
+"""The lab's deployed stack, changed through a copy of the project, so that tests never touch the checkout."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from components.docker_host import LABEL_SERVICE, LABEL_STACK
+from lab import Lab, Machine
+from tests.fleets import PROJECT
+
+_COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "images.lock.yaml")
+Done = subprocess.CompletedProcess[str]
+
+
+class Deployment:
+    """The stack `lab`, driven from a copy of the project in the operator."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.directory = lab.layout.directory / "test-project"
+        self.reset()
+
+    def reset(self) -> None:
+        """The project as it is committed."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory.mkdir()
+        for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
+            source = PROJECT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, self.directory / name)
+        (self.directory / ".lab").symlink_to(self.lab.layout.directory)
+
+    def edit(self, path: str, *changes: tuple[str, str]) -> None:
+        """Replace texts in a file of the copy; each must be there."""
+        file = self.directory / path
+        text = file.read_text()
+        for old, new in changes:
+            assert old in text, f"{path} has no {old!r}"
+            text = text.replace(old, new)
+        file.write_text(text)
+
+    def configure(self, key: str, value: str) -> None:
+        """Set a plain configuration value, by path."""
+        self.pulumi("config", "set", "--path", f"vpai:{key}", value)
+
+    def pulumi(self, *arguments: str, check: bool = True) -> Done:
+        """Run pulumi; its errors are in stdout too."""
+        return self.run("pulumi", *arguments, "--stack", "lab", "--non-interactive", check=check)
+
+    def operate(self, *arguments: str, check: bool = True) -> Done:
+        """Run an operator command."""
+        command, *rest = arguments
+        return self.run("vpai-python", "-m", "operations", command, "--stack", "lab", *rest, check=check)
+
+    def run(self, *words: str, check: bool = True) -> Done:
+        """Run `words` in the operator, in the copy."""
+        done = self.lab.operator.run(
+            ["sh", "-c", '"$@" 2>&1', "sh", *words], directory=str(self.directory), check=False, timeout=600
+        )
+        assert not check or done.returncode == 0, done.stdout[-4000:]
+        return done
+
+    def up(self, *arguments: str, check: bool = True) -> Done:
+        """Deploy the copy."""
+        return self.pulumi("up", "--yes", "--skip-preview", *arguments, check=check)
+
+    def changes(self) -> Mapping[str, str]:
+        """What an `up` would do: resource name -> operation, unchanged ones left out."""
+        steps = json.loads(self.pulumi("preview", "--json").stdout)["steps"]
+        last = {step["urn"].rpartition("::")[2]: step["op"] for step in steps}
+        return {name: op for name, op in last.items() if op != "same"}
+
+    def state(self) -> Mapping[str, Any]:
+        """The resources of the state."""
+        shown: Mapping[str, Any] = json.loads(self.pulumi("stack", "export").stdout)
+        return shown
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """Every secret in plain text."""
+        shown: Mapping[str, str] = json.loads(self.pulumi("stack", "output", "secrets", "--json", "--show-secrets").stdout)
+        return shown
+
+    @property
+    def host(self) -> Machine:
+        """The host that is deployed to."""
+        return self.lab.sese
+
+    def on_host(self, *words: str, check: bool = True, input: str = "") -> str:
+        """What `words` print on the host, run as root."""
+        done = self.host.run(["sh", "-c", '"$@" 2>&1', "sh", *words], check=False, input=input)
+        assert not check or done.returncode == 0, done.stdout
+        return done.stdout.strip()
+
+    def containers(self, service: str = "") -> list[str]:
+        """Full ids of our containers on the host, running or not."""
+        labels = [f"label={LABEL_STACK}=lab", *([f"label={LABEL_SERVICE}={service}"] if service else [])]
+        filters = [word for label in labels for word in ("--filter", label)]
+        return self.on_host("docker", "ps", "-aq", "--no-trunc", *filters).split()
+
+    def container(self, service: str) -> str:
+        """The one container of `service`."""
+        [container] = self.containers(service)
+        return container
+
+    def known_containers(self) -> set[str]:
+        """Containers that the state knows."""
+        resources = self.state()["deployment"]["resources"]
+        return {resource["id"] for resource in resources if resource["type"].endswith("container:Container")}
+
+    def sql(self, database: str, statement: str) -> str:
+        """What `statement` answers, run as superuser."""
+        psql = ("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database)
+        return self.on_host("docker", "exec", "-i", self.container("postgresql"), *psql, input=statement)
+
+    @contextmanager
+    def requests(self) -> Iterator[list[str]]:
+        """Ask LiteLLM for its models through Caddy, ten times a second; the statuses seen are there at the end."""
+        seen: list[str] = []
+        script = (
+            'while [ ! -e /tmp/stop-requests ]; do curl -s -o /dev/null -w "%{http_code}\\n" --max-time 15 '
+            "--cacert .lab/ca/root.crt -H @/tmp/requests-key https://llm.vpai.test/v1/models; sleep 0.1; done; rm -f /tmp/stop-requests"
+        )
+        key = f"Authorization: Bearer {self.secrets['litellm_master_key']}"
+        self.lab.operator.run(["sh", "-c", "rm -f /tmp/stop-requests; umask 077; cat > /tmp/requests-key"], input=key)
+        command = [*self.lab.operator.exec_command(directory=str(self.directory)), "sh", "-c", script]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                yield seen
+            finally:
+                self.lab.operator.run(["touch", "/tmp/stop-requests"])
+                seen.extend(process.communicate(timeout=30)[0].split())
+
+    @cached_property
+    def state_files(self) -> Path:
+        """Where the backend keeps the state."""
+        return self.lab.layout.directory / "state"

@@ -1,0 +1,110 @@
+"""`up` is idempotent, changes exactly what depends on a changed input, and restores what somebody removed."""
+
+import time
+
+import pytest
+
+from tests.lab.deployment import Deployment
+
+REPLACED_LITELLM = {"litellm": "replace", "litellm-healthy": "replace"}
+
+
+def test_a_second_up_and_a_refresh_find_nothing_to_do(stack: Deployment) -> None:
+    stack.up()
+    stack.up("--expect-no-changes")
+    stack.pulumi("preview", "--expect-no-changes")
+    stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
+    stack.up("--expect-no-changes")
+
+
+def test_the_guard_above_sees_a_change(stack: Deployment) -> None:
+    stack.configure("rotations.redis_health_password", "7")
+    assert stack.pulumi("preview", "--expect-no-changes", check=False).returncode != 0
+
+
+def test_a_changed_litellm_configuration_replaces_exactly_that_service_without_a_refused_request(stack: Deployment) -> None:
+    stack.edit("services/litellm/configuration.py", ('"cooldown_time": 60', '"cooldown_time": 61'))
+    assert stack.changes() == {"litellm-configuration": "update", **REPLACED_LITELLM}
+    before = stack.container("litellm")
+    with stack.requests() as statuses:
+        stack.up()
+    assert set(statuses) == {"200"}, statuses
+    assert len(statuses) > 20
+    assert stack.container("litellm") != before
+    assert "cooldown_time: 61" in stack.on_host(
+        "docker", "exec", stack.container("litellm"), "cat", "/app/configuration/config.yaml"
+    )
+
+
+def test_changed_access_ranges_reload_caddy_and_replace_nothing(stack: Deployment) -> None:
+    before = stack.container("caddy")
+    stack.configure("vpnCidrs[0]", "100.64.0.0/11")
+    assert stack.changes() == {"caddy-configuration": "update"}
+    shown = stack.pulumi("preview", "--diff").stdout
+    assert "not remote_ip 100.64.0.0/11" in shown
+    with stack.requests() as statuses:
+        stack.up()
+    assert set(statuses) == {"200"}, statuses
+    assert stack.container("caddy") == before
+    live = stack.on_host("docker", "exec", before, "wget", "-q", "-O", "-", "http://127.0.0.1:2019/config/")
+    assert "100.64.0.0/11" in live
+
+
+def test_a_configuration_that_caddy_refuses_leaves_the_old_one_in_force(stack: Deployment) -> None:
+    stack.edit("services/caddy/caddyfile.py", ("lb_try_duration 10s", "lb_try_duration ten"))
+    failed = stack.up(check=False)
+    assert failed.returncode != 0
+    assert "The new configuration was refused; the old one stays in force" in failed.stdout
+    with stack.requests() as statuses:
+        time.sleep(1)
+    assert set(statuses) == {"200"}
+    current = stack.on_host("cat", "/opt/javisi/config/caddy/current/Caddyfile")
+    assert "lb_try_duration 10s" in current
+
+
+@pytest.mark.parametrize("service", ["redis", "litellm"])
+def test_a_container_removed_by_hand_is_restored(stack: Deployment, service: str) -> None:
+    stack.on_host("docker", "rm", "-f", stack.container(service))
+    stack.up("--refresh")
+    health = stack.on_host("docker", "inspect", "-f", "{{.State.Health.Status}}", stack.container(service))
+    assert health == "healthy"
+
+
+def test_a_file_edited_on_the_host_is_seen_by_refresh_and_put_right(stack: Deployment) -> None:
+    path = "/opt/javisi/config/caddy/current/Caddyfile"
+    before = stack.on_host("sha256sum", path)
+    stack.on_host("sh", "-c", f"echo '# edited' >> {path}")
+    stack.up("--refresh")
+    assert stack.on_host("sha256sum", path).split()[0] == before.split()[0]
+
+
+def test_a_rotated_redis_password_reaches_exactly_its_users_and_works(stack: Deployment) -> None:
+    old = stack.secrets["redis_litellm_password"]
+    assert "replaces whoever uses it" in stack.operate("rotate", "redis_litellm_password").stdout
+    assert stack.changes() == {
+        "redis_litellm_password": "replace",
+        "redis-configuration": "update",
+        "redis": "replace",
+        "redis-healthy": "replace",
+        "litellm-configuration": "update",
+        **REPLACED_LITELLM,
+    }
+    stack.up()
+    assert stack.secrets["redis_litellm_password"] != old
+    assert "29 of 29 checks passed" in stack.operate("smoke", "--chat").stdout
+    client = 'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user litellm ping 2>&1'
+    answer = stack.on_host("docker", "exec", "-i", stack.container("redis"), "sh", "-c", client, input=old)
+    assert "WRONGPASS" in answer
+
+
+def test_a_rotated_database_password_changes_the_user_and_whoever_logs_in_with_it(stack: Deployment) -> None:
+    stack.operate("rotate", "postgresql_litellm_password")
+    changes = stack.changes()
+    assert changes == {
+        "postgresql_litellm_password": "replace",
+        "database-litellm": "update",
+        "litellm-configuration": "update",
+        **REPLACED_LITELLM,
+    }
+    stack.up()
+    assert "29 of 29 checks passed" in stack.operate("smoke", "--chat").stdout
