@@ -113,10 +113,12 @@ class Lab:
 
     def _provide_images(self, images: Mapping[str, Image]) -> tuple[Path, Mapping[str, str]]:
         """Build what is missing and fill the registry; the operator's python packages and the images' digests."""
+        contexts = self.layout.shared / "build"
+        shutil.rmtree(contexts, ignore_errors=True)  # of a run that was killed
         fetch.remove_leftovers(self.layout.shared)
         registry = Registry.of(self.layout)
         unpublished = [name for name, digest in registry.digests(images).items() if digest is None]
-        build = Build(images, self.layout.shared / "build")
+        build = Build(images, contexts)
         with step("images", detail=lambda: ", ".join(build.working)), ThreadPoolExecutor(max_workers=1) as pool:
             site = pool.submit(fetch.site_packages, self.layout.checkout / "requirements.txt", self.layout.shared)
             build.run(["cloud", "operator", "host", *(SERVICES[name].recipe for name in unpublished)])
