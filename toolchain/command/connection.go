@@ -77,7 +77,7 @@ func endpointOf(connection property.Map) endpoint {
 		keyPassphrase: textOf(connection.Get("privateKeyPassword")),
 		agentSocket:   textOf(connection.Get("agentSocketPath")),
 		hostKey:       textOf(connection.Get("hostKey")),
-		attempts:      max(0, 1, int(numberOr("dialErrorLimit", 10))),
+		attempts:      max(1, int(numberOr("dialErrorLimit", 10))),
 		timeout:       time.Duration(numberOr("perDialTimeout", 15) * float64(time.Second)),
 	}
 	if e.user == "" {
@@ -107,7 +107,7 @@ func dial(ctx context.Context, e endpoint, proxy *client) (*client, error) {
 			return nil, err
 		case attempt == e.attempts:
 			return nil, fmt.Errorf("%s cannot be reached: %w (attempts: %d). Check that it is up and that a firewall lets this machine in, "+
-				"for example: ssh -p PORT USER@HOST true. To wait longer, raise dialErrorLimit", e.address, err, attempt)
+				"for example: %s. To wait longer, raise dialErrorLimit", e.address, err, attempt, e.tryByHand())
 		}
 		select {
 		case <-time.After(pause):
@@ -116,6 +116,11 @@ func dial(ctx context.Context, e endpoint, proxy *client) (*client, error) {
 			return nil, cancelled(ctx)
 		}
 	}
+}
+
+func (e endpoint) tryByHand() string {
+	host, port, _ := net.SplitHostPort(e.address)
+	return fmt.Sprintf("ssh -p %s %s@%s true", port, e.user, host)
 }
 
 func dialOnce(ctx context.Context, e endpoint, config *ssh.ClientConfig, proxy *client) (*ssh.Client, error) {

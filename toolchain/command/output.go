@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -56,7 +57,7 @@ func (o *output) failure(err error, line property.Value) error {
 			message += fmt.Sprintf("\n%s:\n%s", part.name, o.hide.in(tail(said)))
 		}
 	}
-	return fmt.Errorf("%s", message)
+	return errors.New(message)
 }
 
 // tail keeps a message readable, and below what the engine takes in one.

@@ -65,7 +65,7 @@ func check(_ context.Context, request p.CheckRequest) (p.CheckResponse, error) {
 
 func diff(_ context.Context, request p.DiffRequest) (p.DiffResponse, error) {
 	changes := map[string]p.PropertyDiff{}
-	for name := range join(packageSchema.Resources[string(request.Urn.Type())].InputProperties) {
+	for name := range packageSchema.Resources[string(request.Urn.Type())].InputProperties {
 		before, had := request.OldInputs.GetOk(name)
 		after, has := request.Inputs.GetOk(name)
 		replace := name == "triggers"

@@ -15,8 +15,12 @@ const (
 	shortestLine  = 8
 )
 
-// likeCredential finds the words of a script or a file that may be a password or a token, so that an error that quotes one word of it is harmless.
-var likeCredential = regexp.MustCompile(`[A-Za-z0-9+/=_-]{16,}`)
+// likeCredential finds what may be a password or a token in a script or a file: long words, and values as in NAME=VALUE or "name": "value".
+// So an error that quotes but one word of it is harmless.
+var likeCredential = []*regexp.Regexp{
+	regexp.MustCompile(`()([A-Za-z0-9+/_-]{16,}|[A-Za-z0-9]{12,})`),
+	regexp.MustCompile(`([=:]\s*["']?)([^\s"']{8,})`),
+}
 
 // redactor replaces what must not be shown by the name of the input that it came from.
 type redactor struct{ replacer *strings.Replacer }
@@ -34,9 +38,11 @@ func newRedactor(inputs property.Map) *redactor {
 				names[line] = name
 			}
 		}
-		for _, word := range likeCredential.FindAllString(value, -1) {
-			if strings.ContainsAny(word, "0123456789") {
-				names[word] = name
+		for _, pattern := range likeCredential {
+			for _, found := range pattern.FindAllStringSubmatch(value, -1) {
+				if word := found[2]; strings.ContainsAny(word, "0123456789") {
+					names[word] = name
+				}
 			}
 		}
 	}

@@ -12,12 +12,13 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		variable    = "environment-value"
 		hidden      = "marked as secret"
 		credential  = "Zx81Zx81Zx81Zx81Zx81"
-		ofTheScript = "PGPASSWORD=" + credential + " psql\n"
+		special     = "p4$s,w!rd"
+		ofTheScript = "PGPASSWORD=" + credential + " psql\n{\"password\": \"" + special + "\"}\n"
 	)
 	for _, token := range commandTokens {
 		s := newStack(t, token)
 		inputs := commandOn(t, token, values{
-			"create":      secret("tee /dev/stderr; env | grep ACCEPTED; echo '" + hidden + "'; echo " + credential + "; exit 7"),
+			"create":      secret("tee /dev/stderr; env | grep ACCEPTED; echo '" + hidden + "'; echo " + credential + "; echo 'is " + special + "'; exit 7"),
 			"stdin":       stdin + ofTheScript,
 			"environment": values{"ACCEPTED": variable},
 			"triggers":    property.New([]property.Value{secret(hidden)}),
@@ -25,7 +26,7 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		err := s.apply(inputs.properties())
 		refused(t, err, "exit status 7", "the command (which is secret)", "[stdin]", "[environment.ACCEPTED]")
 		for name, text := range map[string]string{"the error": err.Error(), "the log": s.logged()} {
-			lacks(t, name, text, "hunter2", "plain first line", variable, hidden, credential, "tee /dev/stderr")
+			lacks(t, name, text, "hunter2", "plain first line", variable, hidden, credential, special, "tee /dev/stderr")
 			contains(t, name, text, "[stdin]")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -43,6 +44,8 @@ func server(t *testing.T) *sshServer {
 
 func TestMain(m *testing.M) {
 	_ = os.Unsetenv("SSH_AUTH_SOCK")
+	flag.Parse()
+	_ = flag.Set("test.parallel", "16") // the tests wait for sshd and for timeouts, not for the processor
 	code := m.Run()
 	if stopServer != nil {
 		stopServer()
