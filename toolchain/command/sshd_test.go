@@ -1,7 +1,9 @@
 package main
 
 import (
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/pem"
 	"flag"
@@ -80,6 +82,7 @@ func startServer() (*sshServer, error) {
 	s.hostKey = host.public
 	config := fmt.Sprintf(`ListenAddress 127.0.0.1:%d
 HostKey %[2]s/host
+HostKey %[2]s/host_ecdsa
 AuthorizedKeysFile %[2]s/authorized_keys
 PidFile none
 UsePAM no
@@ -92,7 +95,7 @@ MaxSessions 100
 Subsystem sftp internal-sftp
 AcceptEnv ACCEPTED PULUMI_COMMAND_STDOUT
 `, s.port, directory)
-	for name, content := range map[string]string{"host": host.private, "authorized_keys": s.key.public, "config": config} {
+	for name, content := range map[string]string{"host": host.private, "host_ecdsa": ecdsaKey(), "authorized_keys": s.key.public, "config": config} {
 		if err := os.WriteFile(filepath.Join(directory, name), []byte(content), 0o600); err != nil {
 			return nil, err
 		}
@@ -127,6 +130,19 @@ func (s *sshServer) connection(changes values) values {
 		}
 	}
 	return settings
+}
+
+// ecdsaKey is a second host key, of the type that a client prefers: real hosts have several.
+func ecdsaKey() string {
+	raw, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	block, err := ssh.MarshalPrivateKey(raw, "")
+	if err != nil {
+		panic(err)
+	}
+	return string(pem.EncodeToMemory(block))
 }
 
 type sshKey struct {
