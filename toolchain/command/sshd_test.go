@@ -100,14 +100,19 @@ AcceptEnv ACCEPTED PULUMI_COMMAND_STDOUT
 			return nil, err
 		}
 	}
-	process := exec.Command(binary, "-D", "-e", "-f", filepath.Join(directory, "config"))
+	// The shell ends the server when its stdin does: so it goes with the tests even if they panic.
+	process := exec.Command("sh", "-c", `"$0" -D -e -f "$1" & cat; kill $!; wait`, binary, filepath.Join(directory, "config"))
 	log := &strings.Builder{}
 	process.Stderr = log
+	life, err := process.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
 	if err := process.Start(); err != nil {
 		return nil, err
 	}
 	stopServer = func() {
-		_ = process.Process.Kill()
+		_ = life.Close()
 		_ = process.Wait()
 		_ = os.RemoveAll(directory)
 	}
