@@ -1,0 +1,1 @@
+"""What is measured, and the numbers of the last run: `make bench`."""

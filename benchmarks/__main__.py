@@ -1,0 +1,79 @@
+"""`make bench`: measures what the project promises to be fast; prints a table and saves it.
+
+A benchmark, not a test: a missed target is shown, and the exit code is 0. It removes this checkout's lab and raises it again.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import meter, results
+from benchmarks.meter import Run
+from benchmarks.results import Row
+from lab.errors import LabError
+from lab.lab import Lab
+from toolchain.progress import step
+
+CHECKOUT = Path(__file__).parent.parent
+RUNS = 5
+_NO_CHANGES = ("--stack", "lab", "--non-interactive", "--expect-no-changes")
+
+
+def main() -> int:
+    try:
+        rows = [*_newcomer(), *_program(Lab.of_checkout(CHECKOUT))]
+    except (meter.Failed, LabError) as failure:
+        print(f"bench: {failure}", file=sys.stderr)
+        return 1
+    results.save(rows)
+    print(f"\n{results.shown(rows)}\n\n{results.machine()}")
+    return 0
+
+
+def _newcomer() -> list[Row]:
+    """What a newcomer waits for; leaves a lab with its stack deployed."""
+    with step("make lab-down"):
+        meter.measure(1, ["make", "lab-down"], CHECKOUT, warm_up=False)
+    with step("make lab, from nothing"):
+        raised = meter.measure(1, ["make", "lab"], CHECKOUT, warm_up=False)
+    with step("make lab, again"):
+        again = meter.measure(RUNS, ["make", "lab"], CHECKOUT, warm_up=False)
+    with step("make toolchain"):
+        toolchain = meter.measure(RUNS, ["make", "toolchain"], CHECKOUT)
+    return [
+        Row.of_times("make lab, warm caches, from nothing", raised, 180, whole_tree=False),
+        Row.of_times("make lab on a running lab", again, whole_tree=False),
+        Row.of_times("make toolchain, warm", toolchain, 1),
+    ]
+
+
+def _program(lab: Lab) -> list[Row]:
+    """What whoever deploys waits for, measured in the operator."""
+    with step("program import"):
+        imported = _in_operator(lab, "vpai-python", "-c", "import stacks.deployment")
+    with step("pulumi preview"):
+        preview = _in_operator(lab, "pulumi", "preview", *_NO_CHANGES)
+    with step("pulumi up"):
+        up = _in_operator(lab, "pulumi", "up", "--yes", *_NO_CHANGES)
+    with step("pulumi refresh"):
+        refresh = _in_operator(lab, "pulumi", "refresh", "--yes", *_NO_CHANGES)
+    return [
+        Row.of_times("program import", imported, 0.5),
+        Row.of_times("pulumi preview, no changes", preview, 2),
+        Row.of_times("pulumi up, no changes", up, 2),
+        Row.of_memory("peak memory of pulumi up", up),
+        Row.of_times("pulumi refresh", refresh, 4),
+    ]
+
+
+def _in_operator(lab: Lab, *command: str) -> list[Run]:
+    """`RUNS` runs of `command` in the operator, timed there: `docker exec` is no part of it."""
+    words = ["python3", "-m", "benchmarks.meter", str(RUNS), *command]
+    done = lab.operator.run(words, directory=str(CHECKOUT), check=False)
+    if done.returncode:
+        raise meter.Failed(done.stderr.strip())
+    return [Run(**run) for run in json.loads(done.stdout)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
