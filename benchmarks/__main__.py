@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import meter, results
+from benchmarks import ansible_peer, meter, results
 from benchmarks.meter import Run
 from benchmarks.results import Row
 from lab.errors import LabError
@@ -57,12 +57,15 @@ def _program(lab: Lab) -> list[Row]:
         up = _in_operator(lab, "pulumi", "up", "--yes", *_NO_CHANGES)
     with step("pulumi refresh"):
         refresh = _in_operator(lab, "pulumi", "refresh", "--yes", *_NO_CHANGES)
+    with step("Ansible"), ansible_peer.deployed(lab) as command:
+        ansible = Row.of_times("Ansible, no changes", _in_operator(lab, *command))
     return [
         Row.of_times("program import", imported, 0.5),
         Row.of_times("pulumi preview, no changes", preview, 2),
-        Row.of_times("pulumi up, no changes", up, 2),
+        Row.of_times("pulumi up, no changes", up, 2).compared_with(ansible),
         Row.of_memory("peak memory of pulumi up", up),
-        Row.of_times("pulumi refresh", refresh, 4),
+        Row.of_times("pulumi refresh", refresh, 4).compared_with(ansible),
+        ansible,
     ]
 
 
