@@ -1,4 +1,4 @@
-"""`vpai-python -m benchmarks.ansible_variables`: the lab's fleet as variables for benchmarks/ansible/playbook.yml, secrets resolved.
+"""`vpai-python -m benchmarks.ansible_variables`: the lab's fleet as the variables of ansible/playbook.yml, secrets resolved.
 
 Under another project name, on other networks and without published ports: it stands beside the stack and leaves it alone.
 """
