@@ -3,6 +3,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 STACK ?= prod
 VENV := .venv/bin
+SUDO := $(shell ((UID)) && echo sudo)
 
 # The lab's stack lives on the lab's operator; every other stack is driven from here.
 ifeq ($(STACK),lab)
@@ -33,7 +34,7 @@ toolchain: ## the engine and its plugins: found, or built from Go modules
 venv: .venv/ready
 
 packages: # what the checks need from Debian
-	@command -v shellcheck >/dev/null || $$( ((UID)) && echo sudo) apt-get install -y -qq shellcheck >/dev/null
+	@command -v shellcheck >/dev/null && test -x /usr/sbin/sshd || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends shellcheck openssh-server >/dev/null; }
 
 lint: venv packages ## ruff, mypy --strict, import-linter
 	@$(VENV)/ruff check --quiet . && $(VENV)/ruff format --check --quiet .
@@ -62,6 +63,9 @@ up: venv toolchain ## pulumi up; seals the recovery kit when there is none yet
 shell: ## a shell in which `pulumi ... -s STACK` works
 	@$(RUN) bash
 
+ssh-config: ## write the ssh_config that a plain refresh or destroy needs in a fresh clone
+	@$(RUN) $(PYTHON) -m operations ssh-config --stack $(STACK)
+
 status: ## what runs where, since when, how healthy
 	@$(RUN) $(PYTHON) -m operations status --stack $(STACK)
 
@@ -86,4 +90,4 @@ rotate: ## a new value for a generated secret at the next up: SECRET=
 recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --recipient "$(RECIPIENT)"
 
-.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up shell status logs exec smoke recover rollback rotate recovery-kit
+.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up shell ssh-config status logs exec smoke recover rollback rotate recovery-kit

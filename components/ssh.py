@@ -8,6 +8,7 @@ import hashlib
 import os
 import shlex
 import stat
+import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ def write_client_config(directory: Path, hosts: Sequence[Host], known_hosts: Pat
     """Write `ssh_config` into `directory` if it differs from what is there; return its path."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / "ssh_config"
-    text = client_config(hosts, known_hosts.resolve(), _control_directory(directory.resolve()))
+    text = client_config(hosts, known_hosts.resolve(), _control_directory(directory.resolve(), hosts, known_hosts))
     if not path.exists() or path.read_text() != text:
         draft = path.with_suffix(f".{os.getpid()}")
         draft.write_text(text)
@@ -64,9 +65,20 @@ def command(config: str, alias: str, remote: Sequence[str]) -> tuple[str, ...]:
     return ("ssh", "-F", config, alias, "--", shlex.join(remote))
 
 
-def _control_directory(directory: Path) -> Path:
-    """A private directory with a short name (a socket's path has at most 108 bytes), one for each ssh_config."""
-    name = hashlib.sha256(str(directory).encode()).hexdigest()[:12]
+def dial(host: Host) -> str:
+    """What keeps `host` from answering; ssh itself hides it while it shares connections. Empty when sshd answers."""
+    words = [sys.executable, "-SE", str(_DIAL), *map(str, host.endpoints)]
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return done.stderr.strip() if done.returncode else ""
+
+
+def _control_directory(directory: Path, hosts: Sequence[Host], known_hosts: Path) -> Path:
+    """A private directory with a short name (a socket's path has at most 108 bytes).
+
+    One for each ssh_config, each set of endpoints and of pinned keys: a connection made under others is not used again.
+    """
+    pins = known_hosts.read_bytes() if known_hosts.exists() else b""
+    name = hashlib.sha256(repr((directory, hosts, pins)).encode()).hexdigest()[:12]
     path = Path(tempfile.gettempdir()) / f"vpai-{os.getuid()}-{name}"
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.lstat()

@@ -26,7 +26,7 @@ def rehearse(lab: Lab) -> None:
     marker.touch()
     print(f"\npulumi up -s {STACK}", flush=True)
     with step("pulumi up"):
-        _on_terminal(lab, "pulumi", "up", "--yes", "--skip-preview", "--stack", STACK)
+        _on_terminal(lab, "pulumi", "up", "--yes", "--skip-preview", "--refresh", "--stack", STACK)
     marker.unlink()
     print(flush=True)
     with step("live checks"):
@@ -36,7 +36,9 @@ def rehearse(lab: Lab) -> None:
 
 def _select_stack(lab: Lab) -> None:
     with step("stack"):
-        lab.operator.run(["pulumi", "stack", "select", "--create", STACK], directory=str(lab.layout.checkout))
+        directory = str(lab.layout.checkout)
+        lab.operator.run(["pulumi", "stack", "select", "--create", STACK], directory=directory)
+        lab.operator.run(["vpai-python", "-m", "operations", "ssh-config", "--stack", STACK], directory=directory)
 
 
 def _forget_a_lost_host(lab: Lab) -> None:

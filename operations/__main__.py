@@ -49,6 +49,11 @@ def _status(stack: Stack, _: argparse.Namespace) -> None:
     print(table(("host", "service", "state", "health", "since (UTC)", "restarts", "limit", "container"), rows))
 
 
+def _ssh_config(stack: Stack, _: argparse.Namespace) -> None:
+    for host in stack.hosts:
+        print(f"ssh -F {host.config} {host.alias}")
+
+
 def _logs(stack: Stack, arguments: argparse.Namespace) -> None:
     _in_service(stack, arguments.service, lambda container: ["docker", "logs", "--tail", "200", *arguments.command, container])
 
@@ -135,6 +140,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = command(name, run, text)
         sub.add_argument("service")
         sub.add_argument("command", nargs=argparse.REMAINDER)
+    command("ssh-config", _ssh_config, "write the ssh_config that a plain refresh or destroy needs in a fresh clone")
     command("recover", _recover, "after a killed run: make state and hosts agree")
     command("rollback", _rollback, "deploy the previous commit again").add_argument("commit", nargs="?", default="")
     command("smoke", _smoke, "live checks").add_argument("--chat", action="store_true", help="with a completion that is billed")

@@ -4,6 +4,7 @@ import subprocess
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+from components import ssh
 from components.host_script import SshHost, text
 from model.fleet import Fleet
 from model.placement import Placement
@@ -34,7 +35,8 @@ def _host_problems(host: SshHost, placement: Placement, project: str, images: It
         return
     if done.returncode:
         changed = "host key verification failed" in done.stderr.lower()
-        yield (_wrong_key if changed else _unreachable)(placement, done.stderr.strip())
+        said = done.stderr.strip() or ssh.dial(placement.host)
+        yield (_wrong_key if changed else _unreachable)(placement, said)
         return
     for line in done.stdout.splitlines():
         kind, _, finding = line.partition(" ")

@@ -8,13 +8,19 @@ main() {
 	timed "install" make --no-print-directory venv packages
 	timed "lint" make --no-print-directory lint
 	timed "toolchain" python3 -m toolchain
-	timed "toolchain: the command provider's own tests" env -C toolchain/command GOFLAGS=-buildvcs=false CGO_ENABLED=0 GOTOOLCHAIN=local go test ./...
+	timed "the command provider's own tests" provider_tests
 	timed "lab" python3 -m lab up
 	# One run of the runner over all layers, so that its summary counts every test; --durations shows where minutes went.
 	local suites=(tests/unit tests/graph tests/engine tests/lab)
 	if [[ ${1:-} == prove ]]; then suites=(tests/prove); fi
 	echo "minutes before the tests: $(minutes $((SECONDS - total)))"
 	.venv/bin/python -m pytest "${suites[@]}"
+}
+
+# The workspace's flags, so that what the toolchain compiled is not compiled again.
+provider_tests() {
+	env -C toolchain/command CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local \
+		go test -trimpath -tags osusergo,grpcnotrace,no_compose ./...
 }
 
 timed() {

@@ -24,11 +24,14 @@ class Deployment:
         self.lab = lab
         self.directory = lab.layout.directory / "test-project"
         self.reset()
+        self.operate("ssh-config")
 
     def reset(self) -> None:
         """The project as it is committed."""
-        shutil.rmtree(self.directory, ignore_errors=True)
-        self.directory.mkdir()
+        kept = self.directory / ".vpai"
+        self.directory.mkdir(exist_ok=True)
+        for path in set(self.directory.iterdir()) - {kept}:
+            (shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink)(path)
         for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
             source = PROJECT / name
             (shutil.copytree if source.is_dir() else shutil.copy)(source, self.directory / name)
@@ -74,10 +77,14 @@ class Deployment:
         last = {step["urn"].rpartition("::")[2]: step["op"] for step in steps}
         return {name: op for name, op in last.items() if op != "same"}
 
-    def state(self) -> Mapping[str, Any]:
-        """The resources of the state."""
-        shown: Mapping[str, Any] = json.loads(self.pulumi("stack", "export").stdout)
-        return shown
+    def resources(self) -> Mapping[str, tuple[str, str, Any]]:
+        """The resources of the state: URN -> type, id and inputs, in plain text (ciphertexts change at every write)."""
+        shown = json.loads(self.pulumi("stack", "export", "--show-secrets").stdout)["deployment"]["resources"]
+        return {
+            resource["urn"]: (resource["type"], resource["id"], resource.get("inputs"))
+            for resource in shown
+            if resource["custom"]
+        }
 
     @property
     def secrets(self) -> Mapping[str, str]:
@@ -109,8 +116,7 @@ class Deployment:
 
     def known_containers(self) -> set[str]:
         """Containers that the state knows."""
-        resources = self.state()["deployment"]["resources"]
-        return {resource["id"] for resource in resources if resource["type"].endswith("container:Container")}
+        return {identity for kind, identity, _ in self.resources().values() if kind.endswith("container:Container")}
 
     def sql(self, database: str, statement: str) -> str:
         """What `statement` answers, run as superuser."""
@@ -121,9 +127,10 @@ class Deployment:
     def requests(self) -> Iterator[list[str]]:
         """Ask LiteLLM for its models through Caddy, ten times a second; the statuses seen are there at the end."""
         seen: list[str] = []
+        ask = 'curl -s -o /dev/null -w "%{http_code}\\n" --max-time 15 --cacert .lab/ca/root.crt -H @/tmp/requests-key'
         script = (
-            'while [ ! -e /tmp/stop-requests ]; do curl -s -o /dev/null -w "%{http_code}\\n" --max-time 15 '
-            "--cacert .lab/ca/root.crt -H @/tmp/requests-key https://llm.vpai.test/v1/models; sleep 0.1; done; rm -f /tmp/stop-requests"
+            f"while [ ! -e /tmp/stop-requests ]; do {ask} https://llm.vpai.test/v1/models; sleep 0.1; done; "
+            "rm -f /tmp/stop-requests"
         )
         key = f"Authorization: Bearer {self.secrets['litellm_master_key']}"
         self.lab.operator.run(["sh", "-c", "rm -f /tmp/stop-requests; umask 077; cat > /tmp/requests-key"], input=key)

@@ -1,0 +1,169 @@
+"""What goes wrong is told with its reason, leaves what works alone, and the next `up` converges."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.lab.deployment import Deployment
+
+IMPATIENT = (("start_period=90", "start_period=5"), ("interval=15", "interval=10"), ("retries=5", "retries=1"))
+"""LiteLLM's healthcheck with a deadline of 35 seconds."""
+STABLE, SICK = "litellm:v1.81.3-stable", "litellm:v1.81.3-sick"
+
+
+def test_a_sick_new_version_fails_with_its_reason_while_the_old_one_answers(stack: Deployment) -> None:
+    stack.edit("services/litellm/__init__.py", (STABLE, SICK), *IMPATIENT)
+    old = stack.container("litellm")
+    with stack.requests() as statuses:
+        failed = stack.up(check=False)
+    assert failed.returncode != 0
+    assert "is not healthy after 35 s" in failed.stdout
+    assert "--- health log" in failed.stdout
+    assert "--- last log lines" in failed.stdout
+    assert set(statuses) == {"200"}, statuses
+    [sick] = set(stack.containers("litellm")) - {old}
+
+    assert stack.up(check=False).returncode != 0
+    assert set(stack.containers("litellm")) == {old, sick}, "a second failing up changes nothing"
+
+    stack.edit("services/litellm/__init__.py", (SICK, STABLE))
+    with stack.requests() as statuses:
+        stack.up()
+    assert set(statuses) == {"200"}, statuses
+    assert stack.container("litellm") not in {old, sick}
+    stack.up("--expect-no-changes")
+
+
+def test_a_recovering_database_is_waited_for_and_never_recreated(stack: Deployment) -> None:
+    stack.sql("postgres", "DROP TABLE IF EXISTS kept; CREATE TABLE kept (line int); INSERT INTO kept VALUES (42);")
+    stack.sql(
+        "postgres", "ALTER SYSTEM SET checkpoint_timeout = '1d'; ALTER SYSTEM SET max_wal_size = '8GB'; SELECT pg_reload_conf();"
+    )
+    stack.sql(
+        "postgres",
+        "DROP TABLE IF EXISTS bulk; CREATE TABLE bulk AS SELECT g, repeat('x', 900) AS filler FROM generate_series(1, 250000) g;",
+    )
+    stack.on_host("docker", "kill", "-s", "KILL", stack.container("postgresql"))
+    # A start that takes longer than the gate's patience of 35 seconds, on top of a real crash recovery.
+    entrypoint = 'entrypoint=("sh", "-c", "sleep 40; exec docker-entrypoint.sh \\"$@\\"", "sh"),'
+    slow = f"replacement=Replacement.STOP_FIRST,\n        {entrypoint}"
+    stack.edit(
+        "services/postgresql.py",
+        ("replacement=Replacement.STOP_FIRST,", slow),
+        ("retries=5", "retries=1"),
+        ("start_period=120", "start_period=5"),
+    )
+    failed = stack.up("--refresh", check=False)
+    assert failed.returncode != 0
+    assert "is not healthy after 35 s" in failed.stdout
+    recovering = stack.container("postgresql")
+
+    stack.up()
+    assert stack.container("postgresql") == recovering
+    assert "automatic recovery in progress" in stack.on_host("docker", "logs", recovering)
+    assert stack.sql("postgres", "SELECT DISTINCT line FROM kept") == "42"
+    assert stack.sql("postgres", "SELECT count(*) FROM bulk") == "250000"
+    stack.sql("postgres", "DROP TABLE bulk; DROP TABLE kept;")
+    stack.sql("postgres", "ALTER SYSTEM RESET ALL; ")
+
+
+@contextmanager
+def _address_without_a_host(stack: Deployment) -> Iterator[None]:
+    stack.configure("hosts.sese.address", stack.lab.addresses.on_internet("sese").rpartition(".")[0] + ".99")
+    yield
+
+
+@contextmanager
+def _another_host_key(stack: Deployment) -> Iterator[None]:
+    other = stack.run(
+        "sh", "-c", "rm -f /tmp/other*; ssh-keygen -q -t ed25519 -N '' -f /tmp/other; cut -d' ' -f1,2 /tmp/other.pub"
+    )
+    (stack.directory / "known_hosts").write_text(f"sese {other.stdout}")
+    stack.configure("knownHosts", "known_hosts")
+    yield
+
+
+@contextmanager
+def _full_disk(stack: Deployment) -> Iterator[None]:
+    stack.on_host("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", "/opt/javisi")
+    try:
+        yield
+    finally:
+        stack.on_host("umount", "/opt/javisi")
+
+
+@contextmanager
+def _stopped_daemon(stack: Deployment) -> Iterator[None]:
+    stack.on_host("systemctl", "stop", "docker.socket", "docker.service")
+    try:
+        yield
+    finally:
+        stack.on_host("systemctl", "start", "docker.socket", "docker.service")
+
+
+@contextmanager
+def _missing_image(stack: Deployment) -> Iterator[None]:
+    lock = json.dumps({"docker.io/library/redis:8.0-bookworm": "sha256:" + hashlib.sha256(b"no such image").hexdigest()})
+    (stack.directory / "lock.yaml").write_text(lock)
+    known = (stack.directory / ".lab/images.lock.yaml").read_text().replace("redis:8.0-bookworm", "redis:gone")
+    (stack.directory / "lock.yaml").write_text(known + lock.strip("{}") + "\n")
+    stack.configure("imageLock", "lock.yaml")
+    yield
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (_address_without_a_host, ["sese cannot be reached over SSH", "no sshd answers at"]),
+        (_another_host_key, ["sese shows another host key than the pinned one"]),
+        (_full_disk, ["sese: /opt/javisi has", "MiB left, 1024 are needed"]),
+        (_stopped_daemon, ["sese: the Docker daemon does not answer"]),
+        (_missing_image, ["sese can get no image registry.vpai.test:5000/docker.io/library/redis@sha256:"]),
+    ],
+    ids=lambda value: value.__name__.strip("_") if callable(value) else "",
+)
+def test_an_up_asks_the_hosts_first_and_touches_nothing(
+    stack: Deployment, broken: Callable[[Deployment], Iterator[None]], told: list[str]
+) -> None:
+    stack.configure("rotations.redis_health_password", "9")  # something to do
+    resources = stack.resources()
+    with broken(stack):  # type: ignore[attr-defined]
+        failed = stack.up(check=False)
+    assert failed.returncode != 0
+    for text in (*told, "why it matters:", "how to mend it:", "1 problem; nothing has been touched."):
+        assert text in failed.stdout, failed.stdout
+    assert "Traceback" not in failed.stdout
+    assert stack.resources() == resources
+    assert set(stack.containers()) == stack.known_containers()
+
+
+KILLED_AFTER = (("INT", 2.5), ("INT", 6.0), ("KILL", 2.0), ("KILL", 3.5), ("KILL", 6.0))
+
+
+@pytest.mark.parametrize(("signal", "seconds"), KILLED_AFTER)
+def test_a_killed_up_is_recovered_and_the_next_one_converges(stack: Deployment, signal: str, seconds: float) -> None:
+    stack.configure("rotations.redis_litellm_password", str(len(signal) * 100 + int(seconds * 10)))
+    killed = (
+        "pulumi up --yes --skip-preview --stack lab --non-interactive >/tmp/killed.log 2>&1 & up=$!; "
+        f"sleep {seconds}; kill -{signal} $up; wait $up; echo exit $?"
+    )
+    assert "exit 0" not in stack.run("sh", "-c", killed).stdout
+    assert "recovered" in stack.operate("recover").stdout
+    stack.up()
+    assert set(stack.containers()) == stack.known_containers()
+    stack.up("--expect-no-changes")
+    assert "29 of 29 checks passed" in stack.operate("smoke", "--chat").stdout
+
+
+def test_a_container_that_the_state_does_not_know_is_named_and_removed(stack: Deployment) -> None:
+    orphan = ("docker", "run", "-d", "--name", "orphan", "--label", "vpai.stack=lab", "--label", "vpai.service=litellm")
+    image = stack.on_host("docker", "inspect", "-f", "{{.Image}}", stack.container("redis"))
+    stack.on_host(*orphan, "--entrypoint", "sleep", image, "600")
+    stack.on_host("docker", "network", "create", "--label", "vpai.stack=lab", "orphan-network")
+    told = stack.operate("recover").stdout
+    assert "sese: removed orphan (" in told
+    assert "sese: removed orphan-network (" in told
+    assert set(stack.containers()) == stack.known_containers()
