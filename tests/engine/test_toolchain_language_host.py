@@ -142,7 +142,6 @@ def test_dynamic_resources_find_the_projects_modules(project: Path, pulumi: Pulu
 
 
 def test_a_policy_pack_runs(project: Path, pulumi: Pulumi, tmp_path: Path) -> None:
-    pytest.importorskip("pulumi_policy")
     pack = tmp_path / "pack"
     pack.mkdir()
     (pack / "PulumiPolicy.yaml").write_text("runtime: python\nversion: 0.0.1\n")
@@ -158,6 +157,10 @@ def test_a_policy_pack_runs(project: Path, pulumi: Pulumi, tmp_path: Path) -> No
     refused = pulumi("preview", "--policy-pack", str(pack))
     assert refused.returncode != 0
     assert "leave nothing to chance" in refused.stdout
+    deadline = time.monotonic() + 5
+    while str(pack) in (running := subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout):
+        assert time.monotonic() < deadline, f"the pack still runs: {running}"
+        time.sleep(0.2)
 
 
 def test_an_interrupted_run_ends_without_a_traceback(project: Path, pulumi: Pulumi, environment: dict[str, str]) -> None:

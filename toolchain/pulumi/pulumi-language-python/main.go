@@ -200,7 +200,7 @@ func (h *languageHost) close() {
 	h.mutex.Lock()
 	defer h.mutex.Unlock()
 	if h.process != nil {
-		_ = h.process.Process.Signal(syscall.SIGTERM)
+		_ = syscall.Kill(-h.process.Process.Pid, syscall.SIGTERM) // the group: policy packs run below the host
 		_, _ = h.process.Process.Wait()
 		h.process = nil
 	}
