@@ -21,7 +21,7 @@ def rollback(stack: Stack, commit: str = "") -> int:
     archive = subprocess.run(["git", "archive", commit], cwd=PROJECT, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x"], cwd=directory, input=archive, check=True)
     for name in _SHARED:
-        if (PROJECT / name).exists():
+        if (PROJECT / name).exists() and not (directory / name).exists():
             (directory / name).symlink_to(PROJECT / name)
     print(f"deploying {output(['git', 'log', '-1', '--format=%h %s', commit]).strip()}", flush=True)
     try:

@@ -13,9 +13,9 @@ main() {
 			install -d -m "$mode" -o "${owner%:*}" -g "${owner#*:}" "$path"
 		elif [[ $delete_data == true ]]; then
 			rm -rf -- "$path"
-			echo "deleted $path"
+			echo "deleted $path" >&2
 		else
-			echo "kept $path (vpai:deleteData is not set)"
+			echo "kept $path (vpai:deleteData is not set)" >&2
 		fi
 	done
 }

@@ -3,16 +3,19 @@
 set -euo pipefail
 
 main() {
-	local base=$1 minimum=$2 version
+	local base=$1 minimum=$2 root found image
 	shift 2
 	free_space "$base" "$minimum"
-	if ! version=$(docker version --format '{{.Server.Version}}' 2>&1); then
-		echo "docker ${version//$'\n'/ }"
+	if ! root=$(docker info --format '{{if .ServerVersion}}{{.DockerRootDir}}{{end}}' 2>&1) || [[ $root != /* ]]; then
+		echo "docker ${root//$'\n'/ }"
 		return 0
 	fi
-	free_space "$(docker info --format '{{.DockerRootDir}}')" "$minimum"
-	local image
-	for image in "$@"; do available "$image" & done
+	free_space "$root" "$minimum"
+	# One call for all: each start of docker's client costs more than its question.
+	found=$(docker image inspect --format '{{join .RepoDigests " "}} {{join .RepoTags " "}}' "$@" 2>/dev/null || true)
+	for image in "$@"; do
+		if [[ " ${found//$'\n'/ } " != *" $image "* ]]; then offered "$image" & fi
+	done
 	wait
 }
 
@@ -23,11 +26,9 @@ free_space() {
 	if ((free < $2)); then echo "disk $1 $free"; fi
 }
 
-available() {
+offered() {
 	local answer
-	docker image inspect "$1" >/dev/null 2>&1 && return 0
-	answer=$(docker manifest inspect "$1" 2>&1 >/dev/null) && return 0
-	echo "image $1 ${answer//$'\n'/ }"
+	answer=$(docker manifest inspect "$1" 2>&1 >/dev/null) || echo "image $1 ${answer//$'\n'/ }"
 }
 
 main "$@"
