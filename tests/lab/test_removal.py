@@ -6,7 +6,7 @@ DATA = "/opt/javisi/data"
 
 
 def test_destroy_leaves_data_a_new_up_finds_it_and_delete_data_removes_it(stack: Deployment) -> None:
-    stack.sql("n8n", "CREATE TABLE kept AS SELECT 42 AS answer")
+    stack.sql("n8n", "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 42 AS answer")
     told = stack.pulumi("destroy", "--yes", "--skip-preview").stdout
     assert f"kept {DATA}/postgresql (vpai:deleteData is not set)" in told
     assert stack.containers() == []
