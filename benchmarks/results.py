@@ -64,10 +64,11 @@ def former() -> Mapping[str, Row]:
     return {row["name"]: Row(**row) for row in rows}
 
 
-def save(rows: Sequence[Row]) -> None:
+def save(rows: Sequence[Row], notes: Sequence[str]) -> None:
     """Write results.json, and the same numbers for readers, with where and when they were taken."""
     _JSON.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")
-    _MARKDOWN.write_text(f"# Benchmarks\n\nWritten by `make bench`; {machine()}.\n\n```\n{shown(rows)}\n```\n")
+    listed = "".join(f"- {note}\n" for note in notes)
+    _MARKDOWN.write_text(f"# Benchmarks\n\nWritten by `make bench`; {machine()}.\n\n```\n{shown(rows)}\n```\n\n{listed}")
 
 
 def shown(rows: Sequence[Row]) -> str:
