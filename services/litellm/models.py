@@ -79,8 +79,8 @@ MODELS = (
     _openrouter("glm-5", "z-ai/glm-5", "deepseek-v3-free", "qwen3-coder"),
     _openrouter("grok-search", "x-ai/grok-4.1-fast", "perplexity-pro", "claude-haiku"),
     _openrouter("perplexity-pro", "perplexity/sonar-pro", "grok-search", "claude-sonnet"),
-    _openrouter("qwen3-coder", "qwen/qwen3-coder:free", "deepseek-v3-free", "glm-5"),
     # A free model never falls back on a paid one (the predecessor's did).
+    _openrouter("qwen3-coder", "qwen/qwen3-coder:free", "deepseek-v3-free"),
     _openrouter("deepseek-v3-free", "deepseek/deepseek-chat:free", "qwen3-coder"),
     _openrouter("deepseek-r1-free", "deepseek/deepseek-r1:free", "qwen3-coder", "deepseek-v3-free"),
 )
