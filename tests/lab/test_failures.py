@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -145,17 +146,24 @@ KILLED_AFTER = (("INT", 2.5), ("INT", 6.0), ("KILL", 2.0), ("KILL", 3.5), ("KILL
 
 @pytest.mark.parametrize(("signal", "seconds"), KILLED_AFTER)
 def test_a_killed_up_is_recovered_and_the_next_one_converges(stack: Deployment, signal: str, seconds: float) -> None:
-    stack.configure("rotations.redis_litellm_password", str(len(signal) * 100 + int(seconds * 10)))
+    kill_recover_converge(stack, signal, seconds)
+
+
+def kill_recover_converge(stack: Deployment, signal: str, seconds: float) -> str:
+    """Kill an `up` that replaces Redis and LiteLLM; what `recover` said, once everything is as it should be again."""
+    stack.configure("rotations.redis_litellm_password", str(time.time_ns() % 1_000_000))
     killed = (
         "pulumi up --yes --skip-preview --stack lab --non-interactive >/tmp/killed.log 2>&1 & up=$!; "
         f"sleep {seconds}; kill -{signal} $up; wait $up; echo exit $?"
     )
     assert "exit 0" not in stack.run("sh", "-c", killed).stdout
-    assert "recovered" in stack.operate("recover").stdout
+    said = stack.operate("recover").stdout
+    assert "recovered" in said
     stack.up()
     assert set(stack.containers()) == stack.known_containers()
     stack.up("--expect-no-changes")
     assert "29 of 29 checks passed" in stack.operate("smoke", "--chat").stdout
+    return said
 
 
 def test_a_container_that_the_state_does_not_know_is_named_and_removed(stack: Deployment) -> None:

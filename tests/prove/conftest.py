@@ -1,0 +1,5 @@
+"""The long rehearsals use the lab as the lab tests do."""
+
+from tests.lab.conftest import _deployment, lab, stack
+
+__all__ = ["_deployment", "lab", "stack"]

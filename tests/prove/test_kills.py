@@ -1,0 +1,34 @@
+"""`pulumi up` killed at every half second of its life: always recovered, nothing orphaned. Writes docs/proofs/kills.md."""
+
+import os
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from operations.table import table
+from tests.fleets import PROJECT
+from tests.lab.deployment import Deployment
+from tests.lab.test_failures import kill_recover_converge
+
+MOMENTS = [(signal, half / 2) for signal in ("INT", "KILL") for half in range(1, 15)]
+
+
+@pytest.fixture(scope="module")
+def results() -> Iterator[list[tuple[str, str, str, str]]]:
+    rows: list[tuple[str, str, str, str]] = []
+    yield rows
+    head = (
+        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores; `make prove`. An `up` that replaces Redis and LiteLLM was killed."
+    )
+    shown = table(("signal", "after", "left behind", "converged"), rows)
+    (PROJECT / "docs/proofs/kills.md").write_text(f"# Killed deployments\n\n{head}\n\n```\n{shown}\n```\n")
+
+
+@pytest.mark.parametrize(("signal", "seconds"), MOMENTS)
+def test_an_up_killed_at_any_moment_is_recovered(
+    stack: Deployment, results: list[tuple[str, str, str, str]], signal: str, seconds: float
+) -> None:
+    said = kill_recover_converge(stack, signal, seconds).splitlines()
+    left = [line for line in said if line.startswith("unfinished:") or ": removed " in line]
+    results.append((signal, f"{seconds:.1f} s", "; ".join(left) or "nothing", "yes"))
