@@ -17,7 +17,8 @@ Resolve = Callable[[str], pulumi.Output[str]]
 
 # What the provider reports as updated while the container stays as it was (traps D4).
 _SILENTLY_IGNORED = ["healthcheck", "tmpfs", "init", "cpuPeriod", "cpuQuota", "cpus"]
-_DEFAULT_PIDS = 512
+# Per user of the host: the provider has no limit for one container's processes (CIS Docker 5.29).
+_PROCESSES = 4096
 # Time for the engine's own calls around the gate's deadline.
 _GATE_MARGIN_SECONDS = 60
 
@@ -50,8 +51,8 @@ class ServiceContainer(pulumi.ComponentResource):
             opts=host.options(self),
         )
         data = self._data(protect_data, delete_data)
-        configuration, mount, environment = self._configuration(hash_key)
-        self.container = self._container(mount, environment, [*needs, *data, *configuration])
+        configuration, mount, entrypoint = self._configuration(hash_key)
+        self.container = self._container(mount, entrypoint, [*needs, *data, *configuration])
         gate = self._gate()
         self.ready = [gate, *self._tasks([gate], data)]
         self.register_outputs({})
@@ -163,7 +164,7 @@ class ServiceContainer(pulumi.ComponentResource):
             memory_swap=limits.memory_mib,  # left out, it is a difference at every run (traps)
             cpus=str(float(limits.cpus)),  # "1.0", as Docker's provider reads it back; "1" would replace at every run
             shm_size=limits.shared_memory_mib,
-            ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=_DEFAULT_PIDS * 8, hard=_DEFAULT_PIDS * 8)],
+            ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES)],
             log_driver="json-file",
             log_opts={"max-size": "10m", "max-file": "3"},
             restart="unless-stopped",

@@ -10,7 +10,7 @@ from model.secret import Generated, Secret, references
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a service may use: MiB of memory (swap included), CPUs, processes, MiB of shared memory."""
+    """What a service may use: MiB of memory (swap included), CPUs, MiB of shared memory."""
 
     memory_mib: int
     cpus: float
