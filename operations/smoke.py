@@ -54,8 +54,21 @@ def _answer(subject: str, expected: str, ask: Ask) -> Check:
     return Check(subject, expected, found, ok, round(1000 * (time.monotonic() - start)))
 
 
+def _settled_containers(stack: Stack, host: SshHost, placement: Placement) -> list[Mapping[str, Any]]:
+    """The host's containers once none is starting any more: after a reboot that takes as long as a gate would wait."""
+    deadline = time.monotonic() + max(service.healthcheck.deadline for service in placement.services)
+    while True:
+        containers = stack.containers(host)
+        starting = any(container["State"].get("Health", {}).get("Status") == "starting" for container in containers)
+        if not starting or time.monotonic() > deadline:
+            return containers
+        time.sleep(1)
+
+
 def _asks(stack: Stack, host: SshHost, placement: Placement, chat: bool) -> Iterator[tuple[str, str, Ask]]:
-    containers = {container["Config"]["Labels"][LABEL_SERVICE]: container for container in stack.containers(host)}
+    containers = {
+        container["Config"]["Labels"][LABEL_SERVICE]: container for container in _settled_containers(stack, host, placement)
+    }
     secrets: Mapping[str, str] = stack.outputs["secrets"]
     for service in placement.services:
         yield f"{service.name} healthcheck", "healthy", _health(host, stack, service)

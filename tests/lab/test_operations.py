@@ -85,6 +85,11 @@ def test_a_rollback_deploys_the_former_commit_without_the_registry_and_old_image
     assert "29 of 29 checks passed" in stack.operate("smoke", "--chat").stdout
 
 
+def test_smoke_waits_for_what_is_starting(stack: Deployment) -> None:
+    stack.on_host("docker", "restart", stack.container("litellm"))
+    assert "29 of 29 checks passed" in stack.operate("smoke", "--chat").stdout
+
+
 def test_smoke_tells_a_failure(stack: Deployment) -> None:
     stack.on_host("docker", "stop", stack.container("redis"))
     told = stack.operate("smoke", check=False)
