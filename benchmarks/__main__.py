@@ -75,16 +75,19 @@ def _program(lab: Lab) -> list[Row]:
         preview = _in_operator(lab, "pulumi", "preview", *_NO_CHANGES)
     with step("pulumi up"):
         up = _in_operator(lab, "pulumi", "up", "--yes", *_NO_CHANGES)
-    with step("pulumi refresh"):
-        refresh = _in_operator(lab, "pulumi", "refresh", "--yes", *_NO_CHANGES)
+    with step("pulumi up --skip-preview"):
+        bare_up = _in_operator(lab, "pulumi", "up", "--yes", "--skip-preview", *_NO_CHANGES)
+    with step("pulumi refresh --skip-preview"):
+        refresh = _in_operator(lab, "pulumi", "refresh", "--yes", "--skip-preview", *_NO_CHANGES)
     with step("Ansible"), ansible_peer.deployed(lab) as command:
         ansible = Row.of_times("Ansible, no changes", _in_operator(lab, *command))
     return [
         Row.of_times("program import", imported, 0.5),
         Row.of_times("pulumi preview, no changes", preview, 2),
         Row.of_times("pulumi up, no changes", up, 2).compared_with(ansible),
+        Row.of_times("pulumi up --skip-preview, no changes", bare_up).compared_with(ansible),
         Row.of_memory("peak memory of pulumi up", up),
-        Row.of_times("pulumi refresh", refresh, 4).compared_with(ansible),
+        Row.of_times("pulumi refresh --skip-preview", refresh, 4).compared_with(ansible),
         ansible,
     ]
 
