@@ -41,7 +41,9 @@ class Settings(_Frozen):
         examples=["vpai.example.org"],
     )
     hosts: Mapping[HostName, HostSettings] = Field(
-        description="where each host of the stack is", examples=['{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}']
+        min_length=1,
+        description="where each host of the stack is",
+        examples=['{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}'],
     )
     known_hosts: str = Field(
         min_length=1,

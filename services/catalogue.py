@@ -1,17 +1,20 @@
 """The services of Sese-AI as one tuple, Caddy's sites drawn from the routes of the rest."""
 
-from model.secret import External
+from model.secret import External, Secret
 from model.service import Service, Site
 from services import caddy, litellm, n8n, postgresql, redis
 
 FURTHER_SECRETS = (n8n.ENCRYPTION_KEY,)
 
 
-def external_secrets() -> frozenset[str]:
-    """Names of all secrets that an operator may have to set."""
-    door = caddy.Door(vpn=(), acme_email="", authority="")
-    return frozenset(
-        secret.name for service in services("", door) for secret in service.secrets if isinstance(secret.source, External)
+def external_secrets(authority: str = "") -> tuple[Secret, ...]:
+    """All secrets that an operator may have to set, with an own certificate authority or without."""
+    door = caddy.Door(vpn=(), acme_email="", authority=authority)
+    return tuple(
+        secret
+        for service in services("", door)
+        for secret in service.secrets
+        if isinstance(secret.source, External) and secret != caddy.AUTHORITY_KEY
     )
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from model.fleet import Fleet
 from model.image import DIGEST, ImageLock
-from model.problem import Problem, refuse
+from model.problem import Problem, Refused, refuse
 from model.secret import External, Generated, Secret, is_placeholder
 from model.settings import Settings
 from services import catalogue
@@ -40,23 +40,22 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
 
     Raises `Refused` with every problem found.
     """
-    secret_names = catalogue.external_secrets()
-    settings = Settings.parse({key: _value(key, text) for key, text in raw.items() if key not in secret_names}, stack)
-    lock = _image_lock(directory / settings.image_lock)
-    authority, authority_key = _authority(settings, directory)
-    module = import_module(KINDS.get(stack, KINDS["preprod"]))
-    place: Callable[[Settings, ImageLock, str], Fleet] = module.fleet
-    fleet = place(settings, lock, authority)
+    configured = {secret.name: raw.get(secret.name, "") for secret in catalogue.external_secrets()}
+    try:
+        settings = Settings.parse({key: _value(key, text) for key, text in raw.items() if key not in configured}, stack)
+        lock = _image_lock(directory / settings.image_lock)
+        authority, authority_key = _authority(settings, directory)
+        module = import_module(KINDS.get(stack, KINDS["preprod"]))
+        place: Callable[[Settings, ImageLock, str], Fleet] = module.fleet
+        fleet = place(settings, lock, authority)
+    except Refused as refused:
+        # Which secrets are missing can be told without a fleet: one run names everything.
+        needed = catalogue.external_secrets(raw.get("certificateAuthority", ""))
+        raise Refused([*refused.problems, *_bad_secrets(stack, needed, configured)]) from None
     secrets = fleet.secrets()
-    configured = {key: raw[key] for key in sorted(secret_names) if raw.get(key)}
-    external = {**configured, **authority_key}
-    refuse(
-        [
-            *_bad_secrets(stack, secrets, external),
-            *_plain_secrets(stack, configured, encrypted),
-            *_bad_rotations(settings, secrets),
-        ]
-    )
+    external = {**{name: value for name, value in configured.items() if value}, **authority_key}
+    plain = _plain_secrets(stack, [name for name, value in configured.items() if value], encrypted)
+    refuse([*_bad_secrets(stack, secrets, external), *plain, *_bad_rotations(settings, secrets)])
     unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
     return Inputs(stack=stack, settings=settings, fleet=fleet, external=external, unresolved=unresolved)
 

@@ -22,7 +22,7 @@ HOST = Host(name="sese", endpoints=(Endpoint(address="203.0.113.10", port=22),),
 DOOR = Door(vpn=(MESH,), acme_email="ops@example.org", authority="")
 EMPTY_LOCK = ImageLock({})
 
-DUMMY_SECRETS: Mapping[str, str] = {name: f"preview0value0of0{name}" for name in catalogue.external_secrets()}
+DUMMY_SECRETS: Mapping[str, str] = {secret.name: f"preview0value0of0{secret.name}" for secret in catalogue.external_secrets()}
 """A value of the right shape for each external secret, for previews without real ones."""
 
 OPERATOR_CONFIG: Mapping[str, str] = {

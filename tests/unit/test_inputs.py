@@ -9,7 +9,7 @@ from model.problem import Refused
 from model.settings import Settings
 from services import catalogue
 from stacks.inputs import read
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_config, inputs
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, committed, host_config, inputs
 
 
 def refused(stack: str = "prod", **changes: str) -> Refused:
@@ -28,7 +28,7 @@ def test_the_committed_stacks_become_fleets() -> None:
 def test_every_setting_and_secret_is_declared_in_the_project_with_type_description_and_default() -> None:
     declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
     settings = {f"vpai:{field.alias}" for field in Settings.model_fields.values()}
-    assert set(declared) == settings | {f"vpai:{name}" for name in catalogue.external_secrets()}
+    assert set(declared) == settings | {f"vpai:{secret.name}" for secret in catalogue.external_secrets()}
     for key, schema in declared.items():
         assert {"type", "description", "default"} <= set(schema), key
 
@@ -46,8 +46,23 @@ def test_defaults_in_the_project_are_those_of_the_program() -> None:
 def test_an_empty_stack_is_told_everything_it_lacks_at_once() -> None:
     with pytest.raises(Refused) as caught:
         read("prod", {}, set(), PROJECT)
-    assert {problem.what.split()[0] for problem in caught.value.problems} == {"vpai:domain", "vpai:hosts", "vpai:knownHosts"}
-    assert all("pulumi config set -s prod" in problem.mend for problem in caught.value.problems)
+    told = {problem.what.removesuffix(" is missing"): problem for problem in caught.value.problems}
+    secrets = {f"the secret {name}" for name in DUMMY_SECRETS}
+    assert set(told) == {"vpai:domain", "vpai:hosts", "vpai:knownHosts", *secrets}
+    assert all("pulumi config set -s prod" in problem.mend + problem.example for problem in told.values())
+
+
+def test_a_stack_as_it_is_committed_is_told_everything_it_lacks_at_once() -> None:
+    defaults = {"domain": "", "hosts": "{}"}
+    with pytest.raises(Refused) as caught:
+        read("prod", {**committed("prod"), **defaults}, set(), PROJECT)
+    assert len(caught.value.problems) == 2 + len(DUMMY_SECRETS)
+
+
+def test_with_an_own_authority_no_key_for_dns_is_asked_for() -> None:
+    with pytest.raises(Refused) as caught:
+        read("prod", {"certificateAuthority": "ca"}, set(), PROJECT)
+    assert "ovh_" not in str(caught.value)
 
 
 def test_all_missing_secrets_are_listed_each_with_its_command_and_source() -> None:
