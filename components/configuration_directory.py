@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import io
 import json
-import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from components.host_script import SshHost, text
+from components.host_script import SshHost
 
 Files = Mapping[str, Mapping[str, Any]]
 """Path -> {"content": text, "mode": octal digits}."""
@@ -144,9 +143,7 @@ def _tar(files: Files, owner: str) -> bytes:
 def _run(props: Mapping[str, Any], arguments: Sequence[str], payload: str = "") -> str:
     host = SshHost(alias=props["alias"], config=props["config"])
     script = "configuration.sh"
-    done = subprocess.run(
-        host.arguments(script, arguments), input=text(script) + payload, capture_output=True, text=True, timeout=_SECONDS
-    )
+    done = host.run(script, arguments, payload, seconds=_SECONDS)
     if done.returncode:
         raise RuntimeError(f"{host.alias}: {script} {arguments[0]} {arguments[1]} failed:\n{done.stderr.strip()}")
     return done.stdout

@@ -1,6 +1,7 @@
 """Scripts that run on a host over its SSH alias, secrets and files on stdin."""
 
 import shlex
+import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,17 @@ class SshHost:
     alias: str
     config: str
 
-    def arguments(self, script: str, arguments: Sequence[str]) -> tuple[str, ...]:
-        """The argument vector that runs `script` (read from stdin) as root; its own stdin follows the script's text."""
+    def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
+        """The argument vector that runs a script, read from stdin, as root; its own stdin follows the script's text."""
         return ssh.command(self.config, self.alias, ("sudo", "bash", "-s", "--", *arguments))
+
+    def run(
+        self, script: str, arguments: Sequence[str], payload: str = "", *, seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a script of components/scripts now; raises `subprocess.TimeoutExpired` after `seconds`."""
+        return subprocess.run(
+            self.command(arguments), input=text(script) + payload, capture_output=True, text=True, timeout=seconds
+        )
 
 
 def text(script: str) -> str:
@@ -50,8 +59,8 @@ class HostScript(pulumi_command.local.Command):
     ) -> None:
         super().__init__(
             name,
-            create=pulumi.Output.from_input(create).apply(lambda arguments: shlex.join(host.arguments(script, arguments))),
-            delete=shlex.join(host.arguments(script, delete)) if delete else None,
+            create=pulumi.Output.from_input(create).apply(lambda arguments: shlex.join(host.command(arguments))),
+            delete=shlex.join(host.command(delete)) if delete else None,
             stdin=pulumi.Output.from_input(payload).apply(lambda payload: text(script) + payload),
             triggers=list(triggers) or None,
             logging=pulumi_command.local.Logging.STDERR,

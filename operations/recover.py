@@ -8,8 +8,6 @@ from components.docker_host import LABEL_STACK
 from components.host_script import SshHost
 from operations.stack import CommandFailed, Stack, on_host
 
-CONTAINER, NETWORK = "docker:index/container:Container", "docker:index/network:Network"
-
 
 def recover(stack: Stack) -> None:
     """Release the lock, forget unfinished operations, remove what the state does not know, refresh."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from components import ssh
-from components.host_script import SshHost, text
+from components.host_script import SshHost
 from model.fleet import Fleet
 from model.placement import Placement
 from model.problem import Problem
@@ -26,10 +26,9 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
 
 
 def _host_problems(host: SshHost, placement: Placement, project: str, images: Iterable[str]) -> Iterator[Problem]:
-    script = "preflight.sh"
-    arguments = host.arguments(script, [f"/opt/{project}", str(MINIMUM_FREE_MIB), *sorted(images)])
+    arguments = [f"/opt/{project}", str(MINIMUM_FREE_MIB), *sorted(images)]
     try:
-        done = subprocess.run(arguments, input=text(script), capture_output=True, text=True, timeout=_SECONDS)
+        done = host.run("preflight.sh", arguments, seconds=_SECONDS)
     except subprocess.TimeoutExpired:
         yield _unreachable(placement, f"no answer within {_SECONDS} s")
         return
