@@ -41,8 +41,8 @@ lint: venv packages ## ruff, mypy --strict, import-linter
 	@$(VENV)/mypy
 	@PYTHONPATH=. $(VENV)/lint-imports --no-logo
 
-test-quick: lint ## unit and graph tests: no Docker, no engine, under a minute
-	@$(VENV)/python -m pytest -q tests/unit tests/graph
+test-quick: lint ## unit, graph and policy tests: no Docker, no engine, under a minute
+	@$(VENV)/python -m pytest -q tests/unit tests/graph tests/policy
 
 test: ## from a fresh clone: every layer, lab included; prints minutes per suite
 	@bash tests/run.sh
@@ -53,12 +53,24 @@ prove: ## the long rehearsals; results are committed
 bench: ## measures, prints and saves benchmarks/results.json
 	@$(VENV)/python -m benchmarks
 
-preview: venv toolchain ## pulumi preview --diff
-	@$(RUN) pulumi preview --diff --stack $(STACK)
+preview: venv toolchain ## pulumi preview --diff, with the policy pack's verdict
+	@$(RUN) pulumi preview --diff --stack $(STACK) --policy-pack policy
 
-up: venv toolchain ## pulumi up; seals the recovery kit when there is none yet
-	@$(RUN) pulumi up --stack $(STACK)
+up: venv toolchain ## pulumi up under the policy pack; seals the recovery kit when there is none yet
+	@$(RUN) pulumi up --stack $(STACK) --policy-pack policy
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --if-missing --recipient "$(RECIPIENT)"
+
+policy: venv toolchain ## the policy pack's verdict on what stands
+	@$(RUN) pulumi policy analyze --stack $(STACK) --policy-pack policy
+
+images: venv ## ask the registries for the digest of each image of the lock: [WRITE=1]
+	@$(VENV)/python -m operations.images $(if $(WRITE),--write)
+
+docs: venv ## write docs/reference/ from the catalogue
+	@$(VENV)/python -m operations.reference
+	@$(VENV)/python -m lab.reference
+	@$(VENV)/python -m operations.policy_reference
+	@$(VENV)/python -m tests.policy.compose_lint
 
 shell: ## a shell in which `pulumi ... -s STACK` works
 	@$(RUN) bash
@@ -78,6 +90,18 @@ exec: ## a command (or a shell) inside a service: SERVICE= [COMMAND=]
 smoke: ## live checks of a deployed stack
 	@$(RUN) $(PYTHON) -m operations smoke --stack $(STACK) $(if $(filter lab,$(STACK)),--chat)
 
+authentication: ## every credential against the running stack: the right one is let in, a wrong one and none are not
+	@$(RUN) $(PYTHON) -m operations authentication --stack $(STACK)
+
+drift: ## what differs on the hosts from what `up` makes of them; exit code 1 when anything does
+	@$(RUN) $(PYTHON) -m operations drift --stack $(STACK)
+
+cost: ## EUR a month and an hour, now and after an up: [LIMIT=] [HCLOUD_TOKEN=]
+	@$(RUN) $(PYTHON) -m operations cost --stack $(STACK) --limit "$(LIMIT)"
+
+renew: ## let members of the mesh back in whose key has expired
+	@$(RUN) $(PYTHON) -m operations renew --stack $(STACK)
+
 recover: ## after a killed run: make state and hosts agree
 	@$(RUN) $(PYTHON) -m operations recover --stack $(STACK)
 
@@ -90,4 +114,4 @@ rotate: ## a new value for a generated secret at the next up: SECRET=
 recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --recipient "$(RECIPIENT)"
 
-.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up shell ssh-config status logs exec smoke recover rollback rotate recovery-kit
+.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up policy images docs shell ssh-config status logs exec smoke authentication drift renew recover rollback rotate recovery-kit

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import ansible_peer, cold, meter, results
+from benchmarks import ansible_peer, cold, growth, meter, results
 from benchmarks.meter import Run
 from benchmarks.results import Row
 from lab.errors import LabError
@@ -23,8 +23,13 @@ NOTES = (
     f"`{COLD}`: a fresh clone; VPAI's, Go's, pip's and Maven's caches empty. Still warm: {cold.STILL_WARM}. "
     "Measured only with COLD=1: the row may be older than the others.",
     "Every row of several runs follows one that is not counted.",
-    "Ansible: pipelining, ControlPersist over the stack's own ssh_config, no facts. It looks at the host, as `pulumi refresh` "
-    "does; plain `pulumi up` compares with the state and asks the host only whether a deployment could work.",
+    "Bootstrap: from machines as a provider hands them over to a user, packages (there already), Docker, firewall and sshd on "
+    "804, on three hosts at once.",
+    "Ansible deploys the services of sese alone; Pulumi three hosts and the mesh besides. Pipelining, ControlPersist over the "
+    "stack's own ssh_config, no facts. It looks at the host, as `pulumi refresh` does; plain `pulumi up` compares with the state "
+    "and asks the host only whether a deployment could work.",
+    "2 x, 4 x services: each service of the catalogue once or three times more, with its files, secrets, directories and gate, "
+    "on an image that sleeps.",
     "A ratio says how many times the median of the row the peer's is.",
 )
 _NO_CHANGES = ("--stack", "lab", "--non-interactive", "--expect-no-changes")
@@ -32,7 +37,10 @@ _NO_CHANGES = ("--stack", "lab", "--non-interactive", "--expect-no-changes")
 
 def main() -> int:
     try:
-        rows = [*_cold(), *_newcomer(), *_program(Lab.of_checkout(CHECKOUT))]
+        lab = Lab.of_checkout(CHECKOUT)
+        rows = [*_cold(), *_newcomer(), *_program(lab)]
+        results.save(rows, NOTES)
+        rows += _growth(lab)
     except (meter.Failed, LabError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
@@ -52,6 +60,7 @@ def _cold() -> list[Row]:
 
 def _newcomer() -> list[Row]:
     """What a newcomer waits for the next times; leaves a lab with its stack deployed."""
+    bootstrap = _bootstrap(Lab.of_checkout(CHECKOUT))
     with step("make lab-down"):
         meter.measure(1, ["make", "lab-down"], CHECKOUT, warm_up=False)
     with step("make lab, from nothing"):
@@ -64,7 +73,19 @@ def _newcomer() -> list[Row]:
         Row.of_times("make lab, warm caches, from nothing", raised, 180, whole_tree=False),
         Row.of_times("make lab on a running lab", again, whole_tree=False),
         Row.of_times("make toolchain, warm", toolchain, 1),
+        Row.of_times("bootstrap of three fresh hosts", bootstrap, 90),
     ]
+
+
+def _bootstrap(lab: Lab) -> list[Run]:
+    """Once: a host is fresh only once."""
+    lab.down()
+    lab.up()
+    lab.operator.run(["pulumi", "stack", "select", "--create", "lab"], directory=str(CHECKOUT))
+    hosts = "urn:pulumi:lab::vpai::vpai:index:ManagedHost$**-access"
+    with step("bootstrap"):
+        up = ("pulumi", "up", "--yes", "--skip-preview", "--stack", "lab", "--target", hosts, "--target-dependents")
+        return meter.measure(1, ["python3", "-m", "lab", "exec", "--", *up], CHECKOUT, warm_up=False)
 
 
 def _program(lab: Lab) -> list[Row]:
@@ -73,29 +94,53 @@ def _program(lab: Lab) -> list[Row]:
         imported = _in_operator(lab, "vpai-python", "-c", "import stacks.deployment")
     with step("pulumi preview"):
         preview = _in_operator(lab, "pulumi", "preview", *_NO_CHANGES)
+    with step("pulumi preview --policy-pack"):
+        judged = _in_operator(lab, "pulumi", "preview", "--policy-pack", "policy", *_NO_CHANGES)
     with step("pulumi up"):
         up = _in_operator(lab, "pulumi", "up", "--yes", *_NO_CHANGES)
     with step("pulumi up --skip-preview"):
         bare_up = _in_operator(lab, "pulumi", "up", "--yes", "--skip-preview", *_NO_CHANGES)
     with step("pulumi refresh --skip-preview"):
         refresh = _in_operator(lab, "pulumi", "refresh", "--yes", "--skip-preview", *_NO_CHANGES)
+    with step("drift"):
+        drift = _in_operator(lab, "vpai-python", "-m", "operations", "drift", "--stack", "lab")
     with step("Ansible"), ansible_peer.deployed(lab) as command:
         ansible = Row.of_times("Ansible, no changes", _in_operator(lab, *command))
     return [
         Row.of_times("program import", imported, 0.5),
         Row.of_times("pulumi preview, no changes", preview, 2),
+        Row.of_times("pulumi preview with the policy pack, no changes", judged, 2.5),
         Row.of_times("pulumi up, no changes", up, 2).compared_with(ansible),
         Row.of_times("pulumi up --skip-preview, no changes", bare_up).compared_with(ansible),
         Row.of_memory("peak memory of pulumi up", up),
         Row.of_times("pulumi refresh --skip-preview", refresh, 4).compared_with(ansible),
+        Row.of_times("make drift, three hosts", drift, 3),
         ansible,
     ]
 
 
-def _in_operator(lab: Lab, *command: str) -> list[Run]:
+def _growth(lab: Lab) -> list[Row]:
+    """The same with two and four of each service; leaves the committed stack."""
+    rows = []
+    try:
+        for times in (2, 4):
+            with step(f"{times} of each service"), growth.deployed(lab, CHECKOUT, times) as directory:
+                preview = _in_operator(lab, "pulumi", "preview", *_NO_CHANGES, directory=directory)
+                up = _in_operator(lab, "pulumi", "up", "--yes", *_NO_CHANGES, directory=directory)
+            rows += [
+                Row.of_times(f"pulumi preview, {times} x services", preview),
+                Row.of_times(f"pulumi up, {times} x services", up),
+            ]
+    finally:
+        with step("one of each service"):
+            growth.undo(lab, CHECKOUT)
+    return rows
+
+
+def _in_operator(lab: Lab, *command: str, directory: Path = CHECKOUT) -> list[Run]:
     """`RUNS` runs of `command` in the operator, timed there: `docker exec` is no part of it."""
     words = ["python3", "-m", "benchmarks.meter", str(RUNS), *command]
-    done = lab.operator.run(words, directory=str(CHECKOUT), check=False)
+    done = lab.operator.run(words, directory=str(directory), check=False)
     if done.returncode:
         raise meter.Failed(done.stderr.strip())
     return [Run(**run) for run in json.loads(done.stdout)]

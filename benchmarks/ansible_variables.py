@@ -1,4 +1,4 @@
-"""`vpai-python -m benchmarks.ansible_variables`: the lab's fleet as the variables of ansible/playbook.yml, secrets resolved.
+"""`vpai-python -m benchmarks.ansible_variables`: the services of sese as the variables of ansible/playbook.yml, secrets resolved.
 
 Under another project name, on other networks and without published ports: it stands beside the stack and leaves it alone.
 """
@@ -14,6 +14,7 @@ from model.service import Reload, Service
 from operations.stack import Stack
 
 PROJECT = "vpaibench"
+HOST = "sese"
 BASE = f"/opt/{PROJECT}"
 _SUPERNET = IPv4Network("172.22.0.0/16")
 
@@ -21,7 +22,7 @@ _SUPERNET = IPv4Network("172.22.0.0/16")
 def variables(stack: Stack) -> Mapping[str, Any]:
     """Everything that the playbook's tasks loop over."""
     inputs = stack.inputs
-    (placement,) = inputs.fleet.placements
+    placement = next(placement for placement in inputs.fleet.placements if placement.host.name == HOST)
     secrets: Mapping[str, str] = stack.outputs["secrets"]
     lock, mirror = inputs.fleet.image_lock, inputs.settings.image_mirror
     images = {service.name: lock.reference(service.image, mirror) for service in placement.services}

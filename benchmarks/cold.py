@@ -42,5 +42,5 @@ def _own_images(cache: Path) -> list[str]:
     authority, caddy = cache / "lab/ca/root.crt", next(cache.glob("toolchain/*/bin/caddy"), None)
     if caddy is None or not authority.exists():
         return []
-    images = describe(Inputs(authority.read_text(), caddy, cache / "lab"))
+    images = describe(Inputs(authority.read_text(), caddy.parent, cache / "lab"))
     return [image.tag for image in images.values() if image.name != "debian"]

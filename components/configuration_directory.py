@@ -5,18 +5,16 @@ that somebody edited on the host. The module's path is part of the state (the en
 moving it breaks `destroy`.
 """
 
-import base64
 import hashlib
 import hmac
-import io
 import json
-import tarfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
+from components import archive
 from components.host_script import SshHost
 
 Files = Mapping[str, Mapping[str, Any]]
@@ -114,8 +112,8 @@ class CaddyConfiguration(ConfigurationDirectory, module="configuration", name="C
 
 def _apply(props: Mapping[str, Any]) -> None:
     reload = [props["service"], *props["reload"]] if props["reload"] else []
-    archive = _tar({**props["files"], **props["secret_files"]}, props["owner"])
-    _run(props, ["apply", props["directory"], props["version"], *reload], base64.encodebytes(archive).decode())
+    payload = archive.packed({**props["files"], **props["secret_files"]}, props["owner"])
+    _run(props, ["apply", props["directory"], props["version"], *reload], payload)
 
 
 def _as_found(files: Files, sums: Mapping[str, str]) -> Files:
@@ -126,18 +124,6 @@ def _as_found(files: Files, sums: Mapping[str, str]) -> Files:
         else {**file, "content": "changed on the host"}
         for path, file in files.items()
     }
-
-
-def _tar(files: Files, owner: str) -> bytes:
-    uid, _, gid = owner.partition(":")
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path, file in sorted(files.items()):
-            content = file["content"].encode()
-            member = tarfile.TarInfo(path)
-            member.size, member.mode, member.uid, member.gid = len(content), int(file["mode"], 8), int(uid), int(gid)
-            archive.addfile(member, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def _run(props: Mapping[str, Any], arguments: Sequence[str], payload: str = "") -> str:

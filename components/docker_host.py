@@ -13,7 +13,10 @@ LABEL_STACK, LABEL_SERVICE = "vpai.stack", "vpai.service"
 
 
 class DockerHost(pulumi.ComponentResource):
-    """The connection to one host and the networks on it; `prefix` names them."""
+    """The connection to one host and the networks on it; `prefix` names them.
+
+    Nothing is made on it before `ready`: a fresh machine has no Docker yet.
+    """
 
     def __init__(
         self,
@@ -21,11 +24,13 @@ class DockerHost(pulumi.ComponentResource):
         *,
         prefix: str,
         networks: Sequence[Network],
+        ready: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("vpai:index:DockerHost", host.alias, None, opts)
         self.ssh = host
         self.prefix = prefix
+        self.ready = tuple(ready)
         self.provider = docker.Provider(
             host.alias,
             host=f"ssh://{host.alias}",
@@ -35,6 +40,10 @@ class DockerHost(pulumi.ComponentResource):
         self.networks: Mapping[str, docker.Network] = {network.name: self._network(network) for network in networks}
         self.register_outputs({})
 
+    def named(self, name: str) -> str:
+        """The name of a resource on this host: two hosts may run the same service."""
+        return f"{self.ssh.alias}-{name}"
+
     def labels(self, service: str = "") -> Mapping[str, str]:
         """Our labels for something on this host."""
         stack = {LABEL_STACK: pulumi.get_stack()}
@@ -43,13 +52,13 @@ class DockerHost(pulumi.ComponentResource):
     def options(self, parent: pulumi.Resource, **options: object) -> pulumi.ResourceOptions:
         """Options for a docker resource below `parent` on this host."""
         return pulumi.ResourceOptions.merge(
-            pulumi.ResourceOptions(parent=parent, provider=self.provider),
+            pulumi.ResourceOptions(parent=parent, provider=self.provider, depends_on=list(self.ready)),
             pulumi.ResourceOptions(**options),  # type: ignore[arg-type]
         )
 
     def _network(self, network: Network) -> docker.Network:
         return docker.Network(
-            f"{self.ssh.alias}-{network.name}",
+            self.named(network.name),
             name=f"{self.prefix}_{network.name}",
             driver="bridge",
             internal=network.internal,

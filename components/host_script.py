@@ -3,7 +3,7 @@
 import shlex
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pulumi
@@ -20,29 +20,46 @@ class SshHost:
 
     alias: str
     config: str
+    new: bool = False
+    """Each command over a connection of its own: what proves that somebody can still log in."""
+
+    @property
+    def as_handed_over(self) -> "SshHost":
+        """The same machine before it was ours."""
+        return replace(self, alias=ssh.first_alias(self.alias))
 
     def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
         """The argument vector that runs a script, read from stdin, as root; its own stdin follows the script's text."""
-        return ssh.command(self.config, self.alias, ("sudo", "bash", "-s", "--", *arguments))
+        return ssh.command(self.config, self.alias, ("sh", "-c", _AS_ROOT, "sh", *arguments), new=self.new)
 
     def run(
         self, script: str, arguments: Sequence[str], payload: str = "", *, seconds: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script of components/scripts now; raises `subprocess.TimeoutExpired` after `seconds`."""
-        return subprocess.run(
-            self.command(arguments), input=text(script) + payload, capture_output=True, text=True, timeout=seconds
-        )
+        """Run a script of components/scripts now; one that takes longer than `seconds` fails with that as its error."""
+        command = self.command(arguments)
+        try:
+            return subprocess.run(command, input=text(script) + payload, capture_output=True, text=True, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(command, NO_ANSWER, "", f"no answer within {seconds:.0f} s")
+
+
+NO_ANSWER = 255
+"""ssh's own exit code when it cannot connect."""
+
+# A provider's root has no sudo on some images.
+_AS_ROOT = '[ "$(id -u)" = 0 ] && exec bash -s -- "$@"; exec sudo -n bash -s -- "$@"'
 
 
 def text(script: str) -> str:
-    """The text of a script in components/scripts."""
-    return (SCRIPTS / script).read_text()
+    """The text of a script in components/scripts, its last line ended with `exit`: a payload that it does not read is not run."""
+    return (SCRIPTS / script).read_text().rstrip("\n") + "; exit\n"
 
 
 class HostScript(pulumi_command.local.Command):
     """A script of components/scripts as a resource: `create` at first and at each change, `delete` at the end.
 
-    `payload` is what the script reads from its stdin; it may be secret, the arguments may not.
+    `payload` is what the script reads from its stdin; it may be secret, the arguments may not. With `first_contact` the
+    machine may be as its provider handed it over. Where nothing is to be undone at the end, `stays` says why.
     """
 
     def __init__(
@@ -53,17 +70,35 @@ class HostScript(pulumi_command.local.Command):
         create: pulumi.Input[Sequence[str]],
         *,
         delete: Sequence[str] = (),
+        stays: str = "",
         payload: pulumi.Input[str] = "",
         triggers: Sequence[pulumi.Input[str]] = (),
+        first_contact: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(
             name,
-            create=pulumi.Output.from_input(create).apply(lambda arguments: shlex.join(host.command(arguments))),
-            delete=shlex.join(host.command(delete)) if delete else None,
+            create=pulumi.Output.from_input(create).apply(
+                lambda arguments: _first_contact(host, arguments) if first_contact else shlex.join(host.command(arguments))
+            ),
+            delete=shlex.join(host.command(delete)) if delete else nothing_to_undo(stays),
             stdin=pulumi.Output.from_input(payload).apply(lambda payload: text(script) + payload),
             triggers=list(triggers) or None,
             logging=pulumi_command.local.Logging.STDERR,
             add_previous_output_in_env=False,
             opts=opts,
         )
+
+
+def nothing_to_undo(reason: str) -> str:
+    """A command that does nothing, and says why: shown when the resource goes, and in its state."""
+    return shlex.join([":", reason])
+
+
+def _first_contact(host: SshHost, arguments: Sequence[str]) -> str:
+    known = shlex.join(ssh.command(host.config, host.alias, ("true",)))
+    first = host.as_handed_over
+    return (
+        f"if {known} </dev/null 2>/dev/null; then exec {shlex.join(host.command(arguments))}; "
+        f"else exec {shlex.join(first.command(arguments))}; fi"
+    )

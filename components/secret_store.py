@@ -1,11 +1,11 @@
-"""Values for secrets: made by the random provider, or given from outside."""
+"""Values for secrets: given from outside, or made by the random provider."""
 
 from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_random
 
-from model.secret import Generated, Secret, references, resolve
+from model.secret import External, Generated, Secret, references, resolve
 
 
 class SecretStore(pulumi.ComponentResource):
@@ -25,10 +25,12 @@ class SecretStore(pulumi.ComponentResource):
         self.values: dict[str, pulumi.Output[str]] = {}
         for secret in secrets:
             match secret.source:
-                case Generated() as generated:
-                    self.values[secret.name] = self._generate(secret, generated, rotations.get(secret.name, 0), protect)
                 case _ if secret.name in external:
                     self.values[secret.name] = pulumi.Output.secret(external[secret.name])
+                case Generated() as generated:
+                    self.values[secret.name] = self._generate(secret, generated, rotations.get(secret.name, 0), protect)
+                case External(optional=True):
+                    self.values[secret.name] = pulumi.Output.secret("")
         self.register_outputs({})
 
     def resolve(self, text: str) -> pulumi.Output[str]:

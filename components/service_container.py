@@ -1,6 +1,7 @@
 """A service as a container: its image, its directories, its files, itself, and the gate that waits for its health."""
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from typing import Any
 
 import pulumi
@@ -8,9 +9,12 @@ import pulumi_docker as docker
 
 from components.configuration_directory import CaddyConfiguration, ConfigurationDirectory, Files, version
 from components.docker_host import LABEL_SERVICE, DockerHost
+from components.host.docker_daemon import OPEN_FILES
 from components.host_script import HostScript
+from model.network import MAGIC_DNS
 from model.secret import references
 from model.service import Configuration, Reload, Replacement, Service, Site
+from model.waiver import Waiver
 
 Resolve = Callable[[str], pulumi.Output[str]]
 """Puts the values of secrets into a text."""
@@ -19,6 +23,15 @@ Resolve = Callable[[str], pulumi.Output[str]]
 _SILENTLY_IGNORED = ["healthcheck", "tmpfs", "init", "cpuPeriod", "cpuQuota", "cpus"]
 # Per user of the host: the provider has no limit for one container's processes (CIS Docker 5.29).
 _PROCESSES = 4096
+# For every service alike.
+STANDING_WAIVERS = (
+    Waiver(
+        rule="containers-restart",
+        subject="unless-stopped",
+        reason="a service comes back by itself once what it failed on is mended; Grafana tells of one that is down",
+        until=date(2027, 5, 31),
+    ),
+)
 # Time for the engine's own calls around the gate's deadline.
 _GATE_MARGIN_SECONDS = 60
 
@@ -33,7 +46,7 @@ class ServiceContainer(pulumi.ComponentResource):
         service: Service,
         host: DockerHost,
         *,
-        image: str,
+        reference: Callable[[str], str],
         base: str,
         hash_key: pulumi.Input[str],
         resolve: Resolve,
@@ -42,20 +55,27 @@ class ServiceContainer(pulumi.ComponentResource):
         delete_data: bool,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("vpai:index:ServiceContainer", service.name, None, opts)
+        super().__init__("vpai:index:ServiceContainer", host.named(service.name), _declared(service, host), opts)
         self._service, self._host, self._base, self._resolve = service, host, base, resolve
-        self._image = docker.RemoteImage(
-            service.name,
-            name=image,
-            keep_locally=True,  # a rollback needs no registry; the gate prunes to the last two
-            opts=host.options(self),
-        )
+        self._image = self._pulled(service.name, reference(service.image))
+        spawned = [self._for_spawning(spawned.image, reference(spawned.image)) for spawned in service.spawned]
         data = self._data(protect_data, delete_data)
         configuration, mount, entrypoint = self._configuration(hash_key)
-        self.container = self._container(mount, entrypoint, [*needs, *data, *configuration])
+        self.container = self._container(mount, entrypoint, [*needs, *data, *configuration, *spawned])
         gate = self._gate()
         self.ready = [gate, *self._tasks([gate], data)]
         self.register_outputs({})
+
+    def _pulled(self, name: str, image: str) -> docker.RemoteImage:
+        # keep_locally: a rollback needs no registry; the gate prunes to the last two.
+        return docker.RemoteImage(self._host.named(name), name=image, keep_locally=True, opts=self._host.options(self))
+
+    def _for_spawning(self, image: str, reference: str) -> docker.Tag:
+        """An image that the service itself starts, under its own name, wherever it was pulled from."""
+        repository = image.partition(":")[0].rpartition("/")[2]
+        pulled = self._pulled(repository, reference)
+        name = self._host.named(repository)
+        return docker.Tag(name, source_image=pulled.image_id, target_image=image, opts=self._host.options(self))
 
     def _data(self, protect: bool, delete: bool) -> list[pulumi.Resource]:
         volumes = self._service.volumes
@@ -67,12 +87,12 @@ class ServiceContainer(pulumi.ComponentResource):
         flag = "true" if delete else "false"
         return [
             HostScript(
-                f"{self._service.name}-data",
+                self._host.named(f"{self._service.name}-data"),
                 self._host.ssh,
                 "directories.sh",
                 ["apply", flag, *wanted],
                 delete=["remove", flag, *wanted],
-                opts=pulumi.ResourceOptions(parent=self, protect=protect),
+                opts=pulumi.ResourceOptions(parent=self, protect=protect, depends_on=list(self._host.ready)),
             )
         ]
 
@@ -99,12 +119,13 @@ class ServiceContainer(pulumi.ComponentResource):
             "version": name,
             "service": f"{LABEL_SERVICE}={service.name}",
             "reload": reload,
-            "opts": pulumi.ResourceOptions(parent=self),
+            "opts": pulumi.ResourceOptions(parent=self, depends_on=list(self._host.ready)),
         }
+        resource_name = self._host.named(f"{service.name}-configuration")
         resource = (
-            CaddyConfiguration(f"{service.name}-configuration", sites=_sites(configuration.sites), **arguments)
+            CaddyConfiguration(resource_name, sites=_sites(configuration.sites), **arguments)
             if configuration.sites
-            else ConfigurationDirectory(f"{service.name}-configuration", **arguments)
+            else ConfigurationDirectory(resource_name, **arguments)
         )
         mounted = directory if reload else pulumi.Output.concat(directory, "/", name)
         mount = docker.ContainerVolumeArgs(host_path=mounted, container_path=configuration.directory, read_only=True)
@@ -135,10 +156,14 @@ class ServiceContainer(pulumi.ComponentResource):
             docker.ContainerVolumeArgs(host_path=f"{self._base}/data/{volume.directory}", container_path=volume.path)
             for volume in service.volumes
         ]
+        shown = [
+            docker.ContainerVolumeArgs(host_path=mount.path, container_path=mount.container_path, read_only=True)
+            for mount in service.host_mounts
+        ]
         limits = service.limits
         check = service.healthcheck
         return docker.Container(
-            service.name,
+            host.named(service.name),
             # A fixed name would forbid two at once; without one the engine adds a random ending.
             name=f"{host.prefix}_{service.name}" if stop_first else None,
             image=self._image.image_id,  # by name, every `up` would replace the container (traps D4)
@@ -147,10 +172,14 @@ class ServiceContainer(pulumi.ComponentResource):
             envs=[f"{name}={value}" for name, value in service.environment.items()],
             user=service.user or None,
             read_only=service.read_only_root,
+            cgroupns_mode="host" if service.host_cgroups else None,
+            init=service.reaper or None,
             tmpfs=dict.fromkeys(service.scratch, "rw,noexec,nosuid,nodev,size=64m") or None,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
             security_opts=["no-new-privileges:true"],
-            volumes=[*data, *([configuration] if configuration else [])],
+            volumes=[*data, *shown, *([configuration] if configuration else [])],
+            # The names of the mesh, which the resolvers of all other containers do not know.
+            dns=[str(MAGIC_DNS)] if service.links else None,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=host.networks[name].name, aliases=[service.name])
                 for name in sorted(service.networks)
@@ -164,7 +193,11 @@ class ServiceContainer(pulumi.ComponentResource):
             memory_swap=limits.memory_mib,  # left out, it is a difference at every run (traps)
             cpus=str(float(limits.cpus)),  # "1.0", as Docker's provider reads it back; "1" would replace at every run
             shm_size=limits.shared_memory_mib,
-            ulimits=[docker.ContainerUlimitArgs(name="nproc", soft=_PROCESSES, hard=_PROCESSES)],
+            # The daemon's default of open files is said again: left out, it is read back as a difference.
+            ulimits=[
+                docker.ContainerUlimitArgs(name=name, soft=limit, hard=limit)
+                for name, limit in (("nofile", OPEN_FILES), ("nproc", _PROCESSES))
+            ],
             log_driver="json-file",
             log_opts={"max-size": "10m", "max-file": "3"},
             restart="unless-stopped",
@@ -194,12 +227,13 @@ class ServiceContainer(pulumi.ComponentResource):
         service = self._service
         deadline = service.healthcheck.deadline
         return HostScript(
-            f"{service.name}-healthy",
+            self._host.named(f"{service.name}-healthy"),
             self._host.ssh,
             "healthy.sh",
             self.container.id.apply(
                 lambda container: [container, str(deadline), f"{self._base}/images/{service.name}"],
             ),
+            stays="it only waits",
             triggers=[self.container.id],
             opts=pulumi.ResourceOptions(
                 parent=self,
@@ -211,16 +245,27 @@ class ServiceContainer(pulumi.ComponentResource):
         """The service's tasks, once more when its data directory is made anew."""
         return [
             HostScript(
-                task.name,
+                self._host.named(task.name),
                 self._host.ssh,
                 "task.sh",
                 [f"{LABEL_SERVICE}={self._service.name}", *task.command],
                 payload=self._resolve(task.stdin),
+                stays="what it made is in the data of the service",
                 triggers=[resource.id for resource in data if isinstance(resource, pulumi.CustomResource)],
                 opts=pulumi.ResourceOptions(parent=self, depends_on=list(gate)),
             )
             for task in self._service.tasks
         ]
+
+
+def _declared(service: Service, host: DockerHost) -> Mapping[str, Any]:
+    """What the service says of itself that no resource below it shows; the policy pack reads it."""
+    return {
+        "host": host.ssh.alias,
+        "ports": {f"{port.number}/{port.protocol}": port.reason for port in service.ports},
+        "spawnedMemoryMib": service.memory_mib - service.limits.memory_mib,
+        "waivers": [waiver.as_input() for waiver in (*STANDING_WAIVERS, *service.all_waivers)],
+    }
 
 
 def _sites(sites: Sequence[Site]) -> Mapping[str, str]:

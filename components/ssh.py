@@ -1,4 +1,8 @@
-"""One generated ssh_config for all hosts: an alias each, pinned host keys, one shared connection.
+"""One generated ssh_config for all hosts: aliases, pinned host keys, one shared connection.
+
+`sese` is the host once it is ours, in the mesh or in public; `sese-mesh` and `sese-public` are one way each. `sese-first`
+is the machine as the provider hands it over, with its first user. No alias tries two users: a login that must fail is what
+fail2ban bans for, and the lab's first deployment locked itself out that way.
 
 Addresses stand only in that file, never in a resource's inputs: a host that moves from port 22 to 804 to the mesh makes
 no difference (design.md, "SSH endpoints are never inputs").
@@ -11,10 +15,10 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from model.host import Host
+from model.host import Endpoint, Host
 
 _DIAL = Path(__file__).with_name("dial.py")
 
@@ -34,12 +38,13 @@ def write_client_config(directory: Path, hosts: Sequence[Host], known_hosts: Pat
 def client_config(hosts: Sequence[Host], known_hosts: Path, control_directory: Path) -> str:
     """The text of the ssh_config."""
     blocks = [
-        f"""Host {host.name}
-    User {host.user}
+        f"""Host {alias}
+    User {user}
     HostKeyAlias {host.name}
-    ProxyCommand {shlex.join([sys.executable, "-SE", str(_DIAL), *map(str, host.endpoints)])}
+    ProxyCommand {shlex.join([sys.executable, "-SE", str(_DIAL), *map(str, endpoints)])}
 """
         for host in hosts
+        for alias, user, endpoints in _ways(host)
     ]
     return (
         "# Written at every run of the program; changes are lost.\n"
@@ -50,8 +55,8 @@ def client_config(hosts: Sequence[Host], known_hosts: Path, control_directory: P
     StrictHostKeyChecking yes
     BatchMode yes
     ConnectTimeout 15
-    ServerAliveInterval 15
-    ServerAliveCountMax 4
+    ServerAliveInterval 5
+    ServerAliveCountMax 3
     ControlMaster auto
     ControlPath {control_directory}/%C
     ControlPersist 120
@@ -60,9 +65,32 @@ def client_config(hosts: Sequence[Host], known_hosts: Path, control_directory: P
     )
 
 
-def command(config: str, alias: str, remote: Sequence[str]) -> tuple[str, ...]:
-    """The argument vector that runs `remote` on the host `alias`."""
-    return ("ssh", "-F", config, alias, "--", shlex.join(remote))
+def mesh_alias(host: str) -> str:
+    """The alias that goes over the mesh or nowhere."""
+    return f"{host}-mesh"
+
+
+def public_alias(host: str) -> str:
+    """The alias that goes to the public address or nowhere."""
+    return f"{host}-public"
+
+
+def first_alias(host: str) -> str:
+    """The alias for a machine that is not ours yet."""
+    return f"{host}-first"
+
+
+def _ways(host: Host) -> Iterator[tuple[str, str, Sequence[Endpoint]]]:
+    yield host.name, host.user, host.endpoints
+    if host.in_mesh:
+        yield mesh_alias(host.name), host.user, (host.in_mesh,)
+    yield public_alias(host.name), host.user, (host.in_public,)
+    yield first_alias(host.name), host.first_user, (host.first_contact,)
+
+
+def command(config: str, alias: str, remote: Sequence[str], *, new: bool = False) -> tuple[str, ...]:
+    """The argument vector that runs `remote` on the host `alias`, over a connection of its own when it has to be `new`."""
+    return ("ssh", "-F", config, *(("-o", "ControlPath=none") if new else ()), alias, "--", shlex.join(remote))
 
 
 def dial(host: Host) -> str:

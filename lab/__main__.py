@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lab.engine import docker
 from lab.errors import LabError
-from lab.images import SERVICES
 from lab.lab import Lab
 from lab.layout import LABEL
 from lab.rehearsal import rehearse
@@ -56,15 +55,13 @@ def status(lab: Lab) -> str:
     shown = "{{.Names}}\t{{.State}}\t{{.Status}}"
     listed = docker("ps", "--all", "--filter", f"label={LABEL}={lab.id}", "--format", shown).stdout
     states = dict(line.split("\t", 1) for line in listed.splitlines())
-    addresses = lab.addresses
-    rows = [("machine", "Internet", "mesh", "container", "state")]
+    rows = [("machine", "address", "container", "state")]
     for name, container in lab.record.containers.items():
-        mesh = "" if name == "cloud" else addresses.on_mesh(name)
         state = states.get(container, "gone\tpython3 -m lab up").partition("\t")[2]
-        rows.append((name, addresses.on_internet(name), mesh, container, state))
-    machines = [f"{a:<10}{b:<16}{c:<16}{d:<26}{e}" for a, b, c, d, e in rows]
-    contents = [f"{name:<46}{service.real}" for name, service in SERVICES.items()]
-    stand_in = f"{'model providers':<46}stand-in: answers with fixed texts and token counts"
+        rows.append((name, lab.addresses.on_internet(name), container, state))
+    machines = [f"{a:<10}{b:<16}{c:<26}{d}" for a, b, c, d in rows]
+    contents = [f"{name:<54}{service.real}" for name, service in lab.served.items()]
+    stand_in = f"{'model providers, Telegram':<54}stand-in: answers with fixed texts and token counts; keeps messages"
     return "\n".join([*machines, "", *contents, stand_in])
 
 

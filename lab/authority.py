@@ -1,5 +1,6 @@
 """The lab's certificate authority, one for the machine, and the certificates it signs."""
 
+import re
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,9 +41,9 @@ def authority(directory: Path) -> Certificate:
 
 
 def issue(root: Certificate, directory: Path, name: str, hosts: Sequence[str]) -> Certificate:
-    """A server certificate for `hosts`, made at the first call."""
+    """A server certificate for `hosts`, made at the first call and where a name is missing."""
     issued = Certificate.in_directory(directory, name)
-    if not (issued.usable and _signed_by(root, issued)):
+    if not (issued.usable and _signed_by(root, issued) and _covers(issued, hosts)):
         # Python 3.13 refuses a chain without key usages and key identifiers.
         extensions = [
             "basicConstraints=critical,CA:FALSE",
@@ -58,6 +59,13 @@ def issue(root: Certificate, directory: Path, name: str, hosts: Sequence[str]) -
 def _signed_by(root: Certificate, issued: Certificate) -> bool:
     verify = ["openssl", "verify", "-CAfile", str(root.certificate), str(issued.certificate)]
     return subprocess.run(verify, capture_output=True).returncode == 0
+
+
+def _covers(issued: Certificate, hosts: Sequence[str]) -> bool:
+    """More names do no harm: other clones of this repository, with other names, share the certificate."""
+    show = ["openssl", "x509", "-in", str(issued.certificate), "-noout", "-ext", "subjectAltName"]
+    shown = subprocess.run(show, capture_output=True, text=True).stdout
+    return set(hosts) <= set(re.findall(r"DNS:([^,\s]+)", shown))
 
 
 def _request(made: Certificate, name: str, extensions: Sequence[str], days: int, signer: Certificate | None = None) -> None:

@@ -2,18 +2,20 @@
 
 import hashlib
 import importlib.util
+import os
 import platform
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab import engine
 from lab.errors import LabError
+from toolchain import golang, provision
 
 PYTHON = "3.13"
 """Debian trixie's, which the lab's containers run."""
@@ -45,10 +47,42 @@ def site_packages(requirements: Path, cache: Path) -> Path:
     return site
 
 
+def copy_node_modules(project: Path, cache: Path, to: Path) -> None:
+    """Copy the packages that `project` depends on into `to`, by hard links.
+
+    With a lock file exactly those, pinned by hash; without one those that its `.npmrc` lets npm choose.
+    """
+    settings = [path for name in ("package.json", "package-lock.json", ".npmrc") if (path := project / name).exists()]
+    locked = project / "package-lock.json" in settings
+    key = hashlib.sha256(b"".join(path.read_bytes() for path in settings)).hexdigest()[:16]
+    modules = cache / "node_modules" / key
+    if not modules.exists():
+        if not shutil.which("npm"):
+            engine.install({"npm": "npm"})
+        modules.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=modules.parent, prefix="partial-") as partial:
+            for path in settings:
+                shutil.copy(path, partial)
+            # No scripts: they compile, or fetch programs from elsewhere.
+            options = ("--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--silent")
+            _run(["npm", *(("ci",) if locked else ("install", "--no-package-lock")), "--prefix", partial, *options])
+            _prune(Path(partial) / "node_modules")
+            (Path(partial) / "node_modules").rename(modules)
+    shutil.copytree(modules, to, symlinks=True, copy_function=_link)
+
+
+def build_go_program(module: Path, to: Path) -> None:
+    """A static executable of the Go module in `module`."""
+    environment = {**os.environ, "GOWORK": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
+    go = str(golang.find_go(provision.cache_directory()))
+    _run([go, "-C", str(module), "build", "-trimpath", "-ldflags=-s", "-buildvcs=false", "-o", str(to), "."], environment)
+
+
 def remove_leftovers(cache: Path) -> None:
-    """Remove what a killed run left unfinished."""
-    for partial in (cache / "site-packages").glob("partial-*"):
-        shutil.rmtree(partial)
+    """Remove what a killed run left unfinished; where its npm lives on and writes, the next run finds the rest."""
+    for kind in ("site-packages", "node_modules"):
+        for partial in (cache / kind).glob("partial-*"):
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -101,8 +135,19 @@ def _pip() -> Sequence[str]:
     return (sys.executable, "-m", "pip")
 
 
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True)
+def _prune(modules: Path) -> None:
+    """Remove what no running program reads: sources of TypeScript, maps, what was compiled for other systems."""
+    machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
+    for path in modules.rglob("*"):
+        foreign = (
+            path.suffix == ".node" and not ("linux" in str(path) and machine in str(path)) and "build/Release/" not in str(path)
+        )
+        if path.is_file() and (foreign or path.name.endswith((".map", ".d.ts", ".d.mts", ".d.cts", ".md", ".markdown"))):
+            path.unlink()
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
         raise LabError(f"{' '.join(command[:4])} ... failed:\n{(done.stderr.strip() or done.stdout.strip())[-2000:]}")
 

@@ -1,11 +1,13 @@
 """The lab's images, each built once for its content, without any image registry: Debian by debootstrap, the rest on top."""
 
 import hashlib
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lab import fetch
@@ -22,6 +24,9 @@ class Service:
 
     recipe: str
     real: str
+    parent: str = "base"
+    always: bool = False
+    """Served also where production's lock file does not name it: tests do."""
 
 
 SERVICES: Mapping[str, Service] = {
@@ -34,14 +39,64 @@ SERVICES: Mapping[str, Service] = {
     "ghcr.io/berriai/litellm:v1.81.3-stable": Service(
         "litellm", "real: LiteLLM 1.106.2 from PyPI, without Prisma's engine: no database, so no virtual keys"
     ),
-    "ghcr.io/berriai/litellm:v1.81.3-next": Service("litellm-next", "real: as v1.81.3-stable, for upgrade tests"),
-    "ghcr.io/berriai/litellm:v1.81.3-sick": Service("litellm-sick", "stand-in: never becomes healthy, for fault tests"),
+    "ghcr.io/berriai/litellm:v1.81.3-next": Service(
+        "litellm-next", "real: as v1.81.3-stable, for upgrade tests", "litellm", always=True
+    ),
+    "ghcr.io/berriai/litellm:v1.81.3-sick": Service(
+        "litellm-sick", "stand-in: never becomes healthy, for fault tests", "litellm", always=True
+    ),
     "ghcr.io/mobutoo/vpai-caddy:2.11.2": Service(
         "caddy", "real: Caddy 2.11 with rate limit and OVH DNS, built by the toolchain; BusyBox for its tools"
     ),
-    "docker.io/library/pause:lab": Service("pause", "stand-in: sleeps, for quick tests"),
+    "docker.io/headscale/headscale:0.28.0": Service(
+        "headscale", "real: Headscale 0.28.0, built by the toolchain without its SQL console", always=True
+    ),
+    "docker.io/library/pause:lab": Service("pause", "stand-in: sleeps, for quick tests", always=True),
+    "docker.io/qdrant/qdrant:v1.16.3": Service(
+        "qdrant", "stand-in: real collections and search by qdrant-client's local mode; no gRPC, no shards", "stand-in"
+    ),
+    "docker.io/apache/couchdb:3.3.3": Service(
+        "couchdb", "stand-in: PouchDB's server: documents, users and sessions are real; no cluster, no _node", "tools"
+    ),
+    "ghcr.io/mobutoo/vpai-docker-proxy:1.0.0": Service("docker-proxy", "real: built from images/docker-proxy"),
+    "ghcr.io/mobutoo/vpai-openclaw-sandbox:2026.2.23": Service(
+        "openclaw-sandbox", "stand-in: Debian with bash, without the sandbox's further tools"
+    ),
+    "docker.io/victoriametrics/victoria-metrics:v1.135.0": Service(
+        "victoriametrics", "real: VictoriaMetrics 1.112 from Debian", "tools"
+    ),
+    "quay.io/prometheus/node-exporter:v1.9.1": Service("node-exporter", "real: node_exporter 1.9.0 from Debian", "tools"),
+    "docker.n8n.io/n8nio/n8n:2.7.3": Service(
+        "n8n", "real: n8n 2.7.4 from npm, which never had 2.7.3; without its AI nodes and SQLite", "tools"
+    ),
+    "ghcr.io/openclaw/openclaw:2026.2.23": Service(
+        "openclaw", "stand-in: WebSocket handshake, token, webhooks; no agents", "stand-in"
+    ),
+    "docker.io/nocodb/nocodb:0.301.2": Service("nocodb", "stand-in: health and token; no tables", "stand-in"),
+    "ghcr.io/we-promise/sure:nightly": Service("sure", "stand-in: health and needs of web and worker", "stand-in"),
+    "docker.io/grafana/grafana:12.3.2": Service(
+        "grafana", "stand-in: logins, provisioning, datasources asked through it; draws nothing", "stand-in"
+    ),
+    "docker.io/grafana/loki:3.6.5": Service("loki", "stand-in: takes log lines as JSON and finds them again", "stand-in"),
+    "docker.io/grafana/alloy:v1.13.0": Service("alloy", "stand-in: scrapes and ships what its configuration names", "stand-in"),
+    "ghcr.io/google/cadvisor:0.55.1": Service(
+        "cadvisor", "stand-in: real series of each container, asked of the Docker engine", "stand-in"
+    ),
+    "docker.io/crazymax/diun:4.31.0": Service("diun", "stand-in: starts where Diun would; notifies nobody", "stand-in"),
+    "docker.io/louislam/uptime-kuma:2.1.3": Service(
+        "uptime-kuma", "stand-in: its socket, heartbeats, checks of sites, Telegram; no interface", "tools"
+    ),
+    "ghcr.io/nicotsx/zerobyte:v0.26.0": Service(
+        "zerobyte", "stand-in: starts where Zerobyte would; backs up nothing", "stand-in"
+    ),
 }
-"""Every image in the lab's registry, under the name that production pulls."""
+"""Every image that the lab can serve, under the name that production pulls."""
+
+
+def served(lock: Path) -> Mapping[str, Service]:
+    """Those in the lab's registry: what production's lock file names, and what tests need besides."""
+    locked = set(re.findall(r"^([^#\s]\S*): ", lock.read_text(), re.MULTILINE))
+    return {name: service for name, service in SERVICES.items() if name in locked or service.always}
 
 
 @dataclass(frozen=True)
@@ -52,7 +107,7 @@ class Image:
     key: str
     parent: str
     sources: tuple[Path, ...]
-    fetched: Mapping[str, Callable[[Path], None]]
+    fetched: Mapping[str, Callable[[Path], object]]
     label: str
 
     @property
@@ -65,7 +120,8 @@ class Inputs:
     """What shapes the images besides this directory."""
 
     root_certificate: str
-    caddy: Path
+    executables: Path
+    """The toolchain's directory of executables."""
     cache: Path
 
 
@@ -77,43 +133,49 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
         name: str,
         parent: str = "base",
         facts: Iterable[str] = (),
-        fetched: Mapping[str, Callable[[Path], None]] | None = None,
+        fetched: Mapping[str, Callable[[Path], object]] | None = None,
+        executables: Iterable[str] = (),
         extra: tuple[Path, ...] = (),
         label: str = "",
     ) -> None:
         sources = (_HERE / "images" / name, *extra)
+        built = {program: inputs.executables / program for program in executables}
         above = images[parent].key if parent in images else ""
-        key = _hash(above, *facts, *(part for source in sources for part in _content(source)))
-        images[name] = Image(name, key, parent, sources, fetched or {}, label)
+        digests = [hashlib.sha256(program.read_bytes()).hexdigest() for program in built.values()]
+        key = _hash(above, *facts, *digests, *(part for source in sources for part in _content(source)))
+        copies = {program: partial(shutil.copy2, path) for program, path in built.items()}
+        images[name] = Image(name, key, parent, sources, {**copies, **(fetched or {})}, label)
 
     images["debian"] = Image("debian", _hash(*_DEBIAN), "", (), {}, "")
     add("base", "debian", [inputs.root_certificate], {"root.crt": lambda path: _write(path, inputs.root_certificate)})
-    add("host")
+    add("host", executables=["tailscale", "tailscaled"])
     add("operator")
     add("cloud", extra=(_HERE / "providers",))
-    labels = {service.recipe: service.real for service in SERVICES.values()}
+    add("tools")
+    add("stand-in", "tools")
+    add("rule-engine")
     postgres = fetch.postgres()
-    add("redis", label=labels["redis"])
-    add("pause", label=labels["pause"])
-    add(
-        "postgres",
-        facts=[postgres.name],
-        fetched={"server.txz": postgres.to},
-        label=labels["postgres"],
-    )
-    add(
-        "litellm",
-        fetched={"site": lambda path: fetch.copy_site_packages(_HERE / "images/litellm/requirements.txt", inputs.cache, path)},
-        label=labels["litellm"],
-    )
-    add("litellm-next", "litellm", label=labels["litellm-next"])
-    add("litellm-sick", "litellm", label=labels["litellm-sick"])
-    add(
-        "caddy",
-        facts=[hashlib.sha256(inputs.caddy.read_bytes()).hexdigest()],
-        fetched={"caddy": lambda path: _copy(inputs.caddy, path)},
-        label=labels["caddy"],
-    )
+    module = _HERE.parent / "images/docker-proxy"
+    for service in SERVICES.values():
+        name = service.recipe
+        fetched: dict[str, Callable[[Path], object]] = {}
+        if name == "docker-proxy":
+            fetched["program"] = partial(fetch.build_go_program, module)
+        if name == "postgres":
+            fetched["server.txz"] = postgres.to
+        if (project := _HERE / "images" / name / "package.json").exists():
+            fetched["node_modules"] = partial(fetch.copy_node_modules, project.parent, inputs.cache)
+        if (requirements := _HERE / "images" / name / "requirements.txt").exists():
+            fetched["site"] = partial(fetch.copy_site_packages, requirements, inputs.cache)
+        add(
+            name,
+            service.parent,
+            facts=[postgres.name] if name == "postgres" else (),
+            fetched=fetched,
+            executables=[name] if name in ("caddy", "headscale") else (),
+            extra=(module,) if name == "docker-proxy" else (),
+            label=service.real,
+        )
     return images
 
 
@@ -205,7 +267,3 @@ def _hash(*parts: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text)
-
-
-def _copy(source: Path, path: Path) -> None:
-    shutil.copy2(source, path)

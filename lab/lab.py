@@ -14,13 +14,15 @@ from pathlib import Path
 from lab import engine, fetch, machines, network
 from lab.authority import Certificate, authority, issue
 from lab.engine import docker
-from lab.images import SERVICES, Build, Image, Inputs, describe
-from lab.layout import CLOUD, LABEL, OPERATOR, PROVIDERS, REGISTRY, SESE, Addresses, Layout
+from lab.images import SERVICES, Build, Image, Inputs, Service, describe, served
+from lab.layout import CLOUD, HOSTS, LABEL, OPERATOR, OUTSIDER, PROVIDERS, REGISTRY, SEKO, SESE, WAZA, Addresses, Layout
 from lab.machine import Machine
 from lab.record import Record
 from lab.registry import Registry
 from toolchain.progress import step
 from toolchain.provision import provide
+
+_IMAGES = {CLOUD: "cloud", OPERATOR: "operator", OUTSIDER: "operator", **dict.fromkeys(HOSTS, "host")}
 
 
 @dataclass(frozen=True)
@@ -37,39 +39,47 @@ class Lab:
         """Raise the lab, or what of it is missing or out of date."""
         with step("Docker engine"):
             engine.prepare()
+        if not Record.exists(self.layout.directory) or network.outdated(self.layout):
+            self._remove_machines()
         toolchain, _ = provide()
         with step("keys and certificates"):
             self._make_keys()
-        images = describe(Inputs(self._root.certificate.read_text(), toolchain / "bin/caddy", self.layout.shared))
+        images = self._describe(toolchain)
         with self._locked():
             site, digests = self._provide_images(images)
-            with step("networks"):
+            with step("network"):
                 addresses = network.ensure(self.layout)
         record = Record(
             id=self.id,
             number=addresses.number,
-            containers={name: self.layout.named(name) for name in (CLOUD, OPERATOR, SESE)},
-            images={CLOUD: images["cloud"].tag, OPERATOR: images["operator"].tag, SESE: images["host"].tag},
+            containers={name: self.layout.named(name) for name in _IMAGES},
+            images={name: images[image].tag for name, image in _IMAGES.items()},
             toolchain=str(toolchain),
             python_site=str(site),
         )
         with step("machines"):
             self._write_files(record, digests)
-            _start_all((self._cloud(record), self._sese(record), self._operator(record)))
+            hosts = (self._host(record, name) for name in HOSTS)
+            outsider = machines.outsider(self.layout, record)
+            _start_all((self._cloud(record), *hosts, self._operator(record), outsider))
         record.save(self.layout.directory)
 
     def down(self) -> None:
         """Remove every container, volume, network and file of this lab; the shared cache stays."""
         engine.prepare()
-        mine = ("--filter", f"label={LABEL}={self.id}")
-        with step("remove containers and volumes"):
-            if containers := docker("ps", "--all", "--quiet", *mine).stdout.split():
-                docker("rm", "--force", "--volumes", *containers)
-            if volumes := docker("volume", "ls", "--quiet", *mine).stdout.split():
-                docker("volume", "rm", "--force", *volumes)
-        with step("remove networks and files"):
-            network.remove(self.layout)
+        with step("remove machines, volumes, network and files"):
+            self._remove_machines()
             shutil.rmtree(self.layout.directory, ignore_errors=True)
+
+    def image(self, recipe: str) -> str:
+        """The tag of the image that `recipe` makes, built when it is missing; the lab itself may be down."""
+        engine.prepare()
+        toolchain, _ = provide()
+        self._make_keys()
+        images = self._describe(toolchain)
+        with self._locked():
+            Build(images, self.layout.shared / "build").run([recipe])
+        return images[recipe].tag
 
     @property
     def id(self) -> str:
@@ -95,16 +105,53 @@ class Lab:
         return self._operator(self.record)
 
     @property
+    def outsider(self) -> Machine:
+        """Somebody on the Internet who is no member of the mesh."""
+        return machines.outsider(self.layout, self.record)
+
+    @property
+    def hosts(self) -> tuple[Machine, ...]:
+        """The fleet."""
+        return (self.sese, self.seko, self.waza)
+
+    @property
     def sese(self) -> Machine:
-        """The host that is deployed to."""
-        return self._sese(self.record)
+        """The host of the stack."""
+        return self._host(self.record, SESE)
+
+    @property
+    def seko(self) -> Machine:
+        """The mesh's hub."""
+        return self._host(self.record, SEKO)
+
+    @property
+    def waza(self) -> Machine:
+        """The workstation."""
+        return self._host(self.record, WAZA)
+
+    @property
+    def served(self) -> Mapping[str, Service]:
+        """The images in the lab's registry, by the names that production pulls."""
+        return served(self.layout.checkout / "images.lock.yaml")
+
+    def _remove_machines(self) -> None:
+        """Remove what Docker holds of a lab of this id, be it of a checkout that was deleted or of another version."""
+        mine = ("--filter", f"label={LABEL}={self.id}")
+        if containers := docker("ps", "--all", "--quiet", *mine).stdout.split():
+            docker("rm", "--force", "--volumes", *containers)
+        if volumes := docker("volume", "ls", "--quiet", *mine).stdout.split():
+            docker("volume", "rm", "--force", *volumes)
+        network.remove(self.layout)
+
+    def _describe(self, toolchain: Path) -> Mapping[str, Image]:
+        return describe(Inputs(self._root.certificate.read_text(), toolchain / "bin", self.layout.shared))
 
     def _make_keys(self) -> None:
         self.layout.directory.mkdir(exist_ok=True)
         with self._locked():
             root = authority(self._root.certificate.parent)
             issue(root, root.certificate.parent, CLOUD, (REGISTRY.partition(":")[0], *PROVIDERS))
-        for path in (self._host_key, self._deploy_key):
+        for path in (*(self._host_key(name) for name in HOSTS), self._deploy_key):
             if not path.with_suffix(".pub").exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.unlink(missing_ok=True)
@@ -117,7 +164,8 @@ class Lab:
         shutil.rmtree(contexts, ignore_errors=True)  # of a run that was killed
         fetch.remove_leftovers(self.layout.shared)
         registry = Registry.of(self.layout)
-        unpublished = [name for name, digest in registry.digests(images).items() if digest is None]
+        names = self.served
+        unpublished = [name for name, digest in registry.digests(names, images).items() if digest is None]
         build = Build(images, contexts)
         with step("images", detail=lambda: ", ".join(build.working)), ThreadPoolExecutor(max_workers=1) as pool:
             site = pool.submit(fetch.site_packages, self.layout.checkout / "requirements.txt", self.layout.shared)
@@ -127,14 +175,13 @@ class Lab:
         if unpublished:
             with step(f"publish {len(unpublished)} images"):
                 registry.publish(unpublished, images, images["cloud"])
-        return packages, {name: digest for name, digest in registry.digests(images).items() if digest}
+        return packages, {name: digest for name, digest in registry.digests(names, images).items() if digest}
 
     def _write_files(self, record: Record, digests: Mapping[str, str]) -> None:
         """What the program's lab settings point to, and what the operator's pulumi needs."""
         directory = self.layout.directory
-        (directory / "resolv.conf").write_text(f"nameserver {record.addresses.on_internet(CLOUD)}\n")
-        algorithm, key, *_ = self._host_key.with_suffix(".pub").read_text().split()
-        (directory / "known_hosts").write_text(f"{SESE} {algorithm} {key}\n")
+        pinned = {name: self._host_key(name).with_suffix(".pub").read_text().split()[:2] for name in HOSTS}
+        (directory / "known_hosts").write_text("".join(f"{name} {' '.join(key)}\n" for name, key in pinned.items()))
         lines = [f"{json.dumps(name)}: {json.dumps(digest)}\n" for name, digest in digests.items()]
         (directory / "images.lock.yaml").write_text("".join(lines))
         (directory / "ca").mkdir(mode=0o700, exist_ok=True)
@@ -150,8 +197,8 @@ class Lab:
     def _cloud(self, record: Record) -> Machine:
         return machines.cloud(self.layout, record, Certificate.in_directory(self.layout.shared / "ca", CLOUD))
 
-    def _sese(self, record: Record) -> Machine:
-        return machines.sese(self.layout, record, self._host_key, self._deploy_key)
+    def _host(self, record: Record, name: str) -> Machine:
+        return machines.host(self.layout, record, name, self._host_key(name), self._deploy_key)
 
     def _operator(self, record: Record) -> Machine:
         return machines.operator(self.layout, record, self._deploy_key)
@@ -164,9 +211,8 @@ class Lab:
     def _deploy_key(self) -> Path:
         return self.layout.directory / "deploy-key"
 
-    @property
-    def _host_key(self) -> Path:
-        return self.layout.directory / "hosts/sese/ssh_host_ed25519_key"
+    def _host_key(self, name: str) -> Path:
+        return self.layout.directory / "hosts" / name / "ssh_host_ed25519_key"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -17,17 +17,25 @@ PROVIDERS = (
     "generativelanguage.googleapis.com",
     "ark.ap-southeast.bytepluses.com",
     "api.search.brave.com",
+    "api.telegram.org",
+    "api.hetzner.cloud",
 )
-"""The model providers' own names: the lab's DNS leads them to the stand-in."""
+"""The own names of model providers, Telegram and Hetzner: the lab's DNS leads them to the stand-in."""
+
+RESOLVERS = ("1.1.1.1", "8.8.8.8")
+"""The public resolvers that production asks: in the lab they are its cloud."""
 
 LABEL = "vpai.lab"
-CLOUD, OPERATOR, SESE = "cloud", "operator", "sese"
-_OCTETS = {CLOUD: 2, OPERATOR: 5, SESE: 10}
+CLOUD, OPERATOR, OUTSIDER = "cloud", "operator", "outsider"
+HOSTS = (SESE, SEKO, WAZA) = ("sese", "seko", "waza")
+"""The fleet: the stack's host, the mesh's hub, a workstation."""
+
+_OCTETS = {CLOUD: 2, OPERATOR: 5, OUTSIDER: 6, SESE: 10, SEKO: 11, WAZA: 12}
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Two networks: one plays the Internet, the other the mesh."""
+    """Those of the network that plays the Internet, in both families: what IPv6 leaves open would stay open unseen."""
 
     number: int
 
@@ -36,14 +44,19 @@ class Addresses:
         return f"198.18.{self.number}.0/24"
 
     @property
-    def mesh(self) -> str:
-        return f"100.64.{self.number}.0/24"
+    def internet_v6(self) -> str:
+        return f"fd00:c612:{self.number:x}::/64"
+
+    @property
+    def gateway(self) -> str:
+        """Where Docker's containers send what is not for their network."""
+        return f"198.18.{self.number}.1"
 
     def on_internet(self, machine: str) -> str:
         return f"198.18.{self.number}.{_OCTETS[machine]}"
 
-    def on_mesh(self, machine: str) -> str:
-        return f"100.64.{self.number}.{_OCTETS[machine]}"
+    def on_internet_v6(self, machine: str) -> str:
+        return f"fd00:c612:{self.number:x}::{_OCTETS[machine]}"
 
 
 @dataclass(frozen=True)

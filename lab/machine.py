@@ -7,6 +7,7 @@ import subprocess
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from subprocess import CompletedProcess
 
 from lab import engine
@@ -29,16 +30,22 @@ class FileInside:
 
 @dataclass(frozen=True)
 class Machine:
-    """What is run: `addresses` maps network names to fixed addresses."""
+    """What is run. Of its volumes, the `lasting` ones outlive a machine that is made anew.
+
+    `resolver` is a file outside and its first content: the machine's own /etc/resolv.conf, in which tailscaled may write.
+    """
 
     name: str
     container: str
     image: str
-    addresses: Mapping[str, str]
+    network: str
+    addresses: tuple[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     files: Mapping[str, FileInside] = field(default_factory=dict)
     volumes: tuple[str, ...] = ()
+    lasting: tuple[str, ...] = ()
+    resolver: tuple[Path, str] | None = None
     user: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -79,8 +86,9 @@ class Machine:
     def recipe(self) -> str:
         """A hash of everything that the container is made from."""
         files = {path: vars(file) for path, file in self.files.items()}
-        facts = [self.image, dict(self.addresses), dict(self.labels), self.options, files, self.volumes]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+        volumes = [*self.volumes, *self.lasting]
+        facts = [self.image, self.network, self.addresses, dict(self.labels), self.options, files, volumes, self.resolver]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def start(self) -> None:
         """Have it run as described, and wait until it is ready."""
@@ -95,10 +103,10 @@ class Machine:
         docker("start", self.container)
         self._wait()
 
-    def remove(self) -> None:
-        """Remove the container and its volumes."""
+    def remove(self, *, forget: bool = False) -> None:
+        """Remove the container and its volumes; with `forget`, the lasting ones too."""
         docker("rm", "--force", "--volumes", self.container, check=False)
-        for volume in self.volumes:
+        for volume in (*self.volumes, *(self.lasting if forget else ())):
             docker("volume", "rm", "--force", volume.partition(":")[0])
 
     def _wait(self) -> None:
@@ -119,18 +127,23 @@ class Machine:
 
     def _create(self) -> None:
         labels = [f"--label={name}={value}" for name, value in {**self.labels, RECIPE: self.recipe}.items()]
-        for volume in self.volumes:
+        volumes = [*self.volumes, *self.lasting]
+        for volume in volumes:
             docker("volume", "create", *(label for label in labels if RECIPE not in label), volume.partition(":")[0])
-        (network, address), *others = self.addresses.items()
+        if self.resolver:
+            path, content = self.resolver
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+            volumes.append(f"{path}:/etc/resolv.conf")
+        v4, v6 = self.addresses
         docker(
-            *("create", "--name", self.container, "--hostname", self.name, "--network", network, "--ip", address),
+            *("create", "--name", self.container, "--hostname", self.name),
+            *("--network", self.network, "--ip", v4, "--ip6", v6),
             *labels,
-            *(f"--volume={volume}" for volume in self.volumes),
+            *(f"--volume={volume}" for volume in volumes),
             *self.options,
             self.image,
         )
-        for other, its_address in others:
-            docker("network", "connect", "--ip", its_address, other, self.container)
         if self.files:
             docker("cp", "-", f"{self.container}:/", input=_archive(self.files))
 

@@ -1,13 +1,31 @@
-"""The lab's three machines: the cloud (names, images, model providers), the operator, and the host sese."""
+"""The lab's machines: the cloud (names, images, model providers), the hosts of the fleet, who deploys, and who has no business
+here."""
 
 import os
 from pathlib import Path
 
 from lab.authority import Certificate
-from lab.layout import CLOUD, DOMAIN, LABEL, OPERATOR, PROVIDERS, REGISTRY, SESE, Addresses, Layout
+from lab.layout import (
+    CLOUD,
+    DOMAIN,
+    HOSTS,
+    LABEL,
+    OPERATOR,
+    OUTSIDER,
+    PROVIDERS,
+    REGISTRY,
+    RESOLVERS,
+    SEKO,
+    SESE,
+    Addresses,
+    Layout,
+)
 from lab.machine import FileInside, Machine
-from lab.network import INTERNET, MESH
+from lab.network import INTERNET
 from lab.record import Record
+
+HUB_SITES = ("singa", "biki", "misu", "buku")
+"""What the operator's DNS leads to Seko-VPN (docs/runbooks/first-deploy.md)."""
 
 
 def cloud(layout: Layout, record: Record, certificate: Certificate) -> Machine:
@@ -17,7 +35,8 @@ def cloud(layout: Layout, record: Record, certificate: Certificate) -> Machine:
         name=CLOUD,
         container=layout.named(CLOUD),
         image=record.images[CLOUD],
-        addresses={layout.named(INTERNET): addresses.on_internet(CLOUD)},
+        network=layout.named(INTERNET),
+        addresses=_addresses(record, CLOUD),
         labels=_labels(layout),
         options=(
             *("--restart", "unless-stopped", "--cap-add", "NET_ADMIN"),
@@ -25,20 +44,23 @@ def cloud(layout: Layout, record: Record, certificate: Certificate) -> Machine:
         ),
         files={
             "/etc/lab/dnsmasq.conf": FileInside(names(addresses)),
+            "/etc/lab/gateway": FileInside(f"{addresses.gateway}/32"),
+            "/etc/lab/resolvers": FileInside(" ".join(f"{resolver}/32" for resolver in RESOLVERS)),
             "/etc/lab/cloud.crt": FileInside(certificate.certificate.read_text()),
             "/etc/lab/cloud.key": FileInside(certificate.key.read_text(), mode=0o600),
         },
     )
 
 
-def sese(layout: Layout, record: Record, host_key: Path, deploy_key: Path) -> Machine:
-    """The host: systemd, sshd and a Docker engine of its own."""
+def host(layout: Layout, record: Record, name: str, host_key: Path, deploy_key: Path) -> Machine:
+    """A host as a provider hands it over: systemd, and sshd on port 22 that takes the deploy key for root."""
     legacy = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
     return Machine(
-        name=SESE,
-        container=layout.named(SESE),
-        image=record.images[SESE],
-        addresses=_on_both(layout, record.addresses, SESE),
+        name=name,
+        container=layout.named(name),
+        image=record.images[name],
+        network=layout.named(INTERNET),
+        addresses=_addresses(record, name),
         labels=_labels(layout),
         options=(
             # --privileged would ask for CAP_SYS_RESOURCE, which not every machine has to give.
@@ -47,50 +69,59 @@ def sese(layout: Layout, record: Record, host_key: Path, deploy_key: Path) -> Ma
             *("--cgroupns", "host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"),
             *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
             *("--stop-signal", "SIGRTMIN+3", "--stop-timeout", "20", "--restart", "unless-stopped"),
-            *(("--device", "/dev/net/tun") if Path("/dev/net/tun").exists() else ()),
+            *_TUNNEL,
             # systemd 257 refuses the first version of cgroups unless told twice.
             *(("--env", f"SYSTEMD_PROC_CMDLINE={_LEGACY_CGROUPS}") if legacy else ()),
-            _resolver(layout),
         ),
-        volumes=(f"{layout.named(SESE)}-docker:/var/lib/docker",),
+        volumes=(f"{layout.named(name)}-docker:/var/lib/docker",),
+        resolver=_resolver(layout, record, name),
         files={
             "/etc/ssh/ssh_host_ed25519_key": FileInside(host_key.read_text(), mode=0o600),
             "/etc/ssh/ssh_host_ed25519_key.pub": FileInside(host_key.with_suffix(".pub").read_text()),
-            "/home/deploy/.ssh/authorized_keys": FileInside(
-                deploy_key.with_suffix(".pub").read_text(), mode=0o600, uid=1000, gid=1000
-            ),
+            "/root/.ssh/authorized_keys": FileInside(deploy_key.with_suffix(".pub").read_text(), mode=0o600),
         },
     )
 
 
+# Docker switches IPv6 off for every interface but its own, and a mesh without IPv6 would be no rehearsal.
+_TUNNEL = (
+    *("--device", "/dev/net/tun"),
+    *("--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--sysctl", "net.ipv6.conf.default.disable_ipv6=0"),
+)
 _LEGACY_CGROUPS = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGACY_FORCE=1"
 
 
 def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
-    """Who deploys: the checkout and the cache at their own paths, the toolchain, the deploy key as default identity."""
+    """Who deploys: the checkout and the cache at their own paths, the toolchain, the deploy key as default identity, and a
+    tailscaled that keeps its identity when the machine is made anew."""
     owner = layout.checkout.stat()
     uid, gid = owner.st_uid, owner.st_gid
     home = "/root" if uid == 0 else "/home/deployer"
     mounts = [layout.checkout] + ([] if layout.cache.is_relative_to(layout.checkout) else [layout.cache])
     key = FileInside(deploy_key.read_text(), mode=0o600, uid=uid, gid=gid)
+    executables = f"{record.toolchain}/bin"
     return Machine(
         name=OPERATOR,
         container=layout.named(OPERATOR),
         image=record.images[OPERATOR],
-        addresses=_on_both(layout, record.addresses, OPERATOR),
+        network=layout.named(INTERNET),
+        addresses=_addresses(record, OPERATOR),
         labels=_labels(layout),
         options=(
-            *("--init", "--restart", "unless-stopped", "--stop-timeout", "1"),
-            *("--env", f"OPERATOR_UID={uid}", "--env", f"OPERATOR_GID={gid}", "--env", f"HOME={home}"),
+            *_person(uid, gid, home),
+            *_TUNNEL,
             *(f"--volume={path}:{path}" for path in mounts),
+            f"--volume={executables}/tailscale:/usr/bin/tailscale:ro",
+            f"--volume={executables}/tailscaled:/usr/sbin/tailscaled:ro",
             f"--volume={record.python_site}:/opt/vpai/site:ro",
-            _resolver(layout),
         ),
+        lasting=(f"{layout.named(OPERATOR)}-tailscale:/var/lib/tailscale",),
+        resolver=_resolver(layout, record, OPERATOR),
         files={f"{home}/.ssh/id_ed25519": key},
         user=f"{uid}:{gid}",
         environment={
             "HOME": home,
-            "PATH": f"{record.toolchain}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": f"{executables}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "PULUMI_HOME": str(layout.directory / "pulumi-home"),
             "PULUMI_BACKEND_URL": f"file://{layout.directory / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "lab",
@@ -103,15 +134,35 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
     )
 
 
+def outsider(layout: Layout, record: Record) -> Machine:
+    """Somebody on the Internet: the operator's programs, no key, no mesh; root, so that it may forge what it sends."""
+    return Machine(
+        name=OUTSIDER,
+        container=layout.named(OUTSIDER),
+        image=record.images[OUTSIDER],
+        network=layout.named(INTERNET),
+        addresses=_addresses(record, OUTSIDER),
+        labels=_labels(layout),
+        options=_person(0, 0, "/root"),
+        resolver=_resolver(layout, record, OUTSIDER),
+    )
+
+
 def names(addresses: Addresses) -> str:
-    """The lab's DNS: the domain is sese's mesh address, as mesh clients see it; nobody else has a name."""
+    """The Internet's DNS: hosts by their names, the hub's sites on the hub, all else of the domain on the stack's host.
+
+    Names below na.<domain> are the mesh's own and nobody else's.
+    """
     here = addresses.on_internet(CLOUD)
     lines = [
         "no-resolv",
         "no-hosts",
-        f"listen-address={here},127.0.0.1",
+        f"listen-address={','.join((here, *RESOLVERS, '127.0.0.1'))}",
         "bind-interfaces",
-        f"address=/{DOMAIN}/{addresses.on_mesh(SESE)}",
+        f"address=/{DOMAIN}/{addresses.on_internet(SESE)}",
+        *(f"address=/{name}.{DOMAIN}/{addresses.on_internet(name)}" for name in HOSTS),
+        *(f"address=/{site}.{DOMAIN}/{addresses.on_internet(SEKO)}" for site in HUB_SITES),
+        f"address=/na.{DOMAIN}/",
         *(f"address=/{name}/{here}" for name in (REGISTRY.partition(":")[0], *PROVIDERS)),
         # Without these a question for an IPv6 address would be refused instead of answered with nothing.
         *(f"local=/{name}/" for name in (DOMAIN, *PROVIDERS)),
@@ -123,13 +174,18 @@ def _labels(layout: Layout) -> dict[str, str]:
     return {LABEL: layout.id}
 
 
-def _on_both(layout: Layout, addresses: Addresses, machine: str) -> dict[str, str]:
-    return {
-        layout.named(INTERNET): addresses.on_internet(machine),
-        layout.named(MESH): addresses.on_mesh(machine),
-    }
+def _addresses(record: Record, name: str) -> tuple[str, str]:
+    return record.addresses.on_internet(name), record.addresses.on_internet_v6(name)
 
 
-def _resolver(layout: Layout) -> str:
-    """A real address instead of Docker's loopback resolver: nested containers inherit it."""
-    return f"--volume={layout.directory / 'resolv.conf'}:/etc/resolv.conf:ro"
+def _person(uid: int, gid: int, home: str) -> tuple[str, ...]:
+    """The options of a machine that runs the image `operator`."""
+    return (
+        *("--init", "--restart", "unless-stopped", "--stop-timeout", "3", "--cap-add", "NET_ADMIN"),
+        *("--env", f"OPERATOR_UID={uid}", "--env", f"OPERATOR_GID={gid}", "--env", f"HOME={home}"),
+    )
+
+
+def _resolver(layout: Layout, record: Record, name: str) -> tuple[Path, str]:
+    """The cloud's name server, instead of Docker's loopback resolver that nothing nested could ask."""
+    return layout.directory / "resolv" / name, f"nameserver {record.addresses.on_internet(CLOUD)}\n"

@@ -1,68 +1,59 @@
-"""The lab's two networks, on an address range that nothing else on the machine uses."""
+"""The lab's network, on an address range that nothing else on the machine uses."""
 
 import ipaddress
 import json
-from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from lab.engine import docker
 from lab.errors import LabError
 from lab.layout import LABEL, Addresses, Layout
 
-INTERNET, MESH = "internet", "mesh"
+INTERNET = "internet"
+
+_RECIPE = f"{LABEL}.recipe"
+_OPTIONS = ("--ipv6", "--opt", "com.docker.network.bridge.inhibit_ipv4=true")
+"""This machine itself has no address on the bridge: the lab's Internet ends at its own cloud, which takes the gateway's place
+and answers for public resolvers; a test never depends on the real one."""
+
+
+def outdated(layout: Layout) -> bool:
+    """Whether a lab of this id stands on networks that another version of this program made."""
+    return any(network["Labels"].get(_RECIPE) != " ".join(_OPTIONS) for network in _networks(layout))
 
 
 def ensure(layout: Layout) -> Addresses:
-    """The networks' addresses; what is missing of the networks is made."""
-    existing = _networks(f"{LABEL}={layout.id}")
-    if len(existing) == 2:
-        return Addresses(_number(existing))
-    if existing:  # half-made by a run that was interrupted
-        addresses = Addresses(_number(existing))
-        if _create(layout, addresses, skip=existing):
-            return addresses
-        remove(layout)
+    """The network's addresses; it is made when it is missing."""
+    for network in _networks(layout):
+        return Addresses(int(network["IPAM"]["Config"][0]["Subnet"].split(".")[2]))
     taken = _taken()
     for offset in range(254):
         addresses = Addresses((layout.first_number + offset - 1) % 254 + 1)
         if _free(addresses, taken) and _create(layout, addresses):
             return addresses
-        remove(layout)
     raise LabError(
-        "no address range of 198.18.0.0/16 and 100.64.0.0/16 is free for the lab's networks; see what uses them with "
-        "`docker network ls` and `ip route`, and remove old labs with `python3 -m lab down` in their checkouts"
+        "no address range of 198.18.0.0/16 is free for the lab's network; see what uses them with `docker network ls` and "
+        "`ip route`, and remove old labs with `python3 -m lab down` in their checkouts"
     )
 
 
 def remove(layout: Layout) -> None:
-    """Remove both networks."""
-    for name in _networks(f"{LABEL}={layout.id}"):
-        docker("network", "rm", name)
+    """Remove what carries this lab's label."""
+    for network in _networks(layout):
+        docker("network", "rm", network["Name"])
 
 
-def _create(layout: Layout, addresses: Addresses, skip: Iterable[str] = ()) -> bool:
-    """Internal bridges: the lab's Internet ends at its own cloud, and a test never depends on the real one."""
-    for kind, subnet in ((INTERNET, addresses.internet), (MESH, addresses.mesh)):
-        name = layout.named(kind)
-        if name in skip:
-            continue
-        options = ("--internal", "--subnet", subnet, "--label", f"{LABEL}={layout.id}")
-        if docker("network", "create", *options, name, check=False).returncode:
-            return False
-    return True
+def _create(layout: Layout, addresses: Addresses) -> bool:
+    labels = (f"--label={LABEL}={layout.id}", f"--label={_RECIPE}={' '.join(_OPTIONS)}")
+    subnets = ("--subnet", addresses.internet, "--subnet", addresses.internet_v6)
+    create = docker("network", "create", *labels, *_OPTIONS, *subnets, layout.named(INTERNET), check=False)
+    return create.returncode == 0
 
 
-def _networks(label: str) -> dict[str, str]:
-    """Names and subnets of the networks with this label."""
-    names = docker("network", "ls", "--filter", f"label={label}", "--format", "{{.Name}}").stdout.split()
-    if not names:
-        return {}
-    found = json.loads(docker("network", "inspect", *names).stdout)
-    return {network["Name"]: network["IPAM"]["Config"][0]["Subnet"] for network in found}
-
-
-def _number(networks: dict[str, str]) -> int:
-    return int(next(iter(networks.values())).split(".")[2])
+def _networks(layout: Layout) -> list[dict[str, Any]]:
+    """What Docker says of each network with this lab's label."""
+    names = docker("network", "ls", "--filter", f"label={LABEL}={layout.id}", "--format", "{{.Name}}").stdout.split()
+    return json.loads(docker("network", "inspect", *names).stdout) if names else []
 
 
 def _taken() -> list[ipaddress.IPv4Network]:
@@ -77,5 +68,5 @@ def _taken() -> list[ipaddress.IPv4Network]:
 
 
 def _free(addresses: Addresses, taken: list[ipaddress.IPv4Network]) -> bool:
-    wanted = [ipaddress.IPv4Network(subnet) for subnet in (addresses.internet, addresses.mesh)]
-    return not any(network.overlaps(other) for network in wanted for other in taken)
+    wanted = ipaddress.IPv4Network(addresses.internet)
+    return not any(wanted.overlaps(other) for other in taken)

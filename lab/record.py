@@ -25,11 +25,15 @@ class Record:
         return Addresses(self.number)
 
     def save(self, directory: Path) -> None:
-        facts = {**asdict(self), "internet": self.addresses.internet, "mesh": self.addresses.mesh}
+        facts = {**asdict(self), "internet": self.addresses.internet}
         path = directory / "lab.json"
         draft = path.with_suffix(".draft")
         draft.write_text(json.dumps(facts, indent=2) + "\n")
         draft.replace(path)
+
+    @staticmethod
+    def exists(directory: Path) -> bool:
+        return (directory / "lab.json").exists()
 
     @classmethod
     def load(cls, directory: Path) -> "Record":

@@ -26,9 +26,9 @@ class Registry:
     def of(cls, layout: Layout) -> "Registry":
         return cls(layout.shared / "registry", layout.id)
 
-    def digests(self, images: Mapping[str, Image]) -> dict[str, str | None]:
+    def digests(self, names: Iterable[str], images: Mapping[str, Image]) -> dict[str, str | None]:
         """For each production name the digest of its image's content; None where that was not published yet."""
-        return {name: self._digest(name, images[service.recipe]) for name, service in SERVICES.items()}
+        return {name: self._digest(name, images[SERVICES[name].recipe]) for name in names}
 
     def publish(self, names: Iterable[str], images: Mapping[str, Image], server: Image) -> None:
         """Push the built images under their production names."""

@@ -1,8 +1,10 @@
 """`make lab`: from nothing to a deployed and checked stack, step by step, each with its time."""
 
+import json
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 
 from lab.errors import LabError
 from lab.lab import Lab
@@ -17,7 +19,7 @@ def rehearse(lab: Lab) -> None:
     """Raise the lab, deploy the lab's stack on it, check it; raises `LabError` when a step fails."""
     start = time.monotonic()
     lab.up()
-    _forget_a_lost_host(lab)
+    forget_a_lost_host(lab)
     marker = lab.layout.directory / _INTERRUPTED
     _select_stack(lab)
     if marker.exists():
@@ -34,6 +36,20 @@ def rehearse(lab: Lab) -> None:
     print(f"\nfrom nothing to checked: {time.monotonic() - start:.0f} s")
 
 
+def forget_a_lost_host(lab: Lab) -> None:
+    """A host made anew has nothing of what the state, the other hosts and the mesh remember: then all of them start anew."""
+    seen = lab.layout.directory / "machine-ids.json"
+    before: Mapping[str, str] = json.loads(seen.read_text()) if seen.exists() else {}
+    fresh = {name for name, id in _machine_ids(lab).items() if before.get(name, id) != id}
+    if fresh:
+        with step("a host was made anew: all are"):
+            for machine in (lab.operator, *(host for host in lab.hosts if host.name not in fresh)):
+                machine.remove(forget=True)
+            shutil.rmtree(lab.layout.directory / "state")
+        lab.up()
+    seen.write_text(json.dumps(_machine_ids(lab)))
+
+
 def _select_stack(lab: Lab) -> None:
     with step("stack"):
         directory = str(lab.layout.checkout)
@@ -41,15 +57,8 @@ def _select_stack(lab: Lab) -> None:
         lab.operator.run(["vpai-python", "-m", "operations", "ssh-config", "--stack", STACK], directory=directory)
 
 
-def _forget_a_lost_host(lab: Lab) -> None:
-    """A host made anew has nothing of what the state remembers: then the state goes too, as with `lab down`."""
-    state = lab.layout.directory / "state"
-    seen = lab.layout.directory / "sese-machine-id"
-    machine = lab.sese.run(["cat", "/etc/machine-id"]).stdout.strip()
-    if seen.exists() and seen.read_text() != machine:
-        shutil.rmtree(state)
-        state.mkdir()
-    seen.write_text(machine)
+def _machine_ids(lab: Lab) -> Mapping[str, str]:
+    return {host.name: host.run(["cat", "/etc/machine-id"]).stdout.strip() for host in lab.hosts}
 
 
 def _operate(lab: Lab, command: str, *arguments: str) -> None:

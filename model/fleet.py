@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from model.image import ImageLock
 from model.laws import broken_laws
+from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
 from model.secret import Secret
@@ -18,9 +19,9 @@ class Fleet:
     project: str
     domain: str
     placements: tuple[Placement, ...]
+    mesh: Mesh | None
+    """None for a fleet whose hosts answer SSH in public."""
     image_lock: ImageLock
-    further_secrets: tuple[Secret, ...] = ()
-    """Secrets that must exist although no placed service reads them yet."""
 
     def __post_init__(self) -> None:
         refuse(broken_laws(self.placements))
@@ -33,8 +34,7 @@ class Fleet:
 
     def secrets(self) -> tuple[Secret, ...]:
         """Every secret of the fleet once, by name."""
-        found = {secret.name: secret for secret in self.further_secrets}
-        found |= {secret.name: secret for _, service in self.services() for secret in service.secrets}
+        found = {secret.name: secret for _, service in self.services() for secret in service.secrets}
         for placement in self.placements:
             for database in placement.databases():
                 found[database.password.name] = database.password
@@ -42,9 +42,8 @@ class Fleet:
 
     def images(self) -> tuple[str, ...]:
         """Every image once, sorted."""
-        return tuple(sorted({service.image for _, service in self.services()}))
+        return tuple(sorted({image for _, service in self.services() for image in service.images}))
 
     def sites(self) -> tuple[Site, ...]:
         """Everything that Caddy leads to."""
-        configurations = (service.configuration for _, service in self.services() if service.configuration)
-        return tuple(site for configuration in configurations for site in configuration.sites)
+        return tuple(site for placement in self.placements for site in placement.sites())

@@ -1,6 +1,9 @@
-"""A machine of the fleet."""
+"""A machine of the fleet and where its sshd may answer."""
 
 from dataclasses import dataclass
+
+SSH_PORT = 804
+"""The specification's port of sshd once a host is ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,12 +19,41 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A machine that services stand on; `name` is its SSH alias."""
+    """A machine that services stand on; `name` is its SSH alias and its name in the mesh."""
 
     name: str
-    endpoints: tuple[Endpoint, ...]
-    """In the order in which they are tried; the first that shows an SSH banner is taken."""
+    address: str
+    """Public address or name; a home host's address in its LAN."""
     user: str
+    first_user: str = "root"
+    """Who may log in on the machine as the provider hands it over, with the operator's key."""
+    first_port: int = 22
+    mesh_domain: str = ""
+    """MagicDNS domain of the mesh it belongs to; empty for a host outside of any mesh."""
+    release: str = "debian-13"
+    """ID and VERSION_ID of its operating system."""
     memory_mib: int
     reserve_mib: int = 512
     """Memory left to the host itself."""
+    offline: bool = False
+    """Declared to be switched off: not asked, not changed, and no hindrance to the others."""
+
+    @property
+    def in_mesh(self) -> Endpoint | None:
+        """Where sshd answers a member of the mesh."""
+        return Endpoint(address=f"{self.name}.{self.mesh_domain}", port=SSH_PORT) if self.mesh_domain else None
+
+    @property
+    def in_public(self) -> Endpoint:
+        """Where sshd answers until it is closed to all but the mesh."""
+        return Endpoint(address=self.address, port=SSH_PORT)
+
+    @property
+    def first_contact(self) -> Endpoint:
+        """Where sshd answers on a fresh machine."""
+        return Endpoint(address=self.address, port=self.first_port)
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Of a host that is ours, in the order in which they are tried: the first that shows an SSH banner is taken."""
+        return (self.in_mesh, self.in_public) if self.in_mesh else (self.in_public,)

@@ -1,21 +1,33 @@
 """The laws of a fleet: each a function from what stands where to the problems it finds."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from graphlib import CycleError
 from itertools import combinations
 
 from model.network import DOCKER_POOL, MESH
 from model.placement import Placement
 from model.problem import Problem
-from model.secret import External, Generated
-from model.service import Access, Replacement
+from model.secret import External, Generated, Secret
+from model.service import Access, Reload, Replacement, Service, Silent, Volume
 
 Law = Callable[[Placement], Iterator[Problem]]
+FleetLaw = Callable[[Sequence[Placement]], Iterator[Problem]]
+
+_PUBLISHED = {"caddy": (80, 443), "headscale": (3478,)}
+
+_HOST_MOUNTS = {
+    "docker-proxy": ("/run",),
+    "openclaw": ("/usr/bin/docker",),
+    "alloy": ("/", "/var/lib/docker/containers"),
+    "cadvisor": ("/", "/sys", "/var/lib/docker", "/run"),
+    "node-exporter": ("/",),
+}
+_HOST_CGROUPS = ("cadvisor",)
 
 
-def broken_laws(placements: Iterable[Placement]) -> tuple[Problem, ...]:
+def broken_laws(placements: Sequence[Placement]) -> tuple[Problem, ...]:
     """Every problem of every placement; the laws that need a sound graph are asked only where it is one."""
-    found: list[Problem] = []
+    found = [problem for fleet_law in FLEET_LAWS for problem in fleet_law(placements)]
     for placement in placements:
         graph = [problem for law in GRAPH_LAWS for problem in law(placement)]
         found += graph or [problem for law in LAWS for problem in law(placement)]
@@ -120,22 +132,22 @@ def host_ports_are_used_once(placement: Placement) -> Iterator[Problem]:
 
 
 def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
-    """Law 2: only Caddy publishes ports, 80 and 443, and says who may reach them."""
+    """Law 2: only Caddy publishes ports, 80 and 443, and the hub its STUN port; each says why."""
     for service in placement.services:
         for port in service.ports:
-            if service.name != "caddy" or port.number not in (80, 443):
+            if port.number not in _PUBLISHED.get(service.name, ()):
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} publishes port {port.number}/{port.protocol}",
                     why="a port that Docker publishes goes past UFW and past Caddy's access list",
                     mend="give the service a Route; Caddy leads to it",
                     example='routes=(Route(subdomain="llm", port=4000, access=Access.VPN),)',
                 )
-            if not port.reachable_by:
+            if not port.reason:
                 yield Problem(
-                    what=f"{placement.host.name}: port {port.number}/{port.protocol} of {service.name} names nobody",
-                    why="an open port without a reason cannot be reviewed",
-                    mend="fill in `reachable_by`",
-                    example='reachable_by="anyone: VPN-only sites answer 403 to the public"',
+                    what=f"{placement.host.name}: port {port.number}/{port.protocol} of {service.name} is open without a reason",
+                    why="what strangers may reach is decided and reviewed port by port",
+                    mend="fill in `reason`",
+                    example='Port(number=443, protocol="tcp", access=Access.PUBLIC, reason="VPN-only sites answer 403")',
                 )
 
 
@@ -164,19 +176,48 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
 def memory_fits(placement: Placement) -> Iterator[Problem]:
     """Law 5: memory limits add up to less than the host has, minus its reserve."""
     host = placement.host
-    total = sum(service.limits.memory_mib for service in placement.services)
+    total = sum(service.memory_mib for service in placement.services)
     available = host.memory_mib - host.reserve_mib
     if total > available:
-        largest = sorted(placement.services, key=lambda service: -service.limits.memory_mib)[:3]
+        largest = sorted(placement.services, key=lambda service: -service.memory_mib)[:3]
         yield Problem(
             what=f"{host.name}: memory limits add up to {total} MiB; the host has {host.memory_mib} MiB"
             + f", {host.reserve_mib} of them reserved",
             why="the kernel would kill services under load (the predecessor was overcommitted 1.6 times)",
             mend="lower limits (largest: "
-            + ", ".join(f"{service.name} {service.limits.memory_mib}" for service in largest)
+            + ", ".join(f"{service.name} {service.memory_mib}" for service in largest)
             + "), move a service, or take a larger host",
             example=f"pulumi config set --path 'vpai:hosts.{host.name}.memoryMib' {total + host.reserve_mib}",
         )
+
+
+def services_are_confined(placement: Placement) -> Iterator[Problem]:
+    """Law 6: a limit on memory and CPU, capabilities by name, an image that is told by its tag."""
+    for service in placement.services:
+        where = f"{placement.host.name}: {service.name}"
+        if service.limits.memory_mib <= 0 or service.limits.cpus <= 0:
+            yield Problem(
+                what=f"{where} has no limit on its memory or its CPUs",
+                why="Docker takes 0 for unlimited, and one service could take the host down with it",
+                mend="measure what it uses and give it that with headroom",
+                example="limits=Limits(memory_mib=256, cpus=0.5)",
+            )
+        if "ALL" in service.capabilities:
+            yield Problem(
+                what=f"{where} adds back ALL capabilities",
+                why="its root would be the host's in everything but the file system",
+                mend="name those that it needs",
+                example='capabilities=("CHOWN", "SETGID", "SETUID")',
+            )
+        for image in service.images:
+            _, _, tag = image.rpartition("/")[2].partition(":")
+            if tag in ("", "latest"):
+                yield Problem(
+                    what=f"{where} runs the image {image}, whose version nobody chose",
+                    why="the next pull brings whatever is newest, and no rollback knows what ran before",
+                    mend="name the version as the tag; the image lock adds its digest",
+                    example='image="docker.io/library/redis:8.0-bookworm"',
+                )
 
 
 def healthchecks_are_sound(placement: Placement) -> Iterator[Problem]:
@@ -218,6 +259,13 @@ def secrets_are_declared(placement: Placement) -> Iterator[Problem]:
                     mend="use secret_environment or a File",
                     example=f'secret_environment={{"{key}": f"{{secret}}"}}',
                 )
+        for key in sorted(set(service.environment) & set(service.secret_environment)):
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} sets the environment variable {key} twice",
+                why="the secret value would win inside the service while `docker inspect` shows the other",
+                mend="keep it in environment or in secret_environment, not in both",
+                example=f'secret_environment={{"{key}": f"{{secret}}"}}',
+            )
         if service.secret_environment and not (service.entrypoint and service.configuration):
             yield Problem(
                 what=f"{placement.host.name}: {service.name} has a secret_environment but no entrypoint or configuration",
@@ -255,11 +303,11 @@ def secrets_are_sound(placement: Placement) -> Iterator[Problem]:
 
 def data_is_owned(placement: Placement) -> Iterator[Problem]:
     """Law 8: every volume has one owner and says how it is backed up; who owns data is replaced stop-first."""
-    owners: dict[str, str] = {}
+    owners: dict[str, tuple[str, Volume]] = {}
     for service in placement.services:
         for volume in service.volumes:
-            first = owners.setdefault(volume.directory, service.name)
-            if first != service.name:
+            first, its = owners.setdefault(volume.directory, (service.name, volume))
+            if first != service.name and not (volume.shared and volume == its):
                 yield Problem(
                     what=f"{placement.host.name}: the data directory {volume.directory!r} belongs to {first} and {service.name}",
                     why="two services writing the same files damage them",
@@ -280,6 +328,37 @@ def data_is_owned(placement: Placement) -> Iterator[Problem]:
             )
 
 
+def links_leave_by_networks_of_their_own(placement: Placement) -> Iterator[Problem]:
+    """Law 4: whoever calls another host's service has one way out, and shares it with nobody who does not."""
+    linked = {service.name for service in placement.services if service.links}
+    for service in placement.services:
+        if not service.links:
+            continue
+        ways = placement.ways_out(service)
+        if not placement.host.mesh_domain:
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} calls {service.links[0].service} over the mesh, of which the host"
+                + " is no member",
+                why="there is no way there",
+                mend="place both services on one host",
+            )
+        if len(ways) != 1:
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} has links and {len(ways)} ways out",
+                why="the firewall knows who may enter the mesh by the one network that it comes from",
+                mend="let it join one network that is not internal, made for those with links",
+                example="networks=(MONITORING.name, UPLINK.name)",
+            )
+        for network in ways:
+            if others := placement.members(network.name) - linked:
+                yield Problem(
+                    what=f"{placement.host.name}: {', '.join(sorted(others))} shares the network {network.name!r} with"
+                    + f" {service.name}, which has links",
+                    why="the firewall cannot tell them apart: what one may call in the mesh, the other could too",
+                    mend=f"take it off {network.name!r}, or declare what it calls",
+                )
+
+
 def tasks_run_in_their_service(placement: Placement) -> Iterator[Problem]:
     """A task belongs to the service it runs in."""
     for service in placement.services:
@@ -292,6 +371,138 @@ def tasks_run_in_their_service(placement: Placement) -> Iterator[Problem]:
                 )
 
 
+def files_are_taken_up(placement: Placement) -> Iterator[Problem]:
+    """Law 10: a changed file replaces the service or is reloaded by a command; each path has one content."""
+    for service in placement.services:
+        if not (configuration := service.configuration):
+            continue
+        if isinstance(configuration.on_change, Reload) and not configuration.on_change.command:
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} reloads its files by no command",
+                why="it would keep running on the old ones, silently",
+                mend="give the command, or let a change replace the service",
+                example='on_change=Reload(command=("caddy", "reload", "--config", "/etc/caddy/current/Caddyfile"))',
+            )
+        paths = [file.path for file in configuration.files]
+        for path in sorted({path for path in paths if paths.count(path) > 1}):
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} has {paths.count(path)} files at {path}",
+                why="the last one written would win, by chance",
+                mend="keep one of them",
+            )
+
+
+def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
+    """A service sees of its host only what is on the list above, and says why."""
+    for service in placement.services:
+        allowed = _HOST_MOUNTS.get(service.name, ())
+        for mount in service.host_mounts:
+            if mount.path not in allowed:
+                yield Problem(
+                    what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host",
+                    why="files of the host are outside of every limit: the Docker socket alone makes whoever holds it root",
+                    mend="use a Volume or a Configuration; if it must be, add the path to _HOST_MOUNTS in model/laws.py",
+                    example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup="daily")',
+                )
+            if not mount.reason:
+                yield Problem(
+                    what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host without a reason",
+                    why="what a container sees of its host is decided and reviewed path by path",
+                    mend="fill in `reason`",
+                )
+        if service.host_cgroups and service.name not in _HOST_CGROUPS:
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} sees the control groups of its host",
+                why="it could tell every process of every other service apart, for nothing",
+                mend="leave host_cgroups off; only a service that measures containers needs it",
+            )
+
+
+def monitoring_is_told(placement: Placement) -> Iterator[Problem]:
+    """What shows no metrics or no logs says why; a bearer of metrics is one of the service's own secrets."""
+    for service in placement.services:
+        for kind in ("metrics", "logs"):
+            told = getattr(service, kind)
+            if isinstance(told, Silent) and not told.reason:
+                yield Problem(
+                    what=f"{placement.host.name}: {service.name} has no {kind} and does not say why",
+                    why="a service that nobody sees fails unseen",
+                    mend=f"say where its {kind} are, or give the reason",
+                    example="metrics=Metrics(port=8080)" if kind == "metrics" else "logs=Logs.JSON",
+                )
+        bearer = _bearer(service)
+        if bearer and bearer not in service.secrets:
+            yield Problem(
+                what=f"{placement.host.name}: the metrics of {service.name} want the secret {bearer.name!r}, not declared",
+                why="the collector would be refused",
+                mend="add it to the service's `secrets`",
+            )
+
+
+def _bearer(service: Service) -> Secret | None:
+    return None if isinstance(service.metrics, Silent) else service.metrics.bearer
+
+
+def hosts_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
+    """A name and an address belong to one host."""
+    for kind, names in (
+        ("name", [placement.host.name for placement in placements]),
+        ("address", [placement.host.address for placement in placements]),
+    ):
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            yield Problem(
+                what=f"the {kind} {name!r} belongs to {names.count(name)} hosts",
+                why="one of them would get the services, the keys and the firewall of the other",
+                mend=f"give each host a {kind} of its own in vpai:hosts",
+                example="pulumi config set --path 'vpai:hosts.seko.address' 203.0.113.11",
+            )
+
+
+def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
+    """A name below the domain leads to one host."""
+    owners: dict[str, str] = {}
+    for placement in placements:
+        for service in placement.services:
+            for route in service.routes:
+                first = owners.setdefault(route.subdomain, placement.host.name)
+                if first != placement.host.name:
+                    yield Problem(
+                        what=f"the route {route.subdomain!r} stands on {first} and on {placement.host.name}",
+                        why="DNS can lead to one of them only, and which one would be chance",
+                        mend="rename one of the two routes in services/",
+                    )
+
+
+def links_lead_to_vpn_routes(placements: Sequence[Placement]) -> Iterator[Problem]:
+    """Law 4: a link leads to a service of another host that has a VPN route, and says why."""
+    for placement in placements:
+        reachable = {
+            service.name
+            for other in placements
+            if other.host.name != placement.host.name
+            for service in other.services
+            if any(route.access is Access.VPN for route in service.routes)
+        }
+        for service in placement.services:
+            for link in service.links:
+                if link.service not in reachable:
+                    yield Problem(
+                        what=f"{placement.host.name}: {service.name} has a link to {link.service!r}, which has no VPN route on"
+                        + " another host",
+                        why="services of one host meet on its networks; over the mesh nothing but Caddy's sites can be reached",
+                        mend="use `needs` and a common network, or give that service a route",
+                        example='routes=(Route(subdomain="metrics", port=8428, access=Access.VPN),)',
+                    )
+                if not link.reason:
+                    yield Problem(
+                        what=f"{placement.host.name}: the link of {service.name} to {link.service} says no reason",
+                        why="what a container reaches in the mesh is decided and reviewed link by link",
+                        mend="fill in `reason`",
+                        example='Link(service="loki", reason="logs are written where Grafana asks for them")',
+                    )
+
+
+FLEET_LAWS: tuple[FleetLaw, ...] = (hosts_are_distinct, site_names_are_distinct, links_lead_to_vpn_routes)
 GRAPH_LAWS: tuple[Law, ...] = (names_are_unique, needs_are_met)
 LAWS: tuple[Law, ...] = (
     networks_do_not_overlap,
@@ -300,9 +511,14 @@ LAWS: tuple[Law, ...] = (
     only_caddy_publishes,
     routes_are_answered,
     memory_fits,
+    services_are_confined,
     healthchecks_are_sound,
     secrets_are_declared,
     secrets_are_sound,
     data_is_owned,
+    files_are_taken_up,
+    hosts_are_shown_with_reason,
+    monitoring_is_told,
+    links_leave_by_networks_of_their_own,
     tasks_run_in_their_service,
 )

@@ -1,10 +1,16 @@
 """Networks of a host and the ranges they must stay clear of."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
 MESH = IPv4Network("100.64.0.0/10")
 """Tailscale's range (and carrier NAT's): the specification's Headscale mesh."""
+
+MESH_V6 = IPv6Network("fd7a:115c:a1e0::/48")
+"""Tailscale's range of IPv6 addresses."""
+
+MAGIC_DNS = IPv4Address("100.100.100.100")
+"""Where every member of the mesh finds the resolver of its names, inside its own tailscaled."""
 
 DOCKER_POOL = IPv4Network("172.21.0.0/16")
 """daemon.json's default-address-pools. The predecessor's pool was 172.20.0.0/16, the range of its own declared networks."""

@@ -5,7 +5,7 @@ from graphlib import TopologicalSorter
 
 from model.host import Host
 from model.network import Network
-from model.service import Database, Service
+from model.service import Database, Service, Site
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,15 @@ class Placement:
     def databases(self) -> tuple[Database, ...]:
         """All databases on this host."""
         return tuple(database for service in self.services for database in service.databases)
+
+    def sites(self) -> tuple[Site, ...]:
+        """Everything that the host's Caddy leads to."""
+        configurations = (service.configuration for service in self.services if service.configuration)
+        return tuple(site for configuration in configurations for site in configuration.sites)
+
+    def ways_out(self, service: Service) -> tuple[Network, ...]:
+        """The networks by which `service` leaves its host."""
+        return tuple(network for network in self.networks if network.name in service.networks and not network.internal)
 
     def members(self, network: str) -> frozenset[str]:
         """Names of the services on `network`."""

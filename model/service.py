@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from enum import StrEnum
 from math import ceil
+from pathlib import PurePosixPath
 
+from model.credential import Credential, Unproven
 from model.secret import Generated, Secret, references
+from model.waiver import Waiver
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +92,64 @@ class Volume:
     mode: int
     backup: str
     """How it is backed up, or why it is not."""
+    shared: bool = False
+    """Whether every service that names it knows of the others: parts of one program, such as a server and its worker."""
+
+
+DOCKER_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")
+"""Where Docker listens on a host; whoever reaches one is root there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostMount:
+    """A file or directory of the host itself, shown read-only; `model/laws.py` lists who may have which."""
+
+    path: str
+    container_path: str
+    reason: str
+    until: date
+    """The last day on which the reason holds without being looked at again."""
+
+    @property
+    def waivers(self) -> tuple[Waiver, ...]:
+        """What the policy pack would say of it, answered by the reason."""
+        reaches_docker = any(PurePosixPath(socket).is_relative_to(self.path) for socket in DOCKER_SOCKETS)
+        rules = ("containers-host-directories", *(("containers-docker-socket",) if reaches_docker else ()))
+        return tuple(Waiver(rule=rule, reason=self.reason, until=self.until, subject=self.path) for rule in rules)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spawned:
+    """Containers that a service starts by itself, beside the program: their image must be there, their memory counts."""
+
+    image: str
+    memory_mib: int
+    at_most: int
+    """How many run at once at their memory limit; the laws count `memory_mib` that often."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Where a service shows its metrics in Prometheus' text format."""
+
+    port: int
+    path: str = "/metrics"
+    bearer: Secret | None = None
+
+
+class Logs(StrEnum):
+    """The form of the lines that a service writes to its standard output and error."""
+
+    JSON = "json"
+    LOGFMT = "logfmt"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Silent:
+    """Why a service shows no metrics, or why its logs are not collected."""
+
+    reason: str
 
 
 class Access(StrEnum):
@@ -106,6 +168,18 @@ class Route:
     access: Access
     reason: str = ""
     """Why the route is public; required exactly then."""
+    refused_paths: tuple[str, ...] = ()
+    """Path patterns that answer 404 to everybody, e.g. `/api/*`."""
+    served_paths: tuple[str, ...] = ()
+    """The only path patterns that are served; empty for all. A door to one call of a service that asks for no password."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Link:
+    """Another host's service that this one calls: by its VPN route, over the mesh, which no container reaches otherwise."""
+
+    service: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +191,8 @@ class Site:
     port: int
     access: Access
     reason: str
+    refused_paths: tuple[str, ...] = ()
+    served_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +201,9 @@ class Port:
 
     number: int
     protocol: str
-    reachable_by: str
-    """Who may reach it, and why."""
+    access: Access
+    reason: str
+    """Why it is open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +250,8 @@ class Service:
     healthcheck: Healthcheck
     limits: Limits
     replacement: Replacement
+    metrics: Metrics | Silent
+    logs: Logs | Silent
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -181,16 +260,21 @@ class Service:
     """Delivered as a file that the entrypoint reads, so that `docker inspect` does not show it; needs `entrypoint`."""
     configuration: Configuration | None = None
     volumes: tuple[Volume, ...] = ()
+    host_mounts: tuple[HostMount, ...] = ()
     databases: tuple[Database, ...] = ()
     """Databases that live in this service."""
     tasks: tuple[Task, ...] = ()
     """Steps that must be done before whatever needs this service starts."""
     routes: tuple[Route, ...] = ()
     ports: tuple[Port, ...] = ()
+    links: tuple[Link, ...] = ()
+    """What it calls on other hosts; its way out is then a network of such services alone, by which the firewall knows them."""
     needs: tuple[str, ...] = ()
     """Services that must be healthy, their tasks done, before this one starts."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that the strings above refer to."""
+    credentials: tuple[Credential | Unproven, ...] = ()
+    """What each secret that the service itself checks, signs or encrypts with opens, and the question that shows it."""
     capabilities: tuple[str, ...] = ()
     """Added back after ALL were dropped."""
     user: str = ""
@@ -198,9 +282,32 @@ class Service:
     read_only_root: bool = True
     scratch: tuple[str, ...] = ()
     """Writable directories in memory."""
+    host_cgroups: bool = False
+    """Sees the control groups of every container of its host instead of its own."""
+    reaper: bool = False
+    """Whether a first process of the engine's collects the children that the service leaves behind."""
+    spawned: tuple[Spawned, ...] = ()
+    """Containers that it starts by itself."""
     stop_signal: str = ""
     stop_timeout: int = 10
     """Seconds before a stopping service is killed."""
+    waivers: tuple[Waiver, ...] = ()
+    """Rules of the policy pack that it does not meet, besides those that its host mounts answer."""
+
+    @property
+    def all_waivers(self) -> tuple[Waiver, ...]:
+        """Its own and those of its host mounts."""
+        return (*self.waivers, *(waiver for mount in self.host_mounts for waiver in mount.waivers))
+
+    @property
+    def memory_mib(self) -> int:
+        """Its limit and that of everything it may start."""
+        return self.limits.memory_mib + sum(spawned.memory_mib * spawned.at_most for spawned in self.spawned)
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Every image that it needs on its host."""
+        return (self.image, *(spawned.image for spawned in self.spawned))
 
     @property
     def texts(self) -> tuple[str, ...]:

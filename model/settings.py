@@ -1,10 +1,10 @@
 """The settings of a stack: `vpai:` keys of Pulumi.<stack>.yaml, typed, with every mistake told at once."""
 
 from collections.abc import Mapping
-from ipaddress import IPv4Network
-from typing import Annotated
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
 from model.network import MESH
@@ -21,8 +21,16 @@ class HostSettings(_Frozen):
     """Where a host is and how large."""
 
     address: str = Field(min_length=1, description="public address or name of the host", examples=["203.0.113.10"])
-    port: int = Field(default=22, ge=1, le=65535, description="port of sshd", examples=["22"])
-    user: str = Field(default="deploy", min_length=1, description="user that deploys", examples=["deploy"])
+    first_user: str = Field(
+        default="root",
+        min_length=1,
+        description="who may log in on the machine as the provider hands it over",
+        examples=["debian"],
+    )
+    first_port: int = Field(default=22, ge=1, le=65535, description="port of sshd on the machine as handed over", examples=["22"])
+    release: Literal["debian-13", "ubuntu-24.04"] = Field(
+        default="debian-13", description="operating system of the host", examples=["ubuntu-24.04"]
+    )
     memory_mib: int = Field(ge=1024, description="memory of the host in MiB", examples=["11264"])
 
 
@@ -65,6 +73,61 @@ class Settings(_Frozen):
         examples=["ca/"],
     )
     acme_email: str = Field(default="", description="contact for the ACME account", examples=["ops@example.org"])
+    deploy_user: str = Field(
+        default="deploy",
+        pattern=r"^[a-z][a-z0-9-]{0,30}$",
+        description="user that deploys, made on every host",
+        examples=["deploy"],
+    )
+    authorized_keys: str = Field(
+        min_length=1,
+        description="file with the public keys that may log in on the hosts; one taken out there is taken out on every host",
+        examples=["hosts/prod.authorized_keys"],
+    )
+    runner: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9-]{0,30})?$",
+        description="name under which `up` joins the machine it runs on to the mesh; empty: it is left as it is",
+        examples=["operator"],
+    )
+    trusted_addresses: tuple[IPv4Network, ...] = Field(
+        default=(), description="addresses that fail2ban never bans, besides the mesh", examples=['["203.0.113.7/32"]']
+    )
+    nameservers: tuple[IPv4Address, ...] = Field(
+        default=(IPv4Address("1.1.1.1"), IPv4Address("8.8.8.8")),
+        min_length=1,
+        description="resolvers of containers and mesh members for names outside of the mesh",
+        examples=['["1.1.1.1", "8.8.8.8"]'],
+    )
+    timezone: str = Field(
+        default="Europe/Paris",
+        pattern=r"^[A-Za-z_]+(/[A-Za-z_]+)*$",
+        description="time zone of the hosts",
+        examples=["Europe/Paris"],
+    )
+    reboot_window: str = Field(
+        default="",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d)?$",
+        description="time of day at which a host may reboot itself after an upgrade that needs it; empty: never",
+        examples=["04:30"],
+    )
+    revert_seconds: int = Field(
+        default=60,
+        ge=10,
+        le=600,
+        description="after how long a change of SSH or firewall that nobody confirmed goes back",
+        examples=["60"],
+    )
+    rescue_minutes: int = Field(
+        default=10,
+        ge=0,
+        le=1440,
+        description="after how long without a mesh a host opens SSH to the public (keys only); 0: never",
+        examples=["10"],
+    )
+    offline: tuple[HostName, ...] = Field(
+        default=(), description="hosts that are switched off; they are neither asked nor changed", examples=['["waza"]']
+    )
     vpn_cidrs: tuple[IPv4Network, ...] = Field(
         default=(MESH,), description="client ranges that count as the VPN", examples=['["100.64.0.0/10"]']
     )
@@ -78,6 +141,12 @@ class Settings(_Frozen):
         default_factory=dict,
         description="how often each generated secret has been rotated; raise a number to rotate",
         examples=['{"redis_litellm_password": 1}'],
+    )
+    kept: Mapping[str, SecretStr] = Field(
+        default_factory=dict,
+        description="values of irreplaceable secrets out of the recovery kit, for data that was kept while the state was not; "
+        "encrypted",
+        examples=['{"n8n_encryption_key": "..."}'],
     )
     recovery_recipient: str = Field(
         default="",

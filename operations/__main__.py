@@ -4,13 +4,18 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 from components import ssh
 from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
+from operations.authentication import authentication
+from operations.cost import cost
+from operations.drift import drift
 from operations.recover import recover
 from operations.recovery_kit import write_recovery_kit
+from operations.renew import renew
 from operations.rollback import rollback
 from operations.smoke import smoke
 from operations.stack import CommandFailed, Stack
@@ -50,7 +55,7 @@ def _status(stack: Stack, _: argparse.Namespace) -> None:
 
 
 def _ssh_config(stack: Stack, _: argparse.Namespace) -> None:
-    for host in stack.hosts:
+    for host in stack.machines.values():
         print(f"ssh -F {host.config} {host.alias}")
 
 
@@ -65,13 +70,14 @@ def _exec(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def _in_service(stack: Stack, service: str, command: Callable[[str], list[str]]) -> None:
-    """Hand the terminal over to `command` on the host of `service`."""
+    """Hand the terminal over to `command` where `service` ("litellm", or "seko/caddy" where several hosts have one) runs."""
+    where, _, name = service.rpartition("/")
     for host in stack.hosts:
-        for container in stack.containers(host):
-            if container["Config"]["Labels"][LABEL_SERVICE] == service and container["State"]["Running"]:
+        for container in stack.containers(host) if where in ("", host.alias) else ():
+            if container["Config"]["Labels"][LABEL_SERVICE] == name and container["State"]["Running"]:
                 words = ssh.command(host.config, host.alias, command(container["Id"]))
                 os.execvp(words[0], [words[0], *_tty(), *words[1:]])  # noqa: S606
-    names = ", ".join(sorted(service.name for _, service in stack.inputs.fleet.services()))
+    names = ", ".join(sorted(f"{placement.host.name}/{service.name}" for placement, service in stack.inputs.fleet.services()))
     refuse(
         [
             Problem(
@@ -92,6 +98,14 @@ def _recover(stack: Stack, _: argparse.Namespace) -> None:
     recover(stack)
 
 
+def _drift(stack: Stack, _: argparse.Namespace) -> int:
+    return drift(stack)
+
+
+def _renew(stack: Stack, _: argparse.Namespace) -> None:
+    renew(stack)
+
+
 def _rollback(stack: Stack, arguments: argparse.Namespace) -> int:
     return rollback(stack, arguments.commit)
 
@@ -108,6 +122,18 @@ def _smoke(stack: Stack, arguments: argparse.Namespace) -> int:
     return min(failed, 1)
 
 
+def _authentication(stack: Stack, _: argparse.Namespace) -> int:
+    answers = authentication(stack)
+    rows = [
+        ("ok" if answer.ok else "FAILED", answer.host, answer.service, answer.secret, answer.right, answer.wrong, answer.none)
+        for answer in answers
+    ]
+    print(table(("", "host", "service", "credential", "the right one", "a wrong one", "none"), rows))
+    failed = sum(not answer.ok for answer in answers)
+    print(f"\n{len(answers) - failed} of {len(answers)} credentials are checked as they should be")
+    return min(failed, 1)
+
+
 def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> None:
     path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
     if arguments.if_missing and path.exists():
@@ -117,6 +143,10 @@ def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> None:
         print(f"There is no recovery kit yet: make recovery-kit STACK={stack.name} RECIPIENT=age1...", file=sys.stderr)
         return
     write_recovery_kit(stack, recipient, path)
+
+
+def _cost(stack: Stack, arguments: argparse.Namespace) -> None:
+    cost(stack, Decimal(arguments.limit) if arguments.limit else None)
 
 
 def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
@@ -141,9 +171,13 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("service")
         sub.add_argument("command", nargs=argparse.REMAINDER)
     command("ssh-config", _ssh_config, "write the ssh_config that a plain refresh or destroy needs in a fresh clone")
+    command("drift", _drift, "what differs on the hosts from what an up makes of them")
+    command("renew", _renew, "let members back in whose key in the mesh has expired")
     command("recover", _recover, "after a killed run: make state and hosts agree")
+    command("cost", _cost, "EUR a month and an hour, now and after an up").add_argument("--limit", default="")
     command("rollback", _rollback, "deploy the previous commit again").add_argument("commit", nargs="?", default="")
     command("smoke", _smoke, "live checks").add_argument("--chat", action="store_true", help="with a completion that is billed")
+    command("authentication", _authentication, "every credential: the right one is let in, a wrong one and none are not")
     kit = command("recovery-kit", _recovery_kit, "what a restore needs, sealed")
     kit.add_argument("--recipient", default="")
     kit.add_argument("--output", default="")

@@ -1,9 +1,11 @@
 """After a killed run: make state and hosts agree again."""
 
 import json
+import subprocess
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components import ssh
 from components.docker_host import LABEL_STACK
 from components.host_script import SshHost
 from operations.stack import CommandFailed, Stack, on_host
@@ -25,12 +27,32 @@ def recover(stack: Stack) -> None:
         stack.pulumi("stack", "import", stdin=json.dumps(state))
     known = {resource.get("id", "") for resource in deployment.get("resources", [])}
     for host in stack.hosts:
+        if _is_untouched(host):
+            print(f"{host.alias}: as its provider handed it over, nothing of ours runs there")
+            continue
+        if _has_no_docker(host):
+            print(f"{host.alias}: Docker is still to come, nothing of ours runs there")
+            continue
         for kind, identity, name in _orphans(stack, host, known):
             on_host(host, ["docker", *kind.split(), identity])
             print(f"{host.alias}: removed {name} ({identity[:12]}), which the state does not know")
     if deployment.get("resources"):
         stack.pulumi("refresh", "--yes", "--skip-preview")
     print("recovered; the next `pulumi up` converges")
+
+
+def _is_untouched(host: SshHost) -> bool:
+    """Whether the machine still answers its first user, as after a first run that was killed early."""
+    first = host.as_handed_over
+    return subprocess.run(ssh.command(first.config, first.alias, ("true",)), capture_output=True).returncode == 0
+
+
+def _has_no_docker(host: SshHost) -> bool:
+    """Whether the host had no containers before the run that was killed."""
+    done = subprocess.run(
+        ssh.command(host.config, host.alias, ("systemctl", "is-enabled", "docker")), capture_output=True, text=True
+    )
+    return done.stdout.strip() in ("disabled", "not-found")
 
 
 def _orphans(stack: Stack, host: SshHost, known: set[str]) -> Iterator[tuple[str, str, str]]:

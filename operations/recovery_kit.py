@@ -23,7 +23,7 @@ def write_recovery_kit(stack: Stack, recipient: str, path: Path) -> None:
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "passphrase": _passphrase(),
         "secrets": {name: {"value": secrets[name], "why": why} for name, why in stack.outputs["irreplaceable"].items()},
-        "how": "set PULUMI_CONFIG_PASSPHRASE, restore the state, then the data; docs/runbooks/first-deploy.md",
+        "how": "set PULUMI_CONFIG_PASSPHRASE, restore the state (or set vpai:kept), then the data; docs/runbooks/first-deploy.md",
     }
     sealed = pyrage.encrypt(json.dumps(kit, indent=2).encode(), [pyrage.x25519.Recipient.from_str(recipient)])
     path.write_bytes(sealed)

@@ -1,10 +1,7 @@
 """Live checks of a deployed stack, drawn from its fleet: real requests, and the refusals that must be."""
 
 import json
-import ssl
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,9 +12,9 @@ from components.host_script import SshHost
 from model.network import Network
 from model.placement import Placement
 from model.service import Database, Service, Site
-from operations.stack import PROJECT, CommandFailed, Stack, on_host
+from operations.stack import CommandFailed, Stack, on_host
+from operations.web import fetch
 
-_SECONDS = 15
 _PUBLIC_ADDRESS = "1.1.1.1:443"
 """What a container with a way out can reach when no mirror is set."""
 
@@ -39,7 +36,7 @@ Ask = Callable[[], tuple[str, bool]]
 
 def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
     """Every check; `chat` adds a completion that a provider bills."""
-    placements = zip(stack.hosts, stack.inputs.fleet.placements, strict=True)
+    placements = zip(stack.hosts, stack.placements, strict=True)
     asks = [ask for host, placement in placements for ask in _asks(stack, host, placement, chat)]
     with ThreadPoolExecutor(max_workers=4) as pool:
         return tuple(pool.map(lambda ask: _answer(*ask), asks))
@@ -69,11 +66,24 @@ def _asks(stack: Stack, host: SshHost, placement: Placement, chat: bool) -> Iter
     containers = {
         container["Config"]["Labels"][LABEL_SERVICE]: container for container in _settled_containers(stack, host, placement)
     }
-    secrets: Mapping[str, str] = stack.outputs["secrets"]
     for service in placement.services:
-        yield f"{service.name} healthcheck", "healthy", _health(host, stack, service)
+        yield f"{host.alias}: {service.name} healthcheck", "healthy", _health(host, stack, service)
     for network in placement.networks:
-        yield f"network {network.name}", _network_text(network, placement), _network(stack, host, network, placement)
+        yield (
+            f"{host.alias}: network {network.name}",
+            _network_text(network, placement),
+            _network(stack, host, network, placement),
+        )
+    if "postgresql" in containers:
+        yield from _data_services(stack, host, placement, containers)
+    for site in placement.sites():
+        yield from _site(stack, site, chat)
+
+
+def _data_services(
+    stack: Stack, host: SshHost, placement: Placement, containers: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Ask]]:
+    secrets: Mapping[str, str] = stack.outputs["secrets"]
     target = stack.inputs.settings.image_mirror or _PUBLIC_ADDRESS
     for network in placement.networks:
         expected = "no way out" if network.internal else "way out"
@@ -90,8 +100,6 @@ def _asks(stack: Stack, host: SshHost, placement: Placement, chat: bool) -> Iter
     yield "Redis as litellm", "PONG", _redis(host, containers, "litellm", redis, "PING", "PONG")
     yield "Redis as litellm: CONFIG", "NOPERM", _redis(host, containers, "litellm", redis, "CONFIG GET *", "NOPERM")
     yield "Redis as default", "WRONGPASS", _redis(host, containers, "default", redis, "PING", "WRONGPASS")
-    for site in stack.inputs.fleet.sites():
-        yield from _site(stack, site, secrets, chat)
 
 
 def _health(host: SshHost, stack: Stack, service: Service) -> Ask:
@@ -157,10 +165,24 @@ def _redis(host: SshHost, containers: Mapping[str, Any], user: str, password: st
     return ask
 
 
-def _site(stack: Stack, site: Site, secrets: Mapping[str, str], chat: bool) -> Iterator[tuple[str, str, Ask]]:
-    key = secrets["litellm_master_key"]
-    models = f"https://{site.host}/v1/models"
+def _site(stack: Stack, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
     yield f"http://{site.host}", "308 to https", _http(stack, f"http://{site.host}/", lambda status, _: status == 308)
+    match site.upstream:
+        case "litellm":
+            yield from _litellm(stack, site, chat)
+        case "headscale":
+            yield from _headscale(stack, site)
+
+
+def _headscale(stack: Stack, site: Site) -> Iterator[tuple[str, str, Ask]]:
+    health, api = f"https://{site.host}/health", f"https://{site.host}/api/v1/node"
+    yield health, "200", _http(stack, health, lambda status, _: status == 200)
+    yield api, "404", _http(stack, api, lambda status, _: status == 404)
+
+
+def _litellm(stack: Stack, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
+    key = stack.outputs["secrets"]["litellm_master_key"]
+    models = f"https://{site.host}/v1/models"
     yield f"{models} with its key", "200", _http(stack, models, lambda status, _: status == 200, key)
     yield f"{models} without", "refused", _http(stack, models, lambda status, _: status in (400, 401, 500))
     if chat:
@@ -173,22 +195,10 @@ def _has_answer(status: int, body: bytes) -> bool:
     return status == 200 and bool(json.loads(body)["choices"][0]["message"]["content"])
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
 def _http(stack: Stack, url: str, right: Callable[[int, bytes], bool], key: str = "", body: bytes | None = None) -> Ask:
     def ask() -> tuple[str, bool]:
-        authority = stack.inputs.settings.certificate_authority
-        context = ssl.create_default_context(cafile=str(PROJECT / authority / "root.crt") if authority else None)
         headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
-        opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
-        try:
-            with opener.open(urllib.request.Request(url, body, headers), timeout=_SECONDS) as response:  # noqa: S310
-                status, answer = response.status, response.read()
-        except urllib.error.HTTPError as error:
-            status, answer = error.code, error.read()
+        status, answer = fetch(stack, url, headers=headers, body=body)
         return str(status), right(status, answer)
 
     return ask

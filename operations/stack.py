@@ -12,6 +12,7 @@ from typing import Any
 from components import ssh
 from components.docker_host import LABEL_STACK
 from components.host_script import SshHost
+from model.placement import Placement
 from stacks import inputs
 from stacks.deployment import client_config
 
@@ -45,10 +46,21 @@ class Stack:
         return inputs.read(self.name, raw, encrypted, PROJECT)
 
     @cached_property
-    def hosts(self) -> tuple[SshHost, ...]:
-        """The stack's hosts, with an ssh_config that fits them."""
+    def machines(self) -> Mapping[str, SshHost]:
+        """Every host of the stack by name, those switched off too, with an ssh_config that fits them."""
         config = client_config(self.inputs, PROJECT)
-        return tuple(SshHost(alias=placement.host.name, config=config) for placement in self.inputs.fleet.placements)
+        names = [placement.host.name for placement in self.inputs.fleet.placements]
+        return {name: SshHost(alias=name, config=config) for name in names}
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """What stands on each host that is switched on and has services."""
+        return tuple(placement for placement in self.inputs.fleet.placements if placement.services and not placement.host.offline)
+
+    @property
+    def hosts(self) -> tuple[SshHost, ...]:
+        """The hosts of `placements`."""
+        return tuple(self.machines[placement.host.name] for placement in self.placements)
 
     @cached_property
     def outputs(self) -> Mapping[str, Any]:

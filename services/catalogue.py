@@ -1,35 +1,104 @@
-"""The services of Sese-AI as one tuple, Caddy's sites drawn from the routes of the rest."""
+"""What stands on each kind of host, Caddy's sites drawn from the routes of the rest."""
 
+from collections.abc import Iterable
+
+from model.mesh import Mesh
 from model.secret import External, Secret
 from model.service import Service, Site
-from services import caddy, litellm, n8n, postgresql, redis
-
-FURTHER_SECRETS = (n8n.ENCRYPTION_KEY,)
+from services import (
+    alloy,
+    caddy,
+    cadvisor,
+    couchdb,
+    diun,
+    docker_proxy,
+    grafana,
+    headscale,
+    litellm,
+    loki,
+    n8n,
+    nocodb,
+    node_exporter,
+    openclaw,
+    postgresql,
+    qdrant,
+    redis,
+    sure,
+    uptime_kuma,
+    victoriametrics,
+    zerobyte,
+)
+from services.networks import BACKEND, FRONTEND, HUB, MONITORING, UPLINK
 
 
 def external_secrets(authority: str = "") -> tuple[Secret, ...]:
     """All secrets that an operator may have to set, with an own certificate authority or without."""
     door = caddy.Door(vpn=(), acme_email="", authority=authority)
-    return tuple(
-        secret
-        for service in services("", door)
+    found = {
+        secret.name: secret
+        for service in sese("", door, "")
         for secret in service.secrets
         if isinstance(secret.source, External) and secret != caddy.AUTHORITY_KEY
+    }
+    return tuple(found.values())
+
+
+def sese(domain: str, door: caddy.Door, project: str, scale: float = 1.0) -> tuple[Service, ...]:
+    """Everything that stands on Sese-AI, its limits scaled by `scale`; `project` names its directory and networks."""
+    behind = (
+        postgresql.service(scale),
+        redis.service(scale),
+        qdrant.service(scale),
+        litellm.service(scale),
+        docker_proxy.service(project, openclaw.workspace(project), openclaw.sandbox(scale), scale),
+        openclaw.service(domain, project, scale),
+        n8n.service(domain, scale),
+        nocodb.service(domain, scale),
+        sure.web(scale),
+        sure.worker(scale),
+        victoriametrics.service(scale),
+        loki.service(scale),
+        cadvisor.service(scale=scale),
+        alloy.service((BACKEND.name, MONITORING.name), ("victoriametrics", "loki", "docker-proxy"), scale=scale),
+        grafana.service(domain, scale),
+        diun.service(scale),
+    )
+    return (*behind, caddy.service(_sites(behind, domain), door, (FRONTEND.name, BACKEND.name, MONITORING.name), scale=scale))
+
+
+def hub(domain: str, door: caddy.Door, mesh: Mesh) -> tuple[Service, ...]:
+    """Everything that stands on the hub of the mesh."""
+    behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(), zerobyte.service(domain))
+    # 18 MiB in the lab with its five sites and the relay in use (docker stats, 2026-11-23).
+    front = caddy.service(_sites(behind, domain), door, (HUB.name, MONITORING.name), memory_mib=128)
+    return (*behind, *_watchers(), front)
+
+
+def workstation() -> tuple[Service, ...]:
+    """What watches the workstation; its own work is not of this program."""
+    return (node_exporter.service(), *_watchers())
+
+
+def _watchers() -> tuple[Service, ...]:
+    """What watches a host whose metrics and logs are kept on another one."""
+    return (
+        docker_proxy.questions(MONITORING.name),
+        cadvisor.service(memory_mib=96),
+        alloy.service((MONITORING.name, UPLINK.name), ("docker-proxy",), memory_mib=192),
     )
 
 
-def services(domain: str, door: caddy.Door, scale: float = 1.0) -> tuple[Service, ...]:
-    """Everything that stands on Sese-AI, its limits scaled by `scale`."""
-    behind = (postgresql.service(scale), redis.service(scale), litellm.service(scale))
-    sites = tuple(
+def _sites(behind: Iterable[Service], domain: str) -> tuple[Site, ...]:
+    return tuple(
         Site(
             host=f"{route.subdomain}.{domain}",
             upstream=service.name,
             port=route.port,
             access=route.access,
             reason=route.reason,
+            refused_paths=route.refused_paths,
+            served_paths=route.served_paths,
         )
         for service in behind
         for route in service.routes
     )
-    return (*behind, caddy.service(sites, door, scale))

@@ -1,7 +1,8 @@
 """PostgreSQL 18.1, the one relational store: a database and a user of its own for each system."""
 
+from model.credential import Credential, PostgresLogin, Unproven
 from model.secret import Generated, Secret
-from model.service import Configuration, Database, File, Healthcheck, Limits, Replacement, Service, Task, Volume
+from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
 from services import n8n, nocodb, sure
 from services.litellm import DATABASE as LITELLM_DATABASE
 from services.networks import BACKEND
@@ -20,6 +21,8 @@ def service(scale: float = 1.0) -> Service:
         networks=(BACKEND.name,),
         limits=limits,
         replacement=Replacement.STOP_FIRST,
+        metrics=Silent(reason="shows none itself; Grafana asks the databases, cAdvisor sees the container"),
+        logs=Logs.PLAIN,
         command=("postgres", "-c", f"config_file={DIRECTORY}/postgresql.conf", "-c", f"hba_file={DIRECTORY}/pg_hba.conf"),
         environment={
             "POSTGRES_USER": "postgres",
@@ -39,6 +42,19 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
         secrets=(SUPERUSER_PASSWORD,),
+        credentials=(
+            *(
+                Credential(
+                    secret=database.password,
+                    holder=f"the role {database.user}",
+                    proof=PostgresLogin(user=database.user, database=database.name),
+                )
+                for database in DATABASES
+            ),
+            Unproven(
+                secret=SUPERUSER_PASSWORD, reason="the image asks for one; pg_hba.conf refuses the superuser over the network"
+            ),
+        ),
         volumes=(
             Volume(
                 # The 18 image wants the parent, with the cluster in 18/docker below it (predecessor lesson 42).

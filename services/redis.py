@@ -1,9 +1,11 @@
 """Redis 8.0: caches and counters, one ACL user for each client, the default user off."""
 
+from model.credential import Credential, RedisLogin
 from model.secret import Generated, Secret
-from model.service import Configuration, File, Healthcheck, Limits, Replacement, Service, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from services.litellm import REDIS_PASSWORD as LITELLM_PASSWORD
 from services.networks import BACKEND
+from services.sure import REDIS_PASSWORD as SURE_PASSWORD
 
 HEALTH_PASSWORD = Secret(name="redis_health_password", source=Generated())
 DIRECTORY = "/usr/local/etc/redis"
@@ -11,13 +13,15 @@ DIRECTORY = "/usr/local/etc/redis"
 
 def service(scale: float = 1.0) -> Service:
     """Redis with half of its memory limit for data: a snapshot's copied pages need the rest."""
-    limits = Limits(memory_mib=768, cpus=0.5).scaled(scale)
+    limits = Limits(memory_mib=512, cpus=0.5).scaled(scale)
     return Service(
         name="redis",
         image="docker.io/library/redis:8.0-bookworm",
         networks=(BACKEND.name,),
         limits=limits,
         replacement=Replacement.STOP_FIRST,
+        metrics=Silent(reason="shows none itself; cAdvisor sees the container"),
+        logs=Logs.PLAIN,
         command=("redis-server", f"{DIRECTORY}/redis.conf"),
         configuration=Configuration(
             directory=DIRECTORY,
@@ -28,7 +32,12 @@ def service(scale: float = 1.0) -> Service:
                 File(path="health-password", content=f"{HEALTH_PASSWORD}"),
             ),
         ),
-        secrets=(HEALTH_PASSWORD, LITELLM_PASSWORD),
+        secrets=(HEALTH_PASSWORD, LITELLM_PASSWORD, SURE_PASSWORD),
+        credentials=(
+            Credential(secret=HEALTH_PASSWORD, holder="Redis's healthcheck", proof=RedisLogin(user="health")),
+            Credential(secret=LITELLM_PASSWORD, holder="LiteLLM", proof=RedisLogin(user="litellm")),
+            Credential(secret=SURE_PASSWORD, holder="Sure", proof=RedisLogin(user="sure")),
+        ),
         volumes=(Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup="dump.rdb after BGSAVE, daily"),),
         healthcheck=Healthcheck(
             # The password stays out of the process list and of `docker inspect`.
@@ -66,4 +75,5 @@ io-threads 2
 _USERS = f"""user default off
 user health on #{HEALTH_PASSWORD.sha256} resetkeys resetchannels -@all +ping
 user litellm on #{LITELLM_PASSWORD.sha256} ~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname
+user sure on #{SURE_PASSWORD.sha256} ~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname
 """

@@ -1,5 +1,155 @@
-"""Sure, personal finance: its database, named `sure_production` as Rails expects."""
+"""Sure, personal finance: a Rails server and its Sidekiq worker, one image, one database, one Redis number."""
 
-from model.service import Database
+from datetime import date
 
+from model.credential import Credential, Header, Held, Request, Unproven
+from model.secret import External, Generated, Secret
+from model.service import (
+    Access,
+    Configuration,
+    Database,
+    Healthcheck,
+    Limits,
+    Logs,
+    Replacement,
+    Route,
+    Service,
+    Silent,
+    Volume,
+)
+from model.waiver import Waiver
+from services.litellm import MASTER_KEY as LITELLM_KEY
+from services.networks import BACKEND, EGRESS, FRONTEND
+
+# Rails expects the name.
 DATABASE = Database(name="sure_production", user="sure", extensions=("uuid-ossp", "pgcrypto"))
+REDIS_PASSWORD = Secret(name="redis_sure_password", source=Generated())
+SECRET_KEY_BASE = Secret(
+    name="sure_secret_key_base",
+    source=Generated(length=128, hexadecimal=True),
+    irreplaceable="Rails encrypts columns of Sure's database with it",
+)
+API_KEY = Secret(
+    name="sure_api_key", source=External(obtain="Sure, after its first user: Settings > API key > Create", optional=True)
+)
+# A tag that moves: the digest in the image lock is what pins it (predecessor lesson 4).
+IMAGE = "ghcr.io/we-promise/sure:nightly"
+DIRECTORY = "/etc/sure"
+PORT = 3000
+_BASE = Credential(
+    secret=SECRET_KEY_BASE, holder="Rails itself: it signs and encrypts with it", proof=Held(variable="SECRET_KEY_BASE")
+)
+
+
+def web(scale: float = 1.0) -> Service:
+    """The server behind `nzimbu`; its start migrates the database."""
+    return _service(
+        "sure-web",
+        networks=(BACKEND.name, FRONTEND.name),
+        limits=Limits(memory_mib=576, cpus=1.0).scaled(scale),
+        command=("./bin/rails", "server"),
+        routes=(Route(subdomain="nzimbu", port=PORT, access=Access.VPN),),
+        needs=("postgresql", "redis"),
+        healthcheck=Healthcheck(
+            command=("curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{PORT}/"),
+            interval=30,
+            timeout=10,
+            retries=5,
+            start_period=120,
+        ),
+        credentials=(
+            # we-promise/sure, app/controllers/api/v1/base_controller.rb: 401 for a key that is not known, and for none.
+            Credential(
+                secret=API_KEY,
+                holder="clients of the API",
+                proof=Request(port=PORT, path="/api/v1/accounts", place=Header(name="X-Api-Key", scheme="")),
+            ),
+            _BASE,
+        ),
+    )
+
+
+def worker(scale: float = 1.0) -> Service:
+    """The worker; it waits for the server, whose start migrates the database."""
+    return _service(
+        "sure-worker",
+        # Over egress it asks banks and exchange rates: backend alone has no way out.
+        networks=(BACKEND.name, EGRESS.name),
+        limits=Limits(memory_mib=320, cpus=0.5).scaled(scale),
+        command=("bundle", "exec", "sidekiq"),
+        routes=(),
+        needs=("sure-web",),
+        # A worker has no port; Sidekiq ends when Redis or the database stay away.
+        healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=60),
+        credentials=(_BASE,),
+    )
+
+
+def _service(
+    name: str,
+    *,
+    networks: tuple[str, ...],
+    limits: Limits,
+    command: tuple[str, ...],
+    routes: tuple[Route, ...],
+    needs: tuple[str, ...],
+    healthcheck: Healthcheck,
+    credentials: tuple[Credential | Unproven, ...],
+) -> Service:
+    database = f"postgresql://{DATABASE.user}:{DATABASE.password}@postgresql:5432/{DATABASE.name}"
+    return Service(
+        name=name,
+        image=IMAGE,
+        networks=networks,
+        limits=limits,
+        replacement=Replacement.STOP_FIRST,
+        metrics=Silent(reason="shows none; cAdvisor sees the container"),
+        logs=Logs.PLAIN,
+        # As in the image (we-promise/sure, Dockerfile).
+        entrypoint=("/rails/bin/docker-entrypoint",),
+        command=command,
+        environment={
+            "RAILS_ENV": "production",
+            "RACK_ENV": "production",
+            "RAILS_LOG_TO_STDOUT": "true",
+            "SELF_HOSTED": "true",
+            "OPENAI_URI_BASE": "http://litellm:4000/v1/",
+            "OPENAI_MODEL": "gpt-4o-mini",
+            "TZ": "Europe/Paris",
+        },
+        secret_environment={
+            "SECRET_KEY_BASE": f"{SECRET_KEY_BASE}",
+            "DATABASE_URL": database,
+            "REDIS_URL": f"redis://sure:{REDIS_PASSWORD}@redis:6379/1",
+            "SURE_API_KEY": f"{API_KEY}",
+            "OPENAI_ACCESS_TOKEN": f"{LITELLM_KEY}",
+        },
+        configuration=Configuration(directory=DIRECTORY, files=(), owner="1000:1000"),
+        secrets=(SECRET_KEY_BASE, API_KEY, REDIS_PASSWORD, LITELLM_KEY),
+        credentials=credentials,
+        volumes=(
+            Volume(
+                path="/rails/storage",
+                directory="sure",
+                owner="1000:1000",
+                mode=0o755,
+                backup="the whole directory, daily",
+                shared=True,
+            ),
+        ),
+        routes=routes,
+        needs=needs,
+        healthcheck=healthcheck,
+        read_only_root=False,
+        waivers=(
+            Waiver(
+                rule="containers-read-only-root", reason="Rails writes below /rails/tmp and /rails/log", until=date(2027, 5, 31)
+            ),
+            Waiver(
+                rule="containers-own-data",
+                reason="web and worker are one program; both write uploads to /rails/storage",
+                until=date(2027, 5, 31),
+            ),
+        ),
+        stop_timeout=30,
+    )

@@ -1,18 +1,30 @@
 """From a fleet to resources."""
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pulumi
 import pulumi_random
 
-from components import ssh
-from components.docker_host import DockerHost
-from components.host_script import SshHost
+from components import mesh_member, ssh
+from components.direct_path import DirectPath
+from components.docker_host import LABEL_SERVICE, DockerHost
+from components.host_script import HostScript, SshHost
+from components.managed_host import ManagedHost
+from components.mesh_member import MeshMember
 from components.secret_store import SecretStore
 from components.service_container import ServiceContainer
+from model import mesh
+from model.mesh import Mesh
+from model.placement import Placement
 from model.problem import refuse
 from stacks import preflight
 from stacks.inputs import Inputs
+
+Ready = Sequence[pulumi.Resource]
+HEADSCALE = f"{LABEL_SERVICE}=headscale"
 
 
 def deploy(inputs: Inputs, project_directory: Path) -> None:
@@ -24,7 +36,7 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
     else:
         refuse(inputs.unresolved)
         refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror))
-    _resources(inputs, ssh_config)
+    _Deployment(inputs, ssh_config).register()
 
 
 def client_config(inputs: Inputs, project_directory: Path) -> str:
@@ -36,36 +48,160 @@ def client_config(inputs: Inputs, project_directory: Path) -> str:
     return str(path.relative_to(project_directory))
 
 
-def _resources(inputs: Inputs, ssh_config: str) -> None:
-    fleet, settings = inputs.fleet, inputs.settings
-    secrets = fleet.secrets()
-    store = SecretStore(
-        fleet.project,
-        secrets,
-        external=inputs.external,
-        rotations=settings.rotations,
-        protect=settings.protect_data,
-    )
-    hash_key = pulumi_random.RandomPassword("configuration-hash-key", length=32, special=False)
-    for placement in fleet.placements:
-        host = DockerHost(
-            SshHost(alias=placement.host.name, config=ssh_config), prefix=fleet.project, networks=placement.networks
+class _Deployment:
+    """Hosts first, then the hub with its mesh, the members, the services; SSH is closed to the public at the very end."""
+
+    def __init__(self, inputs: Inputs, ssh_config: str) -> None:
+        self._stack, self._fleet, self._settings = inputs.stack, inputs.fleet, inputs.settings
+        self._plans = inputs.host_plans
+        self._ssh_config = ssh_config
+        secrets = self._fleet.secrets()
+        self._store = SecretStore(
+            self._fleet.project,
+            secrets,
+            external=inputs.external,
+            rotations=self._settings.rotations,
+            protect=self._settings.protect_data,
         )
-        ready: dict[str, tuple[pulumi.Resource, ...]] = {}
+        self._hash_key = pulumi_random.RandomPassword("configuration-hash-key", length=32, special=False)
+        self._irreplaceable = {secret.name: secret.irreplaceable for secret in secrets if secret.irreplaceable}
+
+    def register(self) -> None:
+        placements = {placement.host.name: placement for placement in self._fleet.placements}
+        for placement in placements.values():
+            if placement.host.offline:
+                _leave_alone(placement.host.name)
+        hosts = {name: self._host(placement) for name, placement in placements.items()}
+        ready = {name: list(host.ready) for name, host in hosts.items()}
+        services: dict[str, Ready] = {}
+        members: Mapping[str, MeshMember] = {}
+        if self._fleet.mesh:
+            hub = placements[self._fleet.mesh.hub]
+            part, path = self._mesh_part(hosts[hub.host.name]), self._direct_path(hub)
+            before = {service.name: [path] for service in hub.services}
+            services[hub.host.name] = self._services(hub, ready[hub.host.name], {**before, "headscale": [part, path]})
+            members = self._members(self._fleet.mesh, hosts, services[hub.host.name])
+        for name, placement in placements.items():
+            if name not in services:
+                # In the mesh first: at the end of the stack's life a host leaves it when nothing is left to be removed over it.
+                services[name] = self._services(placement, [*ready[name], *([members[name]] if members else [])], {})
+        if self._fleet.mesh:
+            for name, host in hosts.items():
+                host.close([*members.values(), *services[name]])
+        self._export()
+
+    def _host(self, placement: Placement) -> ManagedHost:
+        plan = self._plans[placement.host.name]
+        return ManagedHost(
+            self._ssh(placement.host.name),
+            baseline=plan.baseline,
+            access=plan.access,
+            revert_seconds=self._settings.revert_seconds,
+            service_memory_mib=placement.host.memory_mib - placement.host.reserve_mib,
+        )
+
+    def _services(self, placement: Placement, host_ready: Ready, before: Mapping[str, Ready]) -> Ready:
+        """Every service of a host, each after what it needs; `before` adds what one of them waits for."""
+        if not placement.services:
+            return host_ready
+        ssh_host = self._ssh(placement.host.name)
+        host = DockerHost(ssh_host, prefix=self._fleet.project, networks=placement.networks, ready=host_ready)
+        ready: dict[str, Ready] = {}
         for service in placement.in_order():
             made = ServiceContainer(
                 service,
                 host,
-                image=fleet.image_lock.reference(service.image, settings.image_mirror),
-                base=f"/opt/{fleet.project}",
-                hash_key=hash_key.result,
-                resolve=store.resolve,
-                needs=[resource for need in service.needs for resource in ready[need]],
-                protect_data=settings.protect_data,
-                delete_data=settings.delete_data,
+                reference=lambda image: self._fleet.image_lock.reference(image, self._settings.image_mirror),
+                base=self._base,
+                hash_key=self._hash_key.result,
+                resolve=self._store.resolve,
+                needs=[*(resource for need in service.needs for resource in ready[need]), *before.get(service.name, ())],
+                protect_data=self._settings.protect_data,
+                delete_data=self._settings.delete_data,
             )
-            ready[service.name] = tuple(made.ready)
-    pulumi.export("urls", [f"https://{site.host}" for site in fleet.sites()])
-    # What smoke checks and the recovery kit need; encrypted in the state like every secret.
-    pulumi.export("secrets", pulumi.Output.secret(dict(store.values)))
-    pulumi.export("irreplaceable", {secret.name: secret.irreplaceable for secret in secrets if secret.irreplaceable})
+            ready[service.name] = made.ready
+        return [resource for each in ready.values() for resource in each]
+
+    def _mesh_part(self, hub: ManagedHost) -> HostScript:
+        """This stack's part of who may talk to whom in the mesh, and of the names in it."""
+        part = {
+            "policy": json.loads(mesh.policy(self._fleet.placements)),
+            "records": mesh.records(self._fleet.domain, self._fleet.placements),
+        }
+        where = [HEADSCALE, self._mesh_parts, self._stack]
+        return HostScript(
+            "mesh-part",
+            hub.ssh,
+            "mesh_hub.sh",
+            ["publish", *where],
+            delete=["withdraw", *where],
+            payload=json.dumps(part, sort_keys=True),
+            opts=pulumi.ResourceOptions(depends_on=list(hub.ready)),
+        )
+
+    def _direct_path(self, hub: Placement) -> DirectPath:
+        """Asked before a container on the hub is replaced: its Caddy and Headscale are the relay."""
+        made_from = [
+            (
+                self._fleet.image_lock.reference(service.image, self._settings.image_mirror),
+                replace(service, routes=(), ports=()),
+                [(port.number, port.protocol) for port in service.ports],
+            )
+            for service in hub.services
+        ]
+        return DirectPath(f"{hub.host.name}-direct-path", hub=hub.host.name, guarded=made_from)
+
+    def _members(self, of: Mesh, hosts: Mapping[str, ManagedHost], hub_ready: Ready) -> Mapping[str, MeshMember]:
+        """Every host, and the machine that this runs on where the settings name it."""
+
+        def member(alias: str, name: str, tag: str, flags: Sequence[str], after: Ready) -> MeshMember:
+            return MeshMember(
+                f"{name}-in-mesh",
+                alias=alias,
+                hub=hosts[of.hub].ssh,
+                service=HEADSCALE,
+                parts=self._mesh_parts,
+                login_server=of.login_server,
+                member_name=name,
+                tag=tag,
+                flags=flags,
+                opts=pulumi.ResourceOptions(depends_on=[*hub_ready, *after]),
+            )
+
+        # With tailscaled's own rules UFW and DOCKER-USER would not be asked about the mesh (lab.md, finding 2; ADR 9).
+        joined = {
+            name: member(name, name, mesh.tag(name), ["--netfilter-mode=off", "--accept-dns=true"], host.ready)
+            for name, host in hosts.items()
+        }
+        if runner := self._settings.runner:
+            joined[runner] = member(mesh_member.RUNNER, runner, mesh.OPERATOR_TAG, ["--accept-dns=true"], ())
+        return joined
+
+    def _export(self) -> None:
+        pulumi.export("urls", [f"https://{site.host}" for site in self._fleet.sites()])
+        # What smoke checks and the recovery kit need; encrypted in the state like every secret.
+        pulumi.export("secrets", pulumi.Output.secret(dict(self._store.values)))
+        pulumi.export("irreplaceable", self._irreplaceable)
+
+    def _ssh(self, host: str) -> SshHost:
+        return SshHost(alias=host, config=self._ssh_config)
+
+    @property
+    def _base(self) -> str:
+        return f"/opt/{self._fleet.project}"
+
+    @property
+    def _mesh_parts(self) -> str:
+        return f"{self._base}/data/headscale/parts"
+
+
+def _leave_alone(host: str) -> None:
+    """A host that is switched off keeps what it has: no input of its resources counts as changed."""
+
+    def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if not args.name.startswith(f"{host}-"):
+            return None
+        unchanged = pulumi.ResourceOptions(ignore_changes=["*"])
+        return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, unchanged))
+
+    pulumi.runtime.register_stack_transformation(transformation)

@@ -1,7 +1,7 @@
 """The edge where a stack's configuration and files are read, checked and turned into values."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +15,7 @@ from model.secret import External, Generated, Secret, is_placeholder
 from model.settings import Settings
 from services import catalogue
 from services.caddy import AUTHORITY_KEY
+from stacks.host_plan import HostPlan, host_plans
 
 KINDS: Mapping[str, str] = {"prod": "stacks.prod", "preprod": "stacks.preprod", "lab": "stacks.lab"}
 _TEXT = {field.alias for field in Settings.model_fields.values() if field.annotation is str}
@@ -29,6 +30,8 @@ class Inputs:
     fleet: Fleet
     external: Mapping[str, str]
     """Values of the external secrets that are set, by name."""
+    host_plans: Mapping[str, HostPlan]
+    """What each host itself is to be, by name."""
     unresolved: tuple[Problem, ...]
     """What a preview may warn of and an `up` must refuse: facts nobody has looked up yet."""
 
@@ -44,20 +47,30 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     try:
         settings = Settings.parse({key: _value(key, text) for key, text in raw.items() if key not in configured}, stack)
         lock = _image_lock(directory / settings.image_lock)
+        keys = _authorized_keys(directory / settings.authorized_keys)
         authority, authority_key = _authority(settings, directory)
         module = import_module(KINDS.get(stack, KINDS["preprod"]))
         place: Callable[[Settings, ImageLock, str], Fleet] = module.fleet
         fleet = place(settings, lock, authority)
+        plans = host_plans(fleet, settings, keys)
     except Refused as refused:
         # Which secrets are missing can be told without a fleet: one run names everything.
         needed = catalogue.external_secrets(raw.get("certificateAuthority", ""))
         raise Refused([*refused.problems, *_bad_secrets(stack, needed, configured)]) from None
     secrets = fleet.secrets()
-    external = {**{name: value for name, value in configured.items() if value}, **authority_key}
+    kept = {name: value.get_secret_value() for name, value in settings.kept.items()}
+    external = {**{name: value for name, value in configured.items() if value}, **authority_key, **kept}
     plain = _plain_secrets(stack, [name for name, value in configured.items() if value], encrypted)
-    refuse([*_bad_secrets(stack, secrets, external), *plain, *_bad_rotations(settings, secrets)])
+    refuse(
+        [
+            *_bad_secrets(stack, secrets, external),
+            *plain,
+            *_bad_rotations(settings, secrets),
+            *_bad_kept(stack, settings, secrets, encrypted),
+        ]
+    )
     unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
-    return Inputs(stack=stack, settings=settings, fleet=fleet, external=external, unresolved=unresolved)
+    return Inputs(stack=stack, settings=settings, fleet=fleet, external=external, host_plans=plans, unresolved=unresolved)
 
 
 def _value(key: str, text: str) -> object:
@@ -80,6 +93,13 @@ def _image_lock(path: Path) -> ImageLock:
         if digest is not None and not DIGEST.fullmatch(str(digest))
     )
     return ImageLock(digests)
+
+
+def _authorized_keys(path: Path) -> tuple[str, ...]:
+    """The lines of a file in the form of authorized_keys, without comments."""
+    if not path.exists():
+        refuse([_missing_file(path, "vpai:authorizedKeys", "nobody could log in on the hosts", "ssh-ed25519 AAAA... operator")])
+    return tuple(line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#"))
 
 
 def _authority(settings: Settings, directory: Path) -> tuple[str, Mapping[str, str]]:
@@ -151,6 +171,18 @@ def _bad_rotations(settings: Settings, secrets: tuple[Secret, ...]) -> list[Prob
             continue
         found.append(Problem(what=f"vpai:rotations names {name!r}, which cannot be rotated", why=why, mend=mend))
     return found
+
+
+def _bad_kept(stack: str, settings: Settings, secrets: tuple[Secret, ...], encrypted: Set[str]) -> Iterator[Problem]:
+    irreplaceable = sorted(secret.name for secret in secrets if secret.irreplaceable)
+    for name in settings.kept.keys() - set(irreplaceable):
+        yield Problem(
+            what=f"vpai:kept names {name!r}, which is no irreplaceable secret",
+            why="any other is made anew, and whoever uses it is told",
+            mend=f"use one of: {', '.join(irreplaceable)}",
+        )
+    if settings.kept:
+        yield from _plain_secrets(stack, ["kept"], encrypted)
 
 
 def _unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:

@@ -1,11 +1,10 @@
 """What is asked of the hosts before `up` touches anything: reachable, known, a running Docker, room, the images."""
 
-import subprocess
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from components import ssh
-from components.host_script import SshHost
+from components import mesh_status, ssh
+from components.host_script import NO_ANSWER, SshHost
 from model.fleet import Fleet
 from model.placement import Placement
 from model.problem import Problem
@@ -15,26 +14,26 @@ _SECONDS = 60
 
 
 def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
-    """Everything that would make a deployment fail half-way; all hosts are asked at once."""
+    """Everything that would make a deployment fail half-way; all hosts but those declared offline are asked at once."""
 
     def ask(placement: Placement) -> list[Problem]:
-        images = {fleet.image_lock.reference(service.image, mirror) for service in placement.services}
+        images = {fleet.image_lock.reference(image, mirror) for service in placement.services for image in service.images}
         return list(_host_problems(SshHost(alias=placement.host.name, config=ssh_config), placement, fleet.project, images))
 
+    present = [placement for placement in fleet.placements if not placement.host.offline]
     with ThreadPoolExecutor() as pool:
-        return tuple(problem for found in pool.map(ask, fleet.placements) for problem in found)
+        return tuple(problem for found in pool.map(ask, present) for problem in found)
 
 
 def _host_problems(host: SshHost, placement: Placement, project: str, images: Iterable[str]) -> Iterator[Problem]:
     arguments = [f"/opt/{project}", str(MINIMUM_FREE_MIB), *sorted(images)]
-    try:
-        done = host.run("preflight.sh", arguments, seconds=_SECONDS)
-    except subprocess.TimeoutExpired:
-        yield _unreachable(placement, f"no answer within {_SECONDS} s")
-        return
+    done = host.run("preflight.sh", arguments, seconds=_SECONDS)
+    if done.returncode == NO_ANSWER:
+        first = host.as_handed_over.run("preflight.sh", arguments, seconds=_SECONDS)
+        done = done if first.returncode == NO_ANSWER and "host key verification failed" not in first.stderr.lower() else first
     if done.returncode:
         changed = "host key verification failed" in done.stderr.lower()
-        said = done.stderr.strip() or ssh.dial(placement.host)
+        said = done.stderr.strip() or ssh.dial(placement.host) or "the connection broke; sshd answers again now: run it once more"
         yield (_wrong_key if changed else _unreachable)(placement, said)
         return
     for line in done.stdout.splitlines():
@@ -47,8 +46,14 @@ def _unreachable(placement: Placement, said: str) -> Problem:
     return Problem(
         what=f"{name} cannot be reached over SSH: {said}",
         why="everything on it is deployed over SSH",
-        mend="check the address, that the host runs, and that your key may log in",
-        example=f"ssh -v {placement.host.user}@{placement.host.endpoints[0].address} -p {placement.host.endpoints[0].port}",
+        mend="check the address, that the host runs, and that your key may log in"
+        + (
+            f"; once deployed it answers in the mesh alone, and {mesh_status.trouble(name)}: docs/runbooks/mesh.md says how to "
+            "join, docs/runbooks/locked-out.md how to get in without. A host that is switched off belongs into vpai:offline"
+            if placement.host.mesh_domain
+            else ""
+        ),
+        example=f"ssh -v {placement.host.user}@{placement.host.address} -p {placement.host.in_public.port}",
     )
 
 

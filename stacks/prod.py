@@ -1,11 +1,5 @@
-"""Production: Sese-AI at full size."""
+"""Production: the hub, Sese-AI at full size, the workstation."""
 
-from model.fleet import Fleet
-from model.image import ImageLock
-from model.settings import Settings
-from stacks.placing import sese_ai
+from stacks.placing import production as fleet
 
-
-def fleet(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
-    """Everything of production."""
-    return sese_ai(settings, lock, authority, host="sese")
+__all__ = ["fleet"]

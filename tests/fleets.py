@@ -1,16 +1,18 @@
 """Fleets and inputs for tests."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
 
-from model.host import Endpoint, Host
+from model.host import Host
 from model.image import ImageLock
 from model.network import MESH
 from model.placement import Placement
+from model.secret import External, Secret
 from model.service import Service
 from services import catalogue
 from services.caddy import Door
@@ -18,23 +20,34 @@ from services.networks import NETWORKS
 from stacks.inputs import Inputs, read
 
 PROJECT = Path(__file__).parent.parent
-HOST = Host(name="sese", endpoints=(Endpoint(address="203.0.113.10", port=22),), user="deploy", memory_mib=8192)
+HOST = Host(name="sese", address="203.0.113.10", user="deploy", mesh_domain="na.vpai.test", memory_mib=11264)
 DOOR = Door(vpn=(MESH,), acme_email="ops@example.org", authority="")
 EMPTY_LOCK = ImageLock({})
 
-DUMMY_SECRETS: Mapping[str, str] = {secret.name: f"preview0value0of0{secret.name}" for secret in catalogue.external_secrets()}
+
+def _dummy(secret: Secret) -> str:
+    shapes = (f"preview0value0of0{secret.name}", f"1000000001:preview0value0of0{secret.name}", "-1000000001")
+    return next(shape for shape in shapes if isinstance(secret.source, External) and re.fullmatch(secret.source.pattern, shape))
+
+
+DUMMY_SECRETS: Mapping[str, str] = {secret.name: _dummy(secret) for secret in catalogue.external_secrets()}
 """A value of the right shape for each external secret, for previews without real ones."""
+
+REQUIRED_SECRETS = frozenset(
+    secret.name for secret in catalogue.external_secrets() if isinstance(secret.source, External) and not secret.source.optional
+)
 
 OPERATOR_CONFIG: Mapping[str, str] = {
     "domain": "vpai.example.org",
     "acmeEmail": "ops@example.org",
+    "authorizedKeys": "tests/authorized_keys",
 }
 """What the operator sets besides hosts and secrets."""
 
 
 def placement(*services: Service, **changes: object) -> Placement:
     """The catalogue on one host, or `services` instead, with `changes` to the placement."""
-    whole = Placement(host=HOST, networks=NETWORKS, services=services or catalogue.services("vpai.test", DOOR))
+    whole = Placement(host=HOST, networks=NETWORKS, services=services or catalogue.sese("vpai.test", DOOR, "javisi"))
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -43,20 +56,24 @@ def with_service(name: str, **changes: object) -> Placement:
     return placement(
         *(
             replace(service, **changes) if service.name == name else service  # type: ignore[arg-type]
-            for service in catalogue.services("vpai.test", DOOR)
+            for service in catalogue.sese("vpai.test", DOOR, "javisi")
         )
     )
 
 
+_WITHOUT_A_LAB = {"imageLock": "images.lock.yaml", "certificateAuthority": ""}
+"""In place of files that a raised lab has."""
+
+
 def host_config(stack: str) -> str:
     """vpai:hosts as Pulumi hands it to the program."""
-    name = "preprod" if stack == "preprod" else "sese"
-    return f'{{"{name}": {{"address": "203.0.113.10", "memoryMib": 11264}}}}'
+    names = ["preprod"] if stack == "preprod" else ["sese", "seko", "waza"]
+    return json.dumps({name: {"address": f"203.0.113.{10 + n}", "memoryMib": 11264} for n, name in enumerate(names)})
 
 
 def inputs(stack: str = "prod", **changes: str) -> Inputs:
     """Inputs of a stack with dummy secrets, as a preview without hosts reads them."""
-    raw = {**committed(stack), **OPERATOR_CONFIG, "hosts": host_config(stack), **DUMMY_SECRETS, **changes}
+    raw = {**committed(stack), **_WITHOUT_A_LAB, **OPERATOR_CONFIG, "hosts": host_config(stack), **DUMMY_SECRETS, **changes}
     return read(stack, raw, DUMMY_SECRETS.keys(), PROJECT)
 
 

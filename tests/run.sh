@@ -11,7 +11,7 @@ main() {
 	timed "the command provider's own tests" provider_tests
 	timed "lab" python3 -m lab up
 	# One run of the runner over all layers, so that its summary counts every test; tests/conftest.py adds the minutes.
-	local suites=(tests/unit tests/graph tests/engine tests/lab)
+	local suites=(tests/unit tests/graph tests/policy tests/engine tests/lab)
 	if [[ ${1:-} == prove ]]; then suites=(tests/prove); fi
 	echo "minutes before the tests: $(minutes $((SECONDS - total)))"
 	.venv/bin/python -m pytest "${suites[@]}"

@@ -1,4 +1,5 @@
-"""Builds the parts with one `go build` over the workspace, and lays them out as the engine expects them."""
+"""Builds the parts, with one `go build` over the workspace and one for each module outside, and lays them out as the engine
+expects them."""
 
 import os
 import re
@@ -6,6 +7,7 @@ import shutil
 import subprocess
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain.errors import ToolchainError
@@ -28,7 +30,9 @@ def assemble(parts: Sequence[Part], installed: Mapping[str, Path], target: Path,
     built = target / "built"
     to_build = [part for part in parts if part.name not in installed]
     if to_build:
-        _go_build(to_build, built, find_go(cache), cache / "build.log")
+        go = find_go(cache)
+        for module in sorted({part.module for part in to_build}):
+            _go_build([part for part in to_build if part.module == module], built, Go(go, module, cache / "build.log"))
     for part in parts:
         place = target / part.path
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -44,50 +48,73 @@ def assemble(parts: Sequence[Part], installed: Mapping[str, Path], target: Path,
     shutil.rmtree(built, ignore_errors=True)
 
 
-def _go_build(parts: Sequence[Part], directory: Path, go: Path, log: Path) -> None:
-    packages = [part.package for part in parts]
-    # Go takes the last -ldflags whose pattern matches. The engine's version is a variable of a library, a plugin's of its main.
-    engine = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{pinned('pulumi')}"
-    flags = ["-trimpath", "-tags", TAGS, f"-ldflags={engine}"]
-    flags += [f"-ldflags={part.package}=-s -w -X main.version={part.version}" for part in parts if part.is_plugin]
-    packages_seen = _Lines()
-    with step("download Go modules"):
-        _go(go, ["list", "-deps", "-tags", TAGS, *packages], log, packages_seen)
-    compiled = _Lines()
-    with step(f"compile {len(parts)} executables", lambda: f"{compiled.count} of at most {packages_seen.count} packages"):
-        _go(go, ["build", "-v", *flags, "-o", f"{directory}/", *packages], log, compiled)
+@dataclass(frozen=True)
+class Go:
+    """The go command in one module, or in the workspace when `module` is empty."""
+
+    executable: Path
+    module: str
+    log: Path
+
+    def run(self, arguments: list[str], lines: "_Lines") -> None:
+        """Run `go` with the arguments; counts its lines as they come."""
+        environment = os.environ | {
+            "CGO_ENABLED": "0",
+            "GOFLAGS": "-buildvcs=false",
+            "GOGC": os.environ.get("GOGC", "400"),  # a fifth less CPU time in the compiler, for more memory
+            "GOTOOLCHAIN": "local",
+            "GOWORK": "off" if self.module else str(HERE / "go.work"),
+        }
+        tail: deque[str] = deque(maxlen=15)
+        with (
+            self.log.open("w") as out,
+            subprocess.Popen(
+                [self.executable, *arguments],
+                cwd=HERE / self.module,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as process,
+        ):
+            assert process.stdout
+            try:
+                for line in process.stdout:
+                    out.write(line)
+                    tail.append(line)
+                    lines.count += not line.startswith("go: ")
+            except BaseException:  # an interrupt meant for this process alone must not leave Go running
+                process.terminate()
+                raise
+        if process.returncode:
+            raise _failure(arguments[0], "".join(tail), self.log)
 
 
 class _Lines:
     count = 0
 
 
-def _go(go: Path, arguments: list[str], log: Path, lines: _Lines) -> None:
-    environment = os.environ | {
-        "CGO_ENABLED": "0",
-        "GOFLAGS": "-buildvcs=false",
-        "GOGC": os.environ.get("GOGC", "400"),  # a fifth less CPU time in the compiler, for more memory
-        "GOTOOLCHAIN": "local",
-        "GOWORK": str(HERE / "go.work"),
-    }
-    tail: deque[str] = deque(maxlen=15)
-    with (
-        log.open("w") as out,
-        subprocess.Popen(
-            [go, *arguments], cwd=HERE, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as process,
-    ):
-        assert process.stdout
-        try:
-            for line in process.stdout:
-                out.write(line)
-                tail.append(line)
-                lines.count += not line.startswith("go: ")
-        except BaseException:  # an interrupt meant for this process alone must not leave Go running
-            process.terminate()
-            raise
-    if process.returncode:
-        raise _failure(arguments[0], "".join(tail), log)
+def _go_build(parts: Sequence[Part], directory: Path, go: Go) -> None:
+    packages = [part.package for part in parts]
+    flags = ["-trimpath", "-tags", TAGS, *(f"-ldflags={part.package}={_linker_flags(part)}" for part in parts)]
+    packages_seen = _Lines()
+    with step(f"download Go modules{f', {go.module}' if go.module else ''}"):
+        go.run(["list", "-deps", "-tags", TAGS, *packages], packages_seen)
+    compiled = _Lines()
+    with step(f"compile {len(parts)} executables", lambda: f"{compiled.count} of at most {packages_seen.count} packages"):
+        go.run(["build", "-v", *flags, "-o", f"{directory}/", *packages], compiled)
+
+
+def _linker_flags(part: Part) -> str:
+    """Where an executable looks for its version: the engine in a library, a plugin in its main, Tailscale in two variables."""
+    if part.is_plugin:
+        versions = {"main.version": part.version}
+    elif part.package.startswith("tailscale.com/"):
+        stamp = "tailscale.com/version"
+        versions = {f"{stamp}.shortStamp": part.version, f"{stamp}.longStamp": f"{part.version}-vpai"}
+    else:
+        versions = {"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": f"v{pinned('pulumi')}"}
+    return " ".join(["-s -w", *(f"-X {variable}={version}" for variable, version in versions.items())])
 
 
 def _failure(command: str, output: str, log: Path) -> ToolchainError:

@@ -10,16 +10,21 @@ from pathlib import Path
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE.parent / "requirements.in"
 CADDY = "caddy"
+MESH = "mesh"
 
 
 @dataclass(frozen=True)
 class Part:
-    """An executable that is built from `package` (a Go package or a directory of the workspace), or found installed."""
+    """An executable that is built from `package` (a Go package or a directory of the workspace), or found installed.
+
+    `module` is a directory with a go.mod that stays out of the workspace: there, one version of a library serves all.
+    """
 
     name: str
     version: str
     package: str
     has_schema: bool = False
+    module: str = ""
 
     @property
     def is_plugin(self) -> bool:
@@ -44,6 +49,14 @@ def parts() -> tuple[Part, ...]:
         Part("pulumi-resource-random", pinned("pulumi-random"), "./random", has_schema=True),
         Part("pulumi-resource-command", pinned("pulumi-command"), "./command"),
         Part(CADDY, _required_module("caddy", "github.com/caddyserver/caddy/v2"), "./caddy"),
+        *(
+            Part(Path(package).name, _required_module(MESH, module), package, module=MESH)
+            for module, package in (
+                ("github.com/juanfont/headscale", "github.com/juanfont/headscale/cmd/headscale"),
+                ("tailscale.com", "tailscale.com/cmd/tailscale"),
+                ("tailscale.com", "tailscale.com/cmd/tailscaled"),
+            )
+        ),
     )
 
 

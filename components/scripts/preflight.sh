@@ -6,6 +6,8 @@ main() {
 	local base=$1 minimum=$2 root found image
 	shift 2
 	free_space "$base" "$minimum"
+	# On a machine that is not ours yet, and on one that had no containers, Docker is still to come.
+	if [[ $# == 0 || ! -e /etc/vpai/ufw.rules ]] || ! systemctl is-enabled --quiet docker; then return 0; fi
 	if ! root=$(docker info --format '{{if .ServerVersion}}{{.DockerRootDir}}{{end}}' 2>&1) || [[ $root != /* ]]; then
 		echo "docker ${root//$'\n'/ }"
 		return 0

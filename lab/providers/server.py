@@ -1,10 +1,13 @@
-"""Stands in for the model providers: their paths, their authentication, their answers' shapes, with fixed token counts.
+"""Stands in for the model providers, Telegram and Hetzner: their paths, authentication and answers' shapes, fixed token counts.
 
-Every answer says in a header that it is no real model's. `GET /__lab/requests` tells tests what was asked.
+Every answer says in a header that it is no real model's. `GET /__lab/requests` tells tests what was asked, and
+`PUT /__lab/troubles` lets a provider answer late or with an error: `{"api.openai.com": {"status": 500, "seconds": 0.5}}`.
 """
 
 import argparse
+import hashlib
 import json
+import math
 import re
 import ssl
 import sys
@@ -12,12 +15,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from email.message import Message as Part
+from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-INPUT_TOKENS, OUTPUT_TOKENS, EMBEDDING_TOKENS = 12, 8, 5
+from lab.providers import hetzner
+
+INPUT_TOKENS, OUTPUT_TOKENS, EMBEDDING_TOKENS, FILM_TOKENS = 12, 8, 5, 108_900
 BANNER = "stand-in of the VPAI lab, not a real provider"
 ANSWER = "This answer comes from the lab, not from a model."
 WRONG_KEY = "wrong"
@@ -36,6 +43,8 @@ class Request:
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
     body: Json
+    data: bytes = b""
+    """The body as it came."""
 
     @property
     def model(self) -> str:
@@ -49,11 +58,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """A JSON document, or with `events` a stream of server-sent events."""
+    """A JSON document, or with `events` a stream of server-sent events; neither with status 204."""
 
     status: int
     document: Json | list[Json] | None = None
     events: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,7 +84,7 @@ Shape = Callable[[Request], Answer | None]
 
 
 def openai(request: Request) -> Answer | None:
-    """OpenAI's API, which OpenRouter and BytePlus speak too."""
+    """OpenAI's API, which OpenRouter speaks too."""
     if not _authorized(request.bearer):
         return Answer(
             401, {"error": {"message": "Incorrect API key provided", "type": "invalid_request_error", "code": "invalid_api_key"}}
@@ -87,12 +97,27 @@ def openai(request: Request) -> Answer | None:
     if request.path.endswith("/embeddings"):
         asked = request.body.get("input", "")
         texts = asked if isinstance(asked, list) else [asked]
-        data = [{"object": "embedding", "index": index, "embedding": _embedding()} for index, _ in enumerate(texts)]
+        data = [{"object": "embedding", "index": index, "embedding": _embedding(str(text))} for index, text in enumerate(texts)]
         usage = {"prompt_tokens": EMBEDDING_TOKENS, "total_tokens": EMBEDDING_TOKENS}
         return Answer(200, {"object": "list", "model": model, "data": data, "usage": usage})
     if request.path.endswith("/models"):
         return Answer(200, {"object": "list", "data": [{"id": "lab", "object": "model", "created": 0, "owned_by": "lab"}]})
     return None
+
+
+def byteplus(request: Request) -> Answer | None:
+    """BytePlus: OpenAI's API, and films as tasks, done when they are first asked for."""
+    tasks = re.fullmatch(r"/api/v3/contents/generations/tasks(?:/([\w-]+))?", request.path)
+    if not tasks or not _authorized(request.bearer):
+        return openai(request)
+    if request.method == "POST":
+        task = f"cgt-lab-{len(FILMS)}"
+        FILMS[task] = request.model
+        return Answer(200, {"id": task})
+    if (task := tasks[1] or "") not in FILMS:
+        return Answer(404, {"error": {"code": "ResourceNotFound", "message": "The task is not found"}})
+    film = {"id": task, "model": FILMS[task], "status": "succeeded", "content": {"video_url": "https://example.test/film.mp4"}}
+    return Answer(200, {**film, "usage": {"completion_tokens": FILM_TOKENS, "total_tokens": FILM_TOKENS}})
 
 
 def anthropic(request: Request) -> Answer | None:
@@ -120,9 +145,10 @@ def gemini(request: Request) -> Answer | None:
     if action == "streamGenerateContent":
         return Answer(200, events=(_event(_content(request.model)),))
     if action == "embedContent":
-        return Answer(200, {"embedding": {"values": _embedding()}})
+        return Answer(200, {"embedding": {"values": _embedding(json.dumps(request.body.get("content")))}})
     if action == "batchEmbedContents":
-        return Answer(200, {"embeddings": [{"values": _embedding()} for _ in request.body.get("requests", [])]})
+        texts = [json.dumps(part.get("content")) for part in request.body.get("requests", [])]
+        return Answer(200, {"embeddings": [{"values": _embedding(text)} for text in texts]})
     return None
 
 
@@ -136,13 +162,70 @@ def brave(request: Request) -> Answer | None:
     return Answer(200, {"type": "search", "web": {"type": "search", "results": [result]}})
 
 
+@dataclass(frozen=True)
+class Message:
+    """What somebody was sent on Telegram, by the bot of this number."""
+
+    time: float
+    bot: int
+    chat: str
+    text: str
+
+
+FILMS: dict[str, str] = {}
+"""The model of each task."""
+MESSAGES: deque[Message] = deque(maxlen=10_000)
+_BOT = re.compile(r"/bot(\d+):([A-Za-z0-9_-]{30,})/(\w+)")
+
+
+def telegram(request: Request) -> Answer | None:
+    """Telegram's Bot API (core.telegram.org/bots/api): messages are kept, `GET /__lab/messages` tells them."""
+
+    def refused(status: int, reason: str) -> Answer:
+        return Answer(status, {"ok": False, "error_code": status, "description": reason})
+
+    given = {**{name: values[0] for name, values in request.query.items()}, **request.body}
+    found = _BOT.fullmatch(request.path)
+    if not found or found[2].startswith(WRONG_KEY):
+        return refused(401, "Unauthorized")
+    bot, method = int(found[1]), found[3]
+    if method == "getMe":
+        return Answer(200, {"ok": True, "result": {"id": bot, "is_bot": True, "first_name": "Lab", "username": "lab_bot"}})
+    if method == "getUpdates":
+        return Answer(200, {"ok": True, "result": []})
+    if method != "sendMessage":
+        return refused(404, "Not Found")
+    chat, text = str(given.get("chat_id") or ""), str(given.get("text") or "")
+    if not re.fullmatch(r"-?\d+|@\w+", chat):
+        return refused(400, "Bad Request: chat not found" if chat else "Bad Request: chat_id is empty")
+    if not text:
+        return refused(400, "Bad Request: message text is empty")
+    MESSAGES.append(Message(time.time(), bot, chat, text))
+    # A number, whatever form it came in: typed clients refuse a text, and send the message again.
+    number = int(chat) if re.fullmatch(r"-?\d+", chat) else -1
+    sent = {"message_id": len(MESSAGES), "date": _now(), "chat": {"id": number, "type": "private"}, "text": text}
+    return Answer(200, {"ok": True, "result": sent})
+
+
+def hetzner_cloud(cloud: hetzner.Cloud) -> Callable[[Request], Answer]:
+    """Hetzner's Cloud API, which keeps a state."""
+
+    def shape(request: Request) -> Answer:
+        reply = cloud.answer(request.method, request.path, request.query, request.headers, request.data)
+        return Answer(reply.status, reply.document, headers=reply.headers)
+
+    return shape
+
+
 SHAPES: Mapping[str, Shape] = {
     "api.openai.com": openai,
     "openrouter.ai": openai,
-    "ark.ap-southeast.bytepluses.com": openai,
+    "ark.ap-southeast.bytepluses.com": byteplus,
     "api.anthropic.com": anthropic,
     "generativelanguage.googleapis.com": gemini,
     "api.search.brave.com": brave,
+    "api.telegram.org": telegram,
+    hetzner.HOST: hetzner_cloud(hetzner.Cloud(action_seconds=0.5)),
 }
 
 
@@ -276,8 +359,13 @@ def _content(model: str) -> Json:
     }
 
 
-def _embedding() -> list[float]:
-    return [1.0] + [0.0] * (_EMBEDDING_SIZE - 1)
+def _embedding(text: str) -> list[float]:
+    """Its words counted: texts that share most of their words are near each other."""
+    vector = [0.0] * _EMBEDDING_SIZE
+    for word in re.findall(r"\w+", text.lower()) or [""]:
+        vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4]) % _EMBEDDING_SIZE] += 1.0
+    length = math.hypot(*vector)
+    return [number / length for number in vector]
 
 
 def _words() -> list[str]:
@@ -292,7 +380,36 @@ def _now() -> int:
     return int(time.time())
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """What is wrong with a provider: it answers with `status` (0: as it should), `seconds` late."""
+
+    status: int = 0
+    seconds: float = 0.0
+
+
+def parsed(content_type: str, data: bytes) -> Json:
+    """A request's body, JSON or a form; empty when it is neither."""
+    if content_type.startswith("application/x-www-form-urlencoded"):
+        return {name: values[0] for name, values in parse_qs(data.decode()).items()}
+    if content_type.startswith("multipart/form-data"):  # Grafana's
+        message = BytesParser().parsebytes(b"content-type: " + content_type.encode() + b"\r\n\r\n" + data)
+        parts = message.get_payload() if message.is_multipart() else []
+        assert isinstance(parts, list)
+        fields = [part for part in parts if isinstance(part, Part)]
+        return {
+            str(part.get_param("name", header="content-disposition")): bytes(part.get_payload(decode=True)).decode()
+            for part in fields
+        }
+    try:
+        body = json.loads(data or b"{}")
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
 LOG: deque[Logged] = deque(maxlen=10_000)
+TROUBLES: dict[str, Trouble] = {}
 _LOG_LOCK = threading.Lock()
 
 
@@ -300,16 +417,16 @@ class Handler(BaseHTTPRequestHandler):
     """HTTP around `answer`, and the log."""
 
     protocol_version = "HTTP/1.1"
+    # Headers and body in one packet: in two, the client's delayed acknowledgement costs 40 ms an answer.
+    wbufsize = -1
+    server: "Server"
 
     def _serve(self) -> None:
         target = urlsplit(self.path)
-        length = int(self.headers.get("content-length") or 0)
-        try:
-            body = json.loads(self.rfile.read(length) or b"{}")
-        except ValueError:
-            body = {}
+        data = self.rfile.read(int(self.headers.get("content-length") or 0))
+        body = parsed(self.headers.get("content-type", ""), data)
         if target.path.startswith("/__lab/"):
-            self._reply(self._about(target.path))
+            self._reply(self._about(target.path, body))
             return
         request = Request(
             host=self.headers.get("host", "").partition(":")[0].lower(),
@@ -317,31 +434,55 @@ class Handler(BaseHTTPRequestHandler):
             path=target.path,
             query=parse_qs(target.query),
             headers={name.lower(): value for name, value in self.headers.items()},
-            body=body if isinstance(body, dict) else {},
+            body=body,
+            data=data,
         )
-        result = answer(request)
+        trouble = TROUBLES.get(request.host, Trouble())
+        time.sleep(trouble.seconds)
+        result = (
+            Answer(trouble.status, {"error": {"message": "trouble, as asked for"}})
+            if trouble.status
+            else self.server.answer(request)
+        )
         logged = Logged(
-            time.time(), request.host, request.method, request.path, request.model, bool(result.events), result.status
+            time.time(),
+            request.host,
+            request.method,
+            _BOT.sub(r"/bot\1/\3", request.path),
+            request.model,
+            bool(result.events),
+            result.status,
         )
         with _LOG_LOCK:
             LOG.append(logged)
         print(json.dumps(asdict(logged)), flush=True)
         self._reply(result)
 
-    def _about(self, path: str) -> Answer:
+    def _about(self, path: str, body: Json) -> Answer:
         if path == "/__lab/health":
             return Answer(200, {"banner": BANNER})
-        if path != "/__lab/requests":
-            return Answer(404, {"error": f"no {path}; there are /__lab/health and /__lab/requests (GET, DELETE)"})
+        if path == "/__lab/troubles":
+            if self.command == "PUT":
+                troubles = {host: Trouble(**trouble) for host, trouble in body.items()}
+                TROUBLES.clear()
+                TROUBLES.update(troubles)
+            return Answer(200, {host: asdict(trouble) for host, trouble in TROUBLES.items()})
+        logs: Mapping[str, deque[Any]] = {"/__lab/requests": LOG, "/__lab/messages": MESSAGES}
+        kept = logs.get(path)
+        if kept is None:
+            there = "/__lab/health, /__lab/requests and /__lab/messages (GET, DELETE), /__lab/troubles (GET, PUT)"
+            return Answer(404, {"error": f"no {path}; there are {there}"})
         with _LOG_LOCK:
-            found = [asdict(entry) for entry in LOG]
+            found = [asdict(entry) for entry in kept]
             if self.command == "DELETE":
-                LOG.clear()
+                kept.clear()
         return Answer(200, found)
 
     def _reply(self, result: Answer) -> None:
         self.send_response(result.status)
         self.send_header("x-vpai-lab", BANNER)
+        for name, value in result.headers.items():
+            self.send_header(name, value)
         if result.events:
             self.send_header("content-type", "text/event-stream")
             self.send_header("transfer-encoding", "chunked")
@@ -352,13 +493,16 @@ class Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
             self.wfile.write(b"0\r\n\r\n")
             return
+        if result.status == 204:
+            self.end_headers()
+            return
         data = json.dumps(result.document).encode()
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
 
-    do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - the names that http.server calls
+    do_GET = do_POST = do_PUT = do_DELETE = _serve  # noqa: N815 - the names that http.server calls
 
     def log_message(self, format: str, *arguments: object) -> None:
         """Requests are logged as JSON above."""
@@ -370,13 +514,17 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, tls: ssl.SSLContext) -> None:
-        super().__init__(("0.0.0.0", port), Handler)
-        self._tls = tls
+    def __init__(self, port: int, tls: ssl.SSLContext | None, answer: Callable[[Request], Answer] = answer) -> None:
+        """Without `tls` only this machine may ask."""
+        super().__init__(("0.0.0.0" if tls else "127.0.0.1", port), Handler)
+        self._tls, self.answer = tls, answer
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         # In the request's own thread: a slow handshake must not hold up the others.
         request.settimeout(120)
+        if self._tls is None:
+            super().finish_request(request, client_address)
+            return
         with self._tls.wrap_socket(request, server_side=True) as secured:
             super().finish_request(secured, client_address)
 

@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from ipaddress import IPv4Network
 
 from model.secret import External, Secret
 from model.service import (
+    Access,
     Configuration,
     File,
     Healthcheck,
     Limits,
+    Logs,
+    Metrics,
     Port,
     Reload,
     Replacement,
@@ -17,8 +21,8 @@ from model.service import (
     Site,
     Volume,
 )
-from services.caddy.caddyfile import HEALTH_PORT, AcmeOverOvh, OwnAuthority, render
-from services.networks import BACKEND, FRONTEND
+from model.waiver import Waiver
+from services.caddy.caddyfile import HEALTH_PORT, METRICS_PORT, AcmeOverOvh, OwnAuthority, render
 
 DIRECTORY = "/etc/caddy"
 CURRENT = f"{DIRECTORY}/current"
@@ -38,15 +42,17 @@ class Door:
     authority: str
 
 
-def service(sites: Sequence[Site], door: Door, scale: float = 1.0) -> Service:
-    """Caddy for `sites`."""
+def service(sites: Sequence[Site], door: Door, networks: tuple[str, ...], memory_mib: int = 256, scale: float = 1.0) -> Service:
+    """Caddy for `sites`, on the `networks` that it shares with what stands behind it."""
     tls, tls_files, tls_secrets = _tls(door)
     return Service(
         name="caddy",
         image="ghcr.io/mobutoo/vpai-caddy:2.11.2",
-        networks=(FRONTEND.name, BACKEND.name),
-        limits=Limits(memory_mib=256, cpus=0.5).scaled(scale),
+        networks=networks,
+        limits=Limits(memory_mib=memory_mib, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
+        metrics=Metrics(port=METRICS_PORT),
+        logs=Logs.JSON,
         command=("caddy", "run", "--config", f"{CURRENT}/Caddyfile"),
         environment={"XDG_DATA_HOME": "/data", "XDG_CONFIG_HOME": "/config"},
         configuration=Configuration(
@@ -66,7 +72,12 @@ def service(sites: Sequence[Site], door: Door, scale: float = 1.0) -> Service:
             ),
         ),
         ports=tuple(
-            Port(number=number, protocol=protocol, reachable_by="anyone: VPN-only sites answer 403 to the public")
+            Port(
+                number=number,
+                protocol=protocol,
+                access=Access.PUBLIC,
+                reason="VPN-only sites answer 403 to the public",
+            )
             for number, protocol in ((80, "tcp"), (443, "tcp"), (443, "udp"))
         ),
         # A request against a real listener: `caddy version` would only prove the binary (predecessor lesson 25).
@@ -78,6 +89,14 @@ def service(sites: Sequence[Site], door: Door, scale: float = 1.0) -> Service:
             start_period=15,
         ),
         capabilities=("NET_BIND_SERVICE",),
+        waivers=(
+            Waiver(rule="containers-privileged-ports", reason="browsers ask for 80 and 443", until=date(2027, 5, 31)),
+            Waiver(
+                rule="containers-bound-ports",
+                reason="it answers members and strangers, on every address; DOCKER-USER and its access lists tell them apart",
+                until=date(2027, 5, 31),
+            ),
+        ),
         scratch=("/config", "/tmp"),
     )
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from model.service import Access, Site
 
 HEALTH_PORT = 2020
+METRICS_PORT = 2021
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +49,9 @@ def _global(tls: AcmeOverOvh | OwnAuthority) -> str:
     # No trusted_proxies: a client in a private range could otherwise choose its own address (predecessor lesson 64).
     return f"""{{
 	admin localhost:2019
+	metrics {{
+		per_host
+	}}
 	{options}
 	log {{
 		output stderr
@@ -60,6 +64,11 @@ def _global(tls: AcmeOverOvh | OwnAuthority) -> str:
 _HEALTH = f"""http://127.0.0.1:{HEALTH_PORT} {{
 	bind 127.0.0.1
 	respond /health 200
+}}
+
+# The admin API shows the same numbers, but would also take orders.
+http://:{METRICS_PORT} {{
+	metrics /metrics
 }}"""
 
 
@@ -76,12 +85,20 @@ def _site(site: Site, tls: AcmeOverOvh | OwnAuthority, vpn: Sequence[IPv4Network
         case OwnAuthority():
             issuer = "issuer internal"
     # Inside `route` the order written is the order run; outside, `handle` would go before `error` and open the site.
-    access = ""
+    first = ""
     if site.access is Access.VPN:
         ranges = " ".join(str(network) for network in vpn)
-        access = f"""
+        first += f"""
 		@outside not remote_ip {ranges}
 		error @outside "VPN only" 403"""
+    if site.refused_paths:
+        first += f"""
+		@refused path {" ".join(site.refused_paths)}
+		error @refused "not served here" 404"""
+    if site.served_paths:
+        first += f"""
+		@unserved not path {" ".join(site.served_paths)}
+		error @unserved "not served here" 404"""
     return f"""{site.host} {{
 	tls {{
 		{issuer}
@@ -93,7 +110,7 @@ def _site(site: Site, tls: AcmeOverOvh | OwnAuthority, vpn: Sequence[IPv4Network
 		Referrer-Policy strict-origin-when-cross-origin
 		-Server
 	}}
-	route {{{access}
+	route {{{first}
 		reverse_proxy {{
 			# During a replacement the name stands for the old and the new container: take whichever answers.
 			dynamic a {{

@@ -1,9 +1,14 @@
 """LiteLLM: one OpenAI-shaped door to every model provider, with a budget for each."""
 
+from datetime import date
+
+from model.credential import Credential, Header, Held, Login, Request
 from model.secret import Generated, Secret
-from model.service import Access, Configuration, Database, File, Healthcheck, Limits, Replacement, Route, Service
-from services.litellm.configuration import render
-from services.litellm.models import PROVIDERS
+from model.service import Access, Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Route, Service
+from model.waiver import Waiver
+from services import qdrant, telegram
+from services.litellm.configuration import hook, render
+from services.litellm.models import BRAVE_KEY, BYTEPLUS_KEY, PROVIDERS
 from services.networks import BACKEND, EGRESS, SANDBOX
 
 DATABASE = Database(name="litellm", user="litellm", extensions=("uuid-ossp",))
@@ -14,9 +19,11 @@ SALT_KEY = Secret(
     source=Generated(),
     irreplaceable="LiteLLM encrypts the keys in its database with it",
 )
+UI_USER = "admin"
 UI_PASSWORD = Secret(name="litellm_ui_password", source=Generated())
 DIRECTORY = "/app/configuration"
 PORT = 4000
+_REDIS_URL = f"redis://litellm:{REDIS_PASSWORD}@redis:6379/0"
 
 
 def service(scale: float = 1.0) -> Service:
@@ -27,6 +34,8 @@ def service(scale: float = 1.0) -> Service:
         networks=(BACKEND.name, EGRESS.name, SANDBOX.name),
         limits=Limits(memory_mib=1024, cpus=1.0).scaled(scale),
         replacement=Replacement.START_FIRST,
+        metrics=Metrics(port=PORT, path="/budget/metrics"),
+        logs=Logs.PLAIN,
         # As in the image's Dockerfile (BerriAI/litellm, WORKDIR /app).
         entrypoint=("docker/prod_entrypoint.sh",),
         command=("--config", f"{DIRECTORY}/config.yaml", "--port", str(PORT)),
@@ -35,19 +44,33 @@ def service(scale: float = 1.0) -> Service:
             "LITELLM_MASTER_KEY": f"{MASTER_KEY}",
             "LITELLM_SALT_KEY": f"{SALT_KEY}",
             "DATABASE_URL": f"postgresql://{DATABASE.user}:{DATABASE.password}@postgresql:5432/{DATABASE.name}",
-            "REDIS_URL": f"redis://litellm:{REDIS_PASSWORD}@redis:6379/0",
-            "UI_USERNAME": "admin",
+            "REDIS_URL": _REDIS_URL,
+            "UI_USERNAME": UI_USER,
             "UI_PASSWORD": f"{UI_PASSWORD}",
             **{provider.key_variable: f"{provider.key}" for provider in PROVIDERS},
+            "BRAVE_API_KEY": f"{BRAVE_KEY}",
         },
         configuration=Configuration(
             directory=DIRECTORY,
             files=(
                 File(path="config.yaml", content=render()),
                 File(path="master-key", content=f"{MASTER_KEY}"),
+                *hook(
+                    redis_url=_REDIS_URL,
+                    qdrant_key=f"{qdrant.API_KEY}",
+                    films_key=f"{BYTEPLUS_KEY}",
+                    telegram_token=f"{telegram.MONITORING_TOKEN}",
+                    telegram_chat=f"{telegram.MONITORING_CHAT}",
+                ),
             ),
         ),
-        secrets=(REDIS_PASSWORD, MASTER_KEY, SALT_KEY, UI_PASSWORD, *(provider.key for provider in PROVIDERS)),
+        secrets=(
+            *(REDIS_PASSWORD, MASTER_KEY, SALT_KEY, UI_PASSWORD),
+            *(qdrant.API_KEY, telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT),
+            *(BRAVE_KEY, BYTEPLUS_KEY),
+            *(provider.key for provider in PROVIDERS),
+        ),
+        credentials=_CREDENTIALS,
         routes=(Route(subdomain="llm", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
         healthcheck=Healthcheck(
@@ -59,7 +82,14 @@ def service(scale: float = 1.0) -> Service:
             start_period=90,
         ),
         capabilities=("CHOWN", "SETGID", "SETUID"),
-        read_only_root=False,  # Prisma writes its client below the package (predecessor lesson 35).
+        read_only_root=False,
+        waivers=(
+            Waiver(
+                rule="containers-read-only-root",
+                reason="Prisma writes its client below the package (predecessor lesson 35)",
+                until=date(2027, 5, 31),
+            ),
+        ),
         stop_timeout=30,
     )
 
@@ -68,4 +98,21 @@ _PROBE = (
     "import urllib.request as r; "
     f"k=open('{DIRECTORY}/master-key').read(); "
     f"r.urlopen(r.Request('http://127.0.0.1:{PORT}/v1/models', headers={{'Authorization': 'Bearer '+k}}), timeout=8)"
+)
+
+# Read in litellm 1.106.2: proxy/auth/user_api_key_auth.py and login_utils.py.
+_CREDENTIALS = (
+    Credential(
+        secret=MASTER_KEY,
+        holder="every client",
+        proof=Request(port=PORT, path="/v1/models", place=Header(), refused=(401, 400)),
+        note="a wrong one: 400 where LiteLLM has no database to look it up in",
+    ),
+    Credential(
+        secret=UI_PASSWORD,
+        holder="the interface's user",
+        proof=Request(port=PORT, method="POST", path="/login", place=Login(others={"username": UI_USER}), accepted=(303, 400)),
+        note="400 where LiteLLM has no database: it tells so after the password was right",
+    ),
+    Credential(secret=SALT_KEY, holder="LiteLLM itself: it encrypts with it", proof=Held(variable="LITELLM_SALT_KEY")),
 )

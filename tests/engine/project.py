@@ -11,7 +11,17 @@ from typing import Any
 
 from tests.fleets import PROJECT
 
-_COPIED = ("__main__.py", "model", "services", "components", "stacks", "images.lock.yaml")
+_COPIED = (
+    "__main__.py",
+    "model",
+    "services",
+    "components",
+    "policy",
+    "stacks",
+    "images.lock.yaml",
+    "prices.yaml",
+    "tests/authorized_keys",
+)
 
 
 class Project:
@@ -23,6 +33,7 @@ class Project:
         for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
             source = PROJECT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
+            (self.directory / name).parent.mkdir(exist_ok=True)
             copy(source, self.directory / name)
         home, state = directory / "home", directory / "state"
         home.mkdir()

@@ -1,29 +1,31 @@
 """`pulumi preview` of every stack works with the real engine, without a host, a cloud or a real secret."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.engine.project import Project
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, inputs
-
-HOST = {"prod": "sese", "preprod": "preprod"}
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, REQUIRED_SECRETS, host_config, inputs
 
 
-@pytest.fixture(params=sorted(HOST))
+@pytest.fixture(params=["prod", "preprod"])
 def project(request: pytest.FixtureRequest, tmp_path: Path, toolchain: Path) -> Project:
     project = Project(tmp_path, toolchain, request.param)
-    host = HOST[request.param]
-    addresses = {f"hosts.{host}.address": "203.0.113.10", f"hosts.{host}.memoryMib": "11264"}
-    project.configure({**OPERATOR_CONFIG, **addresses}, DUMMY_SECRETS)
+    hosts = {
+        f"hosts.{name}.{key}": str(value)
+        for name, host in json.loads(host_config(request.param)).items()
+        for key, value in host.items()
+    }
+    project.configure({**OPERATOR_CONFIG, **hosts}, DUMMY_SECRETS)
     return project
 
 
 def test_the_whole_catalogue_is_previewed_without_hosts_and_without_secrets_in_the_output(project: Project) -> None:
     shown = project.pulumi("preview", "--diff").stdout
-    names = {service.name for _, service in inputs(project.stack).fleet.services()}
+    services = {f"{placement.host.name}-{service.name}" for placement, service in inputs(project.stack).fleet.services()}
     containers = {step["urn"].rpartition("::")[2] for step in project.preview() if "container:Container::" in step["urn"]}
-    assert containers == names
+    assert containers == services
     for name, value in DUMMY_SECRETS.items():
         assert value not in shown, f"{name} is printed"
 
@@ -43,7 +45,7 @@ def test_all_missing_secrets_are_told_by_one_preview(project: Project) -> None:
     for name in DUMMY_SECRETS:
         project.pulumi("config", "rm", f"vpai:{name}")
     told = project.pulumi("preview", check=False).stdout
-    for name in DUMMY_SECRETS:
+    for name in REQUIRED_SECRETS:
         assert f"the secret {name} is missing" in told
         assert f"pulumi config set -s {project.stack} --secret vpai:{name}" in told
 

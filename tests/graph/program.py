@@ -27,6 +27,10 @@ class Registered:
     delete_before_replace: bool
     replace_on_changes: tuple[str, ...]
     dependencies: tuple[str, ...]
+    ignore_changes: tuple[str, ...]
+    request: Any
+    """As it came."""
+    urn: str
 
 
 @dataclass
@@ -56,6 +60,7 @@ class _Monitor(mocks.MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802
         inputs = pulumi.runtime.rpc.deserialize_properties(request.object, keep_unknowns=True)
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call]
         self.graph.resources.append(
             Registered(
                 type=request.type,
@@ -65,10 +70,13 @@ class _Monitor(mocks.MockMonitor):
                 protect=request.protect,
                 delete_before_replace=request.deleteBeforeReplace,
                 replace_on_changes=tuple(request.replaceOnChanges),
+                ignore_changes=tuple(request.ignoreChanges),
                 dependencies=tuple(urn.rpartition("::")[2] for urn in request.dependencies),
+                request=request,
+                urn=response.urn,
             )
         )
-        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
+        return response
 
 
 def build(inputs: Inputs) -> Graph:

@@ -10,16 +10,21 @@ CONTAINER, NETWORK, COMMAND = "container:Container", "network:Network", "local:C
 
 
 @pytest.fixture(scope="module", params=sorted(set(KINDS) - {"lab"}))
-def graph(request: pytest.FixtureRequest) -> Graph:
-    return build(inputs(request.param))
+def stack(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-def test_every_service_has_image_container_gate_and_configuration(graph: Graph) -> None:
-    fleet = inputs().fleet
-    names = {service.name for _, service in fleet.services()}
+@pytest.fixture(scope="module")
+def graph(stack: str) -> Graph:
+    return build(inputs(stack))
+
+
+def test_every_service_has_image_container_gate_and_configuration(stack: str, graph: Graph) -> None:
+    services = [(f"{placement.host.name}-{service.name}", service) for placement, service in inputs(stack).fleet.services()]
+    names = {name for name, _ in services}
     assert {resource.name for resource in graph.of_type(CONTAINER)} == names
     assert {f"{name}-healthy" for name in names} <= {resource.name for resource in graph.of_type(COMMAND)}
-    with_files = {f"{service.name}-configuration" for _, service in fleet.services() if service.configuration}
+    with_files = {f"{name}-configuration" for name, service in services if service.configuration}
     assert {resource.name for resource in graph.resources if resource.name.endswith("-configuration")} == with_files
 
 
@@ -27,6 +32,7 @@ def test_the_five_networks_stand_with_the_specifications_ranges(graph: Graph) ->
     found = {
         resource.name.partition("-")[2]: (resource.inputs["ipamConfigs"][0]["subnet"], resource.inputs["internal"])
         for resource in graph.of_type(NETWORK)
+        if not resource.name.startswith(("seko-", "waza-"))
     }
     assert found == {
         "frontend": ("172.20.1.0/24", False),
@@ -35,6 +41,15 @@ def test_the_five_networks_stand_with_the_specifications_ranges(graph: Graph) ->
         "egress": ("172.20.4.0/24", False),
         "sandbox": ("172.20.5.0/24", True),
     }
+
+
+def test_only_who_has_a_link_asks_for_the_names_of_the_mesh() -> None:
+    asks = {
+        container.name: container.inputs["dns"]
+        for container in build(inputs("prod")).of_type(CONTAINER)
+        if "dns" in container.inputs
+    }
+    assert asks == {"seko-alloy": ["100.100.100.100"], "seko-uptime-kuma": ["100.100.100.100"], "waza-alloy": ["100.100.100.100"]}
 
 
 def test_containers_are_confined(graph: Graph) -> None:
@@ -78,12 +93,38 @@ def test_data_directories_are_protected_in_prod_alone() -> None:
 
 
 def test_a_service_waits_for_the_tasks_of_what_it_needs(graph: Graph) -> None:
-    litellm = next(resource for resource in graph.of_type(CONTAINER) if resource.name == "litellm")
-    assert {"postgresql-healthy", "redis-healthy", "database-litellm"} <= set(litellm.dependencies)
+    litellm = next(resource for resource in graph.of_type(CONTAINER) if resource.name.endswith("-litellm"))
+    host = litellm.name.removesuffix("litellm")
+    needed = {f"{host}{name}" for name in ("postgresql-healthy", "redis-healthy", "database-litellm")}
+    assert needed <= set(litellm.dependencies)
+
+
+def test_ssh_is_closed_to_the_public_after_everything_else_on_the_host() -> None:
+    graph = build(inputs("prod"))
+    members = {resource.name for resource in graph.resources if resource.name.endswith("-in-mesh")}
+    assert members == {"operator-in-mesh", "seko-in-mesh", "sese-in-mesh", "waza-in-mesh"}
+    for placement in inputs("prod").fleet.placements:
+        host = placement.host.name
+        [closed] = [resource for resource in graph.resources if resource.name == f"{host}-mesh-only"]
+        gates = {f"{host}-{service.name}-healthy" for service in placement.services}
+        assert members | gates <= set(closed.dependencies), host
+
+
+def test_nothing_of_a_host_that_is_switched_off_changes() -> None:
+    everything = [
+        resource for resource in build(inputs("prod", offline='["waza"]')).resources if resource.name.startswith("waza-")
+    ]
+    assert everything
+    assert all(resource.ignore_changes == ("*",) for resource in everything)
 
 
 def test_preprod_has_halved_limits() -> None:
     memory = {
-        stack: {c.name: c.inputs["memory"] for c in build(inputs(stack)).of_type(CONTAINER)} for stack in ("prod", "preprod")
+        host: {
+            c.name.removeprefix(host): c.inputs["memory"]
+            for c in build(inputs(stack)).of_type(CONTAINER)
+            if c.name.startswith(host)
+        }
+        for host, stack in (("sese-", "prod"), ("preprod-", "preprod"))
     }
-    assert memory["preprod"] == {name: value // 2 for name, value in memory["prod"].items()}
+    assert memory["preprod-"] == {name: value // 2 for name, value in memory["sese-"].items()}

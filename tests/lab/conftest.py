@@ -29,3 +29,9 @@ def stack(_deployment: Deployment) -> Iterator[Deployment]:
     _deployment.reset()
     if _deployment.changes():
         _deployment.up("--refresh")
+
+
+@pytest.fixture
+def deployed(_deployment: Deployment) -> Deployment:
+    """The deployed stack, for a test that looks at it, or puts back itself what it changes: no preview afterwards."""
+    return _deployment

@@ -14,6 +14,7 @@ from lab import Lab, Machine
 from tests.fleets import PROJECT
 
 _COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "images.lock.yaml")
+CONTAINER = "docker:index/container:Container"
 Done = subprocess.CompletedProcess[str]
 
 
@@ -58,6 +59,14 @@ class Deployment:
         """Run an operator command."""
         command, *rest = arguments
         return self.run("vpai-python", "-m", "operations", command, "--stack", "lab", *rest, check=check)
+
+    def smoke(self) -> None:
+        """Every live check passes, and no service that stands there is forgotten."""
+        shown = self.operate("smoke", "--chat", check=False)
+        lines = shown.stdout.splitlines()
+        assert shown.returncode == 0, "\n".join(line for line in lines if not line.startswith("ok "))
+        checked = {"-".join(line.replace(":", "").split()[1:3]) for line in lines if "healthcheck" in line}
+        assert checked == {urn.rpartition("::")[2] for urn, (kind, _, _) in self.resources().items() if kind == CONTAINER}
 
     def run(self, *words: str, check: bool = True) -> Done:
         """Run `words` in the operator, in the copy."""
@@ -115,8 +124,12 @@ class Deployment:
         return container
 
     def known_containers(self) -> set[str]:
-        """Containers that the state knows."""
-        return {identity for kind, identity, _ in self.resources().values() if kind.endswith("container:Container")}
+        """Containers of `host` that the state knows."""
+        return {
+            identity
+            for urn, (kind, identity, _) in self.resources().items()
+            if kind == CONTAINER and urn.rpartition("::")[2].startswith(f"{self.host.name}-")
+        }
 
     def sql(self, database: str, statement: str) -> str:
         """What `statement` answers, run as superuser."""
@@ -146,3 +159,22 @@ class Deployment:
     def state_files(self) -> Path:
         """Where the backend keeps the state."""
         return self.lab.layout.directory / "state"
+
+
+def healthy(machine: Machine) -> bool:
+    """Every container of ours is healthy; true of a host without Docker."""
+    # In words: while it boots the question fails, which says nothing.
+    if machine.run(["systemctl", "is-enabled", "docker"], check=False).stdout.strip() in ("disabled", "not-found"):
+        return True
+    return bool(health := health_of(machine)) and set(health.values()) == {"healthy"}
+
+
+def health_of(machine: Machine) -> Mapping[str, str]:
+    """Service -> what Docker says of its health; `-` where it does not run."""
+    form = f'{{{{.Label "{LABEL_SERVICE}"}}}} {{{{.Status}}}}'
+    shown = machine.run(["docker", "ps", "-a", "--filter", f"label={LABEL_STACK}", "--format", form], check=False).stdout
+    found = {}
+    for line in shown.splitlines():
+        service, _, status = line.partition(" ")
+        found[service] = status.rpartition("(")[2].rstrip(")") if status.startswith("Up") else "-"
+    return found

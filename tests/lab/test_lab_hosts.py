@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,17 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab
+from lab import Lab, Machine
 from lab.engine import docker
-from lab.layout import LABEL, PROVIDERS, Layout
+from lab.layout import HOSTS, LABEL, OUTSIDER, PROVIDERS, Layout
+from lab.rehearsal import forget_a_lost_host
 
 CHECKOUT = Path(__file__).parents[2]
 REDIS = "docker.io/library/redis:8.0-bookworm"
+HEADSCALE = "docker.io/headscale/headscale:0.28.0"
 
 
 @pytest.fixture(scope="module")
 def lab() -> Lab:
-    """This checkout's lab, raised if it is not up."""
+    """This checkout's lab, raised if it is not up; perhaps the stack is deployed on it."""
     lab = Lab.of_checkout(CHECKOUT)
     lab.up()
     return lab
@@ -30,19 +33,26 @@ def lab() -> Lab:
 
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """A second lab, of another checkout, beside the first."""
+    """A second lab, of another checkout, beside the first: its hosts are fresh."""
     checkout = tmp_path_factory.mktemp("checkout")
-    shutil.copy(CHECKOUT / "requirements.txt", checkout)
+    for name in ("requirements.txt", "images.lock.yaml"):
+        shutil.copy(CHECKOUT / name, checkout)
     other = Lab.of_checkout(checkout)
     other.up()
     yield other
     other.down()
 
 
-def in_nested_container(lab: Lab, *command: str, network: str = "bridge") -> str:
-    """What `command` prints in a container on the host's own Docker engine."""
-    image = f"registry.vpai.test:5000/{REDIS}@{locked(lab)[REDIS]}"
-    return lab.sese.run(["docker", "run", "--rm", "--network", network, image, *command]).stdout
+def in_nested_container(lab: Lab, image: str, *command: str, options: tuple[str, ...] = ()) -> str:
+    """What `command` prints in a container on the hub's own Docker engine."""
+    lab.seko.run(["systemctl", "start", "docker"])
+    served = f"registry.vpai.test:5000/{image}@{locked(lab)[image]}"
+    return lab.seko.run(["docker", "run", "--rm", *options, served, *command]).stdout
+
+
+def resolved(machine: Machine, name: str) -> str:
+    """The address that `name` has there."""
+    return next(iter(machine.run(["getent", "hosts", name], check=False).stdout.split()), "")
 
 
 def locked(lab: Lab) -> dict[str, str]:
@@ -56,19 +66,21 @@ def test_providers_resolve_to_the_cloud_on_the_host(lab: Lab, name: str) -> None
     assert lab.sese.run(["getent", "hosts", name]).stdout.split()[0] == lab.addresses.on_internet("cloud")
 
 
-def test_providers_resolve_in_nested_containers_of_any_network(lab: Lab) -> None:
-    cloud = lab.addresses.on_internet("cloud")
-    assert in_nested_container(lab, "getent", "hosts", "api.openai.com").split()[0] == cloud
-    lab.sese.run(["docker", "network", "create", "lab-test"])
-    try:
-        assert in_nested_container(lab, "getent", "hosts", "api.openai.com", network="lab-test").split()[0] == cloud
-    finally:
-        lab.sese.run(["docker", "network", "rm", "lab-test"])
+def test_providers_resolve_in_nested_containers(other: Lab) -> None:
+    assert in_nested_container(other, REDIS, "getent", "hosts", "api.openai.com").split()[0] == other.addresses.on_internet(
+        "cloud"
+    )
 
 
-def test_services_resolve_to_the_mesh_address_of_their_host(lab: Lab) -> None:
-    for machine in (lab.operator, lab.sese):
-        assert machine.run(["getent", "hosts", "llm.vpai.test"]).stdout.split()[0] == lab.addresses.on_mesh("sese")
+def test_the_internet_knows_the_hosts_the_login_server_and_the_stack(lab: Lab) -> None:
+    for host in HOSTS:
+        assert resolved(lab.outsider, f"{host}.vpai.test") == lab.addresses.on_internet(host)
+    assert resolved(lab.outsider, "singa.vpai.test") == lab.addresses.on_internet("seko")
+    assert resolved(lab.outsider, "llm.vpai.test") == lab.addresses.on_internet("sese")
+
+
+def test_the_internet_knows_nothing_of_the_mesh(lab: Lab) -> None:
+    assert resolved(lab.outsider, "sese.na.vpai.test") == ""
 
 
 def test_nobody_else_has_a_name(lab: Lab) -> None:
@@ -76,7 +88,7 @@ def test_nobody_else_has_a_name(lab: Lab) -> None:
 
 
 def test_the_real_internet_is_out_of_reach(lab: Lab) -> None:
-    probe = "import socket; socket.create_connection(('1.1.1.1', 443), 3)"
+    probe = "import socket; socket.create_connection(('9.9.9.9', 443), 3)"
     for machine in (lab.operator, lab.sese):
         assert "Error" in machine.run(["python3", "-c", probe], check=False).stderr
 
@@ -101,34 +113,66 @@ def test_a_certificate_does_not_fit_another_name(lab: Lab) -> None:
 
 def test_requests_are_logged_without_their_keys(lab: Lab) -> None:
     body = json.dumps({"model": "lab-log-test"})
-    ask = ["curl", "-sf", "https://api.openai.com/v1/chat/completions", "-H", "Authorization: Bearer sk-secret", "-d", body]
+    headers = ("-H", "Authorization: Bearer sk-secret", "-H", "Content-Type: application/json")
+    ask = ["curl", "-sf", "https://api.openai.com/v1/chat/completions", *headers, "-d", body]
     lab.operator.run(ask)
     log = lab.operator.run(["curl", "-sf", "https://api.openai.com/__lab/requests"]).stdout
     assert [entry["status"] for entry in json.loads(log) if entry["model"] == "lab-log-test"][-1] == 200
     assert "sk-secret" not in log
 
 
-def test_the_pinned_host_key_is_the_one_that_sshd_shows(lab: Lab) -> None:
-    scanned = lab.operator.run(["ssh-keyscan", "-q", "-t", "ed25519", "sese.vpai.test"]).stdout.split()
-    alias, *pinned = (lab.layout.directory / "known_hosts").read_text().split()
-    assert alias == "sese"
-    assert scanned[1:] == pinned
+@pytest.mark.parametrize("name", HOSTS)
+def test_root_logs_in_to_a_fresh_host_whose_key_is_pinned(other: Lab, name: str) -> None:
+    done = other.operator.run(["ssh", *pinned(other, name), f"root@{name}.vpai.test", "hostname; getent passwd deploy || true"])
+    assert done.stdout == f"{name}\n"
 
 
-def test_the_deploy_user_logs_in_is_root_by_sudo_and_runs_docker(lab: Lab) -> None:
-    pinned = ["-o", f"UserKnownHostsFile={lab.layout.directory}/known_hosts", "-o", "HostKeyAlias=sese", "-o", "BatchMode=yes"]
-    remote = "sudo id -u && docker info --format {{.ServerVersion}}"
-    done = lab.operator.run(["ssh", *pinned, "deploy@sese.vpai.test", remote])
-    assert done.stdout.splitlines()[0] == "0"
+def test_the_outsider_does_not(other: Lab) -> None:
+    known = ["-o", "StrictHostKeyChecking=accept-new", "-o", "BatchMode=yes"]
+    refused = other.outsider.run(["ssh", *known, "root@sese.vpai.test", "true"], check=False)
+    assert "Permission denied" in refused.stderr
 
 
-def test_the_host_runs_without_failed_units(lab: Lab) -> None:
-    assert lab.sese.run(["systemctl", "--failed", "--no-legend", "--plain"]).stdout == ""
+def pinned(lab: Lab, name: str) -> list[str]:
+    return ["-o", f"UserKnownHostsFile={lab.layout.directory}/known_hosts", "-o", f"HostKeyAlias={name}", "-o", "BatchMode=yes"]
 
 
-def test_the_hosts_docker_leaves_the_declared_networks_free(lab: Lab) -> None:
-    pools = json.loads(lab.sese.run(["docker", "info", "--format", "{{json .DefaultAddressPools}}"]).stdout)
-    assert pools == [{"Base": "172.21.0.0/16", "Size": 24}]
+@pytest.mark.parametrize("name", HOSTS)
+def test_a_fresh_host_shows_ssh_and_nothing_else(other: Lab, name: str) -> None:
+    for address, family in ((other.addresses.on_internet(name), "-4"), (other.addresses.on_internet_v6(name), "-6")):
+        shown = other.outsider.run(["nmap", family, "-n", "-Pn", "-T5", "-p-", "-oG", "-", address]).stdout
+        assert re.findall(r"(\d+)/open/", shown) == ["22"]
+
+
+def test_a_fresh_host_has_what_the_bootstrap_needs_and_runs_none_of_it(other: Lab) -> None:
+    units = ("docker.service", "docker.socket", "containerd.service", "tailscaled.service", "fail2ban.service", "auditd.service")
+    assert other.waza.run(["systemctl", "is-enabled", *units], check=False).stdout.split() == ["disabled"] * len(units)
+    assert other.waza.run(["systemctl", "is-active", *units], check=False).stdout.split() == ["inactive"] * len(units)
+    assert other.waza.run(["ufw", "status"]).stdout == "Status: inactive\n"
+    assert other.waza.run(["ls", "/etc/docker"], check=False).stdout == ""
+    for program in ("tailscale", "unattended-upgrade", "jq", "visudo"):
+        assert other.waza.run(["which", program]).returncode == 0
+
+
+def test_a_host_runs_without_failed_units(lab: Lab) -> None:
+    for host in lab.hosts:
+        assert host.run(["systemctl", "--failed", "--no-legend", "--plain"]).stdout == ""
+
+
+def test_tailscaled_starts_on_a_host(other: Lab) -> None:
+    other.waza.run(["systemctl", "start", "tailscaled"])
+    state = json.loads(other.waza.run(["tailscale", "status", "--json"], check=False).stdout)
+    assert state["BackendState"] in {"NoState", "NeedsLogin"}
+    assert "tailscale0" in other.waza.run(["ip", "-brief", "link"]).stdout
+
+
+def test_who_deploys_may_use_tailscale(other: Lab) -> None:
+    other.operator.run(["tailscale", "set", "--hostname=operator"])
+
+
+def test_the_image_of_headscale_is_one_executable(other: Lab) -> None:
+    assert "v0.28.0" in in_nested_container(other, HEADSCALE, "version")
+    assert "v0.28.0" in in_nested_container(other, HEADSCALE, "version", options=("--entrypoint", "headscale"))
 
 
 def test_the_registry_has_every_image_under_its_pinned_digest(lab: Lab) -> None:
@@ -186,9 +230,8 @@ def test_raising_a_running_lab_changes_nothing(lab: Lab) -> None:
 def test_two_labs_stand_side_by_side(lab: Lab, other: Lab) -> None:
     assert lab.id != other.id
     assert lab.addresses.internet != other.addresses.internet
-    assert other.operator.run(["getent", "hosts", "sese.vpai.test"]).stdout.split()[0] == other.addresses.on_mesh("sese")
-    probe = f"import socket; socket.create_connection(('{lab.addresses.on_mesh('sese')}', 22), 2)"
-    assert "Error" in other.operator.run(["python3", "-c", probe], check=False).stderr
+    assert resolved(other.operator, "sese.vpai.test") == other.addresses.on_internet("sese")
+    assert other.operator.run(["ping", "-c1", "-W1", lab.addresses.on_internet("sese")], check=False).returncode != 0
 
 
 def test_labs_share_digests(lab: Lab, other: Lab) -> None:
@@ -202,7 +245,7 @@ def test_what_is_half_made_is_taken_up(other: Lab) -> None:
     (other.layout.directory / "known_hosts").unlink()
     other.up()
     assert other.operator.run(["true"]).returncode == 0
-    assert other.sese.run(["docker", "info"]).returncode == 0
+    assert other.sese.run(["systemctl", "is-active", "ssh"]).stdout == "active\n"
     assert (other.layout.directory / "known_hosts").exists()
 
 
@@ -219,16 +262,55 @@ def test_an_interrupted_up_is_taken_up(other: Lab) -> None:
         running.send_signal(signal.SIGINT)
         running.wait()
     other.up()
-    assert other.operator.run(["getent", "hosts", "sese.vpai.test"]).stdout.split()[0] == other.addresses.on_mesh("sese")
+    assert resolved(other.operator, "sese.vpai.test") == other.addresses.on_internet("sese")
 
 
-def test_a_host_survives_its_reboot(other: Lab) -> None:
+def test_what_an_earlier_version_left_is_made_anew(other: Lab) -> None:
+    # As CI's checkout finds it: networks without IPv6, a machine on them, and no record of either.
+    other.down()
+    label, network, machine = f"--label={LABEL}={other.id}", other.layout.named("internet"), other.layout.named(OUTSIDER)
+    docker("network", "create", label, network)
+    docker("network", "create", label, other.layout.named("mesh"))
+    docker("create", label, "--name", machine, "--network", network, other.image("operator"))
+    other.up()
+    assert other.outsider.run(["true"]).returncode == 0
+    assert docker("network", "ls", "--quiet", "--filter", f"label={LABEL}={other.id}").stdout.count("\n") == 1
+
+
+def test_a_host_survives_its_reboot_with_its_files(other: Lab) -> None:
+    other.sese.run(["sh", "-c", "mkdir /etc/vpai && touch /etc/vpai/kept && systemctl enable docker"])
     other.sese.run(["systemctl", "reboot"], check=False)
     deadline = time.monotonic() + 30
     while other.sese.run(["docker", "info"], check=False).returncode:
         assert time.monotonic() < deadline
         time.sleep(0.5)
-    assert other.sese.run(["getent", "hosts", "api.openai.com"]).stdout.split()[0] == other.addresses.on_internet("cloud")
+    assert resolved(other.sese, "api.openai.com") == other.addresses.on_internet("cloud")
+    assert other.sese.run(["ls", "/etc/vpai"]).stdout == "kept\n"
+
+
+def test_an_operator_made_anew_is_the_same_member_of_the_mesh(other: Lab) -> None:
+    other.operator.run(["touch", "/var/lib/tailscale/kept"])
+    docker("rm", "--force", other.operator.container)
+    other.up()
+    assert other.operator.run(["ls", "/var/lib/tailscale/kept"]).returncode == 0
+
+
+def test_with_one_host_made_anew_all_start_anew(other: Lab) -> None:
+    def machine_ids() -> set[str]:
+        return {host.run(["cat", "/etc/machine-id"]).stdout for host in other.hosts}
+
+    forget_a_lost_host(other)
+    before = machine_ids()
+    assert len(before) == len(HOSTS)
+    forget_a_lost_host(other)
+    assert machine_ids() == before
+    (other.layout.directory / "state/remembered").touch()
+    other.waza.remove()
+    other.up()
+    forget_a_lost_host(other)
+    assert not machine_ids() & before
+    assert not (other.layout.directory / "state/remembered").exists()
+    assert other.operator.run(["ls", "/var/lib/tailscale/kept"], check=False).returncode != 0
 
 
 def test_down_leaves_nothing_of_this_lab_and_all_of_the_others(lab: Lab, other: Lab) -> None:
@@ -238,7 +320,7 @@ def test_down_leaves_nothing_of_this_lab_and_all_of_the_others(lab: Lab, other: 
     assert docker("volume", "ls", *mine).stdout == ""
     assert docker("network", "ls", *mine).stdout == ""
     assert not other.layout.directory.exists()
-    assert lab.sese.run(["docker", "info"]).returncode == 0
+    assert lab.sese.run(["true"]).returncode == 0
 
 
 def test_down_without_a_lab_is_no_error(tmp_path: Path) -> None:

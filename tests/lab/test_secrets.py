@@ -5,6 +5,7 @@ import subprocess
 
 import pyrage
 
+from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 
 
@@ -23,23 +24,23 @@ def assert_none(text: str, secrets: dict[str, str], where: str) -> None:
                 assert line not in text, f"{name} stands in {where}"
 
 
-def test_the_secrets_looked_for_are_there_where_they_must_be(stack: Deployment) -> None:
-    secrets = values(stack)
+def test_the_secrets_looked_for_are_there_where_they_must_be(deployed: Deployment) -> None:
+    secrets = values(deployed)
     assert {"litellm_master_key", "postgresql_n8n_password", "vpai:openai_api_key"} <= set(secrets)
-    delivered = stack.on_host("docker", "exec", stack.container("litellm"), "cat", "/app/configuration/environment")
+    delivered = deployed.on_host("docker", "exec", deployed.container("litellm"), "cat", "/app/configuration/environment")
     assert secrets["litellm_master_key"] in delivered
 
 
-def test_the_state_and_its_backups_hold_no_secret_in_plain_text(stack: Deployment) -> None:
-    secrets = values(stack)
-    files = [path for path in stack.state_files.rglob("*") if path.is_file()]
+def test_the_state_and_its_backups_hold_no_secret_in_plain_text(deployed: Deployment) -> None:
+    secrets = values(deployed)
+    files = [path for path in deployed.state_files.rglob("*") if path.is_file()]
     assert any(b"ciphertext" in path.read_bytes() for path in files)
     for path in files:
         assert_none(path.read_text(errors="replace"), secrets, str(path))
 
 
-def test_docker_inspect_shows_no_secret(stack: Deployment) -> None:
-    assert_none(stack.on_host("docker", "inspect", *stack.containers()), values(stack), "docker inspect")
+def test_docker_inspect_shows_no_secret(deployed: Deployment) -> None:
+    assert_none(deployed.on_host("docker", "inspect", *deployed.containers()), values(deployed), "docker inspect")
 
 
 def test_a_rotation_shows_old_and_new_values_nowhere(stack: Deployment) -> None:
@@ -63,18 +64,18 @@ def test_a_rotation_shows_old_and_new_values_nowhere(stack: Deployment) -> None:
         assert_none(seen, secrets, "a process list")
 
 
-def test_the_recovery_kit_opens_with_its_key_alone_and_holds_what_a_restore_needs(stack: Deployment) -> None:
+def test_the_recovery_kit_opens_with_its_key_alone_and_holds_what_a_restore_needs(deployed: Deployment) -> None:
     key = pyrage.x25519.Identity.generate()
-    stack.operate("recovery-kit", "--recipient", str(key.to_public()), "--output", "kit.age")
-    sealed = (stack.directory / "kit.age").read_bytes()
+    deployed.operate("recovery-kit", "--recipient", str(key.to_public()), "--output", "kit.age")
+    sealed = (deployed.directory / "kit.age").read_bytes()
     assert b"lab" not in sealed.split(b"---", 1)[1]
     kit = json.loads(pyrage.decrypt(sealed, [key]))
     assert kit["passphrase"] == "lab"
-    assert set(kit["secrets"]) == {"n8n_encryption_key", "litellm_salt_key"}
-    assert kit["secrets"]["n8n_encryption_key"]["value"] == stack.secrets["n8n_encryption_key"]
+    assert set(kit["secrets"]) == {secret.name for secret in inputs("lab").fleet.secrets() if secret.irreplaceable}
+    assert kit["secrets"]["n8n_encryption_key"]["value"] == deployed.secrets["n8n_encryption_key"]
 
 
-def test_a_kit_for_nobody_is_refused(stack: Deployment) -> None:
-    refused = stack.operate("recovery-kit", check=False)
+def test_a_kit_for_nobody_is_refused(deployed: Deployment) -> None:
+    refused = deployed.operate("recovery-kit", check=False)
     assert refused.returncode != 0
     assert "nobody to seal the recovery kit to" in refused.stdout

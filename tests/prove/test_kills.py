@@ -1,15 +1,12 @@
 """`pulumi up` killed in every second of its life: always recovered, nothing orphaned. Writes docs/proofs/kills.md."""
 
-import os
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import pytest
 
-from operations.table import table
-from tests.fleets import PROJECT
 from tests.lab.deployment import Deployment
 from tests.lab.test_failures import kill_recover_converge
+from tests.prove import proof
 
 MOMENTS = [(signal, second + 0.5) for signal in ("INT", "KILL") for second in range(8)]
 
@@ -18,13 +15,8 @@ MOMENTS = [(signal, second + 0.5) for signal in ("INT", "KILL") for second in ra
 def results() -> Iterator[list[tuple[str, str, str, str]]]:
     rows: list[tuple[str, str, str, str]] = []
     yield rows
-    head = (
-        f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores; `make prove`. An `up` that replaces Redis and LiteLLM was killed."
-    )
-    shown = table(("signal", "after", "left behind", "converged"), rows)
-    proof = PROJECT / "docs/proofs/kills.md"
-    proof.parent.mkdir(exist_ok=True)
-    proof.write_text(f"# Killed deployments\n\n{head}\n\n```\n{shown}\n```\n")
+    how = "An `up` that replaces Redis and LiteLLM was killed."
+    proof.write("kills", "Killed deployments", how, ("signal", "after", "left behind", "converged"), rows)
 
 
 @pytest.mark.parametrize(("signal", "seconds"), MOMENTS)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import ansible_variables, meter, results
+from benchmarks.grown import grown
 from benchmarks.meter import Run
 from benchmarks.results import Row
 from components.docker_host import LABEL_STACK
@@ -72,9 +73,10 @@ def variables() -> Any:
 
 
 def test_the_peer_deploys_the_whole_slice(variables: Any) -> None:
-    names = {service.name for _, service in fleets.inputs().fleet.services()}
-    assert {container["name"] for container in variables["containers"]} == {f"vpaibench_{name}" for name in names}
-    assert len(variables["images"]) == len(names)
+    services = fleets.inputs().fleet.services()
+    placed = [service for placement, service in services if placement.host.name == ansible_variables.HOST]
+    assert {container["name"] for container in variables["containers"]} == {f"vpaibench_{service.name}" for service in placed}
+    assert len(variables["images"]) == len({service.image for service in placed})
     assert not any("${secret:" in file["content"] for file in variables["files"])
 
 
@@ -83,9 +85,16 @@ def test_the_peer_leaves_the_stack_alone(variables: Any) -> None:
     assert len(ours) == len(NETWORKS)
     assert not any(mine.overlaps(network.cidr) for mine in ours for network in NETWORKS)
     assert all(entry["path"].startswith("/opt/vpaibench/") for entry in variables["directories"] + variables["files"])
-    hosts = [bind.split(":")[0] for container in variables["containers"] for bind in container["volumes"]]
+    hosts = [bind.split(":")[0] for container in variables["containers"] for bind in container.get("volumes", [])]
     assert all(path.startswith("/opt/vpaibench/") for path in hosts)
     # `make recover` removes what bears the stack's label; and nothing is published.
     playbook = (Path(ansible_variables.__file__).parent / "ansible/playbook.yml").read_text()
     assert LABEL_STACK not in playbook
     assert "published_ports" not in playbook
+
+
+@pytest.mark.parametrize("times", [2, 4])
+def test_the_grown_fleet_obeys_every_law_and_has_each_service_so_many_times(times: int) -> None:
+    once = fleets.inputs("lab")
+    fleet = grown(once.settings, once.fleet.image_lock, "", times)
+    assert len(list(fleet.services())) == times * len(list(once.fleet.services()))

@@ -1,6 +1,7 @@
 """Bad input is told whole, with remedy and example, before anything is touched."""
 
 import json
+import re
 
 import pytest
 import yaml
@@ -9,7 +10,7 @@ from model.problem import Refused
 from model.settings import Settings
 from services import catalogue
 from stacks.inputs import read
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, committed, host_config, inputs
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, REQUIRED_SECRETS, committed, host_config, inputs
 
 
 def refused(stack: str = "prod", **changes: str) -> Refused:
@@ -47,8 +48,8 @@ def test_an_empty_stack_is_told_everything_it_lacks_at_once() -> None:
     with pytest.raises(Refused) as caught:
         read("prod", {}, set(), PROJECT)
     told = {problem.what.removesuffix(" is missing"): problem for problem in caught.value.problems}
-    secrets = {f"the secret {name}" for name in DUMMY_SECRETS}
-    assert set(told) == {"vpai:domain", "vpai:hosts", "vpai:knownHosts", *secrets}
+    secrets = {f"the secret {name}" for name in REQUIRED_SECRETS}
+    assert set(told) == {"vpai:domain", "vpai:hosts", "vpai:knownHosts", "vpai:authorizedKeys", *secrets}
     assert all("pulumi config set -s prod" in problem.mend + problem.example for problem in told.values())
 
 
@@ -56,7 +57,7 @@ def test_a_stack_as_it_is_committed_is_told_everything_it_lacks_at_once() -> Non
     defaults = {"domain": "", "hosts": "{}"}
     with pytest.raises(Refused) as caught:
         read("prod", {**committed("prod"), **defaults}, set(), PROJECT)
-    assert len(caught.value.problems) == 2 + len(DUMMY_SECRETS)
+    assert len(caught.value.problems) == 2 + len(REQUIRED_SECRETS)
 
 
 def test_with_an_own_authority_no_key_for_dns_is_asked_for() -> None:
@@ -69,8 +70,8 @@ def test_all_missing_secrets_are_listed_each_with_its_command_and_source() -> No
     without = {**OPERATOR_CONFIG, "hosts": host_config("prod"), "knownHosts": "hosts/prod.known_hosts"}
     with pytest.raises(Refused) as caught:
         read("prod", without, set(), PROJECT)
-    assert len(caught.value.problems) == len(DUMMY_SECRETS)
-    for name in DUMMY_SECRETS:
+    assert len(caught.value.problems) == len(REQUIRED_SECRETS)
+    for name in REQUIRED_SECRETS:
         [problem] = [problem for problem in caught.value.problems if f"secret {name} is missing" in problem.what]
         assert problem.example == f"pulumi config set -s prod --secret vpai:{name}"
         assert problem.mend.startswith("get it: ")
@@ -94,8 +95,8 @@ def test_a_secret_in_plain_text_is_refused() -> None:
 
 
 def test_memory_over_the_hosts_is_refused() -> None:
-    hosts = json.dumps({"sese": {"address": "203.0.113.10", "memoryMib": 2048}})
-    assert "memory limits add up to 3584 MiB; the host has 2048 MiB" in str(refused(hosts=hosts))
+    hosts = json.dumps({**json.loads(host_config("prod")), "sese": {"address": "203.0.113.10", "memoryMib": 2048}})
+    assert re.search(r"memory limits add up to \d{4,} MiB; the host has 2048 MiB", str(refused(hosts=hosts)))
 
 
 @pytest.mark.parametrize(
@@ -105,11 +106,18 @@ def test_memory_over_the_hosts_is_refused() -> None:
         ({"vpnCidrs": '["100.64.0.0/33"]'}, "vpai:vpnCidrs.0"),
         ({"hosts": '{"sese": {"address": "203.0.113.10"}}'}, "vpai:hosts.sese.memoryMib is missing"),
         ({"hosts": '{"seko": {"address": "203.0.113.10", "memoryMib": 9000}}'}, "says nothing of 'sese'"),
+        ({"hosts": host_config("prod").replace("113.11", "113.10")}, "the address '203.0.113.10' belongs to 2 hosts"),
+        ({"authorizedKeys": "nowhere"}, "nowhere does not exist"),
+        ({"authorizedKeys": "README.md"}, "is not a public key"),
+        ({"rebootWindow": "25:00"}, "vpai:rebootWindow"),
+        ({"trustedAddresses": '["home"]'}, "vpai:trustedAddresses.0"),
         ({"imageMiror": "x"}, "vpai:imageMiror is not a setting"),
         ({"imageLock": "nowhere.yaml"}, "nowhere.yaml does not exist"),
         ({"certificateAuthority": "nowhere"}, "root.crt does not exist"),
         ({"rotations": '{"litellm_salt_key": 1}'}, "cannot be rotated"),
         ({"rotations": '{"no_such": 1}'}, "cannot be rotated"),
+        ({"kept": '{"redis_health_password": "x"}'}, "vpai:kept names 'redis_health_password'"),
+        ({"kept": '{"litellm_salt_key": "x"}'}, "the secret kept stands in plain text"),
         ({"recoveryRecipient": "AGE-SECRET-KEY-1"}, "vpai:recoveryRecipient"),
     ],
 )

@@ -1,15 +1,18 @@
 """The lab's addresses, names, images and records, without a machine to raise it on."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lab import images, machines
 from lab.errors import LabError
-from lab.layout import CLOUD, OPERATOR, PROVIDERS, SESE, Addresses, Layout
+from lab.layout import CLOUD, HOSTS, OPERATOR, OUTSIDER, PROVIDERS, SEKO, Addresses, Layout
 from lab.machine import FileInside, Machine
+from lab.machines import HUB_SITES
 from lab.record import Record
+from tests.fleets import PROJECT, inputs
 
 
 def test_two_checkouts_have_two_labs(tmp_path: Path) -> None:
@@ -40,16 +43,19 @@ def test_every_id_leads_to_a_usable_octet(tmp_path: Path, digits: str) -> None:
     assert 1 <= Layout(tmp_path, digits, tmp_path).first_number <= 254
 
 
-def test_machines_keep_their_places_in_both_networks() -> None:
+def test_machines_keep_their_places() -> None:
     addresses = Addresses(7)
-    assert addresses.on_internet(CLOUD) == "198.18.7.2"
-    assert addresses.on_internet(OPERATOR) == "198.18.7.5"
-    assert addresses.on_mesh(SESE) == "100.64.7.10"
+    places = [addresses.on_internet(machine) for machine in (CLOUD, OPERATOR, OUTSIDER, *HOSTS)]
+    assert places == [f"198.18.7.{octet}" for octet in (2, 5, 6, 10, 11, 12)]
+    assert Addresses(254).on_internet_v6(SEKO) == "fd00:c612:fe::11"
 
 
-def test_names_lead_to_the_cloud_or_the_mesh_and_nowhere_else() -> None:
+def test_names_lead_to_public_addresses_and_nowhere_else() -> None:
     lines = machines.names(Addresses(7)).splitlines()
-    assert "address=/vpai.test/100.64.7.10" in lines
+    assert "address=/vpai.test/198.18.7.10" in lines
+    assert "address=/singa.vpai.test/198.18.7.11" in lines
+    assert "address=/waza.vpai.test/198.18.7.12" in lines
+    assert "address=/na.vpai.test/" in lines
     assert "address=/registry.vpai.test/198.18.7.2" in lines
     assert all(f"address=/{name}/198.18.7.2" in lines for name in PROVIDERS)
     assert "no-resolv" in lines
@@ -57,10 +63,11 @@ def test_names_lead_to_the_cloud_or_the_mesh_and_nowhere_else() -> None:
 
 
 def test_a_changed_description_makes_another_machine() -> None:
-    one = Machine("sese", "c", "image:1", {"net": "198.18.7.10"}, files={"/a": FileInside("text")})
-    other = Machine("sese", "c", "image:1", {"net": "198.18.7.10"}, files={"/a": FileInside("text", mode=0o600)})
-    assert one.recipe != other.recipe
-    assert one.recipe == Machine("sese", "c", "image:1", {"net": "198.18.7.10"}, files={"/a": FileInside("text")}).recipe
+    one = Machine("sese", "c", "image:1", "net", ("198.18.7.10", "fd00::10"), files={"/a": FileInside("text")})
+    assert one.recipe == replace(one).recipe
+    assert one.recipe != replace(one, files={"/a": FileInside("text", mode=0o600)}).recipe
+    assert one.recipe != replace(one, addresses=("198.18.8.10", "fd00::10")).recipe
+    assert one.recipe != replace(one, resolver=(Path("resolv"), "nameserver 198.18.7.2")).recipe
 
 
 @pytest.fixture
@@ -69,12 +76,13 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("images", "providers"):
         shutil.copytree(Path("lab") / name, tmp_path / "lab" / name)
     monkeypatch.setattr(images, "_HERE", tmp_path / "lab")
-    (tmp_path / "caddy").write_bytes(b"caddy")
+    for program in ("caddy", "headscale", "tailscale", "tailscaled"):
+        (tmp_path / program).write_text(program)
     return tmp_path
 
 
 def _keys(recipes: Path, root: str = "root") -> dict[str, str]:
-    inputs = images.Inputs(root_certificate=root, caddy=recipes / "caddy", cache=recipes)
+    inputs = images.Inputs(root_certificate=root, executables=recipes, cache=recipes)
     return {name: image.key for name, image in images.describe(inputs).items()}
 
 
@@ -86,11 +94,12 @@ def test_only_what_changed_is_built_again(recipes: Path) -> None:
     assert {name for name in before if before[name] != after[name]} == {"litellm", "litellm-next", "litellm-sick"}
 
 
-def test_another_caddy_is_another_image(recipes: Path) -> None:
+@pytest.mark.parametrize(("program", "image"), [("caddy", "caddy"), ("headscale", "headscale"), ("tailscaled", "host")])
+def test_another_executable_is_another_image(recipes: Path, program: str, image: str) -> None:
     before = _keys(recipes)
-    (recipes / "caddy").write_bytes(b"newer")
+    (recipes / program).write_text("newer")
     after = _keys(recipes)
-    assert {name for name in before if before[name] != after[name]} == {"caddy"}
+    assert {name for name in before if before[name] != after[name]} == {image}
 
 
 def test_another_authority_changes_all_but_debian(recipes: Path) -> None:
@@ -99,7 +108,7 @@ def test_another_authority_changes_all_but_debian(recipes: Path) -> None:
 
 
 def test_every_served_image_says_what_it_holds(recipes: Path) -> None:
-    inputs = images.Inputs(root_certificate="root", caddy=recipes / "caddy", cache=recipes)
+    inputs = images.Inputs(root_certificate="root", executables=recipes, cache=recipes)
     described = images.describe(inputs)
     for service in images.SERVICES.values():
         assert service.real.startswith(("real: ", "stand-in: "))
@@ -118,3 +127,10 @@ def test_without_a_lab_the_message_says_how_to_raise_one(tmp_path: Path, text: s
         (tmp_path / "lab.json").write_text(text)
     with pytest.raises(LabError, match="python3 -m lab up"):
         Record.load(tmp_path)
+
+
+def test_dns_leads_every_site_of_the_hub_to_the_hub_in_the_lab_and_in_the_runbook() -> None:
+    [hub] = [placement for placement in inputs("lab").fleet.placements if placement.host.name == "seko"]
+    assert set(HUB_SITES) == {route.subdomain for service in hub.services for route in service.routes}
+    runbook = (PROJECT / "docs/runbooks/first-deploy.md").read_text()
+    assert all(f"`{site}`" in runbook for site in HUB_SITES)

@@ -1,13 +1,27 @@
-"""The model providers' stand-in: each provider's own form, key and refusal."""
+"""The stand-in of the model providers and Telegram: each provider's own form, key and refusal."""
 
 import json
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 
 from lab.layout import PROVIDERS
-from lab.providers.server import ANSWER, EMBEDDING_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS, SHAPES, Answer, Request, answer
+from lab.providers.server import (
+    ANSWER,
+    EMBEDDING_TOKENS,
+    FILM_TOKENS,
+    INPUT_TOKENS,
+    MESSAGES,
+    OUTPUT_TOKENS,
+    SHAPES,
+    Answer,
+    Message,
+    Request,
+    answer,
+    parsed,
+)
 
 
 def ask(host: str, path: str, headers: Mapping[str, str], body: Mapping[str, Any] | None = None, **query: str) -> Answer:
@@ -122,3 +136,73 @@ def test_what_the_provider_does_not_have_is_not_found(host: str, path: str) -> N
     reply = ask(host, path, BEARER)
     assert reply.status == 404
     assert "stand-in" in data(reply)["error"]["message"]
+
+
+BOT = "/bot123456:" + "a" * 35
+
+
+@pytest.fixture
+def messages() -> Iterator[deque[Message]]:
+    MESSAGES.clear()
+    yield MESSAGES
+    MESSAGES.clear()
+
+
+def test_a_message_is_kept_with_its_bot_and_chat(messages: deque[Message]) -> None:
+    reply = ask("api.telegram.org", f"{BOT}/sendMessage", {}, {"chat_id": -100123, "text": "70 % of the budget"})
+    assert data(reply)["ok"] is True
+    assert [(kept.bot, kept.chat, kept.text) for kept in messages] == [(123456, "-100123", "70 % of the budget")]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/botwrong/sendMessage", {"chat_id": 1, "text": "a"}, 401),
+        (f"{BOT}/sendMessage", {"text": "a"}, 400),
+        (f"{BOT}/sendMessage", {"chat_id": "nobody", "text": "a"}, 400),
+        (f"{BOT}/sendMessage", {"chat_id": 1}, 400),
+        (f"{BOT}/sendNothing", {}, 404),
+    ],
+)
+def test_telegram_refuses_in_its_own_form(path: str, body: Mapping[str, Any], status: int, messages: deque[Message]) -> None:
+    reply = ask("api.telegram.org", path, {}, body)
+    assert (reply.status, data(reply)["ok"], data(reply)["error_code"]) == (status, False, status)
+    assert not messages
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", b'{"chat_id": "1", "text": "a b"}'),
+        ("application/x-www-form-urlencoded", b"chat_id=1&text=a+b"),
+        (
+            "multipart/form-data; boundary=x",
+            b'--x\r\nContent-Disposition: form-data; name="chat_id"\r\n\r\n1\r\n'
+            b'--x\r\nContent-Disposition: form-data; name="text"\r\n\r\na b\r\n--x--\r\n',
+        ),
+    ],
+)
+def test_a_message_comes_as_json_or_as_a_form(content_type: str, body: bytes) -> None:
+    assert parsed(content_type, body) == {"chat_id": "1", "text": "a b"}
+
+
+def test_texts_that_share_their_words_are_near_each_other() -> None:
+    def vector(text: str) -> list[float]:
+        reply = ask("api.openai.com", "/v1/embeddings", BEARER, {"model": "m", "input": [text]})
+        found: list[float] = data(reply)["data"][0]["embedding"]
+        return found
+
+    def near(one: str, other: str) -> float:
+        return sum(a * b for a, b in zip(vector(one), vector(other), strict=True))
+
+    assert near("where is the town of Paris", "the town of Paris is where?") > 0.85
+    assert near("where is the town of Paris", "how old is a cat") < 0.5
+
+
+def test_a_film_is_a_task_that_tells_its_tokens_once_it_is_done() -> None:
+    host, path = "ark.ap-southeast.bytepluses.com", "/api/v3/contents/generations/tasks"
+    made = data(ask(host, path, BEARER, {"model": "seedance"}))
+    film = data(answer(Request(host, "GET", f"{path}/{made['id']}", {}, BEARER, {})))
+    assert film["status"] == "succeeded"
+    assert film["usage"]["completion_tokens"] == FILM_TOKENS
+    assert ask(host, path, {}).status == 401

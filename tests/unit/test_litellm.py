@@ -1,9 +1,12 @@
 """LiteLLM's configuration follows from the typed models and budgets."""
 
+from dataclasses import replace
+
+import pytest
 import yaml
 
 from services.litellm.configuration import render
-from services.litellm.models import MODELS, PROVIDERS
+from services.litellm.models import MODELS, PROVIDERS, Model, Provider, problems
 
 DOCUMENT = yaml.safe_load(render())
 NAMES = {model.name for model in MODELS}
@@ -48,3 +51,23 @@ def test_each_provider_has_the_specifications_daily_budget_where_litellm_reads_i
 def test_no_secret_and_no_paid_health_check_stands_in_it() -> None:
     assert "${secret:" not in render()
     assert DOCUMENT["general_settings"]["background_health_checks"] is False
+
+
+@pytest.mark.parametrize(
+    ("models", "providers", "what"),
+    [
+        (MODELS, (*PROVIDERS, replace(PROVIDERS[0], daily_budget=0.26)), "100.2% of DAILY_LIMIT"),
+        ((replace(MODELS[0], eco="gpt-9"), *MODELS[1:]), PROVIDERS, "mapped to 'gpt-9'"),
+        ((replace(MODELS[0], eco="gpt-4o"), *MODELS[1:]), PROVIDERS, "mapped to 'gpt-4o'"),
+        ((replace(MODELS[0], fallbacks=("gpt-9",)), *MODELS[1:]), PROVIDERS, "falls back on gpt-9"),
+        ((*MODELS[:-1], replace(MODELS[-1], fallbacks=("gpt-4o",))), PROVIDERS, "falls back on gpt-4o, which does not"),
+    ],
+)
+def test_what_cannot_be_right_is_told(models: tuple[Model, ...], providers: tuple[Provider, ...], what: str) -> None:
+    [problem] = problems(models, providers)
+    assert what in str(problem)
+    assert problem.mend and problem.example
+
+
+def test_the_committed_models_have_no_problem() -> None:
+    assert list(problems()) == []

@@ -32,7 +32,14 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "source", ["toolchain/docker/main.go", "toolchain/docker/go.sum", "toolchain/go.work", "toolchain/python/language_host.py"]
+    "source",
+    [
+        "toolchain/docker/main.go",
+        "toolchain/docker/go.sum",
+        "toolchain/go.work",
+        "toolchain/mesh/tailsql/server/tailsql/tailsql.go",
+        "toolchain/python/language_host.py",
+    ],
 )
 def test_the_key_changes_with_every_source(workspace: Path, source: str) -> None:
     before = cache_key()

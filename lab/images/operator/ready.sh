@@ -1,5 +1,5 @@
 #!/bin/sh
-# Returns when the owner of the checkout has a name here.
-until getent passwd "$OPERATOR_UID" >/dev/null; do
+# Returns when start.sh has done what comes before the waiting.
+until [ -e /run/lab-ready ]; do
     sleep 0.1
 done

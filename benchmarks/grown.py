@@ -1,0 +1,55 @@
+"""The lab's fleet with each service several times: what a preview and an `up` without changes take as the catalogue grows.
+
+A copy keeps what makes work for the program, the engine and the providers (environment, files, secrets, data directories,
+limits, a gate), and runs an image that sleeps: four real catalogues would measure the machine's memory.
+"""
+
+from dataclasses import replace
+
+from model.fleet import Fleet
+from model.image import ImageLock
+from model.placement import Placement
+from model.service import Healthcheck, Replace, Service
+from model.settings import Settings
+from stacks import prod
+
+_IMAGE = "docker.io/library/pause:lab"
+_PROBE = Healthcheck(command=("true",), interval=10, timeout=5, retries=3, start_period=0)
+
+
+def grown(settings: Settings, lock: ImageLock, authority: str, times: int) -> Fleet:
+    """Production's fleet with `times` of each service, on hosts with as many times the memory."""
+    fleet = prod.fleet(settings, lock, authority)
+    return replace(fleet, placements=tuple(_placement(placement, times) for placement in fleet.placements))
+
+
+def _placement(placement: Placement, times: int) -> Placement:
+    host = replace(placement.host, memory_mib=placement.host.memory_mib * times)
+    copies = (_copy(service, f"-{number}") for number in range(2, times + 1) for service in placement.services)
+    return replace(placement, host=host, services=(*placement.services, *copies))
+
+
+def _copy(service: Service, suffix: str) -> Service:
+    configuration = service.configuration and replace(service.configuration, sites=(), on_change=Replace())
+    return replace(
+        service,
+        name=service.name + suffix,
+        image=_IMAGE,
+        entrypoint=("sleep",),
+        command=("infinity",),
+        # Its image's own user is gone: whoever its files belong to reads them.
+        user=service.user or (configuration.owner if configuration else ""),
+        needs=tuple(need + suffix for need in service.needs),
+        volumes=tuple(replace(volume, directory=volume.directory + suffix) for volume in service.volumes),
+        configuration=configuration,
+        healthcheck=_PROBE,
+        stop_signal="SIGKILL",
+        credentials=(),
+        routes=(),
+        ports=(),
+        host_mounts=(),
+        host_cgroups=False,
+        spawned=(),
+        databases=(),
+        tasks=(),
+    )

@@ -1,0 +1,47 @@
+"""Deploys `benchmarks.grown` on the lab's hosts, from a copy of the project whose stack `lab` is the grown fleet."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmarks.meter import Failed
+from lab.lab import Lab
+
+_COPIED = ("__main__.py", "Pulumi.yaml", "Pulumi.lab.yaml", "images.lock.yaml")
+_PACKAGES = ("model", "services", "components", "stacks", "operations")
+_UP = ("pulumi", "up", "--yes", "--skip-preview", "--stack", "lab", "--non-interactive")
+
+
+@contextmanager
+def deployed(lab: Lab, checkout: Path, times: int) -> Iterator[Path]:
+    """The grown fleet; the directory from which it is deployed. `undo` takes the copies away again."""
+    directory = lab.layout.directory / "growth"
+    shutil.rmtree(directory, ignore_errors=True)
+    (directory / "benchmarks").mkdir(parents=True)
+    for name in _COPIED:
+        shutil.copy(checkout / name, directory)
+    for name in _PACKAGES:
+        shutil.copytree(checkout / name, directory / name)
+    for name in ("__init__.py", "grown.py"):
+        shutil.copy(checkout / "benchmarks" / name, directory / "benchmarks")
+    (directory / ".lab").symlink_to(lab.layout.directory)
+    program = f"from functools import partial\n\nfrom benchmarks.grown import grown\n\nfleet = partial(grown, times={times})\n"
+    (directory / "stacks/lab.py").write_text(program)
+    try:
+        _operate(lab, directory, "vpai-python", "-m", "operations", "ssh-config", "--stack", "lab")
+        _operate(lab, directory, *_UP)
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+def undo(lab: Lab, checkout: Path) -> None:
+    """The stack as it is committed."""
+    _operate(lab, checkout, *_UP)
+
+
+def _operate(lab: Lab, directory: Path, *command: str) -> None:
+    done = lab.operator.run(command, directory=str(directory), check=False, timeout=1200)
+    if done.returncode:
+        raise Failed(f"`{' '.join(command)}` failed in {directory}; it said last:\n{(done.stdout + done.stderr)[-3000:]}")

@@ -1,0 +1,6 @@
+"""Hetzner's cloud: a project's shared parts, and servers with firewall, addresses and a host key that is known beforehand."""
+
+from components.hetzner.project import HetznerProject, provider
+from components.hetzner.server import HetznerServer
+
+__all__ = ["HetznerProject", "HetznerServer", "provider"]

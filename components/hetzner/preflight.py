@@ -1,0 +1,51 @@
+"""What the cloud itself says against servers and keys, asked before anything is touched."""
+
+from collections.abc import Iterator, Sequence
+
+from hcloud import APIException, Client
+
+from components.hetzner.project import bare
+from model.cloud import CloudServer, Offer, unavailable
+from model.problem import Problem
+
+
+def problems(client: Client, servers: Sequence[CloudServer], *, key_name: str, public_key: str) -> Iterator[Problem]:
+    """A type that cannot be had, a key that exists under another name, a token that nobody knows."""
+    try:
+        there = {server.name for server in client.servers.get_all()}
+        new = tuple(server for server in servers if server.name not in there)
+        yield from unavailable(new, offers(client))
+        for key in client.ssh_keys.get_all():
+            if bare(str(key.public_key)) == bare(public_key) and key.name != key_name:
+                yield _known_key(str(key.name), int(key.id or 0), key_name)
+    except APIException as refused:
+        yield Problem(
+            what=f"Hetzner's cloud does not answer: {refused}",
+            why="servers, keys and firewalls are made there",
+            mend="check the token of the project: it must be one with read and write access",
+            example="pulumi config set --secret vpai:hcloud_token",
+        )
+
+
+def offers(client: Client) -> tuple[Offer, ...]:
+    """The types of servers and where each can be had now."""
+    return tuple(
+        Offer(
+            name=str(kind.name),
+            architecture=str(kind.architecture),
+            memory_mib=int((kind.memory or 0) * 1024),
+            locations=frozenset(str(place.location.name) for place in places if place.available),
+            retired=bool(places) and all(place.deprecation for place in places),
+        )
+        for kind in client.server_types.get_all()
+        for places in [kind.locations or []]
+    )
+
+
+def _known_key(name: str, identity: int, wanted: str) -> Problem:
+    return Problem(
+        what=f"the deploy key is in the project already, under the name {name!r}",
+        why="Hetzner takes a public key once, and refuses it under a second name",
+        mend=f"rename it to {wanted!r} and import it, or delete it where nothing else uses it",
+        example=f"hcloud ssh-key update {identity} --name {wanted}; pulumi import hcloud:index/sshKey:SshKey {wanted} {identity}",
+    )

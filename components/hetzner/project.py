@@ -1,0 +1,79 @@
+"""What the servers of a stack share: the key that deploys, a private network, a placement group."""
+
+from collections.abc import Mapping
+from ipaddress import IPv4Network
+
+import pulumi
+import pulumi_hcloud as hcloud
+
+_ZONE = "eu-central"
+
+
+def provider(name: str, *, token: pulumi.Input[str], endpoint: str = "") -> hcloud.Provider:
+    """The cloud of this token. An `endpoint` is for rehearsals, where waiting half a second between polls is waste."""
+    return hcloud.Provider(
+        name,
+        token=pulumi.Output.secret(token),
+        endpoint=endpoint or None,
+        poll_interval="20ms" if endpoint else None,
+        poll_function="constant" if endpoint else None,
+    )
+
+
+class HetznerProject(pulumi.ComponentResource):
+    """`<name>-deploy` is the key. With a `network` servers may meet in private; with `spread` each stands on its own hardware."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        deploy_key: str,
+        labels: Mapping[str, str],
+        network: IPv4Network | None = None,
+        spread: bool = False,
+        protected: bool = False,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("vpai:index:HetznerProject", name, None, opts)
+        self.labels = labels
+        mine = pulumi.ResourceOptions(parent=self)
+        self.deploy_key = hcloud.SshKey(
+            f"{name}-deploy",
+            name=f"{name}-deploy",
+            public_key=bare(deploy_key),
+            labels=labels,
+            # A key cannot be changed, and no two have one name: the old one goes first.
+            opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
+        )
+        self.deploy_key_name = f"{name}-deploy"
+        """By name: were it an output of the key, whoever refers to it would be replaced along with it."""
+        self.network_id: pulumi.Output[int] | None = None
+        self.subnet: hcloud.NetworkSubnet | None = None
+        if network:
+            private = hcloud.Network(
+                f"{name}-private",
+                name=f"{name}-private",
+                ip_range=str(network),
+                labels=labels,
+                delete_protection=protected,
+                opts=mine,
+            )
+            self.network_id = private.id.apply(int)
+            self.subnet = hcloud.NetworkSubnet(
+                f"{name}-private-subnet",
+                network_id=self.network_id,
+                type="cloud",
+                network_zone=_ZONE,
+                ip_range=str(network),
+                opts=mine,
+            )
+        self.placement_group_id: pulumi.Output[int] | None = None
+        if spread:
+            group = hcloud.PlacementGroup(f"{name}-spread", name=f"{name}-spread", type="spread", labels=labels, opts=mine)
+            self.placement_group_id = group.id.apply(int)
+        self.register_outputs({})
+
+
+def bare(public_key: str) -> str:
+    """Without its comment: the API drops it, and a key with another comment would be replaced for nothing."""
+    return " ".join(public_key.split()[:2])

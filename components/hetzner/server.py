@@ -1,0 +1,119 @@
+"""A server with its firewall and its addresses. Each of the provider's traps (traps.md C) is met here once.
+
+C4: `location`, never `datacenter`. C6: a new key or another image name would replace the server and everything on it; a
+private network without `alias_ips` differs at every run. A firewall is made before its server and named beside it, never
+through `apply_to`, or two resources would fight over one list. An emptied rule set is not sent by the provider at all.
+"""
+
+from datetime import date
+
+import pulumi
+import pulumi_hcloud as hcloud
+
+from components.hetzner.cloud_init import user_data
+from components.hetzner.host_key import HostKey
+from components.hetzner.project import HetznerProject
+from components.host.firewall import cloud_rules
+from model import cloud
+from model.cloud import CloudServer
+from model.firewall import Firewall
+from model.problem import refuse
+from model.waiver import Waiver
+
+WAIVERS = (
+    Waiver(
+        rule="secrets-user-data",
+        reason="the host key that it starts with, so that the first contact is with this server and nobody else; nothing more",
+        until=date(2027, 5, 31),
+    ),
+)
+DESTROY_TIMEOUT = "5m"
+"""Of which a server that does not shut down by itself may use half."""
+
+
+class HetznerServer(pulumi.ComponentResource):
+    """`address` is its public IPv4, `host_key` what it shows at the first contact, `resource` what its services depend on."""
+
+    def __init__(
+        self,
+        server: CloudServer,
+        project: HetznerProject,
+        *,
+        firewall: Firewall,
+        ssh_public: bool,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("vpai:index:HetznerServer", server.name, {"waivers": [waiver.as_input() for waiver in WAIVERS]}, opts)
+        labels = {**project.labels, **server.labels}
+        refuse(cloud.label_problems(server.name, labels))
+        mine = pulumi.ResourceOptions(parent=self)
+        key = HostKey(f"{server.name}-host-key", host=server.name, opts=mine)
+        rules = hcloud.Firewall(
+            f"{server.name}-firewall",
+            name=f"{server.name}-firewall",
+            labels=labels,
+            rules=[
+                hcloud.FirewallRuleArgs(
+                    direction="in",
+                    protocol=rule.protocol,
+                    port=str(rule.port),
+                    source_ips=list(rule.sources),
+                    description=rule.description,
+                )
+                for rule in cloud_rules(firewall, ssh_public=ssh_public)
+            ],
+            opts=mine,
+        )
+        kept = (
+            hcloud.PrimaryIp(
+                f"{server.name}-address",
+                name=f"{server.name}-address",
+                type="ipv4",
+                location=server.location,
+                auto_delete=False,
+                delete_protection=server.protected,
+                labels=labels,
+                # Without an assignee: the server asks for it, and a provider that assigns it would switch the server off.
+                opts=pulumi.ResourceOptions(parent=self, protect=server.protected, ignore_changes=["assigneeId", "assigneeType"]),
+            )
+            if server.keeps_address
+            else None
+        )
+        self.resource = hcloud.Server(
+            server.name,
+            name=server.name,
+            server_type=server.type,
+            image=server.image,
+            location=server.location,
+            labels=labels,
+            ssh_keys=[project.deploy_key_name],
+            user_data=key.private.apply(user_data),
+            backups=server.backups,
+            # A larger disk would keep the server from ever becoming smaller again.
+            keep_disk=True,
+            delete_protection=server.protected,
+            rebuild_protection=server.protected,
+            shutdown_before_deletion=True,
+            firewall_ids=[rules.id.apply(int)],
+            placement_group_id=project.placement_group_id,
+            public_nets=[hcloud.ServerPublicNetArgs(ipv4=kept.id.apply(int))] if kept else None,
+            networks=_networks(server, project),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                protect=server.protected,
+                ignore_changes=["sshKeys", "userData", "image"],
+                depends_on=[project.deploy_key, *([project.subnet] if project.subnet else [])],
+                # A name and a kept address belong to one server at a time.
+                delete_before_replace=True,
+                custom_timeouts=pulumi.CustomTimeouts(delete=DESTROY_TIMEOUT),
+            ),
+        )
+        self.address = self.resource.ipv4_address
+        self.host_key = key.public
+        self.register_outputs({})
+
+
+def _networks(server: CloudServer, project: HetznerProject) -> list[hcloud.ServerNetworkArgs] | None:
+    if not server.private_address or project.network_id is None:
+        return None
+    return [hcloud.ServerNetworkArgs(network_id=project.network_id, ip=str(server.private_address), alias_ips=[])]

@@ -1,0 +1,40 @@
+"""How a published benchmark is met: control by control, or waived with a reason."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Met by what we set; `note` says where the wording of the benchmark differs."""
+
+    title: str
+    values: Mapping[str, str] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Inherent:
+    """Met without a setting of ours."""
+
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Waiver:
+    """Not met as published; `values` is what we set instead."""
+
+    title: str
+    reason: str
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+Control = Setting | Inherent | Waiver
+
+
+def settings(controls: Mapping[str, Control]) -> dict[str, str]:
+    """Every value that the controls set, in their order."""
+    return {
+        key: value for control in controls.values() if not isinstance(control, Inherent) for key, value in control.values.items()
+    }

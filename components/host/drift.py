@@ -1,0 +1,276 @@
+"""How a host differs from what it must be. Empty when all is in order."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from components.host import docker_daemon
+from components.host.baseline import Baseline
+from components.host.facts import Facts
+from components.host.files import HostFile
+from components.host.sshd import SOCKET_DROP_IN
+
+SWAP_BELOW_MIB = 6144
+"""As in scripts/baseline.sh."""
+
+
+class Mend(StrEnum):
+    """What puts a difference right."""
+
+    BASELINE = "apply the baseline again"
+    ACCESS = "apply SSH and firewall again"
+    MESH = "join the mesh again"
+    HAND = "look into it on the host"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredMesh:
+    """Membership: the name with its domain, the hub's URL, the tags in order."""
+
+    name: str
+    login_server: str
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredHost:
+    """What a host must be: its baseline, who may come in, and its place in the mesh."""
+
+    baseline: Baseline
+    access_files: tuple[HostFile, ...]
+    access_units: tuple[str, ...]
+    ufw_rules: tuple[str, ...]
+    """As `ufw show added` prints them, without the word `ufw`; their order has no meaning."""
+    forward_rules_v4: tuple[str, ...]
+    forward_rules_v6: tuple[str, ...]
+    """As `iptables -S` prints them, of the chains DOCKER-USER and VPAI-*, each chain in its order."""
+    sshd: Mapping[str, str]
+    mesh: DesiredMesh | None
+
+    @property
+    def ssh_ports(self) -> tuple[int, ...]:
+        return tuple(sorted(map(int, self.sshd["port"].split())))
+
+    def questions(self) -> str:
+        """What facts.sh reads from stdin."""
+        return "".join(
+            [
+                *(f"file {file.path}\n" for file in (*self.baseline.files, *self.access_files)),
+                *(f"sysctl {key}\n" for key in (*self.baseline.sysctls, *self.baseline.kernel_sysctls)),
+                *(f"unit {unit}\n" for unit in (*self.baseline.units, *self.baseline.machine_units, *self.access_units)),
+                "unit ssh.socket\n",
+                f"user {self.baseline.user}\n",
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as it must be."""
+
+    subject: str
+    expected: str
+    found: str
+    mend: Mend
+
+
+def differences(desired: DesiredHost, facts: Facts) -> tuple[Difference, ...]:
+    """Everything that differs, the way in first."""
+    return (
+        *_sshd(desired, facts),
+        *_keys(desired.baseline.authorized_keys, facts.authorized_keys),
+        *_ufw(desired, facts),
+        *_chains(desired, facts),
+        *_mesh(desired.mesh, facts),
+        *_files(_access_files(desired, facts), facts, Mend.ACCESS),
+        *_units(desired.access_units, facts, Mend.ACCESS),
+        *_files(desired.baseline.files, facts, Mend.BASELINE),
+        *_machine(desired.baseline, facts),
+        *_docker(desired.baseline, facts),
+    )
+
+
+def not_shown(facts: Facts) -> tuple[str, ...]:
+    """What nobody can tell of a host that a container plays: it belongs to the machine around it."""
+    return ("swap", "kernel parameters", "auditd", "clock", "timers of apt") if facts.container else ()
+
+
+def _sshd(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
+    if facts.sshd_error:
+        yield Difference("sshd's configuration", "valid", facts.sshd_error.splitlines()[-1], Mend.ACCESS)
+    else:
+        for key, expected in desired.sshd.items():
+            if (found := facts.sshd.get(key, "not set")) != expected:
+                yield Difference(f"sshd {key}", expected, found, Mend.ACCESS)
+    if desired.ssh_ports != facts.sshd_ports:
+        yield Difference("sshd listens on", _text(desired.ssh_ports), _text(facts.sshd_ports), Mend.ACCESS)
+
+
+def _keys(expected: Sequence[str], found: Sequence[str]) -> Iterator[Difference]:
+    for key in expected:
+        if key not in found:
+            yield Difference("authorized key", _short(key), "missing", Mend.BASELINE)
+    for key in found:
+        if key not in expected:
+            yield Difference("authorized key", "nobody else", _short(key), Mend.BASELINE)
+
+
+def _short(key: str) -> str:
+    """An authorized key as a person knows it: type, last characters, comment."""
+    kind, _, rest = key.partition(" ")
+    body, _, comment = rest.partition(" ")
+    return " ".join(part for part in (kind, f"...{body[-8:]}", comment) if part)
+
+
+def _ufw(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
+    found = facts.firewall
+    if found is None or not found.active:
+        yield Difference("UFW", "active", "not installed" if found is None else "inactive", Mend.ACCESS)
+        return
+    for subject, expected, shown in (
+        ("UFW at boot", "enabled", "enabled" if found.at_boot else "disabled"),
+        ("UFW for IPv6", "on", "on" if found.ipv6 else "off"),
+        ("UFW default for incoming", "deny", found.incoming),
+        ("UFW default for outgoing", "allow", found.outgoing),
+        ("UFW rules in force, of those stored", _text(found.stored), _text(found.loaded)),
+    ):
+        if expected != shown:
+            yield Difference(subject, expected, shown, Mend.ACCESS)
+    for rule in desired.ufw_rules:
+        if rule not in found.rules:
+            yield Difference("UFW rule", rule, "missing", Mend.ACCESS)
+    for rule in found.rules:
+        if rule not in desired.ufw_rules:
+            yield Difference("UFW rule", "no such rule", rule, Mend.ACCESS)
+
+
+def _chains(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
+    for version, expected, found in (
+        ("IPv4", desired.forward_rules_v4, facts.rules_v4),
+        ("IPv6", desired.forward_rules_v6, facts.rules_v6),
+    ):
+        for rule in found:
+            if _chain(rule) == "INPUT" and not _target(rule).startswith(("ufw-", "ufw6-", "VPAI-")):
+                yield Difference(f"{version} rule before UFW", "no such rule", rule, Mend.HAND)
+        chains = dict.fromkeys([*map(_chain, expected), *(chain for chain in map(_chain, found) if _ours(chain))])
+        for chain in chains:
+            yield from _rules(
+                f"{version} {chain}",
+                [rule for rule in expected if _chain(rule) == chain],
+                [rule for rule in found if _chain(rule) == chain],
+            )
+        for chain in dict.fromkeys(map(_chain, expected)):
+            if not any(_target(rule) == chain for rule in found):
+                yield Difference(f"{version} {chain}", "traffic goes through it", "nothing leads into it", Mend.ACCESS)
+
+
+def _rules(subject: str, expected: list[str], found: list[str]) -> Iterator[Difference]:
+    if not expected and found == ["-A DOCKER-USER -j RETURN"]:
+        # Docker's own, where nothing is asked of it.
+        return
+    for rule in expected:
+        if rule not in found:
+            yield Difference(subject, rule, "missing", Mend.ACCESS)
+    for rule in found:
+        if rule not in expected:
+            yield Difference(subject, "no such rule", rule, Mend.ACCESS)
+    if sorted(expected) == sorted(found) and expected != found:
+        first = next(index for index, pair in enumerate(zip(expected, found, strict=True)) if pair[0] != pair[1])
+        yield Difference(f"{subject}, rule {first + 1}", expected[first], found[first], Mend.ACCESS)
+
+
+def _chain(rule: str) -> str:
+    return rule.split()[1]
+
+
+def _target(rule: str) -> str:
+    return rule.partition(" -j ")[2].split(" ")[0]
+
+
+def _ours(chain: str) -> bool:
+    return chain == "DOCKER-USER" or chain.startswith("VPAI-")
+
+
+def _mesh(desired: DesiredMesh | None, facts: Facts) -> Iterator[Difference]:
+    if desired is None:
+        return
+    if facts.mesh is None:
+        yield Difference("mesh", "a member", "tailscaled does not answer", Mend.MESH)
+        return
+    for subject, expected, found in (
+        ("mesh state", "Running", facts.mesh.state),
+        ("mesh name", desired.name, facts.mesh.name),
+        ("mesh login server", desired.login_server, facts.mesh.server),
+        ("mesh tags", _text(desired.tags), _text(facts.mesh.tags)),
+        # Its own rules would let the whole mesh past UFW (lab.md, finding 2).
+        ("tailscale's own firewall rules", "off", "off" if facts.mesh.netfilter_mode == 0 else "on"),
+    ):
+        if expected != found:
+            yield Difference(subject, expected, found, Mend.MESH)
+
+
+def _access_files(desired: DesiredHost, facts: Facts) -> list[HostFile]:
+    """The socket's file is written where a socket listens for sshd."""
+    socket = facts.units.get("ssh.socket")
+    listens = socket is not None and socket.active == "active"
+    return [file for file in desired.access_files if listens or file.path != SOCKET_DROP_IN]
+
+
+def _files(expected: Sequence[HostFile], facts: Facts, mend: Mend) -> Iterator[Difference]:
+    for file in expected:
+        there = facts.files.get(file.path)
+        if there is None:
+            yield Difference(file.path, "there", "missing", mend)
+            continue
+        if there.sha256 != file.sha256:
+            yield Difference(file.path, f"sha256 {file.sha256[:12]}", f"sha256 {there.sha256[:12]}", mend)
+        if (there.mode, there.owner) != (file.mode, "root:root"):
+            yield Difference(file.path, f"{file.mode:o} root:root", f"{there.mode:o} {there.owner}", mend)
+
+
+def _machine(baseline: Baseline, facts: Facts) -> Iterator[Difference]:
+    if facts.timezone != baseline.timezone:
+        yield Difference("time zone", baseline.timezone, facts.timezone or "none", Mend.BASELINE)
+    sysctls, units = dict(baseline.sysctls), baseline.units
+    if not facts.container:
+        sysctls |= baseline.kernel_sysctls
+        units += baseline.machine_units
+        if facts.memory_mib < SWAP_BELOW_MIB and not facts.swap_mib:
+            yield Difference("swap", "2048 MiB", "none", Mend.BASELINE)
+    for key, expected in sysctls.items():
+        if (value := facts.sysctls.get(key, "unknown")) != expected:
+            yield Difference(key, expected, value, Mend.BASELINE)
+    yield from _units(units, facts, Mend.BASELINE)
+
+
+def _units(units: Sequence[str], facts: Facts, mend: Mend) -> Iterator[Difference]:
+    for unit in units:
+        state = facts.units.get(unit)
+        shown = f"{state.active}, {state.enabled or 'no such unit'}" if state else "not asked"
+        if shown != "active, enabled":
+            yield Difference(unit, "active, enabled", shown, mend)
+
+
+def _docker(baseline: Baseline, facts: Facts) -> Iterator[Difference]:
+    daemon_json = next((file for file in baseline.files if file.path == docker_daemon.PATH), None)
+    if daemon_json is None:
+        return
+    if facts.docker is None:
+        yield Difference("dockerd", "answers", "does not answer", Mend.BASELINE)
+        return
+    settings = json.loads(daemon_json.content)
+    pools = tuple((pool["base"], pool["size"]) for pool in settings["default-address-pools"])
+    for subject, expected, found in (
+        ("dockerd live-restore", settings["live-restore"], facts.docker.live_restore),
+        ("dockerd log-driver", settings["log-driver"], facts.docker.log_driver),
+        ("dockerd no-new-privileges", settings["no-new-privileges"], facts.docker.no_new_privileges),
+        ("dockerd default-address-pools", pools, facts.docker.pools),
+        ("dockerd started after its file was written", True, facts.docker.read_its_file),
+    ):
+        if expected != found:
+            yield Difference(subject, str(expected), str(found), Mend.BASELINE)
+
+
+def _text(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values)) or "none"

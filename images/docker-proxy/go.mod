@@ -1,0 +1,3 @@
+module vpai.example/docker-proxy
+
+go 1.24

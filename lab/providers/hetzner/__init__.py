@@ -1,0 +1,21 @@
+"""Stands in for Hetzner's Cloud API (api.hetzner.cloud/v1): a project's servers, keys, firewalls, addresses, networks,
+placement groups and volumes, kept in memory, checked as the real API checks them and refused in its own words and codes.
+
+hcloud-python, hcloud-go and so Terraform's and Pulumi's provider run against it unmodified. What differs from the real one:
+
+- Every token of 64 characters is a project of its own; a server's `user_data` is kept for whoever boots it, and nothing boots
+  it yet: it is `running` as soon as its action has ended.
+- Ids, addresses and the short catalogue of types, images and locations are the lab's. Prices are those of catalogue.py, null
+  where nobody could look them up.
+- A field that the API does not know is refused, so that a misspelt one cannot pass; texts of refusals are Hetzner's where they
+  are published (error codes: hcloud-go's error.go), else the lab's.
+- No load balancers, floating IPs, certificates, DNS zones, ISOs, snapshots, storage boxes, metrics and rescue systems.
+- The state lives as long as the process.
+
+Tests and rehearsals steer it: `Cloud.faults` lets requests fail, `Cloud.sold_out` takes a type out of a location, and
+`Cloud.failing_actions` lets the actions of a command end in an error.
+"""
+
+from lab.providers.hetzner.cloud import HOST, Cloud, Fault
+
+__all__ = ["HOST", "Cloud", "Fault"]

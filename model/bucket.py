@@ -1,0 +1,159 @@
+"""A bucket of an S3 service: what is kept how long in it, and which key may do what.
+
+Keys of Hetzner's Object Storage reach every bucket of their project, whatever a policy allows: only what is denied counts.
+Ceph, on which it runs, knows no NotAction, so actions are listed one by one.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from model.problem import Problem
+
+HETZNER_PRINCIPAL = "arn:aws:iam:::user/p{project}:{key}"
+"""How Hetzner names a key in a policy; `project` is the number in the console's address. Another form silently matches nobody."""
+
+_NAME = r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_OBJECTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+_ADMINISTRATION = (
+    "s3:DeleteBucket",
+    "s3:PutBucketPolicy",
+    "s3:DeleteBucketPolicy",
+    "s3:PutBucketVersioning",
+    "s3:PutLifecycleConfiguration",
+    "s3:PutBucketAcl",
+    "s3:PutObjectAcl",
+    "s3:PutBucketObjectLockConfiguration",
+    "s3:BypassGovernanceRetention",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """Objects below `prefix` go after `days`; all of them with an empty prefix."""
+
+    prefix: str
+    days: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keys:
+    """Who may do what. `limited` keys work below their prefix alone, and administer nothing."""
+
+    keeper: str
+    """The access key that may delete versions and administer the bucket."""
+    limited: Mapping[str, str] = field(default_factory=dict)
+    """Access key -> prefix."""
+    principal: str = HETZNER_PRINCIPAL
+    """How the service names a key; {key} is replaced."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """What a bucket is to be."""
+
+    name: str
+    versioning: bool = True
+    noncurrent_days: int = 30
+    """How long a version stays that something newer replaced; 0: for ever."""
+    abort_multipart_days: int = 7
+    """After how long an upload that nobody finished is forgotten."""
+    expiries: tuple[Expiry, ...] = ()
+    keys: Keys | None = None
+    https_only: bool = True
+    lock_days: int = 0
+    """For so long nobody deletes a version, the keeper only by saying so; 0: no lock. Only a new bucket can have one."""
+
+
+def problems(bucket: Bucket) -> Iterator[Problem]:
+    """What the service would refuse, or do to somebody's regret."""
+    if not re.fullmatch(_NAME, bucket.name):
+        yield Problem(
+            what=f"{bucket.name!r} cannot be a bucket's name",
+            why="it becomes part of an address, and is unique among all customers",
+            mend="use 3 to 63 lower case letters, digits and dashes",
+            example="example-org-backups",
+        )
+    if bucket.lock_days and not bucket.versioning:
+        yield Problem(
+            what=f"{bucket.name}: a lock without versioning",
+            why="versions are what is locked",
+            mend="switch versioning on, or leave the lock out",
+            example="Bucket(versioning=True, lock_days=14)",
+        )
+    for expiry in bucket.expiries:
+        if expiry.days < 1 or (bucket.lock_days and expiry.days < bucket.lock_days):
+            yield Problem(
+                what=f"{bucket.name}: {expiry.prefix or 'everything'} expires after {expiry.days} days",
+                why=f"it would go before its lock ends ({bucket.lock_days} days)" if expiry.days > 0 else "it would go at once",
+                mend="let it stay longer",
+                example=f'Expiry(prefix="{expiry.prefix}", days={max(30, bucket.lock_days)})',
+            )
+    if bucket.keys and "{project}" in bucket.keys.principal:
+        yield Problem(
+            what=f"{bucket.name}: the form of principals still has {{project}} in it",
+            why="a principal that is nobody denies nothing, without an error",
+            mend="put in the project's number, from the address of Hetzner's console",
+            example=HETZNER_PRINCIPAL.replace("{project}", "1234567"),
+        )
+
+
+def lifecycle(bucket: Bucket) -> list[dict[str, str | int]]:
+    """The rules, flat and sorted: rule `id`, `prefix`, and one of `days`, `noncurrent_days`, `abort_days`."""
+    rules: list[dict[str, str | int]] = []
+    if bucket.abort_multipart_days:
+        rules.append({"id": "abort-multipart", "prefix": "", "abort_days": bucket.abort_multipart_days})
+    if bucket.versioning and bucket.noncurrent_days:
+        rules.append({"id": "noncurrent", "prefix": "", "noncurrent_days": bucket.noncurrent_days})
+    for expiry in bucket.expiries:
+        name = expiry.prefix.strip("/").replace("/", "-") or "all"
+        rules.append({"id": f"expire-{name}", "prefix": expiry.prefix, "days": expiry.days})
+    return sorted(rules, key=lambda rule: str(rule["id"]))
+
+
+def policy(bucket: Bucket) -> str:
+    """The policy's JSON, keys sorted; empty where nothing is denied."""
+    whole, inside = f"arn:aws:s3:::{bucket.name}", f"arn:aws:s3:::{bucket.name}/*"
+    statements: list[Mapping[str, object]] = []
+    if bucket.https_only:
+        statements.append(
+            {
+                "Sid": "OnlyOverTls",
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:*",
+                "Resource": [whole, inside],
+                "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+            }
+        )
+    if keys := bucket.keys:
+        statements.append(
+            {
+                "Sid": "OnlyTheKeeperDeletesVersions",
+                "Effect": "Deny",
+                "NotPrincipal": {"AWS": [keys.principal.format(key=keys.keeper)]},
+                "Action": ["s3:DeleteObjectVersion", *_ADMINISTRATION],
+                "Resource": [whole, inside],
+            }
+        )
+        for number, (key, prefix) in enumerate(sorted(keys.limited.items()), 1):
+            who = {"AWS": [keys.principal.format(key=key)]}
+            statements += [
+                {
+                    "Sid": f"Limited{number}Objects",
+                    "Effect": "Deny",
+                    "Principal": who,
+                    "Action": list(_OBJECTS),
+                    "NotResource": [f"{whole}/{prefix}*"],
+                },
+                {
+                    "Sid": f"Limited{number}Lists",
+                    "Effect": "Deny",
+                    "Principal": who,
+                    "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"],
+                    "Resource": [whole],
+                    "Condition": {"StringNotLike": {"s3:prefix": f"{prefix}*"}},
+                },
+            ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True) if statements else ""

@@ -1,0 +1,155 @@
+"""What rented things cost: Hetzner's prices applied line by line, as its invoice does. Net, in EUR."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What appears on an invoice as a line of its own."""
+
+    SERVER = "server"
+    BACKUPS = "backups"
+    IPV4 = "primary IPv4"
+    VOLUME = "volume"
+    OBJECT_STORAGE = "object storage"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rented:
+    """One thing that is paid for. `type` and `location` are a server's, `gib` a volume's."""
+
+    kind: Kind
+    name: str
+    type: str = ""
+    location: str = ""
+    gib: int = 0
+
+
+def rented(kind: str, name: str, inputs: Mapping[str, Any]) -> Iterator[Rented]:
+    """What of a resource of the engine's type `kind` is paid for."""
+    if kind == "hcloud:index/server:Server":
+        server = Rented(kind=Kind.SERVER, name=name, type=str(inputs["serverType"]), location=str(inputs.get("location", "")))
+        yield server
+        if inputs.get("backups"):
+            yield replace(server, kind=Kind.BACKUPS)
+        # An address of its own is a resource of its own.
+        nets = inputs.get("publicNets") or [{}]
+        if nets[0].get("ipv4Enabled", True) and "ipv4" not in nets[0]:
+            yield Rented(kind=Kind.IPV4, name=name)
+    elif kind == "hcloud:index/primaryIp:PrimaryIp" and inputs.get("type") == "ipv4":
+        yield Rented(kind=Kind.IPV4, name=name)
+    elif kind == "hcloud:index/volume:Volume":
+        yield Rented(kind=Kind.VOLUME, name=name, gib=int(inputs["size"]))
+    elif kind == "pulumi-python:dynamic/s3:Bucket":
+        yield Rented(kind=Kind.OBJECT_STORAGE, name=name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Price:
+    """By the hour until the month's cap is reached; None where nobody could look it up."""
+
+    monthly: Decimal | None
+    hourly: Decimal | None
+
+    def times(self, factor: Decimal) -> "Price":
+        return Price(
+            monthly=None if self.monthly is None else self.monthly * factor,
+            hourly=None if self.hourly is None else self.hourly * factor,
+        )
+
+    @classmethod
+    def written(cls, price: Mapping[str, str | None] | None) -> "Price":
+        """As a price list has it, null for what nobody could look up."""
+        return cls(monthly=_decimal(price["monthly"]), hourly=_decimal(price["hourly"])) if price else UNKNOWN
+
+
+UNKNOWN = Price(monthly=None, hourly=None)
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """A price list and where it is from. Servers by (type, location)."""
+
+    source: str
+    date: str
+    servers: Mapping[tuple[str, str], Price]
+    ipv4: Price
+    volume_gib: Price
+    object_storage: Price
+    """Of an account with any bucket; it includes 1 TB of storage and 1 TB of traffic."""
+    backup_share: Decimal | None
+    """Of the server's price."""
+    traffic_tb: Decimal | None
+    """Of outgoing traffic beyond what the server's price includes."""
+
+    @classmethod
+    def written(cls, known: Mapping[str, Any]) -> "Prices":
+        """The list of prices.yaml."""
+        return cls(
+            source=known["source"],
+            date=known["date"],
+            servers={
+                (name, place): Price.written(price) for name, price in known["servers"].items() for place in known["locations"]
+            },
+            ipv4=Price.written(known["ipv4"]),
+            volume_gib=Price.written(known["volume_gib"]),
+            object_storage=Price.written(known["object_storage"]),
+            backup_share=_decimal(known["backup_share"]),
+            traffic_tb=_decimal(known["traffic_tb"]),
+        )
+
+    def of(self, rented: Rented) -> Price:
+        """The price of one thing."""
+        if rented.kind is Kind.SERVER:
+            return self.servers.get((rented.type, rented.location), UNKNOWN)
+        if rented.kind is Kind.BACKUPS:
+            server = self.servers.get((rented.type, rented.location), UNKNOWN)
+            return UNKNOWN if self.backup_share is None else server.times(self.backup_share)
+        if rented.kind is Kind.VOLUME:
+            return self.volume_gib.times(Decimal(rented.gib))
+        return self.ipv4 if rented.kind is Kind.IPV4 else self.object_storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A line of the invoice."""
+
+    rented: Rented
+    price: Price
+
+
+@dataclass(frozen=True, kw_only=True)
+class Invoice:
+    """All lines; the sums leave out what has no price, and `unknown` names it."""
+
+    lines: Sequence[Line]
+
+    @property
+    def monthly(self) -> Decimal:
+        return sum((line.price.monthly or Decimal(0) for line in self.lines), Decimal(0))
+
+    @property
+    def hourly(self) -> Decimal:
+        return sum((line.price.hourly or Decimal(0) for line in self.lines), Decimal(0))
+
+    @property
+    def unknown(self) -> Sequence[Rented]:
+        """What has no price by the month."""
+        return [line.rented for line in self.lines if line.price.monthly is None]
+
+
+def invoice(rented: Iterable[Rented], prices: Prices) -> Invoice:
+    """What `rented` costs; buckets share one base price, however many there are."""
+    lines: list[Line] = []
+    for thing in sorted(rented, key=lambda thing: (list(Kind).index(thing.kind), thing.name)):
+        if thing.kind is Kind.OBJECT_STORAGE and any(line.rented.kind is Kind.OBJECT_STORAGE for line in lines):
+            continue
+        lines.append(Line(rented=thing, price=prices.of(thing)))
+    return Invoice(lines=lines)

@@ -1,0 +1,86 @@
+"""Who may enter, and the question that shows it: the right credential is let in, a wrong one and none are not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from model.secret import Secret
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """The credential is the value of a header, after the scheme where there is one."""
+
+    name: str = "Authorization"
+    scheme: str = "Bearer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Basic:
+    """The credential is the password of `user`, in HTTP's basic authentication."""
+
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """The credential is the field `password` of a form, or of a JSON document; `others` are its other fields."""
+
+    others: Mapping[str, str]
+    password: str = "password"  # noqa: S105 - a field's name
+    json: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """An HTTP request to the service; through its route where it has one on this port."""
+
+    port: int
+    path: str
+    place: Header | Basic | Login
+    method: str = "GET"
+    body: Mapping[str, object] = field(default_factory=dict)
+    """Sent as JSON; empty for none."""
+    accepted: tuple[int, ...] = (200,)
+    refused: tuple[int, ...] = (401,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresLogin:
+    """`user` logs in to `database` over the network."""
+
+    user: str
+    database: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RedisLogin:
+    """`user` says PING."""
+
+    user: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """The running service signs or encrypts with it, nobody presents it: its own copy is compared, and never shown."""
+
+    variable: str = ""
+    file: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credential:
+    """A secret that opens something of the service."""
+
+    secret: Secret
+    holder: str
+    """Who shows it, in words."""
+    proof: Request | PostgresLogin | RedisLogin | Held
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unproven:
+    """Why no question shows what a secret opens."""
+
+    secret: Secret
+    reason: str

@@ -1,0 +1,97 @@
+"""Who may reach what on a host: decided here once, as values, for UFW, Docker and a provider's firewall alike."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Network
+
+from model.host import SSH_PORT
+from model.network import MAGIC_DNS, MESH
+from model.placement import Placement
+from model.service import Access
+
+WIREGUARD_PORT = 41641
+"""tailscaled's default port: members meet each other directly instead of through the hub's relay."""
+
+
+class Target(StrEnum):
+    """What stands behind an open port."""
+
+    HOST = "host"
+    CONTAINER = "container"
+    """Published by Docker: such packets are forwarded and never seen by UFW (lab.md, finding 1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Opening:
+    """One port that lets somebody in; everything that no opening names stays closed."""
+
+    port: int
+    protocol: str
+    access: Access
+    target: Target
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exit:
+    """What the containers of one network may call in the mesh; to all others it is closed."""
+
+    source: IPv4Network
+    destination: IPv4Network
+    port: int
+    protocol: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Firewall:
+    """All openings of a host. `ssh` is apart: until the runner has logged in over the mesh it stays open to everybody."""
+
+    ssh: Opening
+    openings: tuple[Opening, ...]
+    has_mesh: bool
+    has_containers: bool
+    exits: tuple[Exit, ...] = ()
+
+    def all_openings(self, *, ssh_public: bool) -> tuple[Opening, ...]:
+        """Every opening, SSH once or twice."""
+        public = (PUBLIC_SSH,) if ssh_public and self.ssh != PUBLIC_SSH else ()
+        return (self.ssh, *public, *self.openings)
+
+
+MESH_SSH = Opening(port=SSH_PORT, protocol="tcp", access=Access.VPN, target=Target.HOST, reason="SSH over the mesh")
+PUBLIC_SSH = Opening(
+    port=SSH_PORT, protocol="tcp", access=Access.PUBLIC, target=Target.HOST, reason="SSH until the mesh is proven"
+)
+_WIREGUARD = Opening(
+    port=WIREGUARD_PORT, protocol="udp", access=Access.PUBLIC, target=Target.HOST, reason="WireGuard between mesh members"
+)
+
+
+def firewall(placement: Placement) -> Firewall:
+    """The firewall of a host: SSH, the mesh, and the ports that its services publish."""
+    has_mesh = bool(placement.host.mesh_domain)
+    published = tuple(
+        Opening(port=port.number, protocol=port.protocol, access=port.access, target=Target.CONTAINER, reason=port.reason)
+        for service in placement.services
+        for port in service.ports
+    )
+    return Firewall(
+        ssh=MESH_SSH if has_mesh else PUBLIC_SSH,
+        openings=(*((_WIREGUARD,) if has_mesh else ()), *published),
+        has_mesh=has_mesh,
+        has_containers=bool(placement.services),
+        exits=tuple(_exits(placement)),
+    )
+
+
+def _exits(placement: Placement) -> Iterator[Exit]:
+    """A link's service asks the mesh's names of its own host, and then a site. Which members have sites that this host may
+    call is the mesh's policy: Docker lends the container its host's address."""
+    names = IPv4Network(MAGIC_DNS)
+    for source in dict.fromkeys(
+        network.cidr for service in placement.services if service.links for network in placement.ways_out(service)
+    ):
+        yield Exit(source=source, destination=names, port=53, protocol="udp")
+        yield Exit(source=source, destination=names, port=53, protocol="tcp")
+        yield Exit(source=source, destination=MESH, port=443, protocol="tcp")

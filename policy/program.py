@@ -1,0 +1,125 @@
+"""What the engine has shown of a program so far: resources by their inputs, and the waivers in force for each."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pulumi_policy.proxy import UnknownValueError
+
+from model.waiver import Waiver
+
+CONTAINER = "docker:index/container:Container"
+DOCKER_NETWORK = "docker:index/network:Network"
+DOCKER_VOLUME = "docker:index/volume:Volume"
+REMOTE_IMAGE = "docker:index/remoteImage:RemoteImage"
+DOCKER_PROVIDER = "pulumi:providers:docker"
+LOCAL_COMMAND = "command:local:Command"
+REMOTE_COMMAND = "command:remote:Command"
+REMOTE_COPY = "command:remote:CopyToRemote"
+HOST_ACCESS = "pulumi-python:dynamic/access:HostAccess"
+CADDY = "pulumi-python:dynamic/configuration:CaddyConfiguration"
+BUCKET = "pulumi-python:dynamic/s3:Bucket"
+MANAGED_HOST = "vpai:index:ManagedHost"
+SERVICE = "vpai:index:ServiceContainer"
+SERVER = "hcloud:index/server:Server"
+CLOUD_FIREWALL = "hcloud:index/firewall:Firewall"
+FIREWALL_ATTACHMENT = "hcloud:index/firewallAttachment:FirewallAttachment"
+CLOUD_NETWORK = "hcloud:index/network:Network"
+CLOUD_VOLUME = "hcloud:index/volume:Volume"
+
+PRODUCTION = "prod"
+
+_T = TypeVar("_T")
+
+
+def known_first(values: Iterable[Callable[[], _T]]) -> Iterator[_T]:
+    """The values that are known, then the error of one that is not: it must not hide the others."""
+    unknown: UnknownValueError | None = None
+    for value in values:
+        try:
+            known = value()
+        except UnknownValueError as error:
+            unknown = unknown or error
+        else:
+            yield known
+    if unknown:
+        raise unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource:
+    """One resource as the engine shows it. `inputs` raises where a value cannot be known before `up`."""
+
+    urn: str
+    type: str
+    name: str
+    inputs: Mapping[str, Any]
+    secret_inputs: frozenset[str] = frozenset()
+    """Top-level inputs that are, or contain, a secret."""
+    parent: str = ""
+    protect: bool = False
+    ignore_changes: frozenset[str] = frozenset()
+    host: str = ""
+    """Where it is made: the alias in its docker provider's address."""
+
+    def list(self, key: str) -> list[Any]:
+        """A list input; empty when not set."""
+        return list(self.inputs.get(key) or ())
+
+    def text(self, key: str) -> str:
+        """A text input; empty when not set."""
+        return str(self.inputs.get(key) or "")
+
+    def texts(self, *keys: str) -> Iterator[tuple[str, str]]:
+        """Several text inputs, by key."""
+        return known_first((lambda key=key: (key, self.text(key))) for key in keys)  # type: ignore[misc]
+
+    @cached_property
+    def waivers(self) -> tuple[Waiver, ...]:
+        """The waivers that a component carries, for everything below it."""
+        return tuple(Waiver.from_input(value) for value in self.list("waivers"))
+
+
+@dataclass
+class Program:
+    """Resources in the order of their registration; a parent comes before its children."""
+
+    stack: str
+    today: date
+    configured_secrets: tuple[str, ...] = ()
+    """Values that are encrypted in the stack's configuration."""
+    resources: dict[str, Resource] = field(default_factory=dict)
+    waived: dict[Waiver, list[str]] = field(default_factory=dict)
+    """What each waiver has covered in this run."""
+    undecided: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    """Rule and input that is known after `up` only, and the resources that have it so."""
+
+    @property
+    def is_production(self) -> bool:
+        return self.stack == PRODUCTION
+
+    def learn(self, resource: Resource) -> None:
+        self.resources[resource.urn] = resource
+
+    def of_type(self, *types: str) -> Iterator[Resource]:
+        return (resource for resource in self.resources.values() if resource.type in types)
+
+    def parent(self, resource: Resource) -> Resource | None:
+        return self.resources.get(resource.parent)
+
+    def accepts(self, rule: str, subject: str, resource: Resource | None) -> bool:
+        """Whether a waiver in force covers a finding; notes which one did."""
+        for waiver in self._waivers(resource):
+            if waiver.rule == rule and waiver.subject in ("", subject) and waiver.until >= self.today and resource:
+                names = self.waived.setdefault(waiver, [])
+                if resource.name not in names:
+                    names.append(resource.name)
+                return True
+        return False
+
+    def _waivers(self, resource: Resource | None) -> Iterable[Waiver]:
+        while resource is not None:
+            yield from resource.waivers
+            resource = self.parent(resource)

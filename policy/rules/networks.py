@@ -1,0 +1,85 @@
+"""Networks: who is on which, and that no range is another's."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Network, ip_network
+from itertools import combinations
+
+from pulumi_policy import Severity
+
+from model.network import DOCKER_POOL, MESH
+from policy.program import CLOUD_NETWORK, CONTAINER, DOCKER_NETWORK, Program, Resource
+from policy.rule import Finding, ProgramRule, ResourceRule
+
+_DEFAULTS = ("bridge", "default", "host", "none")
+
+
+def _explicit(container: Resource, _: Program) -> Iterator[Finding]:
+    if not container.list("networksAdvanced"):
+        yield Finding(what=f"{container.name} stands on Docker's default bridge")
+    for network in container.list("networksAdvanced"):
+        if network["name"] in _DEFAULTS:
+            yield Finding(what=f"{container.name} joins Docker's own network {network['name']}", subject=str(network["name"]))
+
+
+def _stated(network: Resource, _: Program) -> Iterator[Finding]:
+    ranges = network.list("ipamConfigs")
+    if not ranges or not all(each.get("subnet") and each.get("gateway") for each in ranges):
+        yield Finding(what=f"{network.name} leaves its range or its gateway to Docker")
+
+
+def _disjoint(program: Program) -> Iterator[Finding]:
+    taken = [(resource, network) for resource in program.of_type(DOCKER_NETWORK, CLOUD_NETWORK) for network in _ranges(resource)]
+    for resource, network in taken:
+        for name, reserved in (("the mesh", MESH), ("Docker's own pool", DOCKER_POOL)):
+            if network.overlaps(reserved):
+                yield Finding(what=f"{resource.name} ({network}) overlaps {name} ({reserved})", resource=resource)
+    for (one, network), (other, other_network) in combinations(taken, 2):
+        # Two hosts may have the same ranges; a cloud's network is routed on every host.
+        meet = one.host == other.host or CLOUD_NETWORK in (one.type, other.type)
+        if meet and network.overlaps(other_network):
+            what = f"{one.name} ({network}) overlaps {other.name} ({other_network})"
+            yield Finding(what=what, resource=other)
+
+
+def _ranges(resource: Resource) -> Iterator[IPv4Network]:
+    if resource.type == CLOUD_NETWORK:
+        texts = [resource.text("ipRange")]
+    else:
+        texts = [str(each["subnet"]) for each in resource.list("ipamConfigs") if each.get("subnet")]
+    yield from (network for text in texts if isinstance(network := ip_network(text), IPv4Network))
+
+
+EXPLICIT = ResourceRule(
+    name="networks-explicit",
+    asks="A container names the networks it joins, none of them Docker's own.",
+    severity=Severity.HIGH,
+    decides=("CIS-5.30", "KICS-networks_not_set"),
+    why="on docker0 everything reaches everything, and names do not resolve",
+    mend="name one of the five networks",
+    example='networks=("backend",)',
+    types=(CONTAINER,),
+    check=_explicit,
+)
+STATED = ResourceRule(
+    name="networks-range-stated",
+    asks="A Docker network states its range and its gateway.",
+    severity=Severity.MEDIUM,
+    decides=(),
+    why="access lists and firewall rules name ranges; one that Docker chose is in none of them, and differs at every run",
+    mend="declare it in services/networks.py",
+    example='Network(name="frontend", cidr=IPv4Network("172.20.1.0/24"), internal=False)',
+    types=(DOCKER_NETWORK,),
+    check=_stated,
+)
+DISJOINT = ProgramRule(
+    name="networks-disjoint",
+    asks="No range overlaps another on its host, Docker's pool or the mesh.",
+    severity=Severity.HIGH,
+    decides=("H9",),
+    why="packets for one would be routed to the other, and access lists by range would let the wrong side in",
+    mend="choose a range that nobody has",
+    example='Network(name="frontend", cidr=IPv4Network("172.20.1.0/24"), internal=False)',
+    check=_disjoint,
+)
+
+RULES = (EXPLICIT, STATED, DISJOINT)

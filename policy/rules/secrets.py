@@ -1,0 +1,168 @@
+"""Secrets: none where `docker inspect`, a process list, an error message or a state file would show it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pulumi_policy import Severity
+
+from policy.program import CONTAINER, LOCAL_COMMAND, REMOTE_COMMAND, REMOTE_COPY, SERVER, Program, Resource
+from policy.rule import Finding, ResourceRule
+
+_SHAPES = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----"
+    r"|\bsk-(?:ant-|or-|proj-)?[A-Za-z0-9_-]{20,}"
+    r"|\bgh[pousr]_[A-Za-z0-9]{36}"
+    r"|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"
+    r"|\btskey-[a-z]+-[A-Za-z0-9]{8,}"
+    r"|\b\d{8,10}:[A-Za-z0-9_-]{35}\b"
+)
+"""Values that their issuers make recognisable: keys, tokens of LLM providers, GitHub, AWS, Tailscale, Telegram."""
+
+_CREDENTIAL = re.compile(
+    r"(?i)(^|_)(password|passwd|passphrase|pass|pwd|token|secret|api_?key|access_key|private_key|encryption_key|credentials?"
+    r"|salt|dsn)$"
+)
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:(?P<password>[^/\s@]+)@")
+_CREDENTIAL_FLAG = re.compile(r"(?i)^--?[a-z-]*(password|passwd|requirepass|token|secret|api-?key)[a-z-]*=(?P<value>.+)")
+_PROVIDER_SECRETS = ("token", "password", "secretKey", "accessKey", "privateKey", "sshKey")
+_SHOWN_BY_DOCKER = ("envs", "command", "entrypoints", "labels", "healthcheck", "hosts")
+
+
+def _command_line(command: Resource, _: Program) -> Iterator[Finding]:
+    for key in ("create", "update", "delete", "environment", "triggers"):
+        if key in command.secret_inputs:
+            yield Finding(what=f"{command.name} has a secret in `{key}`", subject=key)
+        elif shape := _shape(command.inputs.get(key)):
+            yield Finding(what=f"{command.name} has what looks like a secret in `{key}`: {shape}", subject=key)
+
+
+def _container(container: Resource, _: Program) -> Iterator[Finding]:
+    for key in _SHOWN_BY_DOCKER:
+        if key in container.secret_inputs:
+            yield Finding(what=f"{container.name} has a secret in `{key}`", subject=key)
+
+
+def _environment(container: Resource, _program: Program) -> Iterator[Finding]:
+    if "envs" in container.secret_inputs:
+        return
+    for pair in container.list("envs"):
+        name, _, value = str(pair).partition("=")
+        if value and _CREDENTIAL.search(name):
+            yield Finding(what=f"{container.name} has the credential {name} in its environment", subject=name)
+    for word in (*container.list("command"), *container.list("entrypoints")):
+        if found := _CREDENTIAL_FLAG.match(str(word)):
+            name = str(word).partition("=")[0]
+            yield Finding(what=f"{container.name} has the credential {name} on its command line", subject=found[1])
+
+
+def _url(container: Resource, _program: Program) -> Iterator[Finding]:
+    for pair in container.list("envs") if "envs" not in container.secret_inputs else ():
+        name, _, value = str(pair).partition("=")
+        if _URL.search(value):
+            yield Finding(what=f"{container.name} has a URL with a password in {name}", subject=name)
+
+
+def _user_data(server: Resource, _: Program) -> Iterator[Finding]:
+    if "userData" in server.secret_inputs:
+        yield Finding(what=f"{server.name} gets a secret in its user data")
+    elif shape := _shape(server.inputs.get("userData")):
+        yield Finding(what=f"{server.name} gets what looks like a secret in its user data: {shape}")
+
+
+def _plain(resource: Resource, program: Program) -> Iterator[Finding]:
+    for key in resource.inputs:
+        if key in resource.secret_inputs or key == "__provider":  # the code of a dynamic provider
+            continue
+        if any(secret in text for secret in program.configured_secrets for text in _texts(resource.inputs[key])):
+            yield Finding(what=f"{resource.name} has a configured secret in `{key}`, in plain text", subject=key)
+        elif resource.type.startswith("pulumi:providers:") and key in _PROVIDER_SECRETS and resource.text(key):
+            yield Finding(what=f"{resource.name} has {key} in plain text", subject=key)
+        elif shape := _shape(resource.inputs[key]):
+            yield Finding(what=f"{resource.name} has what looks like a secret in `{key}`, in plain text: {shape}", subject=key)
+
+
+def _shape(value: Any) -> str:
+    """The harmless beginning of what looks like a secret in a value; empty when nothing does."""
+    found = next(filter(None, map(_SHAPES.search, _texts(value))), None)
+    return f"{found[0][:8]}..." if found else ""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text inside a value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (text for key in value for text in _texts(value[key]))
+    elif isinstance(value, Sequence):
+        yield from (text for item in value for text in _texts(item))
+
+
+COMMAND_LINE = ResourceRule(
+    name="secrets-command-line",
+    asks="No command has a secret in its text, environment or triggers.",
+    severity=Severity.CRITICAL,
+    decides=("SEC-1",),
+    why="a failing command prints its text whatever its logging says, and the process list shows it",
+    mend="send it over stdin: HostScript(payload=...)",
+    example='HostScript(..., payload=store.resolve(f"{PASSWORD}"))',
+    types=(LOCAL_COMMAND, REMOTE_COMMAND, REMOTE_COPY),
+    check=_command_line,
+)
+CONTAINER_INPUTS = ResourceRule(
+    name="secrets-docker-inspect",
+    asks="No container has a secret in what `docker inspect` shows.",
+    severity=Severity.CRITICAL,
+    decides=("SEC-2",),
+    why="everybody who may ask Docker reads it, and so does whoever reads the host's files",
+    mend="use secret_environment or a File",
+    example='secret_environment={"API_KEY": f"{API_KEY}"}',
+    types=(CONTAINER,),
+    check=_container,
+)
+ENVIRONMENT = ResourceRule(
+    name="secrets-environment",
+    asks="No container has a credential in its plain environment or command.",
+    severity=Severity.HIGH,
+    decides=("CL-0020",),
+    why="it stands in the code, in the state and in `docker inspect`",
+    mend="use secret_environment or a File; where the image reads NAME_FILE, give the path",
+    example='environment={"POSTGRES_PASSWORD_FILE": "/etc/postgresql/superuser-password"}',
+    types=(CONTAINER,),
+    check=_environment,
+)
+URL = ResourceRule(
+    name="secrets-url",
+    asks="No container has a password inside a URL of its plain environment.",
+    severity=Severity.HIGH,
+    decides=("CL-0021",),
+    why="such URLs end up in logs and error messages whole",
+    mend="put the URL into secret_environment",
+    example='secret_environment={"DATABASE_URL": f"postgresql://n8n:{password}@postgresql/n8n"}',
+    types=(CONTAINER,),
+    check=_url,
+)
+USER_DATA = ResourceRule(
+    name="secrets-user-data",
+    asks="A server's user data holds no secret.",
+    severity=Severity.CRITICAL,
+    decides=("H10",),
+    why="every process on the server may ask the metadata service for it, for ever",
+    mend="let cloud-init make the user and the keys; bring secrets over SSH",
+    example="ssh_authorized_keys: [ssh-ed25519 AAAA...]",
+    types=(SERVER,),
+    check=_user_data,
+)
+PLAIN = ResourceRule(
+    name="secrets-plain-inputs",
+    asks="No input that is not marked as secret looks like one.",
+    severity=Severity.CRITICAL,
+    decides=("SEC-3",),
+    why="it would stand in the state and in every preview in plain text",
+    mend="declare it as a Secret, or wrap it with pulumi.Output.secret; replace it at its issuer, it may have been read",
+    example="pulumi config set --secret vpai:openrouter_api_key",
+    types=(),
+    check=_plain,
+)
+
+RULES = (COMMAND_LINE, CONTAINER_INPUTS, ENVIRONMENT, URL, USER_DATA, PLAIN)

@@ -1,0 +1,109 @@
+"""SSH: nobody plays a host, and nobody but the deploying user's keys gets in."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pulumi_policy import Severity
+
+from policy.program import DOCKER_PROVIDER, HOST_ACCESS, LOCAL_COMMAND, REMOTE_COMMAND, REMOTE_COPY, Program, Resource
+from policy.rule import Finding, ResourceRule
+
+_DROP_IN = "/etc/ssh/sshd_config.d/10-vpai.conf"
+_BLIND = re.compile(r"(?i)StrictHostKeyChecking[= ]\s*\"?(no|off|accept-new)|UserKnownHostsFile[= ]\s*\"?/dev/null")
+
+SSHD: Mapping[str, tuple[str, str]] = {
+    "sshd-06": ("PermitRootLogin", "no"),
+    "sshd-11": ("StrictModes", "yes"),
+    "sshd-13": ("LogLevel", "VERBOSE"),
+    "sshd-17": ("PermitUserEnvironment", "no"),
+    "sshd-18": ("LoginGraceTime", "30"),
+    "sshd-19": ("MaxAuthTries", "2"),
+    "sshd-22": ("PubkeyAuthentication", "yes"),
+    "sshd-23": ("IgnoreRhosts", "yes"),
+    "sshd-24": ("IgnoreUserKnownHosts", "yes"),
+    "sshd-25": ("HostbasedAuthentication", "no"),
+    "sshd-27": ("PasswordAuthentication", "no"),
+    "sshd-28": ("PermitEmptyPasswords", "no"),
+    "sshd-29": ("ChallengeResponseAuthentication", "no"),
+    "sshd-30": ("KerberosAuthentication", "no"),
+    "sshd-33": ("GSSAPIAuthentication", "no"),
+    "sshd-38": ("PermitTunnel", "no"),
+    "sshd-39": ("AllowTcpForwarding", "no"),
+    "sshd-40": ("AllowAgentForwarding", "no"),
+    "sshd-41": ("GatewayPorts", "no"),
+    "sshd-42": ("X11Forwarding", "no"),
+}
+"""What dev-sec's ssh-baseline asks of every sshd; docs/reference/hardening.md has the other controls and their waivers."""
+
+
+def _host_key(command: Resource, _: Program) -> Iterator[Finding]:
+    connection: Any = command.inputs.get("connection") or {}
+    for name, endpoint in (("", connection), (" (proxy)", connection.get("proxy") or {})):
+        if endpoint and not endpoint.get("hostKey"):
+            yield Finding(what=f"{command.name}{name} takes any host's key for that of {endpoint.get('host')}")
+
+
+def _pinned(resource: Resource, _: Program) -> Iterator[Finding]:
+    keys = ("sshOpts",) if resource.type == DOCKER_PROVIDER else ("create", "update", "delete")
+    for key in keys:
+        # The inputs of a provider are JSON in a text.
+        text = str(resource.inputs.get(key) or "").replace('","', " ")
+        if found := _BLIND.search(text):
+            yield Finding(what=f"{resource.name}: {key} says {found[0]}", subject=key)
+    if resource.type == DOCKER_PROVIDER and resource.text("host").startswith("ssh://") and "-F" not in resource.text("sshOpts"):
+        yield Finding(what=f"{resource.name} reaches Docker without the ssh_config that pins its host's key", subject="sshOpts")
+
+
+def _sshd(access: Resource, _program: Program) -> Iterator[Finding]:
+    files = access.inputs.get("files") or {}
+    if _DROP_IN not in files:
+        yield Finding(what=f"{access.name} leaves sshd as the distribution has it", subject="sshd")
+        return
+    # sshd takes the first value that it reads.
+    said: dict[str, str] = {}
+    for line in str(files[_DROP_IN]["content"]).splitlines():
+        key, _, value = line.partition(" ")
+        said.setdefault(key, value)
+    for control, (key, wanted) in SSHD.items():
+        if said.get(key) != wanted:
+            yield Finding(what=f"{access.name}: sshd has {key} {said.get(key, '(unset)')}, not {wanted} ({control})", subject=key)
+    if "AllowUsers" not in said:
+        yield Finding(what=f"{access.name}: every user of the host may log in", subject="AllowUsers")
+
+
+HOST_KEY = ResourceRule(
+    name="ssh-host-keys",
+    asks="A remote command knows its host's key.",
+    severity=Severity.CRITICAL,
+    decides=("SSH-1",),
+    why="without one the provider takes any key: who sits in between gets the command, its input and root",
+    mend="state host_key, or use components.host_script.HostScript, whose ssh_config pins it",
+    example='ConnectionArgs(host="...", host_key="ssh-ed25519 AAAA...")',
+    types=(REMOTE_COMMAND, REMOTE_COPY),
+    check=_host_key,
+)
+PINNED = ResourceRule(
+    name="ssh-strict",
+    asks="Whatever runs ssh checks the host's key.",
+    severity=Severity.CRITICAL,
+    decides=("SSH-2",),
+    why="a host that nobody recognises is anybody",
+    mend="use the generated ssh_config: -F .vpai/<stack>/ssh_config",
+    example='docker.Provider("sese", host="ssh://sese", ssh_opts=["-F", ".vpai/prod/ssh_config"])',
+    types=(LOCAL_COMMAND, DOCKER_PROVIDER),
+    check=_pinned,
+)
+DAEMON = ResourceRule(
+    name="ssh-daemon",
+    asks="sshd lets in one user by key, and forwards nothing.",
+    severity=Severity.HIGH,
+    decides=tuple(SSHD),
+    why="sshd is the one way into a host; each of these has let somebody in or along",
+    mend="keep the controls of components/host/sshd.py",
+    example="PasswordAuthentication no",
+    types=(HOST_ACCESS,),
+    check=_sshd,
+)
+
+RULES = (HOST_KEY, PINNED, DAEMON)

@@ -1,0 +1,79 @@
+"""Alloy 1.13: collects what the catalogue says is there, metrics into VictoriaMetrics and logs into Loki."""
+
+from datetime import date
+
+from model.service import (
+    Configuration,
+    Healthcheck,
+    HostMount,
+    Limits,
+    Logs,
+    Metrics,
+    Replacement,
+    Service,
+    Volume,
+)
+from model.waiver import Waiver
+
+DIRECTORY = "/etc/alloy"
+PORT = 12345
+
+
+def service(networks: tuple[str, ...], needs: tuple[str, ...], memory_mib: int = 320, scale: float = 1.0) -> Service:
+    """Alloy on `networks`. What it collects is put in by `services.monitoring.watched`, when all that it watches is known.
+
+    On the predecessor's Sese-AI, with twice the containers, 256 MiB were too little and 512 held.
+    """
+    return Service(
+        name="alloy",
+        image="docker.io/grafana/alloy:v1.13.0",
+        networks=networks,
+        limits=Limits(memory_mib=memory_mib, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Metrics(port=PORT),
+        logs=Logs.LOGFMT,
+        command=(
+            "run",
+            f"--server.http.listen-addr=0.0.0.0:{PORT}",
+            "--storage.path=/var/lib/alloy/data",
+            "--disable-reporting",
+            f"{DIRECTORY}/config.alloy",
+        ),
+        configuration=Configuration(directory=DIRECTORY, files=()),
+        volumes=(
+            Volume(
+                path="/var/lib/alloy/data",
+                directory="alloy",
+                owner="0:0",
+                mode=0o700,
+                backup="none: how far each log was read; lost, a few lines come twice",
+            ),
+        ),
+        host_mounts=(
+            HostMount(
+                path="/",
+                container_path="/host",
+                reason="the host's processor, memory and disks (predecessor lesson 140)",
+                until=date(2027, 5, 31),
+            ),
+            HostMount(
+                path="/var/lib/docker/containers",
+                container_path="/var/lib/docker/containers",
+                reason="the logs of the containers",
+                until=date(2027, 5, 31),
+            ),
+        ),
+        needs=needs,
+        # Neither curl nor wget in the image; Grafana's alert on missing series is the probe from outside (lesson 30).
+        healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=30),
+        capabilities=("DAC_READ_SEARCH",),
+        waivers=(
+            Waiver(
+                rule="containers-capabilities",
+                subject="DAC_READ_SEARCH",
+                reason="it reads the logs of other users' containers",
+                until=date(2027, 5, 31),
+            ),
+        ),
+        scratch=("/tmp",),
+    )

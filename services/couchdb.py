@@ -1,0 +1,170 @@
+"""CouchDB 3.3: the vault that Obsidian's LiveSync keeps in step; one node, closed to whoever has no password."""
+
+from datetime import date
+
+from model.credential import Basic, Credential, Request
+from model.secret import Generated, Secret
+from model.service import (
+    Access,
+    Configuration,
+    File,
+    Healthcheck,
+    Limits,
+    Logs,
+    Replacement,
+    Route,
+    Service,
+    Silent,
+    Task,
+    Volume,
+)
+from model.waiver import Waiver
+from services.networks import HUB
+
+ADMIN = "admin"
+ADMIN_PASSWORD = Secret(name="couchdb_admin_password", source=Generated())
+OBSIDIAN = "obsidian"
+OBSIDIAN_PASSWORD = Secret(name="couchdb_obsidian_password", source=Generated())
+VAULT = "obsidian_vault"
+PORT = 5984
+# CouchDB reads it before local.d, where the image's entrypoint writes the administrator.
+DIRECTORY = "/opt/couchdb/etc/default.d"
+
+
+def service(scale: float = 1.0) -> Service:
+    """CouchDB with its vault and the vault's user."""
+    return Service(
+        name="couchdb",
+        image="docker.io/apache/couchdb:3.3.3",
+        networks=(HUB.name,),
+        limits=Limits(memory_mib=448, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Silent(reason="only an administrator may ask for them, and no collector is to hold that password"),
+        logs=Logs.PLAIN,
+        # As in the image (apache/couchdb-docker). As the user below it neither needs nor tries to change owners.
+        entrypoint=("tini", "--", "/docker-entrypoint.sh"),
+        command=("/opt/couchdb/bin/couchdb",),
+        secret_environment={"COUCHDB_USER": ADMIN, "COUCHDB_PASSWORD": f"{ADMIN_PASSWORD}"},
+        configuration=Configuration(
+            directory=DIRECTORY,
+            owner="5984:5984",
+            files=(
+                File(path="10-vpai.ini", content=_SETTINGS),
+                File(path="probe.curl", content=f'url = "http://127.0.0.1:{PORT}/"\nuser = "{ADMIN}:{ADMIN_PASSWORD}"\n'),
+            ),
+        ),
+        secrets=(ADMIN_PASSWORD, OBSIDIAN_PASSWORD),
+        credentials=(
+            # With require_valid_user nobody sees anything without a name, the welcome at / included.
+            Credential(
+                secret=ADMIN_PASSWORD, holder="the administrator", proof=Request(port=PORT, path="/", place=Basic(user=ADMIN))
+            ),
+            Credential(
+                secret=OBSIDIAN_PASSWORD,
+                holder="Obsidian's LiveSync",
+                proof=Request(port=PORT, path=f"/{VAULT}", place=Basic(user=OBSIDIAN)),
+            ),
+        ),
+        volumes=(
+            Volume(
+                path="/opt/couchdb/data",
+                directory="couchdb",
+                owner="5984:5984",
+                mode=0o755,
+                backup="the whole directory, daily: its files are only ever appended to",
+            ),
+        ),
+        tasks=(_PROVISIONING,),
+        routes=(
+            Route(
+                subdomain="biki",
+                port=PORT,
+                access=Access.PUBLIC,
+                reason="Obsidian on iOS syncs without the VPN",
+                # What only administrators need stays out of the Internet's reach, password or not.
+                refused_paths=(
+                    "/_utils*",
+                    "/_node*",
+                    "/_users*",
+                    "/_replicat*",
+                    "/_all_dbs*",
+                    "/_cluster_setup*",
+                    "/_active_tasks*",
+                ),
+            ),
+        ),
+        healthcheck=Healthcheck(
+            command=("curl", "-fsS", "-o", "/dev/null", "-K", f"{DIRECTORY}/probe.curl"),
+            interval=30,
+            timeout=10,
+            retries=3,
+            start_period=15,
+        ),
+        user="5984:5984",
+        read_only_root=False,
+        waivers=(
+            Waiver(
+                rule="containers-read-only-root",
+                reason="the entrypoint writes the administrator below /opt/couchdb/etc/local.d",
+                until=date(2027, 5, 31),
+            ),
+        ),
+    )
+
+
+# CORS stands here and nowhere else: set by Caddy too, the header would come twice and clients refuse (lesson 57).
+_SETTINGS = """[couchdb]
+single_node = true
+max_document_size = 50000000
+
+[chttpd]
+bind_address = any
+require_valid_user = true
+max_http_request_size = 4294967296
+enable_cors = true
+
+[chttpd_auth]
+timeout = 86400
+
+[cors]
+credentials = true
+origins = app://obsidian.md,capacitor://localhost,http://localhost
+headers = accept, authorization, content-type, origin, referer
+methods = GET, PUT, POST, HEAD, DELETE
+max_age = 3600
+"""
+
+_PROVISIONING = Task(
+    name="couchdb-vault",
+    service="couchdb",
+    command=("bash", "-s"),
+    stdin=f"""set -euo pipefail
+base=http://127.0.0.1:{PORT}
+# Passwords go through a file descriptor: arguments show in the list of processes.
+as() {{
+	local who=$1
+	shift
+	curl -sS --max-time 20 -H 'Content-Type: application/json' -K <(printf 'user = "%s"\\n' "$who") "$@"
+}}
+admin='{ADMIN}:{ADMIN_PASSWORD}' obsidian='{OBSIDIAN}:{OBSIDIAN_PASSWORD}'
+put() {{
+	local status
+	status=$(as "$admin" -o /dev/null -w '%{{http_code}}' -X PUT "$base/$1" ${{2:+-d "$2"}})
+	case $status in
+	2*) ;;
+	412) ;; # a database that is there
+	*) echo "CouchDB answered $status to PUT /$1" >&2; exit 1 ;;
+	esac
+}}
+for database in _users _replicator _global_changes {VAULT}; do put "$database"; done
+session() {{ as "$obsidian" -o /dev/null -w '%{{http_code}}' "$base/_session"; }}
+if [[ $(session) != 200 ]]; then
+	known=$(as "$admin" "$base/_users/org.couchdb.user:{OBSIDIAN}" | tr -d ' \\n' | sed -n 's/.*"_rev":"\\([^"]*\\)".*/\\1/p')
+	put "_users/org.couchdb.user:{OBSIDIAN}" "{{${{known:+\\"_rev\\": \\"$known\\", }}\\"name\\": \\"{OBSIDIAN}\\", \
+\\"password\\": \\"{OBSIDIAN_PASSWORD}\\", \\"roles\\": [], \\"type\\": \\"user\\"}}"
+	if [[ $(session) != 200 ]]; then echo "CouchDB refuses the password it was just given for {OBSIDIAN}" >&2; exit 1; fi
+fi
+nobody='{{"names": [], "roles": ["_admin"]}}'
+put "{VAULT}/_security" "{{\\"admins\\": $nobody, \\"members\\": {{\\"names\\": [\\"{OBSIDIAN}\\"], \\"roles\\": []}}}}"
+""",
+)

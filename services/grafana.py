@@ -1,0 +1,159 @@
+"""Grafana 12.3: dashboards over VictoriaMetrics, Loki and n8n's database."""
+
+import json
+from datetime import date
+
+from model.credential import Basic, Credential, Request
+from model.secret import Generated, Secret
+from model.service import (
+    Access,
+    Configuration,
+    File,
+    Healthcheck,
+    Limits,
+    Logs,
+    Metrics,
+    Replacement,
+    Route,
+    Service,
+    Task,
+    Volume,
+)
+from model.waiver import Waiver
+from services import loki, n8n, victoriametrics
+from services.networks import BACKEND, FRONTEND, MONITORING
+
+ADMIN = "admin"
+ADMIN_PASSWORD = Secret(name="grafana_admin_password", source=Generated())
+# Grafana reads the directories below it that it knows; the password lies beside them.
+DIRECTORY = "/etc/grafana/provisioning"
+PORT = 3000
+
+
+def service(domain: str, scale: float = 1.0) -> Service:
+    """Grafana behind `tala.<domain>`."""
+    return Service(
+        name="grafana",
+        image="docker.io/grafana/grafana:12.3.2",
+        # Frontend is also its way out to Telegram.
+        networks=(FRONTEND.name, BACKEND.name, MONITORING.name),
+        limits=Limits(memory_mib=384, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Metrics(port=PORT),
+        logs=Logs.LOGFMT,
+        environment={
+            "GF_SECURITY_ADMIN_USER": ADMIN,
+            # For the first start; afterwards the task below keeps it true.
+            "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{DIRECTORY}/admin-password",
+            "GF_USERS_ALLOW_SIGN_UP": "false",
+            "GF_SERVER_ROOT_URL": f"https://tala.{domain}/",
+            "GF_ANALYTICS_REPORTING_ENABLED": "false",
+            "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+            "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
+        },
+        configuration=Configuration(
+            directory=DIRECTORY,
+            owner="472:0",
+            files=(
+                File(path="datasources/datasources.yaml", content=_datasources()),
+                File(path="admin-password", content=f"{ADMIN_PASSWORD}"),
+            ),
+        ),
+        secrets=(ADMIN_PASSWORD,),
+        credentials=(
+            Credential(
+                secret=ADMIN_PASSWORD,
+                holder="the administrator",
+                proof=Request(port=PORT, path="/api/org", place=Basic(user=ADMIN)),
+            ),
+        ),
+        volumes=(
+            Volume(
+                path="/var/lib/grafana",
+                directory="grafana",
+                owner="472:0",
+                mode=0o755,
+                backup="grafana.db, daily: users and what was drawn by hand; dashboards are in this repository",
+            ),
+        ),
+        tasks=(
+            # A database that is there keeps the password that it was made with (predecessor lesson 135).
+            Task(
+                name="grafana-admin-password",
+                service="grafana",
+                command=(
+                    *("grafana", "cli", "--homepath", "/usr/share/grafana"),
+                    *("admin", "reset-admin-password", "--password-from-stdin"),
+                ),
+                stdin=f"{ADMIN_PASSWORD}\n",
+            ),
+        ),
+        routes=(Route(subdomain="tala", port=PORT, access=Access.VPN),),
+        needs=("victoriametrics", "loki", "postgresql"),
+        healthcheck=Healthcheck(
+            command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/health"),
+            interval=30,
+            timeout=5,
+            retries=3,
+            start_period=60,
+        ),
+        user="472:0",
+        read_only_root=False,
+        waivers=(
+            Waiver(
+                rule="containers-read-only-root",
+                reason="run.sh and plugins write below /usr/share/grafana",
+                until=date(2027, 5, 31),
+            ),
+        ),
+    )
+
+
+def _datasources() -> str:
+    """JSON is YAML. Fixed uids: dashboards name them (predecessor lesson 132)."""
+    return json.dumps(
+        {
+            "apiVersion": 1,
+            "prune": True,
+            "datasources": [
+                {
+                    "name": "VictoriaMetrics",
+                    "uid": "victoriametrics",
+                    "type": "prometheus",
+                    "access": "proxy",
+                    "url": f"http://victoriametrics:{victoriametrics.PORT}",
+                    "isDefault": True,
+                    "editable": False,
+                    "jsonData": {"httpMethod": "POST", "timeInterval": "30s"},
+                },
+                {
+                    "name": "Loki",
+                    "uid": "loki",
+                    "type": "loki",
+                    "access": "proxy",
+                    "url": f"http://loki:{loki.PORT}",
+                    "editable": False,
+                    "jsonData": {"maxLines": 1000},
+                },
+                {
+                    "name": "PostgreSQL-n8n",
+                    "uid": "postgresql-n8n",
+                    "type": "postgres",
+                    "access": "proxy",
+                    "url": "postgresql:5432",
+                    # At the root, not in jsonData (predecessor lesson 131).
+                    "user": n8n.DATABASE.user,
+                    "editable": False,
+                    "jsonData": {
+                        "database": n8n.DATABASE.name,
+                        "sslmode": "disable",
+                        "postgresVersion": 1800,
+                        "maxOpenConns": 5,
+                        "maxIdleConns": 2,
+                    },
+                    "secureJsonData": {"password": str(n8n.DATABASE.password)},
+                },
+            ],
+        },
+        indent=2,
+    )

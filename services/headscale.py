@@ -1,0 +1,128 @@
+"""Headscale 0.28: the mesh's control server, with an embedded relay. Who is a member and what resolves is not in here.
+
+The policy and the DNS records lie in `PARTS`, one part a stack, merged on the hub (components/scripts/mesh_hub.sh):
+production and an ephemeral copy of it share the hub without editing each other's part.
+"""
+
+import json
+from datetime import date
+
+from model.mesh import Mesh
+from model.service import (
+    Access,
+    Configuration,
+    File,
+    Healthcheck,
+    Limits,
+    Logs,
+    Port,
+    Replacement,
+    Route,
+    Service,
+    Silent,
+    Volume,
+)
+from model.waiver import Waiver
+from services.networks import HUB
+
+DIRECTORY = "/etc/headscale"
+PARTS = "/var/lib/headscale/parts"
+_PORT = 8080
+_STUN = 3478
+
+
+def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
+    """The hub's Headscale; Caddy holds its certificate."""
+    return Service(
+        name="headscale",
+        image="docker.io/headscale/headscale:0.28.0",
+        networks=(HUB.name,),
+        # 20 MiB in the lab with five members and the relay in use (docker stats, 2026-11-23).
+        limits=Limits(memory_mib=128, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Silent(reason="its metrics listener serves /debug/ too, to whoever reaches it: it stays on 127.0.0.1"),
+        logs=Logs.PLAIN,
+        command=("serve",),
+        configuration=Configuration(directory=DIRECTORY, files=(File(path="config.yaml", content=_settings(mesh)),)),
+        volumes=(
+            Volume(
+                path="/var/lib/headscale",
+                directory="headscale",
+                owner="0:0",
+                mode=0o700,
+                backup="db.sqlite and the keys, daily: without them every member has to join anew",
+            ),
+        ),
+        routes=(
+            Route(
+                subdomain=mesh.server.removesuffix(f".{domain}"),
+                port=_PORT,
+                access=Access.PUBLIC,
+                reason="a machine must reach the login server before it is a member",
+                # The API takes keys that nobody needs to hold: members are made on the hub itself.
+                refused_paths=("/api/*", "/swagger*", "/apple*", "/windows*"),
+            ),
+        ),
+        ports=(Port(number=_STUN, protocol="udp", access=Access.PUBLIC, reason="STUN: members learn their own address"),),
+        healthcheck=Healthcheck(command=("headscale", "health"), interval=10, timeout=5, retries=5, start_period=30),
+        scratch=("/var/run/headscale",),
+        waivers=(
+            Waiver(
+                rule="containers-bound-ports",
+                subject="3478/udp",
+                reason="whoever is to become a member asks from anywhere",
+                until=date(2027, 5, 31),
+            ),
+        ),
+    )
+
+
+def _settings(mesh: Mesh) -> str:
+    """config.yaml; JSON is YAML. Every key that 0.28 insists on (lab.md)."""
+    return json.dumps(
+        {
+            "server_url": mesh.login_server,
+            "listen_addr": f"0.0.0.0:{_PORT}",
+            "metrics_listen_addr": "127.0.0.1:9090",
+            "grpc_listen_addr": "127.0.0.1:50443",
+            "grpc_allow_insecure": False,
+            "noise": {"private_key_path": "/var/lib/headscale/noise_private.key"},
+            "prefixes": {"v4": "100.64.0.0/10", "v6": "fd7a:115c:a1e0::/48", "allocation": "sequential"},
+            "derp": {
+                "server": {
+                    "enabled": True,
+                    "region_id": 999,
+                    "region_code": mesh.hub,
+                    "region_name": mesh.hub,
+                    "verify_clients": True,
+                    "stun_listen_addr": f"0.0.0.0:{_STUN}",
+                    "private_key_path": "/var/lib/headscale/derp_private.key",
+                    "automatically_add_embedded_derp_region": True,
+                },
+                "urls": [],
+                "paths": [],
+                "auto_update_enabled": False,
+            },
+            "disable_check_updates": True,
+            "ephemeral_node_inactivity_timeout": "30m",
+            "database": {
+                "type": "sqlite",
+                "sqlite": {"path": "/var/lib/headscale/db.sqlite", "write_ahead_log": True},
+            },
+            "policy": {"mode": "file", "path": f"{PARTS}/policy.json"},
+            "dns": {
+                "magic_dns": True,
+                "base_domain": mesh.domain,
+                # Windows and iOS keep stale resolvers of their own otherwise (predecessor lesson 81).
+                "override_local_dns": True,
+                "nameservers": {"global": list(mesh.nameservers), "split": {}},
+                "search_domains": [],
+                "extra_records_path": f"{PARTS}/records.json",
+            },
+            "unix_socket": "/var/run/headscale/headscale.sock",
+            "unix_socket_permission": "0770",
+            "logtail": {"enabled": False},
+            "randomize_client_port": False,
+        },
+        indent=2,
+    )

@@ -1,0 +1,64 @@
+"""Monitoring, derived from what stands where: what is collected, what is drawn, what wakes somebody up."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from model.placement import Placement
+from model.service import Configuration, File, Link, Service
+from services.monitoring import outside
+from services.monitoring.alerts import Alert, alerts
+from services.monitoring.collection import Store, bearers, configuration, token_file
+from services.monitoring.provisioning import grafana_files, grafana_secrets
+
+__all__ = ["Alert", "alerts", "watched"]
+
+
+_TO_THE_STORES = (
+    Link(service="victoriametrics", reason="metrics are written where Grafana asks for them"),
+    Link(service="loki", reason="so are logs"),
+)
+
+
+def watched(placements: Sequence[Placement], domain: str, authority: str) -> tuple[Placement, ...]:
+    """The same placements, their Alloy and Grafana told of every service; it comes last, when all services are known.
+
+    `authority` is the PEM root of the sites' certificates, empty where they are from a public one.
+    """
+    stores = {placement.host.name for placement in placements if "victoriametrics" in _names(placement)}
+
+    def told(placement: Placement, service: Service) -> Service:
+        match service.name:
+            case "alloy":
+                beside = placement.host.name in stores
+                store = Store.beside() if beside else Store.across(domain, authority)
+                secrets = bearers(placement.services)
+                files = (
+                    File(path="config.alloy", content=configuration(placement.host.name, placement.services, store)),
+                    *(File(path=token_file(bearer), content=f"{bearer}") for bearer in secrets),
+                )
+                return replace(
+                    service,
+                    configuration=_with(service, files),
+                    secrets=(*service.secrets, *secrets),
+                    links=() if beside else _TO_THE_STORES,
+                )
+            case "grafana":
+                files = grafana_files(alerts(placements))
+                return replace(service, configuration=_with(service, files), secrets=(*service.secrets, *grafana_secrets()))
+            case "uptime-kuma":
+                return outside.told(service, placements, domain, authority)
+            case _:
+                return service
+
+    return tuple(
+        replace(placement, services=tuple(told(placement, service) for service in placement.services)) for placement in placements
+    )
+
+
+def _names(placement: Placement) -> frozenset[str]:
+    return frozenset(service.name for service in placement.services)
+
+
+def _with(service: Service, files: tuple[File, ...]) -> Configuration:
+    assert service.configuration
+    return replace(service.configuration, files=(*service.configuration.files, *files))

@@ -1,0 +1,321 @@
+"""What wakes somebody up, derived from what stands where: one typed alert, rendered for Grafana and for Prometheus.
+
+An alert compares a measure with a threshold, and its measure has a value while all is well: an expression that is empty
+when healthy turns into its opposite as soon as missing data alarms (predecessor lesson 134).
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from math import ceil
+
+from model.placement import Placement
+from model.service import Metrics, Service
+from services import caddy
+from services.litellm import models
+
+REPORTER = "docker-proxy"
+"""Who tells which services run and which are healthy: the pinned cAdvisor shows a container's health as it was when it first
+saw it, for ever (google/cadvisor#3760, merged later)."""
+
+_MIB = 1024 * 1024
+_HOUR = 3600
+
+
+class Severity(StrEnum):
+    """Whether it can wait until the morning."""
+
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """Fires when `measure` is beyond its threshold for `seconds`; without data it stays quiet, `silent` then speaks."""
+
+    host: str
+    service: str
+    """Empty for an alert of the host itself."""
+    name: str
+    measure: str
+    """PromQL with one value at most."""
+    above: float | None = None
+    below: float | None = None
+    seconds: int
+    severity: Severity
+    summary: str
+    runbook: str
+    """What to do first, one line."""
+
+    @property
+    def uid(self) -> str:
+        """Its lasting name in Grafana."""
+        return "-".join(part for part in (self.host, self.service, self.name) if part)
+
+    @property
+    def expression(self) -> str:
+        """PromQL that has a value exactly while the alert fires."""
+        sign, threshold = (">", self.above) if self.above is not None else ("<", self.below)
+        return f"({self.measure}) {sign} {threshold:.12g}"
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """What a notification is grouped and routed by."""
+        labels = {"host": self.host, "service": self.service, "severity": str(self.severity)}
+        return {name: value for name, value in labels.items() if value}
+
+
+def alerts(placements: Iterable[Placement]) -> tuple[Alert, ...]:
+    """Every alert of every host that services stand on, and of every service; a host declared to be off is silent by intent."""
+    watched = (placement for placement in placements if placement.services and not placement.host.offline)
+    return tuple(alert for placement in watched for alert in _of_placement(placement))
+
+
+def _of_placement(placement: Placement) -> Iterator[Alert]:
+    host = placement.host.name
+    yield from _of_host(host)
+    for service in placement.services:
+        yield from _of_service(host, service)
+        if own := _OWN.get(service.name):
+            yield from own(host, service)
+
+
+def _of_host(host: str) -> Iterator[Alert]:
+    here = f'host="{host}"'
+    root = f'{here},mountpoint="/"'
+
+    def alert(
+        name: str, measure: str, severity: Severity, summary: str, runbook: str, seconds: int = 300, **bound: float
+    ) -> Alert:
+        return Alert(
+            host=host,
+            service="",
+            name=name,
+            measure=measure,
+            seconds=seconds,
+            severity=severity,
+            summary=summary,
+            runbook=runbook,
+            above=bound.get("above"),
+            below=bound.get("below"),
+        )
+
+    yield alert(
+        "silent",
+        f"max(up{{{here}}}) or vector(0)",
+        Severity.CRITICAL,
+        f"{host} sends no metrics: it is down, out of the mesh, or its Alloy is",
+        f"tailscale status; ssh {host}; make status",
+        seconds=180,
+        below=1,
+    )
+    yield alert(
+        "disk",
+        f"min(node_filesystem_avail_bytes{{{root}}} / node_filesystem_size_bytes{{{root}}})",
+        Severity.CRITICAL,
+        f"less than 15 % of {host}'s disk is free",
+        "docker system df; du -xh --max-depth=2 /opt /var | sort -h | tail",
+        below=0.15,
+    )
+    yield alert(
+        "memory",
+        f"min(node_memory_MemAvailable_bytes{{{here}}} / node_memory_MemTotal_bytes{{{here}}})",
+        Severity.WARNING,
+        f"less than 15 % of {host}'s memory is available",
+        "docker stats --no-stream; then lower a limit in services/ or take a larger host",
+        below=0.15,
+    )
+    yield alert(
+        "processor",
+        f'1 - avg(rate(node_cpu_seconds_total{{{here},mode="idle"}}[5m]))',
+        Severity.WARNING,
+        f"{host}'s processors are busy more than 80 % of the time",
+        "docker stats --no-stream; top",
+        above=0.8,
+    )
+    seen = f'count(count by (service) (container_last_seen{{{here},service!=""}}))'
+    running = f"count(vpai_service_running{{{here}}} == 1)"
+    yield alert(
+        "containers-unseen",
+        # The predecessor's cAdvisor showed no container for five months, and nobody noticed (lesson 137).
+        f"({seen} or vector(0)) / ({running})",
+        Severity.WARNING,
+        f"cAdvisor on {host} sees fewer services than Docker runs",
+        "the log of cadvisor; its mounts and its control groups (services/cadvisor.py)",
+        seconds=600,
+        below=1,
+    )
+
+
+def _of_service(host: str, service: Service) -> Iterator[Alert]:
+    labels = f'host="{host}",service="{service.name}"'
+    # Zero where the host reports and the service is not in the report: its container is gone. Nothing where the host is silent.
+    reporting = f'0 * max(up{{host="{host}",service="{REPORTER}"}} == 1)'
+    logs = f"make logs SERVICE={service.name}"
+    # The one that tells about the others is told about by whether it answers.
+    running = f"up{{{labels}}}" if service.name == REPORTER else f"vpai_service_running{{{labels}}}"
+    yield Alert(
+        host=host,
+        service=service.name,
+        name="down",
+        measure=f"max({running}) or {reporting}",
+        below=1,
+        seconds=60,
+        severity=Severity.CRITICAL,
+        summary=f"{service.name} on {host} does not run",
+        runbook=f"{logs}; docker ps -a; make up brings back a removed container",
+    )
+    yield Alert(
+        host=host,
+        service=service.name,
+        name="unhealthy",
+        measure=f"max(vpai_service_healthy{{{labels}}})",
+        below=1,
+        # A start takes this long at most; a circle of restarts never becomes healthy.
+        seconds=_minutes(service.healthcheck.deadline),
+        severity=Severity.CRITICAL,
+        summary=f"{service.name} on {host} fails its healthcheck",
+        runbook=f"{logs}; docker inspect shows what the check said, under State.Health",
+    )
+    yield Alert(
+        host=host,
+        service=service.name,
+        name="memory",
+        measure=f"max(container_memory_working_set_bytes{{{labels}}}) / {service.limits.memory_mib * _MIB}",
+        above=0.9,
+        seconds=300,
+        severity=Severity.WARNING,
+        summary=f"{service.name} on {host} uses more than 90 % of its {service.limits.memory_mib} MiB",
+        runbook=f"at 100 % the kernel kills it: raise memory_mib of {service.name} in services/, or find the leak",
+    )
+    if isinstance(service.metrics, Metrics) and service.name != REPORTER:
+        yield Alert(
+            host=host,
+            service=service.name,
+            name="metrics",
+            measure=f"max(up{{{labels}}})",
+            below=1,
+            seconds=300,
+            severity=Severity.WARNING,
+            summary=f"{service.name} on {host} shows no metrics",
+            runbook=f"{logs}; the log of alloy says what it got instead",
+        )
+
+
+def _of_caddy(host: str, service: Service) -> Iterator[Alert]:
+    requests = f'caddy_http_request_duration_seconds_count{{host="{host}",service="{service.name}"'
+    yield Alert(
+        host=host,
+        service=service.name,
+        name="errors",
+        measure=f'sum(rate({requests},code=~"5.."}}[5m])) / sum(rate({requests}}}[5m]))',
+        above=0.05,
+        seconds=600,
+        severity=Severity.WARNING,
+        summary=f"more than 5 % of the requests to {host}'s Caddy end in an error of ours",
+        runbook="make logs SERVICE=caddy; the service behind the failing name",
+    )
+    if service.configuration and service.configuration.sites:
+        # Renewed at a third of its lifetime: 30 days left of a public one, 4 hours of one from an authority of our own.
+        left = 2 * _HOUR if caddy.AUTHORITY_KEY in service.secrets else 14 * 24 * _HOUR
+        yield Alert(
+            host=host,
+            service=service.name,
+            name="certificate",
+            measure=f'min(probe_ssl_earliest_cert_expiry{{host="{host}",service="{service.name}"}}) - time()',
+            below=left,
+            seconds=600,
+            severity=Severity.CRITICAL,
+            summary=f"a certificate of {host}'s Caddy runs out within {left // _HOUR} hours and was not renewed",
+            runbook="make logs SERVICE=caddy; the rights of the OVH API token (docs/runbooks/first-deploy.md)",
+        )
+
+
+def _of_litellm(host: str, service: Service) -> Iterator[Alert]:
+    if isinstance(service.metrics, Metrics):
+        told = f'host="{host}",service="{service.name}"'
+        yield Alert(
+            host=host,
+            service=service.name,
+            name="spend",
+            # The account that requests are refused by (services/litellm/proxy/metrics.py), since the UTC day turned.
+            measure=f"max(litellm_budget_spent_usd{{{told}}} / litellm_budget_limit_usd{{{told}}})",
+            above=0.99,
+            seconds=60,
+            severity=Severity.CRITICAL,
+            summary=f"the day's {models.DAILY_LIMIT:.2f} USD are spent: models refuse until midnight (UTC)",
+            runbook="dashboard LiteLLM: which model; to go on today raise DAILY_LIMIT in services/litellm/models.py and deploy",
+        )
+
+
+_OWN: Mapping[str, Callable[[str, Service], Iterator[Alert]]] = {"caddy": _of_caddy, "litellm": _of_litellm}
+
+
+def _minutes(seconds: int) -> int:
+    return 60 * ceil(seconds / 60)
+
+
+def prometheus_rules(of: Iterable[Alert]) -> str:
+    """A rule file for Prometheus or vmalert (JSON is YAML), one group a host."""
+    groups: dict[str, list[object]] = {}
+    for alert in of:
+        groups.setdefault(alert.host, []).append(
+            {
+                "alert": alert.uid,
+                "expr": alert.expression,
+                "for": f"{alert.seconds}s",
+                "labels": dict(alert.labels),
+                "annotations": {"summary": alert.summary, "runbook": alert.runbook},
+            }
+        )
+    return json.dumps({"groups": [{"name": host, "rules": rules} for host, rules in groups.items()]}, indent=1)
+
+
+def grafana_rules(of: Iterable[Alert], retired: Iterable[str]) -> str:
+    """Grafana's provisioning of the same. Rules that only vanish from the file live on: `retired` names them (lesson 133)."""
+    groups: dict[str, list[object]] = {}
+    for alert in of:
+        groups.setdefault(alert.host, []).append(_grafana_rule(alert))
+    return json.dumps(
+        {
+            "apiVersion": 1,
+            "groups": [
+                {"orgId": 1, "name": host, "folder": "Alerts", "interval": "1m", "rules": rules} for host, rules in groups.items()
+            ],
+            "deleteRules": [{"orgId": 1, "uid": uid} for uid in retired],
+        },
+        indent=1,
+    )
+
+
+def _grafana_rule(alert: Alert) -> object:
+    sign, threshold = ("gt", alert.above) if alert.above is not None else ("lt", alert.below)
+    return {
+        "uid": alert.uid,
+        "title": alert.uid,
+        "condition": "beyond",
+        "data": [
+            {
+                "refId": "measure",
+                "datasourceUid": "victoriametrics",
+                "relativeTimeRange": {"from": 600, "to": 0},
+                "model": {"refId": "measure", "expr": alert.measure, "instant": True},
+            },
+            {
+                "refId": "beyond",
+                "datasourceUid": "__expr__",
+                "model": {
+                    "refId": "beyond",
+                    "type": "threshold",
+                    "expression": "measure",
+                    "conditions": [{"evaluator": {"type": sign, "params": [threshold]}}],
+                },
+            },
+        ],
+        "noDataState": "OK",
+        "execErrState": "Error",
+        "for": f"{alert.seconds}s",
+        "labels": dict(alert.labels),
+        "annotations": {"summary": alert.summary, "runbook": alert.runbook},
+    }

@@ -1,0 +1,186 @@
+"""n8n 2.7: workflows. It calls LiteLLM, OpenClaw and NocoDB inside the host, and the Internet over egress."""
+
+import json
+from datetime import date
+from pathlib import Path
+
+from model.credential import Credential, Held, Login, Request
+from model.secret import Generated, Secret
+from model.service import (
+    Access,
+    Configuration,
+    Database,
+    File,
+    Healthcheck,
+    Limits,
+    Logs,
+    Metrics,
+    Replacement,
+    Route,
+    Service,
+    Task,
+    Volume,
+)
+from model.waiver import Waiver
+from services import nocodb, openclaw, telegram
+from services.litellm import MASTER_KEY as LITELLM_KEY
+from services.n8n.workflows import workflows
+from services.networks import BACKEND, EGRESS
+
+DATABASE = Database(name="n8n", user="n8n", extensions=("uuid-ossp",))
+ENCRYPTION_KEY = Secret(
+    name="n8n_encryption_key",
+    source=Generated(length=64, hexadecimal=True),
+    irreplaceable="n8n encrypts every stored credential with it",
+)
+OWNER_PASSWORD = Secret(
+    name="n8n_owner_password",
+    source=Generated(prefix="N8n-"),
+    irreplaceable="n8n keeps it in its database, and only its interface changes it there",
+)
+DIRECTORY = "/etc/n8n"
+PORT = 5678
+
+
+def service(domain: str, scale: float = 1.0) -> Service:
+    """n8n behind `mayi.<domain>`."""
+    address = f"https://mayi.{domain}/"
+    return Service(
+        name="n8n",
+        image="docker.n8n.io/n8nio/n8n:2.7.3",
+        networks=(BACKEND.name, EGRESS.name),
+        # 300 MiB at rest, the runner of code included; a workflow that holds files in memory needs the rest.
+        limits=Limits(memory_mib=1024, cpus=1.0).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Metrics(port=PORT),
+        logs=Logs.PLAIN,
+        # As in the image (n8n-io/n8n, docker/images/n8n/Dockerfile).
+        entrypoint=("tini", "--", "/docker-entrypoint.sh"),
+        environment={
+            "DB_TYPE": "postgresdb",
+            "DB_POSTGRESDB_HOST": "postgresql",
+            "DB_POSTGRESDB_PORT": "5432",
+            "DB_POSTGRESDB_DATABASE": DATABASE.name,
+            "DB_POSTGRESDB_USER": DATABASE.user,
+            "DB_POSTGRESDB_PASSWORD_FILE": f"{DIRECTORY}/database-password",
+            # From a file and not from the environment, which a workflow may read.
+            "N8N_ENCRYPTION_KEY_FILE": f"{DIRECTORY}/encryption-key",
+            "N8N_HOST": "0.0.0.0",
+            "N8N_PORT": str(PORT),
+            "N8N_PROTOCOL": "https",
+            "N8N_PROXY_HOPS": "1",
+            "N8N_EDITOR_BASE_URL": address,
+            "WEBHOOK_URL": address,
+            "N8N_METRICS": "true",
+            "N8N_DIAGNOSTICS_ENABLED": "false",
+            "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
+            "N8N_TEMPLATES_ENABLED": "false",
+            "N8N_RUNNERS_MODE": "internal",
+            # Never child_process or fs: whoever edits a workflow could run anything (predecessor lesson 106).
+            "NODE_FUNCTION_ALLOW_BUILTIN": "crypto,path",
+            "NODE_FUNCTION_ALLOW_EXTERNAL": "pg",
+            # Workflows take the tokens below from $env.
+            "N8N_BLOCK_ENV_ACCESS_IN_NODE": "false",
+            "GENERIC_TIMEZONE": "Europe/Paris",
+            "TZ": "Europe/Paris",
+            "EXECUTIONS_DATA_PRUNE": "true",
+            "EXECUTIONS_DATA_MAX_AGE": "168",
+            "LITELLM_BASE_URL": "http://litellm:4000/v1",
+            "NOCODB_BASE_URL": f"http://nocodb:{nocodb.PORT}",
+            "OPENCLAW_GATEWAY_URL": f"http://openclaw:{openclaw.PORT}",
+        },
+        secret_environment={
+            "LITELLM_API_KEY": f"{LITELLM_KEY}",
+            "NOCODB_API_TOKEN": f"{nocodb.API_TOKEN}",
+            "OPENCLAW_HOOKS_TOKEN": f"{openclaw.HOOKS_TOKEN}",
+            "N8N_WEBHOOK_HMAC_SECRET": f"{openclaw.WEBHOOK_SECRET}",
+            "TELEGRAM_MONITORING_BOT_TOKEN": f"{telegram.MONITORING_TOKEN}",
+            "TELEGRAM_MONITORING_CHAT_ID": f"{telegram.MONITORING_CHAT}",
+        },
+        configuration=Configuration(
+            directory=DIRECTORY,
+            owner="1000:1000",
+            files=(
+                File(path="database-password", content=f"{DATABASE.password}"),
+                File(path="encryption-key", content=f"{ENCRYPTION_KEY}"),
+            ),
+        ),
+        secrets=(
+            ENCRYPTION_KEY,
+            OWNER_PASSWORD,
+            LITELLM_KEY,
+            nocodb.API_TOKEN,
+            openclaw.HOOKS_TOKEN,
+            openclaw.WEBHOOK_SECRET,
+            telegram.MONITORING_TOKEN,
+            telegram.MONITORING_CHAT,
+        ),
+        credentials=_credentials(domain),
+        volumes=(
+            Volume(
+                path="/home/node/.n8n",
+                directory="n8n",
+                owner="1000:1000",
+                mode=0o755,
+                backup="workflows are exported daily; credentials are in the database, their key in the recovery kit",
+            ),
+        ),
+        tasks=(_provisioning(domain),),
+        routes=(Route(subdomain="mayi", port=PORT, access=Access.VPN),),
+        needs=("postgresql",),
+        healthcheck=Healthcheck(
+            command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),
+            interval=30,
+            timeout=10,
+            retries=5,
+            start_period=120,
+        ),
+        read_only_root=False,
+        waivers=(
+            Waiver(
+                rule="containers-read-only-root",
+                reason="at each start it compiles its pages into /home/node/.cache: 52 MB, too much for memory",
+                until=date(2027, 5, 31),
+            ),
+        ),
+        stop_timeout=30,
+    )
+
+
+def _owner(domain: str) -> str:
+    return f"owner@{domain}"
+
+
+def _provisioning(domain: str) -> Task:
+    """The owner, where there is none yet, and our workflows."""
+    owner = {"email": _owner(domain), "firstName": "VPAI", "lastName": "Owner", "password": f"{OWNER_PASSWORD}"}
+    script = Path(__file__).with_name("provision.mjs").read_text()
+    arguments = f"{json.dumps(owner)}, {json.dumps([workflow.document() for workflow in workflows()], indent=1)}"
+    return Task(
+        name="n8n-workflows",
+        service="n8n",
+        command=("node", "--input-type=module"),
+        stdin=f"{script}\nawait provision({arguments});\n",
+    )
+
+
+def _credentials(domain: str) -> tuple[Credential, ...]:
+    return (
+        Credential(
+            secret=OWNER_PASSWORD,
+            holder="the owner",
+            proof=Request(
+                port=PORT,
+                method="POST",
+                path="/rest/login",
+                place=Login(others={"emailOrLdapLoginId": _owner(domain)}, json=True),
+                refused=(400, 401),
+            ),
+            note="none at all: 400, a field is missing",
+        ),
+        Credential(
+            secret=ENCRYPTION_KEY,
+            holder="n8n itself: it encrypts stored credentials with it",
+            proof=Held(file=f"{DIRECTORY}/encryption-key"),
+        ),
+    )

@@ -1,0 +1,40 @@
+"""node_exporter 1.9: the workstation's processor, memory and disks."""
+
+from datetime import date
+
+from model.service import Healthcheck, HostMount, Limits, Logs, Metrics, Replacement, Service
+from services.networks import MONITORING
+
+PORT = 9100
+
+
+def service() -> Service:
+    """node_exporter in a container: the host's network counters are not among what it shows, all else is."""
+    return Service(
+        name="node-exporter",
+        image="quay.io/prometheus/node-exporter:v1.9.1",
+        networks=(MONITORING.name,),
+        limits=Limits(memory_mib=64, cpus=0.25),
+        replacement=Replacement.START_FIRST,
+        metrics=Metrics(port=PORT),
+        logs=Logs.LOGFMT,
+        command=(
+            "--path.rootfs=/host",
+            "--path.procfs=/host/proc",
+            "--path.sysfs=/host/sys",
+            "--no-collector.netdev",
+            "--no-collector.netclass",
+        ),
+        host_mounts=(
+            HostMount(path="/", container_path="/host", reason="the host's processor, memory and disks", until=date(2027, 5, 31)),
+        ),
+        # busybox's wget, of the image's base (prometheus/node_exporter, Dockerfile).
+        healthcheck=Healthcheck(
+            command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),
+            interval=30,
+            timeout=5,
+            retries=3,
+            start_period=15,
+        ),
+        user="65534:65534",
+    )

@@ -1,0 +1,50 @@
+"""Uptime Kuma 2.1: asks from the hub whether the rest answers; backups report to it."""
+
+from datetime import date
+
+from model.credential import Unproven
+from model.secret import Generated, Secret
+from model.service import Access, Healthcheck, Limits, Logs, Replacement, Route, Service, Silent, Volume
+from model.waiver import Waiver
+from services.networks import MONITORING, UPLINK
+
+ADMIN = "admin"
+ADMIN_PASSWORD = Secret(
+    name="uptime_kuma_admin_password",
+    source=Generated(),
+    irreplaceable="Uptime Kuma keeps it in its own database, and only its interface changes it there",
+)
+DIRECTORY = "/etc/uptime-kuma"
+PORT = 3001
+
+
+def service(scale: float = 1.0) -> Service:
+    """Uptime Kuma behind `misu`. What it asks is put in by `services.monitoring.watched`, when all that it watches is known."""
+    return Service(
+        name="uptime-kuma",
+        # The predecessor followed `latest`.
+        image="docker.io/louislam/uptime-kuma:2.1.3",
+        networks=(MONITORING.name, UPLINK.name),
+        limits=Limits(memory_mib=256, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Silent(reason="wants an API key that is made by hand in its interface"),
+        logs=Logs.PLAIN,
+        # Skips the page that would let the first visitor choose a database.
+        environment={"UPTIME_KUMA_DB_TYPE": "sqlite", "TZ": "Europe/Paris"},
+        volumes=(Volume(path="/app/data", directory="uptime-kuma", owner="0:0", mode=0o700, backup="kuma.db, daily"),),
+        secrets=(ADMIN_PASSWORD,),
+        credentials=(
+            Unproven(
+                secret=ADMIN_PASSWORD, reason="its interface logs in over a WebSocket; the task that seeds its monitors does so"
+            ),
+        ),
+        routes=(Route(subdomain="misu", port=PORT, access=Access.VPN),),
+        healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=120),
+        read_only_root=False,
+        waivers=(Waiver(rule="containers-read-only-root", reason="it writes beside its program", until=date(2027, 5, 31)),),
+    )
+
+
+_PROBE = (
+    f"require('http').get('http://127.0.0.1:{PORT}/',(r)=>process.exit(r.statusCode<500?0:1)).on('error',()=>process.exit(1))"
+)

@@ -1,0 +1,44 @@
+"""VictoriaMetrics 1.135: every metric, for thirty days."""
+
+from model.service import Access, Healthcheck, Limits, Logs, Metrics, Replacement, Route, Service, Volume
+from services.networks import MONITORING
+
+PORT = 8428
+WRITE_PATH = "/api/v1/write"
+SUBDOMAIN = "metrics"
+
+
+def service(scale: float = 1.0) -> Service:
+    """The store of metrics; Alloy writes, Grafana reads; members of the mesh may write."""
+    return Service(
+        name="victoriametrics",
+        image="docker.io/victoriametrics/victoria-metrics:v1.135.0",
+        networks=(MONITORING.name,),
+        limits=Limits(memory_mib=384, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Metrics(port=PORT),
+        logs=Logs.PLAIN,
+        command=("-storageDataPath=/storage", "-retentionPeriod=30d", f"-httpListenAddr=:{PORT}"),
+        volumes=(
+            Volume(
+                path="/storage",
+                directory="victoriametrics",
+                owner="65534:65534",
+                mode=0o755,
+                backup="none: thirty days of history are not worth their size; rules and dashboards are in this repository",
+            ),
+        ),
+        routes=(
+            # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
+            Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, served_paths=(WRITE_PATH,)),
+        ),
+        healthcheck=Healthcheck(
+            command=("wget", "-q", "--spider", f"http://127.0.0.1:{PORT}/-/healthy"),
+            interval=10,
+            timeout=5,
+            retries=5,
+            start_period=30,
+        ),
+        user="65534:65534",
+        stop_timeout=30,
+    )

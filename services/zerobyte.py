@@ -1,0 +1,71 @@
+"""Zerobyte 0.26: restic repositories in the bucket, with schedules and an interface."""
+
+from datetime import date
+
+from model.credential import Credential, Held
+from model.secret import Generated, Secret
+from model.service import Access, Configuration, Healthcheck, Limits, Logs, Replacement, Route, Service, Silent, Volume
+from model.waiver import Waiver
+from services.networks import HUB
+
+APP_SECRET = Secret(
+    name="zerobyte_app_secret",
+    source=Generated(length=64, hexadecimal=True),
+    irreplaceable="Zerobyte encrypts the passwords of its repositories with it",
+)
+DIRECTORY = "/etc/zerobyte"
+PORT = 4096
+
+
+def service(domain: str, scale: float = 1.0) -> Service:
+    """Zerobyte behind `buku.<domain>`."""
+    return Service(
+        name="zerobyte",
+        image="ghcr.io/nicotsx/zerobyte:v0.26.0",
+        networks=(HUB.name,),
+        limits=Limits(memory_mib=256, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Silent(reason="shows none; each backup reports to Uptime Kuma"),
+        logs=Logs.PLAIN,
+        # As in the image (nicotsx/zerobyte, Dockerfile).
+        entrypoint=("/sbin/tini", "-s", "--"),
+        command=("bun", "server.ts"),
+        environment={
+            "BASE_URL": f"https://buku.{domain}",
+            "PORT": str(PORT),
+            "SERVER_IP": "0.0.0.0",
+            "TZ": "Europe/Paris",
+        },
+        secret_environment={"APP_SECRET": f"{APP_SECRET}"},
+        configuration=Configuration(directory=DIRECTORY, files=()),
+        secrets=(APP_SECRET,),
+        credentials=(
+            Credential(secret=APP_SECRET, holder="Zerobyte itself: it encrypts with it", proof=Held(variable="APP_SECRET")),
+        ),
+        volumes=(
+            Volume(
+                path="/var/lib/zerobyte",
+                directory="zerobyte",
+                owner="0:0",
+                mode=0o700,
+                backup="the whole directory, daily: it knows the repositories",
+            ),
+        ),
+        routes=(Route(subdomain="buku", port=PORT, access=Access.VPN),),
+        healthcheck=Healthcheck(
+            command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),
+            interval=30,
+            timeout=10,
+            retries=5,
+            start_period=60,
+        ),
+        # It mounts nothing: no FUSE, no SYS_ADMIN. What it backs up reaches it as files and over S3.
+        read_only_root=False,
+        waivers=(
+            Waiver(
+                rule="containers-read-only-root",
+                reason="nobody has shown yet that it writes only below its data directory",
+                until=date(2027, 5, 31),
+            ),
+        ),
+    )

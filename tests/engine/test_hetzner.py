@@ -1,0 +1,202 @@
+"""Servers of Hetzner's cloud by the real engine and the real provider, against the lab's cloud: every trap, once."""
+
+import json
+import subprocess
+import textwrap
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hcloud import Client
+
+from lab.providers.hetzner import Fault
+from policy.program import Program, Resource
+from policy.rule import ProgramRule, ResourceRule
+from policy.rules.hetzner import RULES
+from tests.engine.project import Project
+from tests.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, RunningCloud, running
+
+PROGRAM = """
+    import json
+    from dataclasses import replace
+    from ipaddress import IPv4Address, IPv4Network
+    from pathlib import Path
+    import pulumi
+    from components.hetzner import HetznerProject, HetznerServer, provider
+    from model.cloud import CloudServer
+    from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target
+    from model.service import Access
+
+    wanted = json.loads(Path("wanted.json").read_text())
+    cloud = provider("hetzner", token=wanted["token"], endpoint=wanted["endpoint"])
+    network = IPv4Network(wanted["network"]) if wanted.get("network") else None
+    web = Opening(port=443, protocol="tcp", access=Access.PUBLIC, target=Target.CONTAINER, reason="web")
+    ssh = MESH_SSH if wanted.get("mesh") else PUBLIC_SSH
+    firewall = Firewall(ssh=ssh, openings=(web,) if wanted.get("web", True) else (), has_mesh=False, has_containers=True)
+    opts = pulumi.ResourceOptions(providers={"hcloud": cloud})
+    project = HetznerProject(wanted.get("name", "app"), deploy_key=wanted["key"], labels={"stack": "test"}, network=network,
+                             spread=wanted.get("spread", False), opts=opts)
+    fields = dict(wanted.get("server", {}))
+    if address := fields.pop("private_address", None):
+        fields["private_address"] = IPv4Address(address)
+    server = HetznerServer(CloudServer(name="app-01", **fields), project, firewall=firewall, ssh_public=False, opts=opts)
+    pulumi.export("address", server.address)
+    pulumi.export("host_key", server.host_key)
+    pulumi.export("id", server.resource.id)
+"""
+
+
+class Stack(Project):
+    """A stack of one server in the lab's cloud."""
+
+    def __init__(self, directory: Path, toolchain: Path, there: RunningCloud) -> None:
+        super().__init__(directory, toolchain, "test")
+        self.cloud = there.cloud
+        self.api: Any = Client(token=TOKEN, api_endpoint=there.endpoint)
+        self.wanted: dict[str, Any] = {"token": TOKEN, "endpoint": there.endpoint, "key": PUBLIC_KEY}
+        (self.directory / "__main__.py").write_text(textwrap.dedent(PROGRAM))
+
+    def want(self, **changes: Any) -> None:
+        """Change what the program asks for."""
+        self.wanted |= changes
+        (self.directory / "wanted.json").write_text(json.dumps(self.wanted))
+
+    def up(self, *arguments: str, check: bool = True) -> str:
+        return self.pulumi("up", "--yes", "--skip-preview", *arguments, check=check).stdout
+
+    def outputs(self) -> dict[str, str]:
+        shown: dict[str, str] = json.loads(self.pulumi("stack", "output", "--json").stdout)
+        return shown
+
+    def server(self) -> Any:
+        return self.api.servers.get_by_name("app-01")
+
+
+@pytest.fixture
+def stack(tmp_path: Path, toolchain: Path) -> Iterator[Stack]:
+    with running(action_seconds=0.01) as there:
+        yield Stack(tmp_path, toolchain, there)
+
+
+def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Stack) -> None:
+    stack.want(
+        network="10.77.0.0/24", spread=True, server={"private_address": "10.77.0.5", "backups": True, "keeps_address": True}
+    )
+    stack.up()
+    made = stack.server()
+    outputs = stack.outputs()
+    assert outputs["address"] == made.public_net.ipv4.ip
+    assert (made.server_type.name, made.location.name, made.image.name) == ("cx23", "fsn1", "debian-13")
+    assert made.private_net[0].ip == "10.77.0.5"
+    assert made.backup_window
+    assert made.labels == {"stack": "test"}
+    assert stack.api.ssh_keys.get_by_name("app-deploy").public_key == PUBLIC_KEY
+    rules = stack.api.firewalls.get_by_name("app-01-firewall").rules
+    assert {(rule.protocol, rule.port) for rule in rules} == {("tcp", "804"), ("tcp", "443")}
+    _told_its_host_key(stack, outputs["host_key"])
+
+    # Nothing of ours differs at the second run, also after asking the cloud.
+    stack.up("--refresh", "--expect-no-changes")
+
+    # Another key, another image, other user data: the server stays the one it is.
+    stack.want(key=OTHER_KEY, server={**stack.wanted["server"], "image": "ubuntu-24.04", "labels": {"role": "app"}})
+    stack.up()
+    assert stack.server().id == made.id
+    assert stack.server().labels == {"role": "app", "stack": "test"}
+    assert stack.api.ssh_keys.get_by_name("app-deploy").public_key == OTHER_KEY
+
+    # Fewer rules arrive; what somebody opened by hand is seen and closed again.
+    stack.want(web=False)
+    stack.up()
+    assert [rule.port for rule in stack.api.firewalls.get_by_name("app-01-firewall").rules] == ["804"]
+    # A type is changed in place, and so that it can be changed back.
+    stack.want(server={**stack.wanted["server"], "type": "cx33"})
+    stack.up()
+    assert (stack.server().id, stack.server().server_type.name, stack.server().primary_disk_size) == (made.id, "cx33", 40)
+
+    # A server that goes is shut down before.
+    stack.cloud.requests.clear()
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    requests = stack.cloud.requests
+    assert requests.index(f"POST /v1/servers/{made.id}/actions/shutdown") < requests.index(f"DELETE /v1/servers/{made.id}")
+    assert stack.cloud.inventory(TOKEN) == {}
+
+
+def _told_its_host_key(stack: Stack, public: str) -> None:
+    """What cloud-init is told is the private half of what is pinned, and nothing that anybody could use elsewhere."""
+    server = next(iter(stack.cloud.project(TOKEN).tables["servers"].values()))
+    told = json.loads(server["_user_data"].removeprefix("#cloud-config\n"))
+    key = stack.directory / "key"
+    key.write_text(told["ssh_keys"].pop("ed25519_private"))
+    key.chmod(0o600)
+    shown = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True).stdout
+    assert shown.split()[:2] == public.split()[:2]
+    assert told == {"ssh_deletekeys": True, "ssh_genkeytypes": [], "ssh_keys": {}, "ssh_pwauth": False}
+    state = stack.pulumi("stack", "export").stdout
+    assert "PRIVATE KEY" not in state
+
+
+def test_what_is_protected_is_deleted_by_nobody(stack: Stack) -> None:
+    labels = {"env": "prod", "owner": "ops"}
+    stack.want(mesh=True, server={"protected": True, "backups": True, "keeps_address": True, "labels": labels})
+    stack.up()
+    assert _broken_rules(stack) == []
+    refused = stack.pulumi("destroy", "--yes", "--skip-preview", check=False)
+    assert refused.returncode
+    assert "protected" in refused.stdout
+    assert stack.server()
+    stack.want(server={"keeps_address": True})
+    stack.up()
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    assert stack.cloud.inventory(TOKEN) == {}
+
+
+def _broken_rules(stack: Stack) -> list[str]:
+    """What the policy pack says of this deployment, were it production."""
+    program = Program(stack="prod", today=date.today())
+    for state in json.loads(stack.pulumi("stack", "export").stdout)["deployment"]["resources"]:
+        program.learn(
+            Resource(
+                urn=state["urn"],
+                type=state["type"],
+                name=state["urn"].rpartition("::")[2],
+                inputs=state.get("inputs", {}),
+                protect=state.get("protect", False),
+                ignore_changes=frozenset({"sshKeys", "userData", "image"}),  # which a state does not hold
+            )
+        )
+    asked = [rule.findings(program) for rule in RULES if isinstance(rule, ProgramRule)]
+    for rule in RULES:
+        if isinstance(rule, ResourceRule):
+            asked += [rule.findings(resource, program) for resource in program.resources.values()]
+    return [finding.what for findings in asked for finding in findings]
+
+
+def test_a_firewall_with_a_new_name_keeps_its_rules(stack: Stack) -> None:
+    stack.want()
+    stack.up()
+    firewall = stack.api.firewalls.get_by_name("app-01-firewall")
+    stack.api.firewalls.update(firewall, name="renamed by hand")
+    stack.up("--refresh")
+    mended = stack.api.firewalls.get_by_name("app-01-firewall")
+    assert (mended.id, len(mended.rules)) == (firewall.id, 2)
+    stack.api.firewalls.set_rules(firewall, [])
+    stack.up("--refresh")
+    assert len(stack.api.firewalls.get_by_name("app-01-firewall").rules) == 2
+
+
+def test_the_cloud_may_stumble(stack: Stack) -> None:
+    stack.want()
+    stack.cloud.faults.append(Fault("POST /v1/servers", 429, "rate_limit_exceeded", headers={"retry-after": "1"}))
+    stack.cloud.faults.append(Fault("POST /v1/firewalls", 502, "bad_gateway"))
+    stack.up()
+    assert stack.server()
+    stack.pulumi("destroy", "--yes", "--skip-preview")
+    stack.cloud.sold_out.add(("cx23", "fsn1"))
+    refused = stack.up(check=False)
+    assert "error during placement" in refused or "cx23" in refused
+    stack.cloud.sold_out.clear()
+    stack.up()
+    assert stack.server()

@@ -1,0 +1,34 @@
+"""The lab's Hetzner cloud on a local port, as hcloud-python, the plugin and our own clients see it."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lab.providers.hetzner import Cloud
+from lab.providers.server import Server, hetzner_cloud
+
+TOKEN = "t" * 64
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUUVKZZN/6+2G4X4vGUwXSwKZJvCw7rJ1HJ2/TrB5e2"
+
+
+@dataclass(frozen=True)
+class RunningCloud:
+    """A cloud and where it answers."""
+
+    cloud: Cloud
+    endpoint: str
+
+
+@contextmanager
+def running(action_seconds: float = 0.0) -> Iterator[RunningCloud]:
+    """A cloud of its own, empty, for as long as the context lasts."""
+    cloud = Cloud(action_seconds=action_seconds)
+    server = Server(0, None, hetzner_cloud(cloud))
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    try:
+        yield RunningCloud(cloud, f"http://127.0.0.1:{server.server_port}/v1")
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,333 @@
+"""LiteLLM's budget with real amounts: the provider's stand-in bills fixed tokens, the day's limit is lowered to some of them.
+
+A request to claude-opus costs 0.00078 USD here (12 tokens in, 8 out), one to glm-5 0.00003.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from tests.lab.deployment import Deployment
+
+LIMIT = 0.004
+OPUS, GLM = 0.00078, 0.00003008
+RUN = time.time_ns()
+DATE_FILE = "/tmp/budget-date"
+KEY_FILE = "/tmp/budget-key"
+FILM = 108_900 * 2.4e-6
+_DIGEST = (
+    '{"status": %{http_code}, "seconds": %{time_total},'
+    ' "retry": "%header{retry-after}", "model": "%header{x-litellm-model-group}"}'
+)
+_LLM = "https://llm.vpai.test"
+_PROVIDERS = "https://api.openai.com"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What LiteLLM answered, and which model did."""
+
+    status: int
+    model: str
+    retry_after: int
+    seconds: float
+    body: Mapping[str, Any]
+
+
+class Bench:
+    """LiteLLM with a small budget, the providers' log, Telegram's messages and the account in Redis."""
+
+    def __init__(self, stack: Deployment) -> None:
+        self._stack = stack
+        self._password = stack.secrets["redis_litellm_password"]
+        self._date = date(2031, 1, 1)
+
+    def new_day(self, days: int = 1) -> None:
+        """The UTC day turns: nothing is spent, nothing was told."""
+        self._date += timedelta(days)
+        self.litellm("sh", "-c", f"echo {self._date} > {DATE_FILE}")
+        self._curl("-X", "DELETE", "https://api.telegram.org/__lab/messages")
+        self.calls()
+
+    def ask(self, model: str, text: str, **more: object) -> Reply:
+        """A chat request through Caddy; the spend is booked when it returns."""
+        return self.request("POST", "/v1/chat/completions", _request(model, text, **more))
+
+    def request(self, method: str, path: str, body: object = None, *, booked: bool = True) -> Reply:
+        """A request through Caddy; `booked`: its spend is, when this returns."""
+        data = ("-H", "Content-Type: application/json", "-d", json.dumps(body)) if body else ()
+        *text, digest = self._curl("-w", f"\n{_DIGEST}", "-X", method, *data, f"{_LLM}{path}").splitlines()
+        seen = json.loads(digest)
+        if booked:
+            self.settle()
+        return Reply(seen["status"], seen["model"], int(seen["retry"] or 0), seen["seconds"], json.loads("".join(text)))
+
+    def status_without_a_key(self, path: str) -> int:
+        words = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", ".lab/ca/root.crt", f"{_LLM}{path}")
+        return int(self._operator(*words))
+
+    def settle(self) -> None:
+        """Wait until nothing is reserved any more: LiteLLM books in the background."""
+        for _ in range(40):
+            if self.redis("HLEN", "litellm:budget:reserved") == "0":
+                return
+            time.sleep(0.2)
+        raise AssertionError(f"still reserved: {self.redis('HGETALL', 'litellm:budget:reserved')}")
+
+    def spend(self, amount: float) -> None:
+        """Somebody else has spent so much this day."""
+        self.redis("HINCRBYFLOAT", "litellm:budget:day", "spent", str(amount))
+
+    def ask_at_once(self, model: str, count: int) -> Counter[int]:
+        """The statuses of `count` different requests side by side."""
+        body = json.dumps(_request(model, "at once NUMBER", cache={"no-cache": True}))
+        script = (
+            f"seq {count} | xargs -P {count} -I NUMBER curl -s -o /dev/null -w '%{{http_code}}\\n' --max-time 90 "
+            f"--cacert .lab/ca/root.crt -H @{KEY_FILE} -H 'Content-Type: application/json' "
+            f"-d '{body}' {_LLM}/v1/chat/completions"
+        )
+        statuses = self._operator("sh", "-c", script).split()
+        self.settle()
+        return Counter(map(int, statuses))
+
+    def calls(self) -> list[str]:
+        """The models that providers were asked for since the last time, else their names; embeddings left out."""
+        seen = json.loads(self._curl("-X", "DELETE", f"{_PROVIDERS}/__lab/requests"))
+        asked = [call["model"] or call["host"] for call in seen if "telegram" not in call["host"]]
+        return [name for name in asked if "embedding" not in name]
+
+    def messages(self) -> list[str]:
+        """What the monitoring bot has told so far this day."""
+        return [message["text"] for message in json.loads(self._curl("https://api.telegram.org/__lab/messages"))]
+
+    def trouble(self, **hosts: Mapping[str, float]) -> None:
+        """Providers in trouble, by name with underscores; none when none is named."""
+        troubles = {host.replace("_", "."): trouble for host, trouble in hosts.items()}
+        heard = self._curl(
+            *("-X", "PUT", "-H", "Content-Type: application/json", "-d", json.dumps(troubles)),
+            f"{_PROVIDERS}/__lab/troubles",
+        )
+        assert set(json.loads(heard)) == set(troubles)
+
+    def redis(self, *words: str) -> str:
+        command = f'REDISCLI_AUTH="$(cat)" exec redis-cli --user litellm {" ".join(words)}'
+        container = self._stack.container("redis")
+        return self._stack.on_host("docker", "exec", "-i", container, "sh", "-c", command, input=self._password)
+
+    @property
+    def spent(self) -> float:
+        return float(self.redis("HGET", "litellm:budget:day", "spent") or 0.0)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Every series that LiteLLM shows of its budget."""
+        lines = self._curl(f"{_LLM}/budget/metrics").splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
+
+    @property
+    def mode(self) -> str:
+        return self.redis("GET", "litellm:budget:mode")
+
+    def litellm(self, *words: str) -> str:
+        return self._stack.on_host("docker", "exec", self._stack.container("litellm"), *words)
+
+    def restart(self, *services: str) -> None:
+        """Stop and start the services' containers, and wait until LiteLLM answers again."""
+        self._stack.on_host("docker", "restart", *map(self._stack.container, services))
+        for _ in range(60):
+            if self._curl("-o", "/dev/null", "-w", "%{http_code}", f"{_LLM}/v1/models", check=False) == "200":
+                return
+            time.sleep(0.5)
+        raise AssertionError(f"LiteLLM does not answer after a restart of {', '.join(services)}")
+
+    def _curl(self, *words: str, check: bool = True) -> str:
+        certificate = ("--cacert", ".lab/ca/root.crt", "-H", f"@{KEY_FILE}") if _LLM in words[-1] else ()
+        return self._operator("curl", "-s", "--max-time", "90", *certificate, *words, check=check)
+
+    def _operator(self, *words: str, check: bool = True) -> str:
+        done = self._stack.lab.operator.run(list(words), directory=str(self._stack.directory), check=check, timeout=200)
+        return done.stdout
+
+
+def _request(model: str, text: str, **more: object) -> dict[str, object]:
+    # Of this run alone: what the last one asked is still cached.
+    messages = [{"role": "system", "content": f"run {RUN}"}, {"role": "user", "content": text}]
+    return {"model": model, "messages": messages, **more}
+
+
+@pytest.fixture(scope="module")
+def bench(_deployment: Deployment) -> Iterator[Bench]:
+    stack = _deployment
+    stack.edit("services/litellm/models.py", ("daily_budget=0.25", "daily_budget=0.000001"))
+    stack.edit(
+        "services/litellm/configuration.py",
+        ("daily_limit=models.DAILY_LIMIT", f"daily_limit={LIMIT}"),
+        ("monthly_limits=models.MONTHLY_LIMITS", f'monthly_limits={{"byteplus": {1.5 * FILM}}}'),
+        ('date_file=""', f'date_file="{DATE_FILE}"'),
+    )
+    stack.up()
+    key = f"Authorization: Bearer {stack.secrets['litellm_master_key']}"
+    stack.lab.operator.run(["sh", "-c", f"umask 077; cat > {KEY_FILE}"], input=key)
+    bench = Bench(stack)
+    yield bench
+    bench.trouble()
+    stack.reset()
+    stack.up()
+
+
+@pytest.fixture(autouse=True)
+def _day(bench: Bench) -> None:
+    bench.trouble()
+    bench.new_day()
+
+
+def test_a_day_from_normal_over_eco_to_blocked_and_the_next_day(bench: Bench) -> None:
+    for number in range(4):
+        assert bench.ask("claude-opus", f"morning {number}").model == "claude-opus"
+    assert bench.spent == pytest.approx(4 * OPUS, rel=0.01)
+    assert [text[:12] for text in bench.messages()] == ["LiteLLM: 70%"]
+    assert bench.mode == "normal"
+
+    assert bench.ask("claude-opus", "noon").model == "claude-opus"
+    assert [text[:12] for text in bench.messages()] == ["LiteLLM: 70%", "LiteLLM: 90%"]
+    assert bench.mode == "eco"
+
+    bench.calls()
+    for model in ("claude-opus", "gpt-4o", "glm-5"):
+        assert bench.ask(model, f"afternoon of {model}").model == "glm-5"
+    assert set(bench.calls()) == {"z-ai/glm-5"}
+
+    while (spent := bench.spent) < LIMIT:
+        assert bench.ask("glm-5", f"evening at {spent}").status == 200
+        assert bench.spent > spent
+    assert bench.mode == "blocked"
+    told = bench.metrics
+    assert told["litellm_budget_spent_usd"] == pytest.approx(bench.spent)
+    assert told['litellm_budget_mode{mode="blocked"}'] == 1.0
+    assert told['litellm_spend_metric_total{model="claude-opus"}'] >= 5 * OPUS * 0.99
+    bench.calls()
+    for model in ("claude-opus", "glm-5", "qwen3-coder"):
+        refused = bench.ask(model, "night")
+        assert refused.status == 429
+        assert 0 < refused.retry_after <= 86400
+        assert "until the UTC day turns" in refused.body["error"]["message"]
+    assert bench.ask("claude-opus", "morning 0").status == 200, "cached"
+    assert bench.calls() == []
+    assert len(bench.messages()) == 2
+
+    bench.new_day()
+    assert bench.ask("claude-opus", "another morning").model == "claude-opus"
+    assert bench.mode == "normal"
+    assert bench.spent == pytest.approx(OPUS, rel=0.01)
+
+
+def test_twenty_requests_at_once_overshoot_by_less_than_one(bench: Bench) -> None:
+    bench.spend(LIMIT - 2 * GLM)
+    bench.trouble(openrouter_ai={"seconds": 0.5})
+    answered = bench.ask_at_once("claude-opus", 20)
+    assert set(answered) == {200, 429}
+    assert bench.spent < LIMIT + GLM
+
+
+def test_fallbacks_on_errors_stay_in_eco_once_it_is_on(bench: Bench) -> None:
+    bench.trouble(api_anthropic_com={"status": 500})
+    assert bench.ask("claude-sonnet", "who answers?").model in {"gpt-4o", "glm-5"}
+    bench.trouble()
+    bench.spend(0.9 * LIMIT)
+    bench.calls()
+    bench.trouble(openrouter_ai={"status": 500})
+    assert bench.ask("claude-opus", "and now?", fallbacks=["gpt-4o"], num_retries=0).status >= 429
+    assert set(bench.calls()) <= {"z-ai/glm-5", "deepseek/deepseek-chat", "deepseek/deepseek-chat:free", "qwen/qwen3-coder:free"}
+
+
+def test_a_provider_over_its_budget_is_skipped_while_others_answer(bench: Bench) -> None:
+    assert bench.ask("gemini-flash", "the first", cache={"no-cache": True}).status in {200, 429}
+    time.sleep(2.0)  # LiteLLM writes its providers' spend once a second.
+    refused = bench.ask("gemini-flash", "the second", cache={"no-cache": True})
+    assert refused.status == 429
+    assert "crossed budget" in refused.body["error"]["message"]
+    assert bench.ask("gpt-4o-mini", "and another provider?").status == 200
+
+
+def test_an_equal_question_is_answered_without_a_provider(bench: Bench) -> None:
+    first = bench.ask("claude-haiku", "what is the capital of France?")
+    spent = bench.spent
+    assert len(bench.calls()) <= 1
+    assert bench.ask("claude-haiku", "what is the capital of France?").body["id"] == first.body["id"]
+    assert bench.calls() == []
+    assert bench.spent == spent
+
+
+def test_a_similar_question_too_but_not_another_one(bench: Bench) -> None:
+    bench.ask("claude-haiku", "please tell me where the old town of Ghent is")
+    bench.calls()
+    assert bench.ask("claude-haiku", "please tell me where is the old town of Ghent").status == 200
+    assert bench.calls() == []
+    bench.ask("claude-haiku", "how many legs has a spider")
+    assert len(bench.calls()) == 1
+
+
+def test_a_search_is_counted_and_refused_when_the_day_is_spent(bench: Bench) -> None:
+    found = bench.request("POST", "/v1/search/brave-search", {"query": "where is Ghent?"})
+    assert found.status == 200
+    assert found.body["results"][0]["url"] == "https://example.test/"
+    assert bench.calls() == ["api.search.brave.com"]
+    assert bench.spent == pytest.approx(0.005)
+    refused = bench.request("POST", "/v1/search/brave-search", {"query": "and where is Bruges?"})
+    assert refused.status == 429
+    assert refused.retry_after > 0
+    assert bench.calls() == []
+
+
+def test_films_are_billed_to_a_month_of_their_own(bench: Bench) -> None:
+    path = "/byteplus/api/v3/contents/generations/tasks"
+    film = {"model": "seedance-1-5-pro-251215", "resolution": "720p", "duration": 5, "content": [{"type": "text", "text": "sea"}]}
+    bench.new_day(31)
+    made = [bench.request("POST", path, film, booked=False) for _ in range(3)]
+    assert [reply.status for reply in made] == [200, 200, 429]
+    assert "a month for byteplus" in made[2].body["error"]["message"]
+    assert made[2].retry_after > 86400
+    for reply in made[:2] * 2:
+        assert bench.request("GET", f"{path}/{reply.body['id']}", booked=False).body["status"] == "succeeded"
+    assert bench.redis("HLEN", "litellm:budget:reserved") == "0"
+    assert bench.metrics['litellm_budget_month_spent_usd{provider="byteplus"}'] == pytest.approx(2 * FILM)
+    assert bench.spent == 0.0
+    bench.new_day(31)
+    assert bench.request("POST", path, film, booked=False).status == 200
+    assert bench.status_without_a_key(f"{path}/x") == 401
+    bench.redis("DEL", "litellm:budget:reserved")
+
+
+def test_the_account_survives_restarts(bench: Bench) -> None:
+    bench.ask("claude-opus", "before the restarts")
+    spent = bench.spent
+    assert spent == pytest.approx(OPUS, rel=0.01)
+    bench.restart("redis", "litellm")
+    assert bench.spent == spent
+
+
+def test_without_redis_eco_models_answer_at_once(bench: Bench, _deployment: Deployment) -> None:
+    bench.ask("claude-opus", "with Redis")
+    redis = _deployment.container("redis")
+    _deployment.on_host("docker", "stop", redis)
+    try:
+        for number in range(4):
+            body = _request("claude-opus", f"without Redis {number}")
+            answered = bench.request("POST", "/v1/chat/completions", body, booked=False)
+            assert answered.model == "glm-5"
+            assert answered.seconds < 4.0
+        assert bench.metrics["litellm_budget_account_up"] == 0.0
+    finally:
+        _deployment.on_host("docker", "start", redis)
+    for _ in range(20):
+        if bench.metrics["litellm_budget_account_up"]:
+            break
+        time.sleep(0.5)
+    assert bench.ask("claude-opus", "with Redis again").model == "claude-opus"
+    assert bench.spent == pytest.approx(2 * OPUS + 4 * GLM, rel=0.01)

@@ -1,0 +1,256 @@
+"""What is watched arrives, from every host: metrics, memory, logs; and somebody is told when a service stops.
+
+Everything is asked through Grafana as its users do: its datasources stand behind its proxy. Grafana itself is a stand-in, so that
+its rules are evaluated by vmalert and sent by Alertmanager, both real.
+"""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from components.docker_host import LABEL_SERVICE
+from lab import Lab
+from lab.engine import docker
+from lab.layout import LABEL
+from model.secret import resolve
+from model.service import Metrics, Silent
+from services import monitoring
+from services.monitoring.alerts import prometheus_rules
+from services.monitoring.dashboards import texts
+from services.monitoring.provisioning import MESSAGE
+from tests.fleets import inputs
+from tests.lab.deployment import Deployment
+from tests.waiting import until
+
+PLACEMENTS = inputs("prod").fleet.placements
+EVERY = [(placement.host.name, service) for placement in PLACEMENTS for service in placement.services]
+MEASURED = {(host, service.name) for host, service in EVERY if isinstance(service.metrics, Metrics)}
+SCRAPED = 180
+"""Seconds in which a service that is healthy again is scraped again, on a machine that is busy with other things."""
+TELEGRAM = "https://api.telegram.org/__lab/messages"
+
+
+@dataclass(frozen=True)
+class Grafana:
+    """Grafana's API, asked from the operator, over the mesh."""
+
+    lab: Lab
+    password: str
+
+    def ask(self, path: str, **query: str) -> Any:
+        """What it answers; raises with what it said when it is no success."""
+        url = f"https://tala.vpai.test{path}" + (f"?{urlencode(query)}" if query else "")
+        return json.loads(curl(self.lab, url, f'user = "admin:{self.password}"\nfail-with-body'))
+
+    def metric(self, expression: str) -> dict[tuple[str, str], float]:
+        """The value of each series by host and service."""
+        shown = self.ask(f"{_PROXY}/victoriametrics/api/v1/query", query=expression, latency_offset="1ms")
+        return {
+            (series["metric"].get("host", ""), series["metric"].get("service", "")): float(series["value"][1])
+            for series in shown["data"]["result"]
+        }
+
+    def lines(self, host: str, service: str) -> list[str]:
+        """The last log lines that are kept of a service."""
+        query = f'{{host="{host}",service="{service}"}}'
+        shown = self.ask(f"{_PROXY}/loki/loki/api/v1/query_range", query=query, limit="500")
+        return [line for stream in shown["data"]["result"] for _, line in stream["values"]]
+
+
+_PROXY = "/api/datasources/proxy/uid"
+
+
+@pytest.fixture
+def grafana(deployed: Deployment) -> Grafana:
+    return Grafana(deployed.lab, deployed.secrets["grafana_admin_password"])
+
+
+def test_every_service_with_metrics_is_scraped_and_its_numbers_arrive_from_every_host(grafana: Grafana) -> None:
+    def up() -> set[tuple[str, str]]:
+        return {where for where, value in grafana.metric('last_over_time(up{service!=""}[2m]) == 1').items() if value == 1}
+
+    until(
+        lambda: up() == MEASURED,
+        SCRAPED,
+        every=1.0,
+        told=lambda: f"without metrics: {MEASURED - up()}, unknown: {up() - MEASURED}",
+    )
+    assert {host for host, _ in MEASURED} == {"sese", "seko", "waza"}
+    assert {host for host, _ in grafana.metric("node_memory_MemAvailable_bytes")} == {"sese", "seko", "waza"}
+
+
+def test_the_memory_of_every_container_is_seen_and_its_health_too(grafana: Grafana) -> None:
+    everything = {(host, service.name) for host, service in EVERY}
+
+    def unseen() -> set[tuple[str, str]]:
+        used = grafana.metric('container_memory_working_set_bytes{service!=""}')
+        healthy = grafana.metric("vpai_service_healthy == 1")
+        return everything - {where for where, value in used.items() if value > 0} | everything - healthy.keys()
+
+    until(lambda: not unseen(), SCRAPED, every=1.0, told=lambda: f"unseen: {unseen()}")
+
+
+def test_the_last_log_line_of_every_container_is_found(deployed: Deployment, grafana: Grafana) -> None:
+    found = set()
+    for host, service in EVERY:
+        if isinstance(service.logs, Silent):
+            continue
+        if last := last_line(deployed.lab, host, service.name):
+            until(
+                lambda: last in grafana.lines(host, service.name),  # noqa: B023
+                30,
+                every=1.0,
+                told=lambda: f"{host}/{service.name}: {last!r}",  # noqa: B023
+            )
+            found.add(host)
+    assert found == {"sese", "seko", "waza"}
+
+
+def test_grafana_shows_what_it_was_provisioned_with_and_its_datasources_work(grafana: Grafana) -> None:
+    sources = {source["uid"]: source for source in grafana.ask("/api/datasources")}
+    assert sources.keys() == {"victoriametrics", "loki", "postgresql-n8n"}
+    assert all(source["readOnly"] for source in sources.values())
+    for uid in sources:
+        assert grafana.ask(f"/api/datasources/uid/{uid}/health")["status"] == "OK"
+    dashboards = {each["uid"] for each in grafana.ask("/api/search", type="dash-db")}
+    assert dashboards == {uid for uid, _ in texts()}
+    for uid in dashboards:
+        assert grafana.ask(f"/api/dashboards/uid/{uid}")["dashboard"]["panels"]
+    rules = {rule["uid"] for rule in grafana.ask("/api/v1/provisioning/alert-rules")}
+    assert rules == {alert.uid for alert in monitoring.alerts(PLACEMENTS)}
+    assert grafana.ask("/api/v1/provisioning/contact-points") == [{"name": "telegram", "type": "telegram"}]
+
+
+def test_a_rotated_password_counts_where_the_database_has_the_old_one(stack: Deployment, grafana: Grafana) -> None:
+    stack.configure("rotations.grafana_admin_password", "1")
+    assert "sese-grafana-admin-password" in stack.changes()
+    stack.up()
+    new = Grafana(stack.lab, stack.secrets["grafana_admin_password"])
+    assert new.password != grafana.password
+    assert new.ask("/api/org")
+    with pytest.raises(subprocess.CalledProcessError, match="22"):
+        grafana.ask("/api/org")
+
+
+def test_uptime_kuma_asks_the_sites_of_the_other_hosts_and_hears_of_jobs(deployed: Deployment) -> None:
+    def status() -> Mapping[str, str]:
+        shown = json.loads(curl(deployed.lab, "https://misu.vpai.test/__lab/status"))["status"]
+        return {name: each["status"] for name, each in shown.items()}
+
+    sites = {route.subdomain for host, service in EVERY if host != "seko" for route in service.routes}
+    until(
+        lambda: {name: status().get(name) for name in sites} == dict.fromkeys(sites, "UP"),
+        150,
+        every=1.0,
+        told=lambda: str(status()),
+    )
+    push = "https://misu.vpai.test/api/push"
+    assert json.loads(curl(deployed.lab, f"{push}/{deployed.secrets['uptime_kuma_backup_token']}?status=up&msg=done")) == {
+        "ok": True
+    }
+    assert status()["backup"] == "UP"
+    assert json.loads(curl(deployed.lab, f"{push}/nobody"))["ok"] is False
+    assert seeded(deployed) == "", "a second time there is nothing to do"
+
+
+def test_a_stopped_service_is_told_of_and_so_is_its_return(deployed: Deployment, grafana: Grafana, tmp_path: Path) -> None:
+    stopped = "diun"
+    with rule_engine(deployed, grafana, f"sese-{stopped}-down", tmp_path):
+        curl(deployed.lab, TELEGRAM, 'request = "DELETE"')
+        deployed.on_host("docker", "stop", deployed.container(stopped))
+        try:
+            until(lambda: messages(deployed) != [], SCRAPED, every=1.0, told=lambda: "nobody was told")
+            first = messages(deployed)[0]
+            assert first["text"].startswith(f"FIRING [critical] {stopped} on sese does not run")
+            assert f"make logs SERVICE={stopped}" in first["text"]
+            assert first["chat"] == deployed.secrets["telegram_monitoring_chat_id"]
+            assert deployed.secrets["telegram_monitoring_bot_token"].startswith(f"{first['bot']}:")
+        finally:
+            deployed.on_host("docker", "start", deployed.container(stopped))
+        back = f"RESOLVED [critical] {stopped} on sese"
+        until(
+            lambda: messages(deployed)[-1]["text"].startswith(back),
+            SCRAPED,
+            every=1.0,
+            told=lambda: "nobody was told of its return",
+        )
+
+
+@contextmanager
+def rule_engine(stack: Deployment, grafana: Grafana, uid: str, directory: Path) -> Iterator[None]:
+    """vmalert over Grafana's datasource with one rule, and Alertmanager with Grafana's contact point, on the operator."""
+    [rule] = [replace(alert, seconds=2) for alert in monitoring.alerts(PLACEMENTS) if alert.uid == uid]
+    rules = json.loads(prometheus_rules([rule]))
+    for group in rules["groups"]:
+        # Of VictoriaMetrics, which else shows nothing that is younger than half a minute.
+        group["params"] = {"latency_offset": ["1ms"]}
+    receiver = {
+        "bot_token": stack.secrets["telegram_monitoring_bot_token"],
+        "chat_id": int(stack.secrets["telegram_monitoring_chat_id"]),
+        "parse_mode": "",
+        "message": MESSAGE,
+        "send_resolved": True,
+    }
+    files = {
+        "rules.yml": json.dumps(rules),
+        "alertmanager.yml": json.dumps(
+            {
+                "route": {"receiver": "telegram", "group_by": ["host", "service"], "group_wait": "1s", "group_interval": "2s"},
+                "receivers": [{"name": "telegram", "telegram_configs": [receiver]}],
+            }
+        ),
+        "user": "admin",
+        "password": grafana.password,
+    }
+    for name, text in files.items():
+        (directory / name).write_text(text)
+    operator = stack.lab.operator
+    assert operator.resolver
+    image = stack.lab.image("rule-engine")
+    words = ["--label", f"{LABEL}.test=monitoring", "--network", f"container:{operator.container}"]
+    words += [f"--volume={directory}:/rules:ro", f"--volume={operator.resolver[0]}:/etc/resolv.conf:ro"]
+    id = docker("run", "--detach", *words, image, f"https://tala.vpai.test{_PROXY}/victoriametrics").stdout.strip()
+    try:
+        time.sleep(5)
+        running = docker("inspect", "--format", "{{.State.Running}}", id).stdout.strip()
+        assert running == "true", docker("logs", id).stderr
+        yield
+    finally:
+        docker("rm", "--force", id)
+
+
+def messages(stack: Deployment) -> list[Any]:
+    """What the monitoring bot was told to say by the rule engine."""
+    shown = json.loads(curl(stack.lab, TELEGRAM))
+    return [message for message in shown if re.match("FIRING|RESOLVED", message["text"])]
+
+
+def seeded(stack: Deployment) -> str:
+    """What the seeding task says when it is run once more."""
+    [kuma] = [service for _, service in EVERY if service.name == "uptime-kuma"]
+    [task] = kuma.tasks
+    text = resolve(task.stdin, stack.secrets).replace(inputs("prod").fleet.domain, "vpai.test")
+    container = f"label={LABEL_SERVICE}={kuma.name}"
+    id = stack.lab.seko.run(["docker", "ps", "-q", "--filter", container]).stdout.strip()
+    return stack.lab.seko.run(["docker", "exec", "-i", id, *task.command], input=text).stdout
+
+
+def last_line(lab: Lab, host: str, service: str) -> str:
+    [machine] = [machine for machine in lab.hosts if machine.name == host]
+    id = machine.run(["docker", "ps", "-q", "--filter", f"label={LABEL_SERVICE}={service}"]).stdout.split()[0]
+    return machine.run(["sh", "-c", f"docker logs --tail 1 {id} 2>&1"]).stdout.strip("\n")
+
+
+def curl(lab: Lab, url: str, options: str = "") -> str:
+    """What `url` answers the operator; `options` in curl's own file form, unseen by `ps`."""
+    config = f'silent\nshow-error\nmax-time = 20\ncacert = ".lab/ca/root.crt"\nurl = "{url}"\n{options}\n'
+    return lab.operator.run(["curl", "--config", "-"], input=config, directory=str(lab.layout.checkout)).stdout

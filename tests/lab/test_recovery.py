@@ -1,0 +1,48 @@
+"""Nobody helps: a host that reboots, containers that start in the worst order, stores that restart under their clients."""
+
+import time
+
+from lab import Machine
+from tests.fleets import inputs
+from tests.lab.deployment import Deployment, health_of, healthy
+from tests.waiting import until
+
+PATIENCE = 240
+"""Seconds: the longest deadline of a gate, on a machine that other tests keep busy too."""
+
+
+def test_a_host_that_reboots_comes_back_healthy_by_itself(stack: Deployment) -> None:
+    before = set(stack.containers())
+    booted = _booted(stack.host)
+    stack.host.run(["systemctl", "reboot"], check=False)
+    until(lambda: _booted(stack.host) not in {booted, ""}, PATIENCE)
+    until(lambda: healthy(stack.host), PATIENCE)
+    assert set(stack.containers()) == before, "nothing was replaced"
+    stack.smoke()
+    stack.up("--expect-no-changes")
+
+
+def test_the_order_in_which_docker_starts_them_does_not_matter(deployed: Deployment) -> None:
+    """Docker asks nobody what needs what: here whoever needs something starts first, and what it needs last."""
+    [placement] = [placement for placement in inputs("lab").fleet.placements if placement.host.name == deployed.host.name]
+    dependants_first = [deployed.container(service.name) for service in reversed(placement.in_order())]
+    deployed.on_host("docker", "stop", "--time", "5", *dependants_first)
+    for container in dependants_first:
+        deployed.on_host("docker", "start", container)
+        time.sleep(0.5)  # so that each misses what it needs
+    until(lambda: healthy(deployed.host), PATIENCE)
+    deployed.smoke()
+
+
+def test_clients_recover_when_their_stores_restart(deployed: Deployment) -> None:
+    stores = ("postgresql", "redis", "qdrant", "docker-proxy")
+    deployed.on_host("docker", "restart", *(deployed.container(store) for store in stores))
+    until(lambda: healthy(deployed.host), PATIENCE)
+    assert set(health_of(deployed.host).values()) == {"healthy"}
+    deployed.smoke()
+    assert "credentials are checked as they should be" in deployed.operate("authentication").stdout
+
+
+def _booted(machine: Machine) -> str:
+    """What differs between two starts of a host; empty while it does not answer."""
+    return machine.run(["systemctl", "show", "-P", "UserspaceTimestampMonotonic"], check=False).stdout.strip()

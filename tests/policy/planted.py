@@ -1,0 +1,138 @@
+"""Resources to plant, and the pack's own server to show them to, over the engine's own protocol."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+from google.protobuf import json_format, struct_pb2  # type: ignore[import-untyped]
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
+from pulumi_policy.proxy import UNKNOWN_STRING_VALUE as UNKNOWN
+
+from model.waiver import Waiver
+from policy.program import PRODUCTION
+from policy.server import UNDECIDED, WAIVERS, serve
+
+TODAY = date(2026, 11, 23)
+SECRET = "swordfish-swordfish"
+"""Encrypted in the configuration of every stack that is shown here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planted:
+    """A resource as a program would register it; `parent` is another one's name."""
+
+    type: str
+    name: str
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    parent: str = ""
+    protect: bool = False
+    ignore_changes: Sequence[str] = ()
+    host: str = ""
+
+    def with_inputs(self, **inputs: Any) -> "Planted":
+        return replace(self, inputs={**self.inputs, **inputs})
+
+    @property
+    def urn(self) -> str:
+        return f"urn:pulumi:{PRODUCTION}::vpai::{self.type}::{self.name}"
+
+
+def secret(value: str) -> Mapping[str, str]:
+    """A secret as it travels."""
+    return {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": value}
+
+
+def with_waiver(resources: Sequence[Planted], waiver: Waiver) -> Sequence[Planted]:
+    """The same below a component that waives a rule."""
+    component = Planted(type="vpai:index:Waiving", name="waiving", inputs={"waivers": [waiver.as_input()]})
+    return [
+        component,
+        *(
+            resource
+            if resource.parent
+            else replace(resource, parent=component.name)
+            if "waivers" not in resource.inputs
+            else resource.with_inputs(waivers=[*resource.inputs["waivers"], waiver.as_input()])
+            for resource in resources
+        ),
+    ]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the pack says of a program."""
+
+    broken: Mapping[str, list[str]]
+    """Messages by rule."""
+    advisory: frozenset[str]
+    waived: str
+    undecided: str
+
+
+@contextmanager
+def server(stack: str = PRODUCTION, *, preview: bool = True, today: date = TODAY) -> Iterator[Any]:
+    """A client of a running pack that knows its stack."""
+    running, port = serve(today)
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        client = analyzer_pb2_grpc.AnalyzerStub(channel)
+        config = {"vpai:some_api_key": SECRET, "vpai:domain": "vpai.test"}
+        client.ConfigureStack(
+            analyzer_pb2.AnalyzerStackConfigureRequest(
+                stack=stack, project="vpai", dry_run=preview, config=config, config_secret_keys=["vpai:some_api_key"]
+            )
+        )
+        yield client
+    running.stop(None).wait()
+
+
+def tell(resources: Iterable[Planted], stack: str = PRODUCTION, *, preview: bool = True, today: date = TODAY) -> Told:
+    """Show a program to the pack as the engine does: resource by resource, then the stack."""
+    resources = list(resources)
+    urns = {resource.name: resource.urn for resource in resources}
+    with server(stack, preview=preview, today=today) as client:
+        requests = [_request(resource, urns) for resource in resources]
+        return told(client, requests)
+
+
+def told(client: Any, requests: Iterable[Any]) -> Told:
+    """The answers to `requests`, and to the whole."""
+    diagnostics = [diagnostic for request in requests for diagnostic in client.Analyze(request).diagnostics]
+    reports = {WAIVERS: "", UNDECIDED: ""}
+    for diagnostic in client.AnalyzeStack(analyzer_pb2.AnalyzeStackRequest()).diagnostics:
+        if diagnostic.policyName in reports:
+            reports[diagnostic.policyName] = diagnostic.message
+        else:
+            diagnostics.append(diagnostic)
+    broken: dict[str, list[str]] = {}
+    for diagnostic in diagnostics:
+        broken.setdefault(diagnostic.policyName, []).append(diagnostic.message)
+    advisory = frozenset(each.policyName for each in diagnostics if each.enforcementLevel == analyzer_pb2.ADVISORY)
+    return Told(broken, advisory, reports[WAIVERS], reports[UNDECIDED])
+
+
+def _request(resource: Planted, urns: Mapping[str, str]) -> Any:
+    request = analyzer_pb2.AnalyzeRequest(
+        type=resource.type,
+        urn=resource.urn,
+        name=resource.name,
+        properties=json_format.ParseDict(dict(resource.inputs), struct_pb2.Struct()),
+        options=analyzer_pb2.AnalyzerResourceOptions(
+            protect=resource.protect,
+            ignoreChanges=list(resource.ignore_changes),
+            parent=urns.get(resource.parent, ""),
+        ),
+    )
+    if resource.host:
+        request.provider.CopyFrom(
+            analyzer_pb2.AnalyzerProviderResource(
+                type="pulumi:providers:docker",
+                properties=json_format.ParseDict({"host": f"ssh://{resource.host}"}, struct_pb2.Struct()),
+            )
+        )
+    return request
+
+
+__all__ = ["TODAY", "UNKNOWN", "Planted", "Told", "secret", "server", "tell", "told", "with_waiver"]

@@ -1,0 +1,86 @@
+"""The stacks that are deployed break no rule, and waive nothing for nothing."""
+
+import time
+from pathlib import Path
+
+import pulumi_command as command
+import pulumi_docker as docker
+import pulumi_hcloud as hcloud
+import pytest
+
+from components.bucket import Bucket
+from components.hetzner.server import WAIVERS as SERVER_WAIVERS
+from operations.policy_reference import in_force
+from policy.rule import ResourceRule
+from policy.rules import RULES
+from policy.server import Analyzer
+from tests.fleets import PROJECT, inputs
+from tests.graph.program import build
+from tests.policy.planted import TODAY, Told, server, told
+from tests.policy.recorded import requests
+
+_NOT_LOOKED_UP_YET = {"images-pinned", "images-named-version"}
+"""The image lock says null where no registry could be asked (design.md, law 11)."""
+
+
+@pytest.fixture(scope="module", params=["prod", "preprod", "lab"])
+def stack(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def verdict(stack: str, lab_files: dict[str, str]) -> Told:
+    graph = build(inputs(stack, **(lab_files if stack == "lab" else {})))
+    with server(stack) as client:
+        return told(client, requests(graph))
+
+
+@pytest.fixture(scope="module")
+def lab_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The lab's settings without the files that raising it makes."""
+    lock = tmp_path_factory.mktemp("lab") / "images.lock.yaml"
+    lock.write_text("{}\n")
+    return {"imageLock": str(lock), "certificateAuthority": "", "authorizedKeys": "tests/authorized_keys"}
+
+
+def test_a_stack_breaks_no_rule(verdict: Told) -> None:
+    assert set(verdict.broken) <= _NOT_LOOKED_UP_YET
+    assert set(verdict.broken) <= verdict.advisory
+    assert not verdict.undecided
+
+
+def test_the_pack_takes_less_than_half_a_second_for_production() -> None:
+    asked = list(requests(build(inputs("prod"))))
+    analyzer, start = Analyzer(TODAY), time.process_time()
+    for request in asked:
+        analyzer.Analyze(request, None)
+    analyzer.AnalyzeStack(None, None)
+    assert time.process_time() - start < 0.5
+
+
+def test_every_waiver_covers_something(stack: str, verdict: Told) -> None:
+    for where, waiver in in_force(inputs("prod").fleet):
+        if stack == "prod" and waiver not in SERVER_WAIVERS:
+            subject = f" ({waiver.subject})" if waiver.subject else ""
+            assert f"{waiver.rule}{subject}: " in verdict.waived, f"{where} waives {waiver.rule}{subject} for nothing"
+
+
+def test_no_waiver_holds_for_more_than_a_year() -> None:
+    for where, waiver in in_force(inputs("prod").fleet):
+        assert (waiver.until - TODAY).days <= 366, f"{where}: {waiver.rule}"
+
+
+def test_the_pack_imports_the_model_alone() -> None:
+    for file in Path(PROJECT / "policy").rglob("*.py"):
+        for room in ("services", "components", "stacks", "operations", "lab"):
+            assert f"from {room}" not in file.read_text(), file
+
+
+def test_rules_ask_about_types_that_exist() -> None:
+    """A misspelt type would be a rule that finds nothing."""
+    commands = (command.remote.Command, command.remote.CopyToRemote)
+    offered = (*vars(docker).values(), *vars(hcloud).values(), *commands)
+    known = {kind.pulumi_type for kind in offered if hasattr(kind, "pulumi_type")}
+    known |= {resource.type for resource in build(inputs("prod")).resources} | {f"pulumi-python:{Bucket._resource_type_name}"}
+    asked = {kind for rule in RULES if isinstance(rule, ResourceRule) for kind in rule.types}
+    assert asked <= known

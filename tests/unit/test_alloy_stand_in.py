@@ -1,0 +1,88 @@
+"""The lab's Alloy reads what production's is given, and refuses what the real one would refuse."""
+
+import importlib.util
+import struct
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+from services import monitoring
+from tests.fleets import PROJECT
+from tests.whole import DOMAIN, placements
+
+CONFIGURATIONS = {
+    placement.host.name: file.content
+    for placement in monitoring.watched(placements(), DOMAIN, "-----BEGIN CERTIFICATE-----\n")
+    for service in placement.services
+    if service.configuration
+    for file in service.configuration.files
+    if file.path == "config.alloy"
+}
+
+
+@pytest.fixture(scope="module")
+def alloy() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(PROJECT / "lab/images/stand-in"))
+    try:
+        found = importlib.util.spec_from_file_location("alloy_stand_in", PROJECT / "lab/images/alloy/alloy.py")
+        assert found and found.loader
+        module = importlib.util.module_from_spec(found)
+        # Where its dataclasses look for what their annotations name.
+        sys.modules["alloy_stand_in"] = module
+        found.loader.exec_module(module)
+        yield module
+    finally:
+        sys.path.pop(0)
+        sys.modules.pop("alloy_stand_in", None)
+
+
+@pytest.mark.parametrize("host", CONFIGURATIONS)
+def test_it_reads_and_knows_every_part_of_a_configuration(alloy: ModuleType, host: str) -> None:
+    assert {block.name for block in alloy.read(CONFIGURATIONS[host])} >= {"prometheus.remote_write.store", "loki.write.store"}
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "message"),
+    [
+        # What broke the predecessor's configuration as soon as its workstation was known (lesson 138).
+        ("honor_labels", "extra_labels", "extra_labels"),
+        ("prometheus.relabel", "prometheus.rename", "prometheus.rename"),
+        ("[prometheus.relabel.containers.receiver]", "[prometheus.relabel.container.receiver]", "is not there"),
+        ('job_name        = "alloy"', "job_name        = ", "config.alloy"),
+    ],
+)
+def test_it_refuses_what_the_real_one_would(alloy: ModuleType, was: str, becomes: str, message: str) -> None:
+    assert was in CONFIGURATIONS["sese"]
+    with pytest.raises(ValueError, match=message):
+        alloy.read(CONFIGURATIONS["sese"].replace(was, becomes))
+
+
+def test_a_containers_numbers_belong_to_its_service(alloy: ModuleType) -> None:
+    rules = next(block for block in alloy.read(CONFIGURATIONS["sese"]) if block.name == "prometheus.relabel.containers").inner(
+        "rule"
+    )
+    series = {"__name__": "container_last_seen", "service": "cadvisor", "name": "javisi_redis"}
+    ours = {**series, "container_label_vpai_service": "redis", "container_label_vpai_stack": "prod"}
+    assert alloy._relabelled(rules, ours) == {**series, "service": "redis"}
+    assert alloy._relabelled(rules, series) == {name: value for name, value in series.items() if name != "service"}
+    own = {"__name__": "up", "service": "cadvisor"}
+    assert alloy._relabelled(rules, own) == own
+
+
+def test_what_it_writes_is_snappy_around_every_byte(alloy: ModuleType) -> None:
+    body = alloy._write_request([({"__name__": "up", "number": str(number)}, 1.0) for number in range(5000)])
+    length, at = 0, 0
+    for shift in range(0, 35, 7):
+        length |= (body[at] & 127) << shift
+        at += 1
+        if body[at - 1] < 128:
+            break
+    text = b""
+    while at < len(body):
+        assert body[at] == 0xF4
+        (size,) = struct.unpack_from("<H", body, at + 1)
+        text += body[at + 3 : at + 4 + size]
+        at += 4 + size
+    assert len(text) == length > 65536

@@ -1,0 +1,81 @@
+"""What a bucket is to be, as rules and a policy; and how it is asked for."""
+
+import json
+from typing import Any
+
+import pytest
+
+from components.bucket import client
+from model.bucket import Bucket, Expiry, Keys, lifecycle, policy, problems
+
+KEYS = Keys(keeper="KEEPER", limited={"SECOND": "nc-attachments/"}, principal="arn:aws:iam:::user/p1234567:{key}")
+
+
+def statements(bucket: Bucket) -> dict[str, Any]:
+    return {statement["Sid"]: statement for statement in json.loads(policy(bucket))["Statement"]}
+
+
+def test_versions_go_and_unfinished_uploads_too() -> None:
+    assert lifecycle(Bucket(name="backups", expiries=(Expiry(prefix="exports/", days=30),))) == [
+        {"id": "abort-multipart", "prefix": "", "abort_days": 7},
+        {"id": "expire-exports", "prefix": "exports/", "days": 30},
+        {"id": "noncurrent", "prefix": "", "noncurrent_days": 30},
+    ]
+    assert [rule["id"] for rule in lifecycle(Bucket(name="shared", versioning=False))] == ["abort-multipart"]
+
+
+def test_plain_http_is_denied_to_everybody() -> None:
+    denied = statements(Bucket(name="backups"))["OnlyOverTls"]
+    assert (denied["Principal"], denied["Condition"]) == ("*", {"Bool": {"aws:SecureTransport": "false"}})
+
+
+def test_all_keys_but_one_are_denied_to_delete_versions() -> None:
+    denied = statements(Bucket(name="backups", keys=KEYS))["OnlyTheKeeperDeletesVersions"]
+    assert denied["NotPrincipal"] == {"AWS": ["arn:aws:iam:::user/p1234567:KEEPER"]}
+    assert {"s3:DeleteObjectVersion", "s3:PutBucketPolicy", "s3:BypassGovernanceRetention"} <= set(denied["Action"])
+
+
+def test_a_limited_key_is_denied_all_outside_of_its_prefix() -> None:
+    found = statements(Bucket(name="shared", keys=KEYS))
+    assert found["Limited1Objects"]["NotResource"] == ["arn:aws:s3:::shared/nc-attachments/*"]
+    assert found["Limited1Lists"]["Condition"] == {"StringNotLike": {"s3:prefix": "nc-attachments/*"}}
+    assert found["Limited1Objects"]["Principal"] == {"AWS": ["arn:aws:iam:::user/p1234567:SECOND"]}
+
+
+def test_no_statement_uses_what_ceph_ignores() -> None:
+    assert "NotAction" not in policy(Bucket(name="shared", keys=KEYS))
+
+
+@pytest.mark.parametrize(
+    ("bucket", "what"),
+    [
+        (Bucket(name="Backups"), "cannot be a bucket's name"),
+        (Bucket(name="1.2.3.4"), "cannot be a bucket's name"),
+        (Bucket(name="backups", versioning=False, lock_days=1), "a lock without versioning"),
+        (Bucket(name="backups", lock_days=14, expiries=(Expiry(prefix="", days=7),)), "expires after 7 days"),
+        (Bucket(name="backups", keys=Keys(keeper="KEEPER")), "still has {project} in it"),
+    ],
+)
+def test_what_would_be_regretted_is_told_before(bucket: Bucket, what: str) -> None:
+    (problem,) = problems(bucket)
+    assert what in problem.what
+
+
+def test_documents_carry_the_checksum_that_ceph_wants_and_uploads_none_in_a_trailer() -> None:
+    s3 = client("http://127.0.0.1:9", "fsn1", "key", "secret")
+    sent: list[Any] = []
+
+    def keep(request: Any, **_: Any) -> None:
+        sent.append(request)
+        raise InterruptedError
+
+    s3.meta.events.register("before-send.s3", keep)
+    rules = {"Rules": [{"ID": "a", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]}
+    with pytest.raises(InterruptedError):
+        s3.put_bucket_lifecycle_configuration(Bucket="b", LifecycleConfiguration=rules)
+    with pytest.raises(InterruptedError):
+        s3.put_object(Bucket="b", Key="k", Body=b"x")
+    document, upload = sent
+    assert document.headers["Content-MD5"]
+    assert "aws-chunked" not in str(upload.headers)
+    assert not [name for name in upload.headers if name.lower().startswith("x-amz-checksum")]

@@ -1,0 +1,99 @@
+"""What is said about servers and keys before anything is touched."""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from hcloud import Client
+from hcloud.images import Image
+from hcloud.locations import Location
+from hcloud.server_types import ServerType
+
+from components.hetzner.cloud_init import user_data
+from components.hetzner.preflight import problems
+from model import cloud
+from model.cloud import CloudServer
+from tests.hetzner import PUBLIC_KEY, TOKEN, RunningCloud, running
+
+
+@pytest.fixture
+def there() -> Iterator[RunningCloud]:
+    with running() as found:
+        yield found
+
+
+def told(there: RunningCloud, *servers: CloudServer, token: str = TOKEN) -> list[str]:
+    client = Client(token=token, api_endpoint=there.endpoint)
+    return [str(problem) for problem in problems(client, servers, key_name="app-deploy", public_key=f"{PUBLIC_KEY} me@here")]
+
+
+def test_what_can_be_had_is_no_problem(there: RunningCloud) -> None:
+    assert told(there, CloudServer(name="app-01"), CloudServer(name="app-02", type="cax11", location="nbg1")) == []
+
+
+def test_a_sold_out_type_is_told_with_what_there_is_instead(there: RunningCloud) -> None:
+    there.cloud.sold_out.add(("cx23", "fsn1"))
+    (said,) = told(there, CloudServer(name="app-01"))
+    assert "a cx23 in fsn1 cannot be had" in said
+    assert "sold out" in said
+    assert "cx33" in said
+    assert "cax21" not in said, "of another architecture"
+    assert "hel1, nbg1" in said
+
+
+def test_a_server_that_stands_needs_no_stock(there: RunningCloud) -> None:
+    client = Client(token=TOKEN, api_endpoint=there.endpoint)
+    client.servers.create("app-01", ServerType(name="cx23"), Image(name="debian-13"), location=Location(name="fsn1"))
+    there.cloud.sold_out.add(("cx23", "fsn1"))
+    assert told(there, CloudServer(name="app-01")) == []
+
+
+@pytest.mark.parametrize(("kind", "why"), [("cx22", "does not sell it any more"), ("cx99", "no such type")])
+def test_a_type_that_is_gone_is_told(there: RunningCloud, kind: str, why: str) -> None:
+    (said,) = told(there, CloudServer(name="app-01", type=kind))
+    assert why in said
+    assert "cx23" in said
+
+
+def test_a_key_under_another_name_is_told_with_the_commands_that_adopt_it(there: RunningCloud) -> None:
+    key = Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys.create("laptop", PUBLIC_KEY)
+    (said,) = told(there)
+    assert "'laptop'" in said
+    assert f"pulumi import hcloud:index/sshKey:SshKey app-deploy {key.id}" in said
+
+
+def test_a_wrong_token_is_told(there: RunningCloud) -> None:
+    (said,) = told(there, token="wrong")
+    assert "unable to authenticate" in said
+
+
+@pytest.mark.parametrize(
+    ("server", "what"),
+    [
+        (CloudServer(name="App_01"), "cannot be a server's name"),
+        (CloudServer(name="a", labels={"branch": "feature/x"}), "cannot be the value of the label branch"),
+        (CloudServer(name="a", labels={"expires": "2026-11-23T02:55:00Z"}), "cannot be the value"),
+        (CloudServer(name="a", labels={"-key": ""}), "cannot be the key"),
+        (CloudServer(name="a", private_address=IPv4Address("10.0.0.2")), "not in the private network"),
+    ],
+)
+def test_what_the_api_would_refuse_is_told_before(server: CloudServer, what: str) -> None:
+    (problem,) = cloud.problems((server,))
+    assert what in problem.what
+    assert problem.why
+    assert problem.mend
+
+
+@pytest.mark.parametrize("labels", [{"env": ""}, {"example.org/env": "prod"}, {"a": "x" * 63}])
+def test_labels_that_the_api_takes_pass(labels: dict[str, str]) -> None:
+    assert list(cloud.label_problems("a", labels)) == []
+
+
+@pytest.mark.parametrize("network", ["100.64.0.0/24", "172.20.0.0/24"])
+def test_a_private_network_stays_clear_of_the_mesh_and_of_docker(network: str) -> None:
+    assert any("overlaps" in problem.what for problem in cloud.problems((), IPv4Network(network)))
+
+
+def test_cloud_init_is_told_the_host_key_and_nothing_else_of_worth() -> None:
+    assert user_data("KEY").count("KEY") == 1
+    assert "password" not in user_data("KEY")

@@ -1,0 +1,116 @@
+"""Answers to similar questions: what counts as similar, and that Qdrant may be away."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from services.litellm.proxy.answers import LONGEST_QUESTION, SimilarAnswers, question
+from tests.unit.test_litellm_budget import SETTINGS
+
+
+class Qdrant:
+    """Finds every point whose context is asked for."""
+
+    def __init__(self) -> None:
+        self.points: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        self.away = False
+
+    async def ask(self, method: str, url: str, body: Any, headers: dict[str, str], seconds: float) -> Any:
+        self.asked.append(url.rpartition("/")[2])
+        if self.away:
+            raise ConnectionError
+        assert headers == {"api-key": "key"}
+        if method == "PUT":
+            self.points += body["points"]
+        if not url.endswith("/query"):
+            return {"result": {}}
+        context = body["filter"]["must"][0]["match"]["value"]
+        found = [point for point in self.points if point["payload"]["context"] == context]
+        assert body["score_threshold"] == SETTINGS.similarity
+        return {"result": {"points": found[:1]}}
+
+
+def chat(*texts: str, **more: object) -> dict[str, Any]:
+    roles = ("user", "assistant")
+    messages = [{"role": roles[number % 2], "content": text} for number, text in enumerate(texts)]
+    return {"model": "m", "metadata": {"model_group": "glm-5"}, "messages": messages, **more}
+
+
+async def embed(text: str) -> list[float]:
+    return [float(len(text)), 1.0]
+
+
+def answers(qdrant: Qdrant) -> SimilarAnswers:
+    return SimilarAnswers(SETTINGS, embed, qdrant.ask)
+
+
+def test_a_kept_answer_is_found_by_a_similar_question() -> None:
+    async def ask() -> Any:
+        found = answers(Qdrant())
+        assert await found.find(chat("where is Paris?")) is None
+        await found.keep(chat("where is Paris?"), {"response": "in France"})
+        return await found.find(chat("Paris is where?"))
+
+    assert asyncio.run(ask()) == {"response": "in France"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        chat("x", temperature=0.9),
+        chat("x", max_tokens=5),
+        chat("before", "answer", "x"),
+        chat("x", metadata={"model_group": "claude-opus"}),
+    ],
+)
+def test_another_model_parameter_or_conversation_is_another_context(other: dict[str, Any]) -> None:
+    mine, theirs = question(chat("x")), question(other)
+    assert mine and theirs
+    assert mine.context != theirs.context
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        chat("x", tools=[{"type": "function"}]),
+        chat("question", "answer"),
+        chat(" "),
+        chat("x" * (LONGEST_QUESTION + 1)),
+        {"input": "x"},
+        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+    ],
+)
+def test_what_only_an_equal_request_may_share(request_: dict[str, Any]) -> None:
+    assert question(request_) is None
+
+
+def test_a_question_is_embedded_once() -> None:
+    embedded: list[str] = []
+
+    async def counting(text: str) -> list[float]:
+        embedded.append(text)
+        return [1.0]
+
+    async def ask() -> None:
+        found = SimilarAnswers(SETTINGS, counting, Qdrant().ask)
+        await found.find(chat("x"))
+        await found.keep(chat("x"), json.dumps({}))
+
+    asyncio.run(ask())
+    assert embedded == ["x"]
+
+
+def test_qdrant_away_is_no_error_and_is_not_asked_again_at_once() -> None:
+    async def ask(qdrant: Qdrant) -> None:
+        found = answers(qdrant)
+        assert await found.find(chat("x")) is None
+        await found.keep(chat("x"), {})
+        assert await found.find(chat("x")) is None
+
+    qdrant = Qdrant()
+    qdrant.away = True
+    asyncio.run(ask(qdrant))
+    assert qdrant.asked == ["query"]

@@ -1,0 +1,342 @@
+"""The budget's hook without LiteLLM and Redis: who is admitted, mapped, refused; what happens while Redis is away."""
+
+import asyncio
+import importlib
+import sys
+from collections.abc import Coroutine, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from services.litellm import configuration
+from services.litellm.models import ECO, FILMS, MODELS, SEARCHES
+from services.litellm.proxy import budget, ledger, telegram
+from services.litellm.proxy.budget import Totals, ceiling, refusal, worst_price
+from services.litellm.proxy.ledger import Ledger
+from services.litellm.proxy.settings import ModelTerms, Settings
+
+NOW = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
+CODE = configuration.hook(
+    redis_url="redis://redis", qdrant_key="key", films_key="key", telegram_token="1:token", telegram_chat="-1"
+)
+SETTINGS = Settings.load(next(file.content for file in CODE if file.path.endswith(".json")))
+TERMS = ModelTerms(provider="p", input_price=0.01, output_price=0.1, maximum_tokens=100, eco="e")
+
+
+class Redis:
+    """Keeps the account as the scripts do (tests/lab/test_litellm_budget.py runs those); `away` breaks the connection."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.spent = 0.0
+        self.month: dict[str, float] = {}
+        self.held: dict[str, tuple[float, float, bool]] = {}
+        self.told: set[str] = set()
+
+    def eval(self, script: str, numkeys: int, *arguments: str) -> Any:
+        if self.away:
+            raise ConnectionError
+        if script == "return 1":
+            return 1
+        limit, identity, provider, *rest = (float(arguments[numkeys + 4]), *arguments[numkeys + 6 :])
+        if script is ledger._RESERVE:
+            amount, top, monthly = map(float, rest[:3])
+            others = [entry for name, entry in self.held.items() if name != identity]
+            committed = self.spent + sum(held for held, other, apart in others if not apart and (top < limit or other >= limit))
+            monthly_held = sum(held for held, _, apart in others if apart)
+            free = committed < top if monthly < 0 else self.month.get(provider, 0.0) + monthly_held < monthly
+            if free:
+                self.held[identity] = (amount, top, monthly >= 0)
+            return [int(free), str(self.spent), str(committed)]
+        if script is ledger._READ:
+            return [str(self.spent), "normal", [word for name, amount in self.month.items() for word in (name, str(amount))]]
+        cost, account, times, *shares = rest
+        if (self.held.pop(identity, None) or times == "always") and float(cost) > 0:
+            self.spent += float(cost) if account == "day" else 0.0
+            self.month[provider] = self.month.get(provider, 0.0) + float(cost)
+        crossed = [share for share in shares if self.spent >= float(share) * limit and share not in self.told]
+        self.told.update(crossed)
+        return [str(self.spent), crossed]
+
+    def hdel(self, name: str, *keys: str) -> int:
+        self.told -= {key.removeprefix("told:") for key in keys}
+        return 1
+
+
+class Refused(Exception):
+    """FastAPI's HTTPException."""
+
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status, self.headers = status, headers or {}
+
+
+class Cache:
+    """LiteLLM's cache: `answer` is what it holds for every request."""
+
+    def __init__(self) -> None:
+        self.cache: Any = None
+        self.answer: object = None
+
+    async def async_get_cache(self, **_: object) -> object:
+        return self.answer
+
+
+@pytest.fixture
+def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module, between stand-ins of what its image brings."""
+    names: dict[str, dict[str, object]] = {
+        "litellm": {"cache": Cache()},
+        "litellm.caching": {},
+        "litellm.caching.base_cache": {"BaseCache": object},
+        "litellm.integrations": {},
+        "litellm.integrations.custom_logger": {"CustomLogger": object},
+        "fastapi": {"HTTPException": Refused, "Depends": object},
+        "fastapi.responses": {"JSONResponse": object, "PlainTextResponse": object},
+        "redis": {"Redis": object},
+        "redis.backoff": {"NoBackoff": object},
+        "redis.retry": {"Retry": object},
+    }
+    for name, attributes in names.items():
+        module = ModuleType(name)
+        vars(module).update(attributes)
+        monkeypatch.setitem(sys.modules, name, module)
+    importing = ("services.litellm.proxy.hook", "services.litellm.proxy.routes")
+    for name in importing:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield importlib.import_module(importing[0])
+    for name in importing:
+        sys.modules.pop(name, None)
+
+
+def run(action: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(action)
+
+
+def request(model: str, identity: str = "1", **more: object) -> dict[str, Any]:
+    return {"model": model, "litellm_call_id": identity, "messages": [{"role": "user", "content": "hello"}], **more}
+
+
+def attempt(data: dict[str, Any], model: str) -> dict[str, Any]:
+    """What LiteLLM hands to the hook before it calls `model`."""
+    return {**data, "metadata": {**data.get("metadata", {}), "model_group": model}}
+
+
+def test_the_settings_survive_their_file_and_name_every_model() -> None:
+    assert Settings.load(SETTINGS.dump()) == SETTINGS
+    assert set(SETTINGS.models) == {entry.name for entry in (*MODELS, *SEARCHES, *FILMS)}
+    assert SETTINGS.date_file == ""
+
+
+def test_the_hooks_code_is_delivered_where_its_imports_look() -> None:
+    assert {file.path for file in CODE} >= {f"services/litellm/proxy/{name}.py" for name in ("callback", "hook", "ledger", "web")}
+
+
+def test_each_model_has_a_price_or_is_free_by_name() -> None:
+    for model in MODELS:
+        assert model.price.source
+        assert (model.price.input == 0.0) == model.target.endswith(":free"), model.name
+
+
+def test_eco_models_answer_for_all_others_and_never_lead_out_of_eco() -> None:
+    models = {model.name: model for model in MODELS}
+    for model in MODELS:
+        assert model.goes_on_in_eco or model.eco in ECO, model.name
+    for name in ECO:
+        assert models[name].goes_on_in_eco
+        assert all(models[other].goes_on_in_eco for other in models[name].fallbacks), name
+
+
+@pytest.mark.parametrize(
+    ("asked", "price"),
+    [
+        ({"messages": []}, 10.0),
+        ({"max_tokens": 10}, 1.0),
+        ({"max_completion_tokens": 10, "n": 3}, 3.0),
+        ({"max_tokens": 1000}, 10.0),
+        ({"max_tokens": 10, "input": "x" * 96}, 1.0 + 0.01 * 50),
+    ],
+)
+def test_what_a_request_may_cost(asked: dict[str, Any], price: float) -> None:
+    assert worst_price(TERMS, asked) == pytest.approx(price, abs=0.011)
+
+
+def test_an_attachment_is_billed_by_the_piece_not_by_its_bytes() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
+    price = worst_price(replace(TERMS, output_price=0.0), {"messages": [{"role": "user", "content": [image]}]})
+    assert price < 0.01 * 2 * budget.TOKENS_PER_ATTACHMENT
+
+
+def test_a_refusal_says_why_and_until_when() -> None:
+    spent = refusal(Totals(5.0, 5.0), "openai", SETTINGS, NOW)
+    assert spent.retry_after == 3600
+    assert "UTC day turns" in spent.reason
+    assert refusal(Totals(4.0, 5.1), "openai", SETTINGS, NOW).retry_after == budget.SECONDS_TO_ASK_AGAIN
+    assert refusal(Totals(1.0, 1.0), "byteplus", SETTINGS, NOW).retry_after == 8 * 86400 + 3600
+
+
+def test_dear_models_stop_at_ninety_percent_eco_models_at_hundred() -> None:
+    assert ceiling("claude-opus", SETTINGS) == pytest.approx(4.5)
+    assert ceiling("glm-5", SETTINGS) == 5.0
+
+
+def test_what_telegram_says() -> None:
+    assert "70%" in telegram.message(0.7, 3.51, SETTINGS)
+    assert "Eco mode" not in telegram.message(0.7, 3.51, SETTINGS)
+    assert "deepseek-v3, glm-5, qwen3-coder" in telegram.message(0.9, 4.5, SETTINGS)
+
+
+def test_twenty_requests_at_once_overshoot_by_less_than_one() -> None:
+    async def all_at_once(store: Redis) -> list[bool]:
+        book = Ledger(store, SETTINGS, lambda: NOW)
+        verdicts = await asyncio.gather(*(book.reserve(str(number), "glm-5", 0.01) for number in range(20)))
+        for number, verdict in enumerate(verdicts):
+            if verdict.admitted:
+                await book.settle(str(number), "openrouter", 0.01)
+        return [verdict.admitted for verdict in verdicts]
+
+    store = Redis()
+    store.spent = 4.975
+    assert sum(run(all_at_once(store))) == 3
+    assert store.spent < SETTINGS.daily_limit + 0.01
+
+
+def test_each_share_is_told_once_and_again_only_when_the_message_was_lost() -> None:
+    async def spend() -> list[tuple[str, ...]]:
+        book = Ledger(Redis(), SETTINGS, lambda: NOW)
+        told = [(await book.settle("1", "openai", amount)).shares for amount in (3.4, 0.2, 0.1, 0.9)]
+        await book.tell_again("0.9")
+        return [*told, (await book.settle("1", "openai", 0.01)).shares]
+
+    assert run(spend()) == [(), ("0.7",), (), ("0.9",), ("0.9",)]
+
+
+def test_without_redis_only_eco_models_are_paid_for_and_nothing_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ledger, "PROBE_SECONDS", 0.01)
+
+    async def outage(store: Redis) -> None:
+        book = Ledger(store, SETTINGS, lambda: NOW)
+        assert (await book.reserve("1", "claude-opus", 1.0)).admitted
+        store.away = True
+        assert not (await book.reserve("2", "claude-opus", 1.0)).admitted
+        assert (await book.reserve("3", "glm-5", 0.01)).admitted
+        await book.settle("1", "anthropic", 0.25)
+        await book.settle("3", "openrouter", 0.01)
+        store.away = False
+        while book._search:
+            await asyncio.sleep(0.01)
+        assert (await book.reserve("4", "claude-opus", 1.0)).admitted
+
+    store = Redis()
+    run(outage(store))
+    assert store.spent == pytest.approx(0.26)
+
+
+def test_without_redis_blocked_stays_blocked() -> None:
+    async def outage(store: Redis) -> bool:
+        book = Ledger(store, SETTINGS, lambda: NOW)
+        await book.settle("1", "openai", 5.0)
+        store.away = True
+        return (await book.reserve("2", "glm-5", 0.01)).admitted
+
+    assert run(outage(Redis())) is False
+
+
+def test_a_month_of_one_provider_ends_before_the_others() -> None:
+    async def films(store: Redis) -> list[bool]:
+        book = Ledger(store, SETTINGS, lambda: NOW)
+        await book.settle("1", "byteplus", 5.0)
+        return [(await book.reserve("2", name, 0.1)).admitted for name in (FILMS[0].name, "glm-5")]
+
+    store = Redis()
+    assert run(films(store)) == [False, True]
+    assert store.spent == 0.0, "the month's limit is apart from the day's"
+
+
+def test_a_spent_day_leaves_the_month_alone() -> None:
+    store = Redis()
+    store.spent = 5.0
+    assert run(Ledger(store, SETTINGS, lambda: NOW).reserve("1", FILMS[0].name, 1.0)).admitted
+
+
+@pytest.mark.parametrize(("spent", "model"), [(0.0, "claude-opus"), (4.6, "glm-5")])
+def test_eco_mode_maps_models(hook: Any, spent: float, model: str) -> None:
+    store = Redis()
+    store.spent = spent
+    data = run(hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, request("claude-opus", fallbacks=["gpt-4o"]), "c"))
+    assert data["model"] == model
+    assert ("fallbacks" in data) == (model == "claude-opus")
+    assert run(hook.Budget(SETTINGS, store).async_pre_call_deployment_hook(attempt(data, model), None)) is None
+
+
+@pytest.mark.parametrize(
+    ("spent", "fallback", "refused"), [(0.0, "gpt-4o", False), (4.6, "gpt-4o", True), (4.6, "deepseek-v3", False)]
+)
+def test_fallbacks_do_not_leave_eco(hook: Any, spent: float, fallback: str, refused: bool) -> None:
+    store = Redis()
+    store.spent = spent
+    guard = hook.Budget(SETTINGS, store)
+    data = run(guard.async_pre_call_hook(None, None, request("claude-sonnet"), "c"))
+    if refused:
+        with pytest.raises(Refused) as caught:
+            run(guard.async_pre_call_deployment_hook(attempt(data, fallback), None))
+        assert caught.value.status == 429
+    else:
+        assert run(guard.async_pre_call_deployment_hook(attempt(data, fallback), None)) is None
+
+
+def test_blocked_refuses_with_the_time_to_wait_but_serves_what_is_cached(hook: Any) -> None:
+    store = Redis()
+    store.spent = 5.0
+    guard = hook.Budget(SETTINGS, store)
+    data = run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    assert data["model"] == "claude-opus"
+    assert (data["num_retries"], data["disable_fallbacks"]) == (0, True)
+    with pytest.raises(Refused) as caught:
+        run(guard.async_pre_call_deployment_hook(attempt(data, "claude-opus"), None))
+    assert caught.value.status == 429
+    assert int(caught.value.headers["Retry-After"]) > 0
+    hook.litellm.cache.answer = {"cached": True}
+    assert run(guard.async_pre_call_deployment_hook(attempt(data, "claude-opus"), None)) is None
+
+
+def test_a_client_cannot_admit_itself(hook: Any) -> None:
+    store = Redis()
+    store.spent = 5.0
+    forged = request("claude-opus", metadata={hook.ADMISSION: {"model": "claude-opus"}})
+    data = run(hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, forged, "c"))
+    assert "refusal" in data["metadata"][hook.ADMISSION]
+
+
+def test_routes_that_nobody_counts_are_closed(hook: Any) -> None:
+    with pytest.raises(Refused) as caught:
+        run(hook.Budget(SETTINGS, Redis()).async_pre_call_hook(None, None, {}, "pass_through_endpoint"))
+    assert caught.value.status == 403
+
+
+@pytest.mark.parametrize(("hit", "cost"), [(False, 0.25), (True, 0.0)])
+def test_the_price_is_booked_and_a_cached_answer_has_none(hook: Any, hit: bool, cost: float) -> None:
+    store = Redis()
+    guard = hook.Budget(SETTINGS, store)
+    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    assert store.held
+    done = {
+        "litellm_call_id": "1",
+        "response_cost": 0.25,
+        "cache_hit": hit,
+        "litellm_params": {"metadata": {"model_group": "claude-opus"}},
+    }
+    run(guard.async_log_success_event(done, None, None, None))
+    assert (store.spent, store.held) == (cost, {})
+    assert store.month == ({"anthropic": cost} if cost else {})
+
+
+def test_a_failed_request_gives_its_reservation_back(hook: Any) -> None:
+    store = Redis()
+    guard = hook.Budget(SETTINGS, store)
+    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    run(guard.async_post_call_failure_hook({"litellm_call_id": "1"}, RuntimeError(), None))
+    assert (store.spent, store.held) == (0.0, {})

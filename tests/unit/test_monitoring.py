@@ -1,0 +1,264 @@
+"""Monitoring follows from the catalogue: nothing goes unwatched, and every rule fires when it must and only then."""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from model.placement import Placement
+from model.service import Metrics, Service, Silent
+from operations import reference
+from services import monitoring, node_exporter
+from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
+from services.monitoring.outside import HEARTBEATS
+from services.monitoring.provisioning import known_uids
+from services.monitoring.reference import page
+from tests.whole import DOMAIN, placements
+
+WHOLE = placements()
+WATCHED = monitoring.watched(WHOLE, DOMAIN, "")
+ALERTS = monitoring.alerts(WHOLE)
+EVERY = [(placement, service) for placement in WHOLE for service in placement.services]
+IDS = [f"{placement.host.name}-{service.name}" for placement, service in EVERY]
+
+
+def file_of(host: str, service: str, path: str) -> str:
+    placement = next(placement for placement in WATCHED if placement.host.name == host)
+    configuration = next(each.configuration for each in placement.services if each.name == service)
+    assert configuration
+    return next(file.content for file in configuration.files if file.path == path)
+
+
+def alert(uid: str) -> Alert:
+    return next(each for each in ALERTS if each.uid == uid)
+
+
+@pytest.mark.parametrize(("placement", "service"), EVERY, ids=IDS)
+def test_a_service_is_told_of_when_down_unhealthy_or_near_its_limit(placement: Placement, service: Service) -> None:
+    names = {each.name for each in ALERTS if each.host == placement.host.name and each.service == service.name}
+    assert names >= {"down", "unhealthy", "memory"}
+    if isinstance(service.metrics, Metrics) and service.name != REPORTER:
+        assert "metrics" in names
+
+
+def test_a_service_that_is_added_is_watched_without_a_line_here() -> None:
+    added = replace(node_exporter.service(), name="added")
+    more = replace(WHOLE[0], services=(*WHOLE[0].services, added))
+    new = {each.uid for each in monitoring.alerts((more,))} - {each.uid for each in ALERTS}
+    assert new == {"sese-added-down", "sese-added-unhealthy", "sese-added-memory", "sese-added-metrics"}
+
+
+@pytest.mark.parametrize("placement", WHOLE, ids=lambda placement: placement.host.name)
+def test_a_host_is_told_of(placement: Placement) -> None:
+    names = {each.name for each in ALERTS if each.host == placement.host.name and not each.service}
+    assert names == {"silent", "disk", "memory", "processor", "containers-unseen"}
+
+
+def test_every_alert_has_a_name_of_its_own_that_grafana_takes() -> None:
+    uids = [each.uid for each in ALERTS]
+    assert len(set(uids)) == len(uids)
+    for uid in uids:
+        assert re.fullmatch(r"[a-z0-9-]{1,40}", uid), uid
+
+
+@pytest.mark.parametrize("each", ALERTS, ids=lambda each: each.uid)
+def test_an_alert_says_what_it_means_and_what_to_do(each: Alert) -> None:
+    assert (each.above is None) != (each.below is None)
+    assert len(each.summary) > 20
+    assert len(each.runbook) > 10
+    # Both engines would expand templates, and Grafana environment variables as well.
+    assert not re.search(r"\$|\{\{", each.expression + each.summary + each.runbook)
+
+
+def test_grafana_forgets_no_rule_that_it_ever_had() -> None:
+    """It keeps what merely vanishes from the files (lesson 133), so that a uid stays on the list for ever."""
+    unknown = {each.uid for each in ALERTS} - set(known_uids())
+    assert not unknown, f"run `make docs`: services/monitoring/uids.txt lacks {sorted(unknown)}"
+    fewer = monitoring.watched(
+        [replace(WHOLE[0], services=tuple(s for s in WHOLE[0].services if s.name != "n8n")), *WHOLE[1:]], DOMAIN, ""
+    )
+    configuration = next(service.configuration for service in fewer[0].services if service.name == "grafana")
+    assert configuration
+    rules = json.loads(next(file.content for file in configuration.files if file.path == "alerting/rules.yaml"))
+    assert {"orgId": 1, "uid": "sese-n8n-down"} in rules["deleteRules"]
+
+
+def test_grafana_gets_the_same_rules_as_prometheus() -> None:
+    groups = json.loads(file_of("sese", "grafana", "alerting/rules.yaml"))["groups"]
+    rules = {rule["uid"]: rule for group in groups for rule in group["rules"]}
+    prometheus = {rule["alert"]: rule for group in json.loads(prometheus_rules(ALERTS))["groups"] for rule in group["rules"]}
+    assert rules.keys() == prometheus.keys()
+    for uid, rule in rules.items():
+        measure, beyond = rule["data"]
+        sign = {"gt": ">", "lt": "<"}[beyond["model"]["conditions"][0]["evaluator"]["type"]]
+        threshold = beyond["model"]["conditions"][0]["evaluator"]["params"][0]
+        assert prometheus[uid]["expr"] == f"({measure['model']['expr']}) {sign} {threshold:.12g}"
+        assert prometheus[uid]["for"] == rule["for"]
+        assert rule["noDataState"] == "OK"
+
+
+def test_alloy_scrapes_whatever_shows_metrics_and_nothing_else() -> None:
+    for placement in WATCHED:
+        scraped = set(re.findall(r'job_name        = "([^"]+)"', file_of(placement.host.name, "alloy", "config.alloy"))) - {
+            "node"
+        }
+        assert scraped == {service.name for service in placement.services if isinstance(service.metrics, Metrics)}
+
+
+def test_alloy_shows_a_bearer_where_one_is_asked_for_and_declares_it() -> None:
+    text = file_of("sese", "alloy", "config.alloy")
+    placement = WATCHED[0]
+    alloy = next(service for service in placement.services if service.name == "alloy")
+    wanted = {service.metrics.bearer for service in placement.services if isinstance(service.metrics, Metrics)} - {None}
+    assert wanted
+    for bearer in wanted:
+        assert bearer in alloy.secrets
+        assert f'bearer_token_file = "/etc/alloy/{bearer.name}.token"' in text
+        assert file_of("sese", "alloy", f"{bearer.name}.token") == str(bearer)
+
+
+def test_the_other_hosts_push_through_the_door_of_the_stores() -> None:
+    text = file_of("waza", "alloy", "config.alloy")
+    assert f'url = "https://metrics.{DOMAIN}/api/v1/write"' in text
+    assert f'url = "https://logs.{DOMAIN}/loki/api/v1/push"' in text
+    assert "ca_pem" not in text
+    own = monitoring.watched(WHOLE, DOMAIN, "-----BEGIN CERTIFICATE-----\n")
+    alloy = next(service.configuration for service in own[2].services if service.name == "alloy")
+    assert alloy
+    assert alloy.files[0].content.count(r'ca_pem = "-----BEGIN CERTIFICATE-----\n"') == 2
+
+
+def test_a_host_is_measured_once() -> None:
+    assert "prometheus.exporter.unix" in file_of("seko", "alloy", "config.alloy")
+    assert "prometheus.exporter.unix" not in file_of("waza", "alloy", "config.alloy"), "node-exporter stands there"
+
+
+def test_logs_of_a_silent_service_are_dropped() -> None:
+    quiet = tuple(
+        replace(service, logs=Silent(reason="tells secrets")) if service.name in ("redis", "diun") else service
+        for service in WHOLE[0].services
+    )
+    told = monitoring.watched((replace(WHOLE[0], services=quiet),), DOMAIN, "")
+    alloy = next(service.configuration for service in told[0].services if service.name == "alloy")
+    assert alloy
+    dropped = re.search(r'regex         = "([^"]+)"\n\t\taction        = "drop"', alloy.files[0].content)
+    assert dropped and set(dropped[1].split("|")) == {"redis", "diun"}
+
+
+def test_dashboards_ask_datasources_that_exist() -> None:
+    sources = {source["uid"] for source in json.loads(file_of("sese", "grafana", "datasources/datasources.yaml"))["datasources"]}
+    for uid in ("fleet", "containers", "litellm", "postgresql", "caddy", "hosts"):
+        dashboard = json.loads(file_of("sese", "grafana", f"dashboards/{uid}.json"))
+        assert dashboard["uid"] == uid
+        for panel in dashboard["panels"]:
+            assert panel["datasource"]["uid"] in sources
+            assert panel["targets"], panel["title"]
+
+
+def test_the_messages_go_to_the_monitoring_bot() -> None:
+    contact = json.loads(file_of("sese", "grafana", "alerting/contact.yaml"))
+    settings = contact["contactPoints"][0]["receivers"][0]["settings"]
+    assert settings["bottoken"] == "${secret:telegram_monitoring_bot_token}"
+    assert settings["chatid"] == "${secret:telegram_monitoring_chat_id}"
+    assert contact["policies"][0]["receiver"] == contact["contactPoints"][0]["name"]
+
+
+def test_the_committed_page_is_what_make_docs_writes() -> None:
+    assert reference.ALERTS.read_text() == page(monitoring.alerts(reference.example_fleet().placements)), "run `make docs`"
+
+
+promtool = pytest.mark.skipif(not shutil.which("promtool"), reason="no promtool here; the lab has one and checks the same")
+
+
+@promtool
+def test_promtool_takes_the_rules(tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(prometheus_rules(ALERTS))
+    run = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert f"{len(ALERTS)} rules found" in run.stdout
+
+
+MIB = 1024 * 1024
+FINE = {
+    'vpai_service_running{host="sese",service="redis"}': "1+0x60",
+    'vpai_service_healthy{host="sese",service="redis"}': "1+0x60",
+    'up{host="sese",service="docker-proxy"}': "1+0x60",
+    'container_memory_working_set_bytes{host="sese",service="redis"}': f"{100 * MIB}+0x60",
+    'litellm_budget_spent_usd{host="sese",service="litellm"}': "4.6+0x60",
+    'litellm_budget_limit_usd{host="sese",service="litellm"}': "5+0x60",
+}
+REDIS = 'host="sese",service="redis"'
+CASES: list[tuple[str, Mapping[str, str], set[str]]] = [
+    ("all is well", {}, set()),
+    (
+        "it stopped",
+        {f"vpai_service_running{{{REDIS}}}": "0+0x60", f"vpai_service_healthy{{{REDIS}}}": "0+0x60"},
+        {"down", "unhealthy"},
+    ),
+    ("its container is gone", {f"vpai_service_running{{{REDIS}}}": "_x60", f"vpai_service_healthy{{{REDIS}}}": "_x60"}, {"down"}),
+    ("it fails its check", {f"vpai_service_healthy{{{REDIS}}}": "0+0x60"}, {"unhealthy"}),
+    (
+        "it restarts for ever",
+        {f"vpai_service_running{{{REDIS}}}": "0 1 0 1+0x57", f"vpai_service_healthy{{{REDIS}}}": "0+0x60"},
+        {"unhealthy"},
+    ),
+    ("a replacement is healthy", {f'vpai_service_healthy{{{REDIS},x="old"}}': "0+0x60"}, set()),
+    ("it grows", {f"container_memory_working_set_bytes{{{REDIS}}}": f"{700 * MIB}+0x60"}, {"memory"}),
+    ("the day's budget is spent", {'litellm_budget_spent_usd{host="sese",service="litellm"}': "4.98+0x60"}, {"spend"}),
+    ("the host is silent", dict.fromkeys(FINE, "_x60"), {"silent"}),
+    ("it came back", {f"vpai_service_running{{{REDIS}}}": "0+0x20 1+0x39"}, set()),
+]
+
+
+@promtool
+@pytest.mark.parametrize(("change", "fires"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
+def test_the_rules_of_a_service_fire_when_they_must(change: Mapping[str, str], fires: set[str], tmp_path: Path) -> None:
+    about = ("sese-silent", "sese-redis-down", "sese-redis-unhealthy", "sese-redis-memory", "sese-litellm-spend")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(prometheus_rules(map(alert, about)))
+    expected = [
+        {
+            "eval_time": "1h",
+            "alertname": uid,
+            "exp_alerts": [
+                {
+                    "exp_labels": dict(alert(uid).labels),
+                    "exp_annotations": {"summary": alert(uid).summary, "runbook": alert(uid).runbook},
+                }
+            ]
+            if alert(uid).name in fires
+            else [],
+        }
+        for uid in about
+    ]
+    series = [{"series": name, "values": values} for name, values in {**FINE, **change}.items()]
+    document = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": series, "alert_rule_test": expected}],
+    }
+    case = tmp_path / "case.yaml"
+    case.write_text(yaml.safe_dump(document))
+    run = subprocess.run(["promtool", "test", "rules", case], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the_hub() -> None:
+    kuma = next(service for service in WATCHED[1].services if service.name == "uptime-kuma")
+    [task] = kuma.tasks
+    asked = {monitor["name"]: monitor for monitor in json.loads(task.stdin)["monitors"]}
+    others = [service for placement, service in EVERY if placement.host.name != "seko"]
+    assert asked.keys() == {route.subdomain for service in others for route in service.routes} | HEARTBEATS.keys()
+    assert {link.service for link in kuma.links} == {service.name for service in others if service.routes}
+    assert asked["tala"]["url"] == f"https://tala.{DOMAIN}/"
+    assert "502" not in json.dumps(asked)
+    assert asked["metrics"]["accepted_statuscodes"] == ["404"], "it serves nothing but one call"
+    assert (asked["backup"]["type"], asked["backup"]["interval"]) == ("push", 93600)
+    assert asked["backup"]["pushToken"] == "${secret:uptime_kuma_backup_token}"

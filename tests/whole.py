@@ -1,0 +1,32 @@
+"""The whole catalogue on its hosts, as monitoring sees it, whatever of it is placed already."""
+
+from dataclasses import replace
+
+from model.mesh import Mesh
+from model.network import Network
+from model.placement import Placement
+from model.service import Service
+from services import catalogue, n8n
+from services.networks import HUB, MONITORING, NETWORKS, UPLINK
+from tests.fleets import DOOR, HOST
+
+DOMAIN = "vpai.test"
+PROJECT = "javisi"
+MESH = Mesh(hub="seko", server=f"singa.{DOMAIN}", domain=f"na.{DOMAIN}", nameservers=("192.0.2.53",))
+
+
+def placements() -> tuple[Placement, ...]:
+    """Sese-AI, the hub and the workstation, each with what watches it."""
+    return (
+        _placed("sese", NETWORKS, *catalogue.sese(DOMAIN, DOOR, PROJECT), n8n.service(DOMAIN)),
+        _placed("seko", (HUB, MONITORING, UPLINK), *catalogue.hub(DOMAIN, DOOR, MESH)),
+        _placed("waza", (MONITORING, UPLINK), *catalogue.workstation()),
+    )
+
+
+def _placed(host: str, networks: tuple[Network, ...], *services: Service) -> Placement:
+    """What the catalogue places already comes from there."""
+    found: dict[str, Service] = {}
+    for service in services:
+        found.setdefault(service.name, service)
+    return Placement(host=replace(HOST, name=host), networks=networks, services=tuple(found.values()))

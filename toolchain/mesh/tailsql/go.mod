@@ -1,0 +1,3 @@
+module github.com/tailscale/tailsql
+
+go 1.26.0
