@@ -20,7 +20,7 @@ main() {
 # The workspace's flags, so that what the toolchain compiled is not compiled again.
 provider_tests() {
 	env -C toolchain/command CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local \
-		go test -trimpath -tags osusergo,grpcnotrace,no_compose ./...
+		go test -timeout 3m -trimpath -tags osusergo,grpcnotrace,no_compose ./...
 }
 
 timed() {

@@ -328,7 +328,7 @@ var connectionCases = map[string]func(*testing.T, login){
 		login.fails(t, values{"host": nil}, "needs connection.", "host")
 	},
 	"port": func(t *testing.T, login login) {
-		port := freePort()
+		port := startClosed(t).number
 		login.fails(t, values{"port": port, "dialErrorLimit": 1}, fmt.Sprintf("127.0.0.1:%d", port))
 		login.fails(t, values{"port": 65536}, "port is 65536")
 		login.fails(t, values{"port": 22.5}, "port is 22.5")
@@ -375,8 +375,8 @@ var connectionCases = map[string]func(*testing.T, login){
 		contains(t, "the warning", logged, "host key", "not checked", "ecdsa-sha2-nistp256 AAAA")
 	},
 	"dialErrorLimit": func(t *testing.T, login login) {
-		login.fails(t, values{"port": freePort(), "dialErrorLimit": 2}, "attempts: 2")
-		login.fails(t, values{"port": freePort(), "dialErrorLimit": 0}, "attempts: 1")
+		login.fails(t, values{"port": startClosed(t).number, "dialErrorLimit": 2}, "attempts: 2")
+		login.fails(t, values{"port": startClosed(t).number, "dialErrorLimit": 0}, "attempts: 1")
 		login.fails(t, values{"dialErrorLimit": -2}, "dialErrorLimit is -2")
 		login.works(t, values{"port": startLate(t, 500*time.Millisecond), "dialErrorLimit": -1})
 	},
@@ -394,11 +394,11 @@ var connectionCases = map[string]func(*testing.T, login){
 
 // startLate gives a port that leads to the server, but only after a while.
 func startLate(t *testing.T, wait time.Duration) int {
-	port, target := freePort(), fmt.Sprintf("127.0.0.1:%d", server(t).port)
-	time.AfterFunc(wait, func() {
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	port, target := startClosed(t), fmt.Sprintf("127.0.0.1:%d", server(t).port)
+	opening := time.AfterFunc(wait, func() {
+		listener, err := port.open()
 		if err != nil {
-			return
+			panic(err)
 		}
 		t.Cleanup(func() { _ = listener.Close() })
 		accept(listener, func(connection net.Conn) {
@@ -407,7 +407,8 @@ func startLate(t *testing.T, wait time.Duration) int {
 			}
 		})
 	})
-	return port
+	t.Cleanup(func() { opening.Stop() })
+	return port.number
 }
 
 func TestUnknownInputsAreRefusedByName(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -77,7 +78,12 @@ func startServer() (*sshServer, error) {
 			return nil, err
 		}
 	}
-	s := &sshServer{port: freePort(), user: me.Username, key: newKey("")}
+	port, err := reservePort()
+	if err != nil {
+		return nil, err
+	}
+	_ = syscall.Close(port.socket)
+	s := &sshServer{port: port.number, user: me.Username, key: newKey("")}
 	host := newKey("")
 	s.hostKey = host.public
 	config := fmt.Sprintf(`ListenAddress 127.0.0.1:%d
@@ -288,13 +294,44 @@ func accept(listener net.Listener, handle func(net.Conn)) {
 	}
 }
 
-func freePort() int {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+// closedPort is a port of this machine that refuses connections and that nothing else can take: a socket is bound to it.
+type closedPort struct{ socket, number int }
+
+func reservePort() (*closedPort, error) {
+	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		panic(err)
+		return nil, err
 	}
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	if err := syscall.Bind(socket, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return nil, err
+	}
+	address, err := syscall.Getsockname(socket)
+	if err != nil {
+		return nil, err
+	}
+	return &closedPort{socket, address.(*syscall.SockaddrInet4).Port}, nil
+}
+
+func startClosed(t *testing.T) *closedPort {
+	t.Helper()
+	port, err := reservePort()
+	must(t, err)
+	t.Cleanup(func() { _ = syscall.Close(port.socket) })
+	return port
+}
+
+// open makes the port take connections from now on.
+func (p *closedPort) open() (net.Listener, error) {
+	if err := syscall.Listen(p.socket, syscall.SOMAXCONN); err != nil {
+		return nil, err
+	}
+	duplicate, err := syscall.Dup(p.socket)
+	if err != nil {
+		return nil, err
+	}
+	file := os.NewFile(uintptr(duplicate), "listener")
+	defer file.Close()
+	return net.FileListener(file)
 }
 
 // values are inputs as a program writes them.
