@@ -2,7 +2,8 @@
 
 Dynamic, because none of the bridged providers converges on Ceph's S3 (traps.md C7). This module's path is part of the state
 (the engine imports the provider by name): moving it breaks `destroy`. The credentials are the stack's
-vpai:s3_admin_access_key and vpai:s3_admin_secret_key; no bucket has them among its properties, so a new key changes none.
+vpai:s3_admin_access_key and vpai:s3_admin_secret_key; no bucket has them among its properties. A policy names keys by
+references to secrets; their values are put in on the way to S3 and taken out on the way back, so that no state has them.
 """
 
 import base64
@@ -10,7 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import boto3
@@ -30,15 +31,21 @@ from pulumi.dynamic import (
 
 from model import bucket as model
 from model.problem import Problem, refuse
+from model.secret import references, resolve
 
 ACCESS_KEY, SECRET_KEY = "s3_admin_access_key", "s3_admin_secret_key"
-_COMPARED = ("versioning", "lifecycle", "policy", "lock_days")
+_FOUND = ("versioning", "lifecycle", "policy", "lock_days")
+"""What S3 can be asked."""
+_COMPARED = (*_FOUND, "keys", "emptied")
 _PLACE = ("bucket", "endpoint", "region")
 _ELSEWHERE = (
     *("IllegalLocationConstraintException", "InvalidLocationConstraint"),
     *("PermanentRedirect", "AuthorizationHeaderMalformed"),
 )
-_CHECKSUM_NEEDED = ("PutBucketLifecycleConfiguration", "PutBucketPolicy", "PutObjectLockConfiguration", "PutBucketVersioning")
+_CHECKSUM_NEEDED = (
+    *("PutBucketLifecycleConfiguration", "PutBucketPolicy", "PutObjectLockConfiguration", "PutBucketVersioning"),
+    "DeleteObjects",
+)
 
 
 class S3Refused(Exception):
@@ -52,62 +59,106 @@ class BucketProvider(ResourceProvider):
     """Makes a bucket what it is to be, and reads what it is."""
 
     serialize_as_secret_always = False
-    _access_key: str = ""
-    _secret_key: str = ""
+    _config: Any = None
 
     def configure(self, req: ConfigureRequest) -> None:
-        self._access_key, self._secret_key = req.config.get(ACCESS_KEY) or "", req.config.get(SECRET_KEY) or ""
+        self._config = req.config
 
     def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
         return CheckResult(news, [])
 
     def create(self, props: dict[str, Any]) -> CreateResult:
+        name = props["bucket"]
         with self._told(props) as s3:
-            found = _read(s3, props["bucket"])
+            try:
+                found = self._read(s3, name, props)
+            except ClientError as error:
+                raise S3Refused(_taken(name)) if _code(error) == "AccessDenied" else error from None
             if found is not None:
                 _adopt(props, found)
+                self._apply(s3, props)
             else:
                 _make(s3, props)
-            _apply(s3, props)
-        return CreateResult(id_=props["bucket"], outs=props)
+                try:
+                    self._apply(s3, props)
+                except (ClientError, BotoCoreError, S3Refused):
+                    # No state would know it, and the next run would find a bucket that is somebody's.
+                    with suppress(ClientError, BotoCoreError):
+                        s3.delete_bucket(Bucket=name)
+                    raise
+        return CreateResult(id_=name, outs=props)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         with self._told(props) as s3:
-            found = _read(s3, id_)
+            found = self._read(s3, id_, props)
         return ReadResult(None, {}) if found is None else ReadResult(id_, {**props, **found})
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
         replaces = [key for key in _PLACE if _olds.get(key) != _news[key]]
-        changed = [key for key in _COMPARED if _olds.get(key) != _news[key]]
+        # A state of an earlier commit may lack what means nothing: "" and None and False are one.
+        changed = [key for key in _COMPARED if (_olds.get(key) or "") != (_news[key] or "")]
         return DiffResult(changes=bool(replaces or changed), replaces=replaces, delete_before_replace=False)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         with self._told(_news) as s3:
             if bool(_olds.get("lock_days")) != bool(_news["lock_days"]):
                 raise S3Refused(_lock_at_birth(_news["bucket"]))
-            _apply(s3, _news)
+            self._apply(s3, _news)
         return UpdateResult(outs=_news)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         with self._told(_props) as s3:
-            found = s3.list_object_versions(Bucket=_id, MaxKeys=1)
-            if found.get("Versions") or found.get("DeleteMarkers"):
-                raise S3Refused(_not_empty(_id, _props["endpoint"]))
-            s3.delete_bucket(Bucket=_id)
+            try:
+                if _props.get("emptied"):
+                    _empty(s3, _id)
+                found = s3.list_object_versions(Bucket=_id, MaxKeys=1)
+                if found.get("Versions") or found.get("DeleteMarkers"):
+                    raise S3Refused(_not_empty(_id, _props["endpoint"]))
+                s3.delete_bucket(Bucket=_id)
+            except ClientError as error:
+                if _code(error) != "NoSuchBucket":
+                    raise
+
+    def _read(self, s3: Any, name: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What a bucket is, in the terms of its inputs; None when there is none."""
+        found = _read(s3, name)
+        if found is None:
+            return None
+        policy = found["policy"]
+        for reference, value in self._keys(props["policy"]).items():
+            policy = policy.replace(value, f"${{secret:{reference}}}")
+        return {**found, "policy": policy}
+
+    def _apply(self, s3: Any, props: Mapping[str, Any]) -> None:
+        _apply(s3, {**props, "policy": resolve(props["policy"], self._keys(props["policy"]))})
+
+    def _keys(self, policy: str) -> Mapping[str, str]:
+        """The access keys that a policy names, by their secrets' names."""
+        values = {name: self._secret(name) for name in references(policy)}
+        if missing := sorted(name for name, value in values.items() if not value):
+            raise S3Refused(_unknown_keys(missing))
+        return values
+
+    def _secret(self, name: str) -> str:
+        return (self._config.get(name) or "") if self._config else ""
 
     @contextmanager
     def _told(self, props: Mapping[str, Any]) -> Iterator[Any]:
         """A client; what goes wrong with it is said in words that help."""
+        access_key, secret_key = self._secret(ACCESS_KEY), self._secret(SECRET_KEY)
         try:
-            if not self._access_key or not self._secret_key:
+            if not access_key or not secret_key:
                 raise S3Refused(_no_credentials())
-            yield client(props["endpoint"], props["region"], self._access_key, self._secret_key)
+            yield client(props["endpoint"], props["region"], access_key, secret_key)
         except (ClientError, BotoCoreError) as error:
             raise S3Refused(_problem(error, props)) from None
 
 
 class Bucket(Resource, module="s3", name="Bucket"):
-    """A bucket at an S3 `endpoint`. With `adopt` one that is there already is taken over; what changes in it is printed."""
+    """A bucket at an S3 `endpoint`. With `adopt` one that is there already is taken over; what changes in it is printed.
+
+    `keys` is a digest of the access keys that its policy refers to: with a new one the policy is written again.
+    """
 
     def __init__(
         self,
@@ -116,6 +167,7 @@ class Bucket(Resource, module="s3", name="Bucket"):
         *,
         endpoint: str,
         region: str,
+        keys: str = "",
         adopt: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
@@ -131,6 +183,8 @@ class Bucket(Resource, module="s3", name="Bucket"):
                 "lifecycle": model.lifecycle(bucket),
                 "policy": model.policy(bucket),
                 "lock_days": bucket.lock_days,
+                "keys": keys,
+                "emptied": bucket.emptied,
                 "adopt": adopt,
             },
             opts,
@@ -192,11 +246,11 @@ def _apply(s3: Any, props: Mapping[str, Any]) -> None:
 
 
 def _read(s3: Any, name: str) -> dict[str, Any] | None:
-    """What a bucket is, in the terms of its inputs; None when there is none."""
-    try:
-        s3.head_bucket(Bucket=name)
+    """What a bucket is; None when there is none."""
+    try:  # Not head_bucket: what is answered to a HEAD has no body, so no code that says what is wrong.
+        versioning = s3.get_bucket_versioning(Bucket=name).get("Status")
     except ClientError as error:
-        if _status(error) == 404:
+        if _code(error) == "NoSuchBucket":
             return None
         raise
     rules = _or_nothing(lambda: s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"], "NoSuchLifecycleConfiguration", [])
@@ -207,7 +261,7 @@ def _read(s3: Any, name: str) -> dict[str, Any] | None:
         {},
     )
     return {
-        "versioning": s3.get_bucket_versioning(Bucket=name).get("Status") == "Enabled",
+        "versioning": versioning == "Enabled",
         "lifecycle": sorted((_flat(rule) for rule in rules), key=lambda rule: str(rule["id"])),
         "policy": json.dumps(json.loads(text), sort_keys=True) if text else "",
         "lock_days": lock.get("Rule", {}).get("DefaultRetention", {}).get("Days", 0),
@@ -241,9 +295,7 @@ def _flat(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 def _adopt(props: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Take over a bucket that is there, or say how."""
-    differences = "; ".join(
-        f"{key}: {_brief(found[key])} -> {_brief(props[key])}" for key in _COMPARED if found[key] != props[key]
-    )
+    differences = "; ".join(f"{key}: {_brief(found[key])} -> {_brief(props[key])}" for key in _FOUND if found[key] != props[key])
     if not props["adopt"]:
         raise S3Refused(_there_already(props["bucket"], differences or "nothing"))
     if bool(found["lock_days"]) != bool(props["lock_days"]):
@@ -266,9 +318,29 @@ def _or_nothing(ask: Any, absent: str, nothing: Any) -> Any:
         return ask()
     except ClientError as error:
         # MinIO's, moto's and Ceph's names for what is not there differ; all of them say 404.
-        if error.response.get("Error", {}).get("Code") == absent or _status(error) == 404:
+        if _code(error) == absent or _status(error) == 404:
             return nothing
         raise
+
+
+def _empty(s3: Any, name: str) -> None:
+    """Delete every version and forget every unfinished upload."""
+    for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
+        gone = [
+            {"Key": each["Key"], "VersionId": each["VersionId"]}
+            for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+        ]
+        if gone:
+            left = s3.delete_objects(Bucket=name, Delete={"Objects": gone, "Quiet": True}).get("Errors")
+            if left:
+                raise S3Refused(_still_there(name, left[0]))
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=name):
+        for upload in page.get("Uploads", ()):
+            s3.abort_multipart_upload(Bucket=name, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def _status(error: ClientError) -> int:
@@ -290,6 +362,33 @@ def _no_credentials() -> Problem:
         why="buckets are made with a key of the project, which only the console makes",
         mend="make one in Hetzner's console (Security, S3 credentials) and set both halves",
         example=f"pulumi config set --secret vpai:{ACCESS_KEY}; pulumi config set --secret vpai:{SECRET_KEY}",
+    )
+
+
+def _unknown_keys(names: list[str]) -> Problem:
+    return Problem(
+        what=f"the bucket's policy names keys that are not set: {', '.join(names)}",
+        why="a policy without them would deny nothing to nobody",
+        mend="set them, encrypted",
+        example=f"pulumi config set --secret vpai:{names[0]}",
+    )
+
+
+def _still_there(name: str, error: Mapping[str, str]) -> Problem:
+    return Problem(
+        what=f"{name}: {error.get('Key')} could not be deleted: {error.get('Message', error.get('Code'))}",
+        why="a bucket goes only when it is empty",
+        mend="destroy again with a key that may delete versions",
+        example=f"pulumi config set --secret vpai:{ACCESS_KEY}",
+    )
+
+
+def _taken(name: str) -> Problem:
+    return Problem(
+        what=f"the name {name} is taken",
+        why="names of buckets are unique among all customers; or it is yours, and denies this key everything",
+        mend="take a name with your own in it, or use the key that the bucket's policy names as keeper",
+        example=f"example-org-{name}",
     )
 
 
@@ -322,7 +421,7 @@ def _problem(error: ClientError | BotoCoreError, props: Mapping[str, Any]) -> Pr
             example="https://fsn1.your-objectstorage.com",
         )
     said = error.response.get("Error", {})
-    code, status = str(said.get("Code", "")), _status(error)
+    code, status = _code(error), _status(error)
     if code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken"):
         return Problem(
             what=f"{endpoint} does not take the credentials ({code})",
@@ -338,12 +437,7 @@ def _problem(error: ClientError | BotoCoreError, props: Mapping[str, Any]) -> Pr
             example="https://fsn1.your-objectstorage.com and fsn1",
         )
     if code in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
-        return Problem(
-            what=f"the name {name} is taken",
-            why="names of buckets are unique among all customers",
-            mend="take a name with your own in it",
-            example=f"example-org-{name}",
-        )
+        return _taken(name)
     if status == 403:
         return Problem(
             what=f"{name}: the key may not do that ({said.get('Message', code)})",

@@ -1,7 +1,8 @@
 """A bucket of an S3 service: what is kept how long in it, and which key may do what.
 
-Keys of Hetzner's Object Storage reach every bucket of their project, whatever a policy allows: only what is denied counts.
-Ceph, on which it runs, knows no NotAction, so actions are listed one by one.
+Keys of Hetzner's Object Storage reach every bucket of their project, whatever a policy allows: there only what is denied
+counts. On an S3 whose keys reach nothing by themselves (versitygw) only what is allowed counts, and NotPrincipal and
+NotResource mean nothing. A policy says both, so that one text holds on either. Ceph, on which Hetzner runs, knows no NotAction.
 """
 
 import json
@@ -16,6 +17,7 @@ HETZNER_PRINCIPAL = "arn:aws:iam:::user/p{project}:{key}"
 
 _NAME = r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _OBJECTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+_LISTS = ("s3:ListBucket", "s3:ListBucketVersions")
 _ADMINISTRATION = (
     "s3:DeleteBucket",
     "s3:PutBucketPolicy",
@@ -39,12 +41,15 @@ class Expiry:
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """Who may do what. `limited` keys work below their prefix alone, and administer nothing."""
+    """Who may do what. `limited` keys work below their prefix alone, and administer nothing.
+
+    A key is a reference to a secret (`f"{S3_ACCESS_KEY}"`), whose value no state gets to see, or the access key itself.
+    """
 
     keeper: str
     """The access key that may delete versions and administer the bucket."""
     limited: Mapping[str, str] = field(default_factory=dict)
-    """Access key -> prefix."""
+    """Access key -> prefix; the whole bucket with an empty one."""
     principal: str = HETZNER_PRINCIPAL
     """How the service names a key; {key} is replaced."""
 
@@ -64,6 +69,8 @@ class Bucket:
     https_only: bool = True
     lock_days: int = 0
     """For so long nobody deletes a version, the keeper only by saying so; 0: no lock. Only a new bucket can have one."""
+    emptied: bool = False
+    """Whether a destroy deletes what is in it: for copies that are thrown away. Else a bucket that is not empty stays."""
 
 
 def problems(bucket: Bucket) -> Iterator[Problem]:
@@ -90,6 +97,13 @@ def problems(bucket: Bucket) -> Iterator[Problem]:
                 mend="let it stay longer",
                 example=f'Expiry(prefix="{expiry.prefix}", days={max(30, bucket.lock_days)})',
             )
+    if bucket.lock_days and bucket.emptied:
+        yield Problem(
+            what=f"{bucket.name}: what is locked cannot be emptied",
+            why="a destroy would fail until the lock has ended",
+            mend="leave out one of the two",
+            example="Bucket(lock_days=14)",
+        )
     if bucket.keys and "{project}" in bucket.keys.principal:
         yield Problem(
             what=f"{bucket.name}: the form of principals still has {{project}} in it",
@@ -128,32 +142,38 @@ def policy(bucket: Bucket) -> str:
             }
         )
     if keys := bucket.keys:
-        statements.append(
+        keeper = {"AWS": [keys.principal.replace("{key}", keys.keeper)]}
+        both = {"Resource": [whole, inside]}
+        statements += [
+            {"Sid": "TheKeeperMayAll", "Effect": "Allow", "Principal": keeper, "Action": "s3:*", **both},
             {
                 "Sid": "OnlyTheKeeperDeletesVersions",
                 "Effect": "Deny",
-                "NotPrincipal": {"AWS": [keys.principal.format(key=keys.keeper)]},
+                "NotPrincipal": keeper,
                 "Action": ["s3:DeleteObjectVersion", *_ADMINISTRATION],
-                "Resource": [whole, inside],
-            }
-        )
+                **both,
+            },
+        ]
         for number, (key, prefix) in enumerate(sorted(keys.limited.items()), 1):
-            who = {"AWS": [keys.principal.format(key=key)]}
-            statements += [
-                {
-                    "Sid": f"Limited{number}Objects",
-                    "Effect": "Deny",
-                    "Principal": who,
-                    "Action": list(_OBJECTS),
-                    "NotResource": [f"{whole}/{prefix}*"],
-                },
-                {
-                    "Sid": f"Limited{number}Lists",
-                    "Effect": "Deny",
-                    "Principal": who,
-                    "Action": ["s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads"],
-                    "Resource": [whole],
-                    "Condition": {"StringNotLike": {"s3:prefix": f"{prefix}*"}},
-                },
-            ]
+            who = {"AWS": [keys.principal.replace("{key}", key)]}
+            statements += _limited(f"Limited{number}", who, whole, prefix)
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True) if statements else ""
+
+
+def _limited(sid: str, who: Mapping[str, object], whole: str, prefix: str) -> Iterator[Mapping[str, object]]:
+    """What one key may below `prefix`, and that it may nothing else."""
+
+    def statement(name: str, effect: str, action: object, **more: object) -> Mapping[str, object]:
+        return {"Sid": f"{sid}{name}", "Effect": effect, "Principal": who, "Action": action, **more}
+
+    below = {"s3:prefix": f"{prefix}*"}
+    yield statement("Objects", "Allow", list(_OBJECTS), Resource=[f"{whole}/{prefix}*"])
+    yield statement("Location", "Allow", ["s3:GetBucketLocation"], Resource=[whole])
+    yield statement(
+        "Lists", "Allow", ["s3:ListBucket"], Resource=[whole], **({"Condition": {"StringLike": below}} if prefix else {})
+    )
+    yield statement("NoVersions", "Deny", ["s3:DeleteObjectVersion", *_ADMINISTRATION], Resource=[whole, f"{whole}/*"])
+    if prefix:
+        yield statement("NothingElse", "Deny", "s3:*", NotResource=[whole, f"{whole}/{prefix}*"])
+        yield statement("NoOtherLists", "Deny", list(_LISTS), Resource=[whole], Condition={"StringNotLike": below})
+        yield statement("NoUploads", "Deny", ["s3:ListBucketMultipartUploads"], Resource=[whole])

@@ -11,6 +11,7 @@ HERE = Path(__file__).parent
 REQUIREMENTS = HERE.parent / "requirements.in"
 CADDY = "caddy"
 MESH = "mesh"
+STORAGE = "storage"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,12 @@ def parts() -> tuple[Part, ...]:
                 ("tailscale.com", "tailscale.com/cmd/tailscale"),
                 ("tailscale.com", "tailscale.com/cmd/tailscaled"),
             )
+        ),
+        Part(
+            "versitygw",
+            _required_module(STORAGE, "github.com/versity/versitygw"),
+            "github.com/versity/versitygw/cmd/versitygw",
+            module=STORAGE,
         ),
     )
 

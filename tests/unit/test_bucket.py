@@ -37,9 +37,22 @@ def test_all_keys_but_one_are_denied_to_delete_versions() -> None:
 
 def test_a_limited_key_is_denied_all_outside_of_its_prefix() -> None:
     found = statements(Bucket(name="shared", keys=KEYS))
-    assert found["Limited1Objects"]["NotResource"] == ["arn:aws:s3:::shared/nc-attachments/*"]
-    assert found["Limited1Lists"]["Condition"] == {"StringNotLike": {"s3:prefix": "nc-attachments/*"}}
-    assert found["Limited1Objects"]["Principal"] == {"AWS": ["arn:aws:iam:::user/p1234567:SECOND"]}
+    whole, below = "arn:aws:s3:::shared", "arn:aws:s3:::shared/nc-attachments/*"
+    assert found["Limited1NothingElse"]["NotResource"] == [whole, below]
+    assert found["Limited1NoOtherLists"]["Condition"] == {"StringNotLike": {"s3:prefix": "nc-attachments/*"}}
+    assert {"s3:DeleteObjectVersion", "s3:PutBucketPolicy"} <= set(found["Limited1NoVersions"]["Action"])
+    for name in ("Limited1NothingElse", "Limited1NoOtherLists", "Limited1NoVersions"):
+        assert (found[name]["Effect"], found[name]["Principal"]) == ("Deny", {"AWS": ["arn:aws:iam:::user/p1234567:SECOND"]})
+    # Where keys reach nothing by themselves, what is left has to be allowed.
+    assert (found["Limited1Objects"]["Effect"], found["Limited1Objects"]["Resource"]) == ("Allow", [below])
+
+
+def test_a_key_without_a_prefix_works_in_the_whole_bucket_and_deletes_no_version() -> None:
+    found = statements(Bucket(name="backups", keys=Keys(keeper="KEEPER", limited={"SECOND": ""}, principal="{key}")))
+    assert "Limited1NothingElse" not in found
+    assert found["Limited1Objects"]["Resource"] == ["arn:aws:s3:::backups/*"]
+    assert "Condition" not in found["Limited1Lists"]
+    assert "s3:DeleteObjectVersion" in found["Limited1NoVersions"]["Action"]
 
 
 def test_no_statement_uses_what_ceph_ignores() -> None:
@@ -53,6 +66,7 @@ def test_no_statement_uses_what_ceph_ignores() -> None:
         (Bucket(name="1.2.3.4"), "cannot be a bucket's name"),
         (Bucket(name="backups", versioning=False, lock_days=1), "a lock without versioning"),
         (Bucket(name="backups", lock_days=14, expiries=(Expiry(prefix="", days=7),)), "expires after 7 days"),
+        (Bucket(name="backups", lock_days=1, emptied=True), "what is locked cannot be emptied"),
         (Bucket(name="backups", keys=Keys(keeper="KEEPER")), "still has {project} in it"),
     ],
 )

@@ -1,0 +1,43 @@
+"""Who has keys of the lab's object storage: versitygw's accounts. Nothing here is a secret; Pulumi.lab.yaml has the same keys."""
+
+import json
+from dataclasses import dataclass
+
+HOST = "fsn1.your-objectstorage.com"
+"""Hetzner Object Storage's own name in Falkenstein: the lab's DNS leads it to versitygw."""
+REGION = "fsn1"
+
+
+@dataclass(frozen=True)
+class Account:
+    """A pair of keys. One that `owns` may make buckets; another reaches what a policy grants it."""
+
+    access_key: str
+    secret_key: str
+    owns: bool = False
+
+
+KEEPER = Account("LABKEEPER0000000000A", "lab-secret-of-the-keeper-000000000000000", owns=True)
+SHARED = Account("LABSHARED0000000000A", "lab-secret-of-the-shared-bucket-00000000")
+BACKUPS = Account("LABBACKUPS000000000A", "lab-secret-of-the-backups-bucket-0000000")
+STRANGER = Account("LABSTRANGER00000000A", "lab-secret-of-another-customer-000000000", owns=True)
+"""Another customer."""
+
+
+def accounts(*who: Account) -> str:
+    """versitygw's users.json."""
+    return json.dumps(
+        {
+            "accessAccounts": {
+                each.access_key: {
+                    "access": each.access_key,
+                    "secret": each.secret_key,
+                    "role": "userplus" if each.owns else "user",
+                    "userID": 0,
+                    "groupID": 0,
+                    "projectID": 0,
+                }
+                for each in who or (KEEPER, SHARED, BACKUPS, STRANGER)
+            }
+        }
+    )
