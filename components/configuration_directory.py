@@ -102,7 +102,7 @@ class ConfigurationDirectory(Resource, module="configuration", name="Configurati
 
 
 class CaddyConfiguration(ConfigurationDirectory, module="configuration", name="CaddyConfiguration"):
-    """Caddy's files, with the sites they describe as values: `sites` is {host name: "access -> upstream:port (reason)"}."""
+    """Caddy's files, with the sites they describe as values: {host name and paths: "access -> upstream:port (reason)"}."""
 
     sites: pulumi.Output[Mapping[str, str]]
 

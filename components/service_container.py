@@ -12,8 +12,9 @@ from components.docker_host import LABEL_SERVICE, DockerHost
 from components.host.docker_daemon import OPEN_FILES
 from components.host_script import HostScript
 from model.network import MAGIC_DNS
+from model.route import ALL, Site
 from model.secret import references
-from model.service import Configuration, Reload, Replacement, Service, Site
+from model.service import Configuration, Reload, Replacement, Service
 from model.waiver import Waiver
 
 Resolve = Callable[[str], pulumi.Output[str]]
@@ -270,8 +271,11 @@ def _declared(service: Service, host: DockerHost) -> Mapping[str, Any]:
 
 def _sites(sites: Sequence[Site]) -> Mapping[str, str]:
     return {
-        site.host: f"{site.access} -> {site.upstream}:{site.port}" + (f" ({site.reason})" if site.reason else "")
+        site.host + ("" if led.route.paths == (ALL,) else f" {' '.join(led.route.paths)}"): f"{led.route.access} -> "
+        + (str(led.upstream) if led.upstream else f"answers {led.route.answer!r}")
+        + (f" ({led.route.reason})" if led.route.reason else "")
         for site in sites
+        for led in site.routes
     }
 
 

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from model.host import SSH_PORT
 from model.network import MAGIC_DNS, MESH
 from model.placement import Placement
-from model.service import Access
+from model.route import Access
 
 WIREGUARD_PORT = 41641
 """tailscaled's default port: members meet each other directly instead of through the hub's relay."""

@@ -8,8 +8,9 @@ from model.laws import broken_laws
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
+from model.route import Site
 from model.secret import Secret
-from model.service import Service, Site
+from model.service import Service
 
 
 @dataclass(frozen=True, kw_only=True)

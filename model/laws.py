@@ -1,5 +1,6 @@
 """The laws of a fleet: each a function from what stands where to the problems it finds."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from graphlib import CycleError
 from itertools import combinations
@@ -7,11 +8,14 @@ from itertools import combinations
 from model.network import DOCKER_POOL, MESH
 from model.placement import Placement
 from model.problem import Problem
+from model.route import Access, Route, covers, in_the_way
 from model.secret import External, Generated, Secret
-from model.service import Access, Reload, Replacement, Service, Silent, Volume
+from model.service import Reload, Replacement, Service, Silent, Volume
 
 Law = Callable[[Placement], Iterator[Problem]]
 FleetLaw = Callable[[Sequence[Placement]], Iterator[Problem]]
+
+_PATH = re.compile(r"(?=/)(?!.*/[.]{1,2}(/|$))(/[\w.~!$&'()+,;=:@-]+)*(/|/?[*])?|/")
 
 _PUBLISHED = {"caddy": (80, 443), "headscale": (3478,)}
 
@@ -35,11 +39,10 @@ def broken_laws(placements: Sequence[Placement]) -> tuple[Problem, ...]:
 
 
 def names_are_unique(placement: Placement) -> Iterator[Problem]:
-    """Services, networks and route names are used once a host."""
+    """Services and networks are named once a host."""
     kinds = {
         "service": [service.name for service in placement.services],
         "network": [network.name for network in placement.networks],
-        "route": [route.subdomain for service in placement.services for route in service.routes],
         "database user": [database.user for database in placement.databases()],
     }
     for kind, names in kinds.items():
@@ -164,6 +167,14 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
                     mend="say why it is public, or make it Access.VPN",
                     example='access=Access.PUBLIC, reason="Obsidian on iOS syncs without the VPN"',
                 )
+            if bool(route.port) == bool(route.answer):
+                yield Problem(
+                    what=f"{placement.host.name}: route {route.subdomain!r} of {service.name} has "
+                    + ("a port and an answer of Caddy's own" if route.port else "neither a port nor an answer of Caddy's own"),
+                    why="one of the two is what a client gets",
+                    mend="give it the service's port, or the `answer` that Caddy gives without a service",
+                    example='Route(subdomain="hook", paths=("/health",), answer="OK", access=Access.VPN)',
+                )
             caddy = services.get("caddy")
             if caddy is None or not set(caddy.networks) & set(service.networks):
                 yield Problem(
@@ -171,6 +182,62 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
                     why="every request would end in 502",
                     mend="place caddy on the host and let the service join one of its networks",
                 )
+
+
+def strangers_are_limited(placement: Placement) -> Iterator[Problem]:
+    """Law 3: a public route says how often a stranger may ask; what is relayed is public."""
+    for service in placement.services:
+        for route in service.routes:
+            if route.access is Access.PUBLIC and not route.rate_limit:
+                yield Problem(
+                    what=f"{placement.host.name}: the public route {route.subdomain!r} of {service.name} has no rate limit",
+                    why="one stranger could keep the service busy for everybody",
+                    mend="measure what a client needs and allow it several times that",
+                    example="rate_limit=RateLimit(requests=300, seconds=60)",
+                )
+            if route.relayed and route.access is not Access.PUBLIC:
+                yield Problem(
+                    what=f"{placement.host.name}: the route {route.subdomain!r} of {service.name} is relayed but not public",
+                    why="the hub hands on what strangers ask; members reach the host itself",
+                    mend="leave `relayed` off, or make it public with its reason",
+                )
+
+
+def paths_have_one_answer(placement: Placement) -> Iterator[Problem]:
+    """Law 3: each path of a host name belongs to one route, and a wide public route never opens a narrower one."""
+    by_host: dict[str, list[Route]] = {}
+    for service in placement.services:
+        for route in service.routes:
+            by_host.setdefault(route.subdomain, []).append(route)
+            for path in (*route.paths, *route.refused_paths):
+                if not _PATH.fullmatch(path):
+                    yield Problem(
+                        what=f"{placement.host.name}: the route {route.subdomain!r} of {service.name} has the path {path!r}",
+                        why="Caddy compares paths that are clean and decoded: this one would never match, or too much",
+                        mend="begin with one slash, write it as the service does, with a star at the end only",
+                        example='paths=("/webhook/*", "/health")',
+                    )
+    for name, routes in by_host.items():
+        for first, second in in_the_way(routes):
+            yield Problem(
+                what=f"{placement.host.name}: of the routes of {name!r} the one for {' '.join(first.paths)} takes requests of the"
+                + f" one for {' '.join(second.paths)}",
+                why="the narrower route answers, and of these two neither is",
+                mend="give each path to one route; put exact paths and prefixes into routes of their own",
+                example='Route(subdomain="hq", paths=("/webhook/*",), ...), Route(subdomain="hq", ...)',
+            )
+        for wide in routes:
+            for narrow in routes:
+                if (wide.access, narrow.access) == (Access.PUBLIC, Access.VPN) and any(
+                    covers(pattern, path) for pattern in wide.paths for path in narrow.paths
+                ):
+                    yield Problem(
+                        what=f"{placement.host.name}: {name!r} is public for {' '.join(wide.paths)}, and {' '.join(narrow.paths)}"
+                        + " below it is for the VPN",
+                        why="a site that is open but for exceptions is open wherever one was forgotten",
+                        mend="name the public paths, and let the wide route be for the VPN",
+                        example='paths=("/webhook/*",), access=Access.PUBLIC',
+                    )
 
 
 def memory_fits(placement: Placement) -> Iterator[Problem]:
@@ -459,7 +526,7 @@ def hosts_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
 
 
 def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
-    """A name below the domain leads to one host."""
+    """A name below the domain leads to one host; the hub's relay of it is no second one."""
     owners: dict[str, str] = {}
     for placement in placements:
         for service in placement.services:
@@ -481,7 +548,7 @@ def links_lead_to_vpn_routes(placements: Sequence[Placement]) -> Iterator[Proble
             for other in placements
             if other.host.name != placement.host.name
             for service in other.services
-            if any(route.access is Access.VPN for route in service.routes)
+            if any(route.access is Access.VPN or route.relayed for route in service.routes)
         }
         for service in placement.services:
             for link in service.links:
@@ -510,6 +577,8 @@ LAWS: tuple[Law, ...] = (
     host_ports_are_used_once,
     only_caddy_publishes,
     routes_are_answered,
+    strangers_are_limited,
+    paths_have_one_answer,
     memory_fits,
     services_are_confined,
     healthchecks_are_sound,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from model.host import SSH_PORT
 from model.placement import Placement
-from model.service import Access
+from model.route import Access
 
 INTERFACE = "tailscale0"
 OPERATOR_TAG = "tag:operator"
@@ -87,14 +87,15 @@ def policy(placements: Iterable[Placement]) -> str:
 
 
 def records(domain: str, placements: Iterable[Placement]) -> Mapping[str, str]:
-    """Every VPN site's name and the host that it leads to; the hub puts the host's mesh address in.
+    """The name of every site with something for members alone, and its host; the hub puts the host's mesh address in.
 
-    Public sites keep their public address: the login server must be found before there is a mesh.
+    Public sites keep their public address: the login server must be found before there is a mesh. A relayed route is public at
+    the hub and for members alone on its own host.
     """
     return {
-        f"{route.subdomain}.{domain}": placement.host.name
+        route.host(domain): placement.host.name
         for placement in placements
         for service in placement.services
         for route in service.routes
-        if route.access is Access.VPN
+        if route.access is Access.VPN or route.relayed
     }

@@ -5,7 +5,8 @@ from graphlib import TopologicalSorter
 
 from model.host import Host
 from model.network import Network
-from model.service import Database, Service, Site
+from model.route import Site
+from model.service import Database, Service
 
 
 @dataclass(frozen=True, kw_only=True)

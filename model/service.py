@@ -8,6 +8,7 @@ from math import ceil
 from pathlib import PurePosixPath
 
 from model.credential import Credential, Unproven
+from model.route import Access, Route, Site
 from model.secret import Generated, Secret, references
 from model.waiver import Waiver
 
@@ -78,7 +79,7 @@ class Configuration:
     files: tuple[File, ...]
     owner: str = "0:0"
     on_change: Replace | Reload = field(default_factory=Replace)
-    sites: "tuple[Site, ...]" = ()
+    sites: tuple[Site, ...] = ()
     """What Caddy's files say, as values: the readable side of a difference."""
 
 
@@ -152,47 +153,12 @@ class Silent:
     reason: str
 
 
-class Access(StrEnum):
-    """Who may use a route."""
-
-    VPN = "vpn"
-    PUBLIC = "public"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Route:
-    """A host name below the fleet's domain, led by Caddy to a port of the service."""
-
-    subdomain: str
-    port: int
-    access: Access
-    reason: str = ""
-    """Why the route is public; required exactly then."""
-    refused_paths: tuple[str, ...] = ()
-    """Path patterns that answer 404 to everybody, e.g. `/api/*`."""
-    served_paths: tuple[str, ...] = ()
-    """The only path patterns that are served; empty for all. A door to one call of a service that asks for no password."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Link:
     """Another host's service that this one calls: by its VPN route, over the mesh, which no container reaches otherwise."""
 
     service: str
     reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """A route with everything Caddy needs to know of it."""
-
-    host: str
-    upstream: str
-    port: int
-    access: Access
-    reason: str
-    refused_paths: tuple[str, ...] = ()
-    served_paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from components.docker_host import LABEL_SERVICE
 from components.host_script import SshHost
 from model.credential import Basic, Credential, Header, Held, Login, PostgresLogin, RedisLogin, Request
 from model.placement import Placement
+from model.route import Upstream, covers
 from model.service import Service
 from operations.stack import CommandFailed, Stack, on_host
 from operations.web import fetch
@@ -85,11 +86,18 @@ class _Door:
 
     def _request(self, request: Request, presented: str) -> str:
         headers, body = _shown(request, presented)
-        site = next(
-            (site for site in self.placement.sites() if (site.upstream, site.port) == (self.service.name, request.port)), None
+        host = next(
+            (
+                site.host
+                for site in self.placement.sites()
+                for led in site.routes
+                if led.upstream == Upstream(name=self.service.name, port=request.port)
+                and any(covers(path, request.path.partition("?")[0]) for path in led.route.paths)
+            ),
+            None,
         )
-        if site:
-            url = f"https://{site.host}{request.path}"
+        if host:
+            url = f"https://{host}{request.path}"
             status, _ = fetch(self.stack, url, method=request.method, headers=headers, body=body)
         else:
             status = self._from_beside(request, headers, body or b"")

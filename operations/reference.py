@@ -7,8 +7,9 @@ from pathlib import Path
 from model.fleet import Fleet
 from model.image import ImageLock
 from model.placement import Placement
+from model.route import ALL, Access, Route
 from model.secret import Generated
-from model.service import Access, Metrics, Service, Site
+from model.service import Metrics, Service
 from model.settings import Settings
 from operations.table import markdown as _table
 from services.monitoring import alerts
@@ -91,16 +92,15 @@ def _diagram(fleet: Fleet) -> str:
             lines.append(f'    {placement.host.name}_host["no containers"]')
         lines.append("  end")
     for placement in fleet.placements:
-        doors = {
-            Access.PUBLIC: [site for site in placement.sites() if site.access is Access.PUBLIC],
-            Access.VPN: [site for site in placement.sites() if site.access is Access.VPN],
-        }
+        doors = {access: [site for site in placement.sites() if site.paths(access)] for access in Access}
         for access, source in ((Access.PUBLIC, "internet"), (Access.VPN, "vpn")):
             if doors[access]:
                 names = "<br/>".join(site.host.removesuffix(f".{DOMAIN}") for site in doors[access])
                 lines.append(f'  {source} -- "{names}" --> {_node(placement, "caddy")}')
         for site in placement.sites():
-            lines.append(f"  {_node(placement, 'caddy')} --> {_node(placement, site.upstream)}")
+            for upstream in dict.fromkeys(led.upstream for led in site.routes if led.upstream):
+                target = site.host if upstream.over_mesh else _node(placement, upstream.name)
+                lines.append(f"  {_node(placement, 'caddy')} --> {target}")
         for service in placement.services:
             lines += [f"  {_node(placement, service.name)} -.-> {_node(placement, need)}" for need in service.needs]
     lines += [
@@ -187,21 +187,24 @@ def _routes(fleet: Fleet) -> str:
         (
             placement.host.name,
             site.host,
-            f"{site.upstream}:{site.port}",
-            site.access,
-            _paths(site),
-            site.reason or "-",
+            f"`{led.upstream}`" if led.upstream else f"answers `{led.route.answer}`",
+            led.route.access,
+            _paths(led.route),
+            " ".join(led.route.methods) or "all",
+            f"{led.route.rate_limit.requests} in {led.route.rate_limit.seconds} s" if led.route.rate_limit else "-",
+            f"{led.route.body_mib} MiB",
+            led.route.reason or "-",
         )
         for placement in fleet.placements
         for site in placement.sites()
+        for led in site.routes
     )
-    return _table(("host", "name", "leads to", "who", "paths", "why public"), rows)
+    return _table(("host", "name", "leads to", "who", "paths", "methods", "requests of one address", "body", "why public"), rows)
 
 
-def _paths(site: Site) -> str:
-    if site.served_paths:
-        return f"only {' '.join(f'`{path}`' for path in site.served_paths)}"
-    return f"all but {' '.join(f'`{path}`' for path in site.refused_paths)}" if site.refused_paths else "all"
+def _paths(route: Route) -> str:
+    declared = "all" if route.paths == (ALL,) else " ".join(f"`{path}`" for path in route.paths)
+    return declared + (f" but {' '.join(f'`{path}`' for path in route.refused_paths)}" if route.refused_paths else "")
 
 
 def _ports(fleet: Fleet) -> str:

@@ -11,7 +11,8 @@ from components.docker_host import LABEL_SERVICE, LABEL_STACK
 from components.host_script import SshHost
 from model.network import Network
 from model.placement import Placement
-from model.service import Database, Service, Site
+from model.route import Site
+from model.service import Database, Service
 from operations.stack import CommandFailed, Stack, on_host
 from operations.web import fetch
 
@@ -167,11 +168,11 @@ def _redis(host: SshHost, containers: Mapping[str, Any], user: str, password: st
 
 def _site(stack: Stack, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
     yield f"http://{site.host}", "308 to https", _http(stack, f"http://{site.host}/", lambda status, _: status == 308)
-    match site.upstream:
-        case "litellm":
-            yield from _litellm(stack, site, chat)
-        case "headscale":
-            yield from _headscale(stack, site)
+    behind = {led.upstream.name for led in site.routes if led.upstream}
+    if "litellm" in behind:
+        yield from _litellm(stack, site, chat)
+    if "headscale" in behind:
+        yield from _headscale(stack, site)
 
 
 def _headscale(stack: Stack, site: Site) -> Iterator[tuple[str, str, Ask]]:

@@ -3,21 +3,9 @@
 from datetime import date
 
 from model.credential import Basic, Credential, Request
+from model.route import Access, RateLimit, Route
 from model.secret import Generated, Secret
-from model.service import (
-    Access,
-    Configuration,
-    File,
-    Healthcheck,
-    Limits,
-    Logs,
-    Replacement,
-    Route,
-    Service,
-    Silent,
-    Task,
-    Volume,
-)
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
 from model.waiver import Waiver
 from services.networks import HUB
 
@@ -91,6 +79,10 @@ def service(scale: float = 1.0) -> Service:
                     "/_cluster_setup*",
                     "/_active_tasks*",
                 ),
+                # A first synchronization asks for thousands of chunks, a few at a time.
+                rate_limit=RateLimit(requests=3000, seconds=60),
+                # Five times the 20 MB that an attachment is expected to have; CouchDB's own limit is the document's 50 MB.
+                body_mib=100,
             ),
         ),
         healthcheck=Healthcheck(

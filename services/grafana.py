@@ -4,21 +4,9 @@ import json
 from datetime import date
 
 from model.credential import Basic, Credential, Request
+from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import (
-    Access,
-    Configuration,
-    File,
-    Healthcheck,
-    Limits,
-    Logs,
-    Metrics,
-    Replacement,
-    Route,
-    Service,
-    Task,
-    Volume,
-)
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
 from services.networks import BACKEND, FRONTEND, MONITORING
@@ -88,7 +76,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
                 stdin=f"{ADMIN_PASSWORD}\n",
             ),
         ),
-        routes=(Route(subdomain="tala", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain="tala", port=PORT, access=Access.VPN, upgrades=True),),
         needs=("victoriametrics", "loki", "postgresql"),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/health"),

@@ -8,20 +8,8 @@ import json
 from datetime import date
 
 from model.mesh import Mesh
-from model.service import (
-    Access,
-    Configuration,
-    File,
-    Healthcheck,
-    Limits,
-    Logs,
-    Port,
-    Replacement,
-    Route,
-    Service,
-    Silent,
-    Volume,
-)
+from model.route import Access, RateLimit, Route
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Port, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.networks import HUB
 
@@ -61,6 +49,10 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
                 reason="a machine must reach the login server before it is a member",
                 # The API takes keys that nobody needs to hold: members are made on the hub itself.
                 refused_paths=("/api/*", "/swagger*", "/apple*", "/windows*"),
+                # A member asks a few times a minute and keeps two connections; a whole home stands behind one address.
+                rate_limit=RateLimit(requests=300, seconds=60),
+                body_mib=1,
+                upgrades=True,
             ),
         ),
         ports=(Port(number=_STUN, protocol="udp", access=Access.PUBLIC, reason="STUN: members learn their own address"),),

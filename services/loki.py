@@ -2,7 +2,8 @@
 
 import json
 
-from model.service import Access, Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Route, Service, Volume
+from model.route import Access, Route
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
 from services.networks import MONITORING
 
 DIRECTORY = "/etc/loki"
@@ -36,7 +37,7 @@ def service(scale: float = 1.0) -> Service:
         ),
         routes=(
             # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
-            Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, served_paths=(PUSH_PATH,)),
+            Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, paths=(PUSH_PATH,)),
         ),
         # The image has no shell; the flag exists from 3.6.5 on.
         healthcheck=Healthcheck(command=("/usr/bin/loki", "-health"), interval=30, timeout=5, retries=5, start_period=60),

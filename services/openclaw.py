@@ -5,22 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from model.credential import Credential, Header, Request, Unproven
+from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import (
-    Access,
-    Configuration,
-    File,
-    Healthcheck,
-    HostMount,
-    Limits,
-    Logs,
-    Replacement,
-    Route,
-    Service,
-    Silent,
-    Spawned,
-    Volume,
-)
+from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Spawned, Volume
 from model.waiver import Waiver
 from services import docker_proxy, nocodb, qdrant, telegram
 from services.litellm import MASTER_KEY as LITELLM_KEY
@@ -162,7 +149,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
                 until=date(2027, 5, 31),
             ),
         ),
-        routes=(Route(subdomain="javisi", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain="javisi", port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
         needs=("litellm", "docker-proxy", "qdrant"),
         # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),

@@ -4,21 +4,9 @@ import json
 from dataclasses import dataclass
 
 from model.credential import Credential, Header, Request
+from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import (
-    Access,
-    Configuration,
-    File,
-    Healthcheck,
-    Limits,
-    Logs,
-    Metrics,
-    Replacement,
-    Route,
-    Service,
-    Task,
-    Volume,
-)
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from services.networks import BACKEND
 
 API_KEY = Secret(name="qdrant_api_key", source=Generated(length=64, hexadecimal=True))

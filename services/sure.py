@@ -3,20 +3,9 @@
 from datetime import date
 
 from model.credential import Credential, Header, Held, Request, Unproven
+from model.route import Access, Route
 from model.secret import External, Generated, Secret
-from model.service import (
-    Access,
-    Configuration,
-    Database,
-    Healthcheck,
-    Limits,
-    Logs,
-    Replacement,
-    Route,
-    Service,
-    Silent,
-    Volume,
-)
+from model.service import Configuration, Database, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.networks import BACKEND, EGRESS, FRONTEND

@@ -3,8 +3,9 @@
 from datetime import date
 
 from model.credential import Unproven
+from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Access, Healthcheck, Limits, Logs, Replacement, Route, Service, Silent, Volume
+from model.service import Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.networks import MONITORING, UPLINK
 
@@ -38,7 +39,7 @@ def service(scale: float = 1.0) -> Service:
                 secret=ADMIN_PASSWORD, reason="its interface logs in over a WebSocket; the task that seeds its monitors does so"
             ),
         ),
-        routes=(Route(subdomain="misu", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain="misu", port=PORT, access=Access.VPN, upgrades=True),),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=120),
         read_only_root=False,
         waivers=(Waiver(rule="containers-read-only-root", reason="it writes beside its program", until=date(2027, 5, 31)),),

@@ -1,6 +1,7 @@
 """VictoriaMetrics 1.135: every metric, for thirty days."""
 
-from model.service import Access, Healthcheck, Limits, Logs, Metrics, Replacement, Route, Service, Volume
+from model.route import Access, Route
+from model.service import Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
 from services.networks import MONITORING
 
 PORT = 8428
@@ -30,7 +31,7 @@ def service(scale: float = 1.0) -> Service:
         ),
         routes=(
             # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
-            Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, served_paths=(WRITE_PATH,)),
+            Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, paths=(WRITE_PATH,)),
         ),
         healthcheck=Healthcheck(
             command=("wget", "-q", "--spider", f"http://127.0.0.1:{PORT}/-/healthy"),

@@ -3,8 +3,9 @@
 from datetime import date
 
 from model.credential import Credential, Held
+from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Access, Configuration, Healthcheck, Limits, Logs, Replacement, Route, Service, Silent, Volume
+from model.service import Configuration, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.networks import HUB
 

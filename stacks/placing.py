@@ -19,18 +19,18 @@ def production(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
     _require(settings, "sese", HUB_HOST)
     mesh = _mesh(settings)
     door = _door(settings, authority)
-    placements = [
-        Placement(
-            host=_host(settings, HUB_HOST, mesh),
-            networks=(HUB, MONITORING, UPLINK),
-            services=catalogue.hub(settings.domain, door, mesh),
-        ),
-        Placement(
-            host=_host(settings, "sese", mesh),
-            networks=NETWORKS,
-            services=catalogue.sese(settings.domain, door, settings.project),
-        ),
-    ]
+    sese = Placement(
+        host=_host(settings, "sese", mesh),
+        networks=NETWORKS,
+        services=catalogue.sese(settings.domain, door, settings.project),
+    )
+    relays = catalogue.relayed(sese.services, f"{sese.host.name}.{mesh.domain}")
+    hub = Placement(
+        host=_host(settings, HUB_HOST, mesh),
+        networks=(HUB, MONITORING, UPLINK),
+        services=catalogue.hub(settings.domain, door, mesh, relays),
+    )
+    placements = [hub, sese]
     if "waza" in settings.hosts:
         placements.append(
             Placement(host=_host(settings, "waza", mesh), networks=(MONITORING, UPLINK), services=catalogue.workstation())
@@ -44,7 +44,7 @@ def preproduction(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
     placement = Placement(
         host=_host(settings, "preprod", None),
         networks=NETWORKS,
-        services=catalogue.sese(settings.domain, _door(settings, authority), settings.project, scale=0.5),
+        services=catalogue.sese(settings.domain, _door(settings, authority), settings.project, scale=0.5, by_hub=False),
     )
     return _fleet(settings, lock, authority, [placement], None)
 

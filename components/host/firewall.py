@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from model.firewall import Firewall, Opening, Target
 from model.mesh import INTERFACE
 from model.network import MESH, MESH_V6
-from model.service import Access
+from model.route import Access
 
 _BRIDGES = "br-+"
 _FORBIDDEN_TO_CONTAINERS = (

@@ -5,22 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from ipaddress import IPv4Network
 
+from model.route import Access, Site
 from model.secret import External, Secret
-from model.service import (
-    Access,
-    Configuration,
-    File,
-    Healthcheck,
-    Limits,
-    Logs,
-    Metrics,
-    Port,
-    Reload,
-    Replacement,
-    Service,
-    Site,
-    Volume,
-)
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Port, Reload, Replacement, Service, Volume
 from model.waiver import Waiver
 from services.caddy.caddyfile import HEALTH_PORT, METRICS_PORT, AcmeOverOvh, OwnAuthority, render
 

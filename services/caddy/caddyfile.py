@@ -1,10 +1,15 @@
-"""The Caddyfile, rendered from routes: the access list is the first thing in every site."""
+"""The Caddyfile, rendered from sites: in each one the access list comes first, and what nobody declared is answered last.
+
+A site is one `route` block, whose directives run in the order written. Its first one refuses every stranger all paths but those
+declared public; only then are paths, methods, sizes and rates looked at, and nothing follows the routes but a 404.
+Outside of a `route`, Caddy would run `handle` before `error` and open the site (predecessor.md 4.2).
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from model.service import Access, Site
+from model.route import ALL, Access, Led, Route, Site, Upstream
 
 HEALTH_PORT = 2020
 METRICS_PORT = 2021
@@ -26,9 +31,35 @@ class OwnAuthority:
     key: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """What a browser shows of an answer that Caddy gives itself."""
+
+    statuses: str
+    title: str
+    text: str
+
+
+PAGES = (
+    Page(
+        statuses="403",
+        title="Members only",
+        text="This name answers members of the VPN, and you came from {http.request.remote.host}. Switch the VPN on; "
+        "when it is on, the name has to resolve to an address that begins with 100.",
+    ),
+    Page(
+        statuses="502 503 504",
+        title="The service does not answer",
+        text="You were let in, but what stands behind this name is down or starting. It is not you.",
+    ),
+    Page(statuses="", title="{err.status_text}", text="This request is not served here."),
+)
+"""One page a kind of answer; the last one is for all others."""
+
+
 def render(sites: Iterable[Site], tls: AcmeOverOvh | OwnAuthority, vpn: Sequence[IPv4Network]) -> str:
     """The whole Caddyfile; `vpn` lists the client ranges that count as the VPN."""
-    blocks = [_global(tls), _HEALTH, *(_site(site, tls, vpn) for site in sites)]
+    blocks = [_global(tls), _headers(), _pages(), _tls(tls), _HEALTH, _NOBODY, *(_site(site, vpn) for site in sites)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -52,11 +83,63 @@ def _global(tls: AcmeOverOvh | OwnAuthority) -> str:
 	metrics {{
 		per_host
 	}}
+	servers {{
+		protocols h1 h2 h3
+	}}
 	{options}
 	log {{
 		output stderr
 		format json
 		level INFO
+	}}
+}}"""
+
+
+def _headers() -> str:
+    """The one place of what every answer carries, Caddy's own included."""
+    return """(headers) {
+	header {
+		Strict-Transport-Security "max-age=31536000; includeSubDomains"
+		X-Content-Type-Options nosniff
+		X-Frame-Options SAMEORIGIN
+		Referrer-Policy strict-origin-when-cross-origin
+		Permissions-Policy "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+		-Server
+		-Via
+		-X-Powered-By
+	}
+}"""
+
+
+def _pages() -> str:
+    return "\n".join(["(pages) {", *(_page(page) for page in PAGES), "}"])
+
+
+def _page(page: Page) -> str:
+    body = f"<!doctype html><title>{page.title}</title><h1>{{err.status_code}}: {page.title}</h1><p>{page.text}</p>"
+    return f"""	handle_errors {page.statuses}{" " if page.statuses else ""}{{
+		import headers
+		header Content-Type "text/html; charset=utf-8"
+		header Cache-Control no-store
+		respond "{body}" {{err.status_code}}
+	}}"""
+
+
+def _tls(tls: AcmeOverOvh | OwnAuthority) -> str:
+    match tls:
+        case AcmeOverOvh(credentials=directory):
+            issuer = f"""dns ovh {{
+			endpoint ovh-eu
+			application_key {{file.{directory}/ovh-application-key}}
+			application_secret {{file.{directory}/ovh-application-secret}}
+			consumer_key {{file.{directory}/ovh-consumer-key}}
+		}}
+		resolvers 1.1.1.1 8.8.8.8"""
+        case OwnAuthority():
+            issuer = "issuer internal"
+    return f"""(certificate) {{
+	tls {{
+		{issuer}
 	}}
 }}"""
 
@@ -71,59 +154,105 @@ http://:{METRICS_PORT} {{
 	metrics /metrics
 }}"""
 
+_NOBODY = """# A Host that no site has: Caddy would answer 200 with nothing in it.
+https:// {
+	import pages
+	error 404
+}"""
 
-def _site(site: Site, tls: AcmeOverOvh | OwnAuthority, vpn: Sequence[IPv4Network]) -> str:
-    match tls:
-        case AcmeOverOvh(credentials=directory):
-            issuer = f"""dns ovh {{
-			endpoint ovh-eu
-			application_key {{file.{directory}/ovh-application-key}}
-			application_secret {{file.{directory}/ovh-application-secret}}
-			consumer_key {{file.{directory}/ovh-consumer-key}}
-		}}
-		resolvers 1.1.1.1 8.8.8.8"""
-        case OwnAuthority():
-            issuer = "issuer internal"
-    # Inside `route` the order written is the order run; outside, `handle` would go before `error` and open the site.
-    first = ""
-    if site.access is Access.VPN:
-        ranges = " ".join(str(network) for network in vpn)
-        first += f"""
-		@outside not remote_ip {ranges}
-		error @outside "VPN only" 403"""
-    if site.refused_paths:
-        first += f"""
-		@refused path {" ".join(site.refused_paths)}
-		error @refused "not served here" 404"""
-    if site.served_paths:
-        first += f"""
-		@unserved not path {" ".join(site.served_paths)}
-		error @unserved "not served here" 404"""
-    return f"""{site.host} {{
-	tls {{
-		{issuer}
-	}}
-	header {{
-		Strict-Transport-Security "max-age=31536000; includeSubDomains"
-		X-Content-Type-Options nosniff
-		X-Frame-Options SAMEORIGIN
-		Referrer-Policy strict-origin-when-cross-origin
-		-Server
-	}}
-	route {{{first}
-		reverse_proxy {{
-			# During a replacement the name stands for the old and the new container: take whichever answers.
-			dynamic a {{
-				name {site.upstream}
-				port {site.port}
-				refresh 2s
-			}}
-			lb_try_duration 10s
-			lb_try_interval 250ms
-			fail_duration 5s
-		}}
-	}}
-	handle_errors {{
-		respond "{{err.status_code}} {{err.status_text}}" {{err.status_code}}
-	}}
-}}"""
+
+def _site(site: Site, vpn: Sequence[IPv4Network]) -> str:
+    routes = [line for number, led in enumerate(site.routes) for line in _route(site, led, number)]
+    steps = [*_strangers(site, vpn), *_paths(site), *routes, "error 404"]
+    return "\n".join(
+        [f"{site.host} {{", "	import certificate", "	import headers", "	import pages", "	route {"]
+        + [f"		{step}" for step in steps]
+        + ["	}", "}"]
+    )
+
+
+def _strangers(site: Site, vpn: Sequence[IPv4Network]) -> list[str]:
+    """Refused everything that is not declared public. There is no site without it, whatever its routes."""
+    public = site.paths(Access.PUBLIC)
+    return [
+        "@strangers {",
+        f"	not remote_ip {' '.join(map(str, vpn))}",
+        *([f"	not path {' '.join(public)}"] if public else []),
+        "}",
+        "error @strangers 403",
+    ]
+
+
+def _paths(site: Site) -> list[str]:
+    """Refused to everybody: what two programs could read as two paths, and what is declared by no route."""
+    if not site.tells_paths_apart:
+        return []
+    lines = [
+        # Caddy cleans a path before it compares, and hands on the one that it was given.
+        r"@ambiguous vars_regexp {http.request.uri} `(?i)^[^?]*(//|\\|%5c|%00|(/|%2f)(\.|%2e){1,2}(/|%2f|[?]|$))`",
+        "error @ambiguous 404",
+        f"@undeclared not path {' '.join(site.declared)}",
+        "error @undeclared 404",
+    ]
+    if refused := tuple(dict.fromkeys(path for led in site.routes for path in led.route.refused_paths)):
+        lines += [f"@refused path {' '.join(refused)}", "error @refused 404"]
+    return lines
+
+
+def _route(site: Site, led: Led, number: int) -> list[str]:
+    """One route: its limits, then what stands behind it. Routes exclude each other, the narrower comes first."""
+    route = led.route
+    name = f"@{number}"
+    lines = [] if route.paths == (ALL,) else [f"{name} path {' '.join(route.paths)}"]
+    return [
+        *lines,
+        f"handle {name if lines else ''}".rstrip() + " {",
+        *(f"	{line}" for line in (*_limits(site, route, number), *_answer(led, site.host))),
+        "}",
+    ]
+
+
+def _limits(site: Site, route: Route, number: int) -> list[str]:
+    lines = []
+    if route.methods:
+        lines += [f"@methods{number} not method {' '.join(route.methods)}", f"error @methods{number} 405"]
+    if route.rate_limit:
+        # Counted by the address that the connection comes from, which a client cannot choose.
+        lines += [
+            "rate_limit {",
+            f"	zone {site.host}-{number} {{",
+            "		key {http.request.remote.host}",
+            f"		events {route.rate_limit.requests}",
+            f"		window {route.rate_limit.seconds}s",
+            "	}",
+            "}",
+        ]
+    lines += ["request_body {", f"	max_size {route.body_mib}MiB", "}"]
+    lines += [f'header {name} "{value}"' for name, value in route.headers.items()]
+    return lines
+
+
+def _answer(led: Led, host: str) -> list[str]:
+    if led.upstream is None:
+        return [f'respond "{led.route.answer}" 200']
+    return ["reverse_proxy {", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]
+
+
+def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:
+    transport = [f"versions {route.upstream_http}"] if route.upstream_http else []
+    if upstream.over_mesh:
+        # Host stays the client's; the certificate is asked for, and verified, under the same name.
+        transport = ["tls", f"tls_server_name {host}", *transport]
+    return [
+        # During a replacement the name stands for the old and the new container: take whichever answers.
+        "dynamic a {",
+        f"	name {upstream.name}",
+        f"	port {upstream.port}",
+        "	refresh 2s",
+        "}",
+        "lb_try_duration 10s",
+        "lb_try_interval 250ms",
+        "fail_duration 5s",
+        *(["stream_close_delay 10m"] if route.upgrades else []),
+        *(["transport http {", *(f"	{line}" for line in transport), "}"] if transport else []),
+    ]

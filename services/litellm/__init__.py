@@ -3,8 +3,9 @@
 from datetime import date
 
 from model.credential import Credential, Header, Held, Login, Request
+from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Access, Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Route, Service
+from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service
 from model.waiver import Waiver
 from services import qdrant, telegram
 from services.litellm.configuration import hook, render

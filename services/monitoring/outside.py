@@ -10,8 +10,9 @@ from importlib import resources
 
 from model.credential import Unproven
 from model.placement import Placement
+from model.route import ALL, Access, Route
 from model.secret import Generated, Secret
-from model.service import Access, Configuration, File, Link, Route, Service, Task
+from model.service import Configuration, File, Link, Service, Task
 from services import telegram, uptime_kuma
 
 HEARTBEATS: Mapping[str, int] = {"backup": 26 * 3600}
@@ -103,7 +104,7 @@ def _site(placement: Placement, service: Service, route: Route, domain: str) -> 
         "maxredirects": 0,
         # Up means that the service answers, a login page or a refusal included; a gateway's error does not.
         # A door that serves one call only has no page to show: that it refuses all else is what can be asked.
-        "accepted_statuscodes": ["404"] if route.served_paths else ["200-299", "300-399", "401", "403", "404"],
+        "accepted_statuscodes": ["404"] if ALL not in route.paths else ["200-299", "300-399", "401", "403", "404"],
         "expiryNotification": True,
     }
 

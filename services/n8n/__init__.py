@@ -5,22 +5,9 @@ from datetime import date
 from pathlib import Path
 
 from model.credential import Credential, Held, Login, Request
+from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import (
-    Access,
-    Configuration,
-    Database,
-    File,
-    Healthcheck,
-    Limits,
-    Logs,
-    Metrics,
-    Replacement,
-    Route,
-    Service,
-    Task,
-    Volume,
-)
+from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import nocodb, openclaw, telegram
 from services.litellm import MASTER_KEY as LITELLM_KEY
@@ -126,7 +113,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
             ),
         ),
         tasks=(_provisioning(domain),),
-        routes=(Route(subdomain="mayi", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain="mayi", port=PORT, access=Access.VPN, upgrades=True),),
         needs=("postgresql",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),

@@ -1,42 +1,86 @@
-"""The rendered Caddyfile is understood by the real Caddy, with either kind of certificate."""
+"""The rendered Caddyfile, run by the real Caddy: who is answered what. Members come from 127.0.0.2, strangers from 127.0.0.1."""
 
 import json
+import socket
+import ssl
 import subprocess
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection, HTTPResponse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from model.network import MESH
-from model.service import Access, Site
+from model.route import Access, Led, RateLimit, Route, Site, Upstream, sites
 from services.caddy.caddyfile import AcmeOverOvh, OwnAuthority, render
+from tests.waiting import until
 
-SITES = (
-    Site(host="llm.vpai.test", upstream="litellm", port=4000, access=Access.VPN, reason=""),
-    Site(host="open.vpai.test", upstream="other", port=80, access=Access.PUBLIC, reason="shown to the world"),
+DOMAIN = "vpai.test"
+MEMBER, STRANGER = "127.0.0.2", "127.0.0.1"
+LIMIT = RateLimit(requests=1000, seconds=60)
+OPEN = Route(subdomain="open", port=80, access=Access.PUBLIC, reason="shown to the world", rate_limit=LIMIT)
+ROUTES = (
+    Route(subdomain="llm", port=4000, access=Access.VPN),
+    replace(OPEN, refused_paths=("/_admin*",), body_mib=1, headers={"Cache-Control": "no-store"}),
+    Route(subdomain="mixed", port=5678, access=Access.VPN),
+    replace(OPEN, subdomain="mixed", paths=("/webhook/*",), methods=("POST",)),
+    replace(OPEN, subdomain="mixed", port=0, paths=("/health",), answer="OK"),
+    replace(OPEN, subdomain="few", paths=("/hook",), rate_limit=RateLimit(requests=3, seconds=60)),
+    Route(subdomain="down", port=1, access=Access.VPN),
+    Route(subdomain="", port=80, access=Access.VPN, paths=("/only",)),
 )
-ISSUERS = [
+ISSUERS: list[AcmeOverOvh | OwnAuthority] = [
     AcmeOverOvh(email="ops@example.org", credentials="/etc/caddy/current"),
     OwnAuthority(certificate="/a.crt", key="/a.key"),
 ]
 
 
-@pytest.fixture(params=ISSUERS, ids=lambda issuer: type(issuer).__name__)
-def adapted(request: pytest.FixtureRequest, toolchain: Path, tmp_path: Path) -> Any:
-    file = tmp_path / "Caddyfile"
-    file.write_text(render(SITES, request.param, [MESH]))
-    done = subprocess.run([toolchain / "bin/caddy", "adapt", "--config", file], capture_output=True, text=True)
+def led(route: Route) -> Led:
+    return Led(route=route, upstream=None if route.answer else Upstream(name=route.subdomain or "root", port=route.port))
+
+
+SITES = sites(map(led, ROUTES), DOMAIN)
+
+
+def adapted(caddy: Path, text: str, directory: Path) -> Any:
+    file = directory / "Caddyfile"
+    file.write_text(text)
+    done = subprocess.run([caddy, "adapt", "--config", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def handlers(adapted: Any, host: str) -> list[Any]:
-    """What happens to a request for `host`, in the order Caddy runs it."""
-    routes = [route for server in adapted["apps"]["http"]["servers"].values() for route in server["routes"]]
+@pytest.mark.parametrize("issuer", ISSUERS, ids=lambda issuer: type(issuer).__name__)
+def test_with_either_kind_of_certificate_the_access_list_is_the_first_directive_of_every_site(
+    toolchain: Path, tmp_path: Path, issuer: AcmeOverOvh | OwnAuthority
+) -> None:
+    config = adapted(toolchain / "bin/caddy", render(SITES, issuer, [MESH]), tmp_path)
+    assert "trusted_proxies" not in json.dumps(config)
+    assert config["apps"]["http"]["servers"]["srv0"]["protocols"] == ["h1", "h2", "h3"]
+    for site in SITES:
+        steps = handlers(config, site.host)
+        kinds = [handler["handler"] for _, handler in steps]
+        first = next(number for number, kind in enumerate(kinds) if kind != "headers")
+        matched, refusal = steps[first]
+        assert (refusal["handler"], refusal["status_code"]) == ("error", 403)
+        public = site.paths(Access.PUBLIC)
+        outside = [{"remote_ip": {"ranges": [str(MESH)]}}, *([{"path": list(public)}] if public else [])]
+        assert [condition for group in matched for condition in group["not"]] == outside
+        assert (kinds[-1], steps[-1][1]["status_code"]) == ("error", 404)
+
+
+def handlers(config: Any, host: str) -> list[tuple[Any, Any]]:
+    """What happens to a request for `host`, in the order in which Caddy runs it."""
+    routes = [route for server in config["apps"]["http"]["servers"].values() for route in server["routes"]]
     [route] = [route for route in routes if {"host": [host]} in route.get("match", [])]
 
-    def flatten(routes: list[Any]) -> list[Any]:
-        found: list[Any] = []
+    def flatten(routes: list[Any]) -> list[tuple[Any, Any]]:
+        found: list[tuple[Any, Any]] = []
         for route in routes:
             for handler in route["handle"]:
                 found += flatten(handler["routes"]) if handler["handler"] == "subroute" else [(route.get("match"), handler)]
@@ -45,19 +89,257 @@ def handlers(adapted: Any, host: str) -> list[Any]:
     return flatten([route])
 
 
-def test_a_vpn_site_refuses_outsiders_before_anything_answers(adapted: Any) -> None:
-    steps = handlers(adapted, "llm.vpai.test")
-    kinds = [handler["handler"] for _, handler in steps]
-    refusal = kinds.index("error")
-    assert steps[refusal][0] == [{"not": [{"remote_ip": {"ranges": ["100.64.0.0/10"]}}]}]
-    assert steps[refusal][1]["status_code"] == 403
-    assert set(kinds[:refusal]) <= {"headers"}
-    assert kinds.index("reverse_proxy") > refusal
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    text: str
+    headers: Mapping[str, str]
 
 
-def test_a_public_site_answers_everybody(adapted: Any) -> None:
-    assert "error" not in [handler["handler"] for _, handler in handlers(adapted, "open.vpai.test")]
+class Caddy:
+    """The real Caddy with the rendered sites; every upstream but `down` is one server that tells what it was asked."""
+
+    def __init__(self, binary: Path, directory: Path, vpn: IPv4Network) -> None:
+        self._upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
+        threading.Thread(target=self._upstream.serve_forever, daemon=True).start()
+        certificate = directory / "root.crt"
+        _authority(directory)
+        issuer = OwnAuthority(certificate=str(certificate), key=str(directory / "root.key"))
+        config = adapted(binary, render(SITES, issuer, [vpn]), directory)
+        self.port = _free_port()
+        (directory / "caddy.json").write_text(json.dumps(self._at_home(config)))
+        self._context = ssl.create_default_context(cafile=str(certificate))
+        self._log = (directory / "log").open("w")
+        self._process = subprocess.Popen(
+            [binary, "run", "--config", directory / "caddy.json"],
+            env={"HOME": str(directory), "XDG_DATA_HOME": str(directory), "XDG_CONFIG_HOME": str(directory)},
+            stdout=self._log,
+            stderr=self._log,
+        )
+        until(self._answers, seconds=30)
+
+    def _at_home(self, config: Any) -> Any:
+        """The same configuration on ports of this machine, its upstreams led to the one server."""
+        config["admin"] = {"disabled": True}
+        servers = config["apps"]["http"]["servers"]
+        config["apps"]["http"]["servers"] = {
+            name: {**server, "listen": [f":{self.port}"], "automatic_https": {"disable_redirects": True}}
+            for name, server in servers.items()
+            if server["listen"] == [":443"]
+        }
+        return json.loads(json.dumps(config), object_hook=self._led_here)
+
+    def _led_here(self, part: Any) -> Any:
+        if part.get("handler") == "reverse_proxy":
+            down = part.pop("dynamic_upstreams")["name"] == "down"
+            port = 1 if down else self._upstream.server_address[1]
+            part["upstreams"] = [{"dial": f"127.0.0.1:{port}"}]
+            part["load_balancing"]["try_duration"] = "100ms"
+        return part
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, Path(self._log.name).read_text()
+        try:
+            return self.ask("llm", "/", MEMBER).status == 200
+        except OSError:
+            return False
+
+    def ask(
+        self,
+        subdomain: str,
+        path: str,
+        source: str,
+        method: str = "GET",
+        *,
+        host: str = "",
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """The path goes out as it is written here; `host` is sent in place of the name that the connection is made for."""
+        name = f"{subdomain}.{DOMAIN}" if subdomain else DOMAIN
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=10, source_address=(source, 0))
+        with self._context.wrap_socket(plain, server_hostname=name) as connection:
+            http = HTTPConnection(name)
+            http.sock = connection
+            http.putrequest(method, path, skip_host=True)
+            for key, value in {"Host": host or name, "Content-Length": str(len(body or b"")), **(headers or {})}.items():
+                http.putheader(key, value)
+            http.endheaders(body)
+            answer: HTTPResponse = http.getresponse()
+            return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+        self._log.close()
+        self._upstream.shutdown()
+        self._upstream.server_close()
 
 
-def test_no_proxy_is_trusted_with_the_clients_address(adapted: Any) -> None:
-    assert "trusted_proxies" not in json.dumps(adapted)
+class _Upstream(BaseHTTPRequestHandler):
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        shown = json.dumps({"path": self.path, "headers": dict(self.headers), "body": len(body)}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(shown)))
+        self.send_header("X-Powered-By", "a test")
+        self.end_headers()
+        self.wfile.write(shown)
+
+    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _authority(directory: Path) -> None:
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc", "-days", "30"),
+            *("-subj", "/CN=test", "-addext", "keyUsage=critical,keyCertSign,cRLSign"),
+            *("-keyout", directory / "root.key", "-out", directory / "root.crt"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def caddy(toolchain: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caddy]:
+    running = Caddy(toolchain / "bin/caddy", tmp_path_factory.mktemp("caddy"), IPv4Network(f"{MEMBER}/32"))
+    yield running
+    running.stop()
+
+
+TRICKS = (
+    *("/", "/x", "/X", "//x", "/./x", "/%2e%2e/x", "/webhook/../x", "/health/..", "/webhook%2f..%2fx"),
+    *("/a\\b", "/%00", "/?/health"),
+)
+
+
+@pytest.mark.parametrize("path", TRICKS)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS", "DELETE", "PROPFIND"])
+def test_a_stranger_is_refused_whatever_he_writes(caddy: Caddy, path: str, method: str) -> None:
+    forged = {"X-Forwarded-For": MEMBER, "X-Real-Ip": MEMBER, "Forwarded": f"for={MEMBER}"}
+    assert caddy.ask("llm", path, STRANGER, method, headers=forged).status == 403
+    assert caddy.ask("mixed", path, STRANGER, method, headers=forged).status == 403
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("llm.vpai.test", 403), ("LLM.vpai.test", 403), ("llm.vpai.test:443", 403), ("nobody.vpai.test", 404), ("127.0.0.1", 404)],
+)
+def test_the_host_decides_and_not_the_name_of_the_connection(caddy: Caddy, host: str, status: int) -> None:
+    assert caddy.ask("open", "/", STRANGER, host=host).status == status
+
+
+def test_a_member_is_let_in(caddy: Caddy) -> None:
+    assert json.loads(caddy.ask("llm", "/kept/%2e/as+it?is", MEMBER).text)["path"] == "/kept/%2e/as+it?is"
+
+
+def test_a_public_path_of_a_closed_site_is_open_and_nothing_beside_it(caddy: Caddy) -> None:
+    assert caddy.ask("mixed", "/webhook/a", STRANGER, "POST").status == 200
+    assert caddy.ask("mixed", "/webhook/a", STRANGER, "GET").status == 405
+    assert caddy.ask("mixed", "/webhook", STRANGER, "POST").status == 403
+    assert caddy.ask("mixed", "/health", STRANGER).text == "OK"
+    assert caddy.ask("mixed", "/healthy", STRANGER).status == 403
+    assert caddy.ask("mixed", "/anything", MEMBER).status == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/x/../webhook/a", "//webhook/a", "/webhook//a", "/webhook/%2e/a", "/webhook/a/..", "/webhook/a%5Cb"]
+)
+def test_a_path_with_two_readings_is_read_by_nobody(caddy: Caddy, path: str) -> None:
+    for source in (STRANGER, MEMBER):
+        assert caddy.ask("mixed", path, source, "POST").status in (403, 404)
+
+
+@pytest.mark.parametrize("path", ["/_admin", "/_admin/x", "/_ADMIN", "/%5Fadmin", "/%2f_admin", "/x/../_admin", "/%2e/_admin"])
+def test_what_a_public_route_refuses_is_refused_in_every_spelling(caddy: Caddy, path: str) -> None:
+    for source in (STRANGER, MEMBER):
+        assert caddy.ask("open", path, source).status == 404
+    assert caddy.ask("open", "/a%2Fb", source).status == 200
+
+
+def test_what_no_route_declares_is_not_there(caddy: Caddy) -> None:
+    assert caddy.ask("", "/only", MEMBER).status == 200
+    assert caddy.ask("", "/other", MEMBER).status == 404
+    assert caddy.ask("", "/only", STRANGER).status == 403
+    assert caddy.ask("few", "/hook/x", MEMBER).status == 404
+    assert caddy.ask("few", "/hook/x", STRANGER).status == 403
+
+
+def test_after_so_many_requests_an_address_is_told_to_wait_and_another_is_not(caddy: Caddy) -> None:
+    answers = [caddy.ask("few", "/hook", STRANGER, headers={"X-Forwarded-For": f"198.51.100.{n}"}) for n in range(5)]
+    assert [answer.status for answer in answers] == [200, 200, 200, 429, 429]
+    assert int(answers[-1].headers["Retry-After"]) > 0
+    assert caddy.ask("few", "/hook", MEMBER).status == 200
+
+
+def test_a_body_that_is_too_large_is_refused(caddy: Caddy) -> None:
+    assert json.loads(caddy.ask("open", "/", STRANGER, "POST", body=b"x" * 2**20).text)["body"] == 2**20
+    assert caddy.ask("open", "/", STRANGER, "POST", body=b"x" * (2**20 + 1)).status == 413
+
+
+def test_members_only_and_a_dead_service_are_told_apart(caddy: Caddy) -> None:
+    closed, dead = caddy.ask("down", "/", STRANGER), caddy.ask("down", "/", MEMBER)
+    assert (closed.status, dead.status) == (403, 502)
+    assert "answers members of the VPN" in closed.text
+    assert STRANGER in closed.text
+    assert "is down or starting" in dead.text
+
+
+@pytest.mark.parametrize(("path", "source", "status"), [("/", MEMBER, 200), ("/", STRANGER, 403)])
+def test_every_answer_carries_the_same_security_headers_once(caddy: Caddy, path: str, source: str, status: int) -> None:
+    answer = caddy.ask("llm", path, source)
+    assert answer.status == status
+    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
+    assert not {"Server", "Via", "X-Powered-By"} & answer.headers.keys()
+
+
+def test_a_route_may_add_headers_of_its_own(caddy: Caddy) -> None:
+    assert caddy.ask("open", "/", STRANGER).headers["Cache-Control"] == "no-store"
+    assert "Cache-Control" not in caddy.ask("llm", "/", MEMBER).headers
+
+
+def test_the_service_is_told_the_address_that_the_connection_comes_from(caddy: Caddy) -> None:
+    seen = json.loads(caddy.ask("open", "/", STRANGER, headers={"X-Forwarded-For": "198.51.100.7"}).text)["headers"]
+    assert seen["X-Forwarded-For"] == STRANGER
+    assert seen["Host"] == "open.vpai.test"
+
+
+class TestSecondRange:
+    """vpai:vpnCidrs with the range of Docker's frontend, for hosts that lend members a bridge's address."""
+
+    def test_every_site_lets_both_in_and_nobody_else(self, toolchain: Path, tmp_path: Path) -> None:
+        both = [MESH, IPv4Network("172.20.1.0/24")]
+        config = adapted(toolchain / "bin/caddy", render(SITES, ISSUERS[1], both), tmp_path)
+        ranges = {tuple(found["ranges"]) for found in _found(config, "remote_ip")}
+        assert ranges == {("100.64.0.0/10", "172.20.1.0/24")}
+        assert len(list(_found(config, "remote_ip"))) == len(SITES)
+
+
+def _found(part: Any, key: str) -> Iterator[Any]:
+    """Every value of `key`, however deep."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name == key:
+                yield value
+            yield from _found(value, key)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _found(value, key)
+
+
+def test_a_site_can_only_be_made_of_routes_that_say_who() -> None:
+    with pytest.raises(TypeError, match="access"):
+        Route(subdomain="new", port=1)  # type: ignore[call-arg]
+    assert all(isinstance(each, Site) for each in SITES)

@@ -27,7 +27,7 @@ PROGRAM = """
     from components.hetzner import HetznerProject, HetznerServer, provider
     from model.cloud import CloudServer
     from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target
-    from model.service import Access
+    from model.route import Access
 
     wanted = json.loads(Path("wanted.json").read_text())
     cloud = provider("hetzner", token=wanted["token"], endpoint=wanted["endpoint"])

@@ -6,7 +6,7 @@ from components.host.firewall import CloudRule, cloud_rules, forward_rules, publ
 from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target, firewall
 from model.network import MAGIC_DNS, MESH, MESH_V6
 from model.placement import Placement
-from model.service import Access
+from model.route import Access
 from tests.fleets import inputs
 
 FLEET = {placement.host.name: placement for placement in inputs("prod").fleet.placements}

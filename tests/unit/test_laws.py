@@ -13,9 +13,9 @@ from model.fleet import Fleet
 from model.network import Network
 from model.placement import Placement
 from model.problem import Refused
+from model.route import Access, RateLimit, Route
 from model.secret import External, Generated, Secret
 from model.service import (
-    Access,
     Configuration,
     Database,
     File,
@@ -28,7 +28,6 @@ from model.service import (
     Reload,
     Replace,
     Replacement,
-    Route,
     Silent,
     Spawned,
     Task,
@@ -51,7 +50,6 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     laws.names_are_unique: [
         (lambda: placement(networks=(*NETWORKS, NETWORKS[0])), "network name 'frontend' is used 2 times"),
         (lambda: placement(*placement().services, placement().services[0]), "the service name 'postgresql' is used 2 times"),
-        (lambda: with_service("nocodb", routes=(_route(Access.VPN),)), "the route name 'llm' is used 2 times"),
         (lambda: with_service("redis", databases=(_database("litellm"),)), "the database user name 'litellm' is used 2 times"),
     ],
     laws.needs_are_met: [
@@ -78,6 +76,39 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: with_service("litellm", routes=(_route(Access.PUBLIC),)), "is public without a reason"),
         (lambda: with_service("litellm", routes=(_route(Access.VPN, "why not"),)), "gives a reason to be public"),
         (lambda: with_service("caddy", networks=("frontend",)), "Caddy cannot reach litellm"),
+        (lambda: _routed(port=0), "has neither a port nor an answer of Caddy's own"),
+        (lambda: _routed(answer="OK"), "has a port and an answer of Caddy's own"),
+    ],
+    laws.strangers_are_limited: [
+        (
+            lambda: with_service("litellm", routes=(_route(Access.PUBLIC, "why not"),)),
+            "public route 'llm' of litellm has no rate",
+        ),
+        (lambda: _routed(relayed=True), "is relayed but not public"),
+    ],
+    laws.paths_have_one_answer: [
+        (lambda: with_service("nocodb", routes=(_route(Access.VPN),)), "the one for /* takes requests of the one for /*"),
+        (lambda: _routed(paths=("webhook",)), "has the path 'webhook'"),
+        (lambda: _routed(paths=("/a//b",)), "has the path '/a//b'"),
+        (lambda: _routed(paths=("/a/../b",)), "has the path '/a/../b'"),
+        (lambda: _routed(paths=("/a%2fb",)), "has the path '/a%2fb'"),
+        (lambda: _routed(paths=("/*/b",)), "has the path '/*/b'"),
+        (lambda: _routed(paths=("",)), "has the path ''"),
+        (lambda: _routed(refused_paths=("_utils",)), "has the path '_utils'"),
+        (
+            lambda: with_service("litellm", routes=(_open(), replace(_route(Access.VPN), paths=("/Admin/*",)))),
+            "'llm' is public for /*, and /Admin/* below it is for the VPN",
+        ),
+        (
+            lambda: with_service(
+                "litellm",
+                routes=(
+                    replace(_route(Access.VPN), paths=("/a/*", "/b/x/*")),
+                    replace(_route(Access.VPN), paths=("/b/*", "/a/x/long/*")),
+                ),
+            ),
+            "takes requests of the one for",
+        ),
     ],
     laws.memory_fits: [
         (lambda: with_service("redis", limits=Limits(memory_mib=90000, cpus=1)), "memory limits add up to"),
@@ -163,7 +194,7 @@ DESIGN: dict[int, tuple[laws.Law | str, ...]] = {
         "tests/graph/test_graph.py::test_the_five_networks_stand_with_the_specifications_ranges",
     ),
     2: (laws.only_caddy_publishes, laws.host_ports_are_used_once),
-    3: (laws.routes_are_answered, "tests/engine/test_caddyfile.py::test_a_vpn_site_refuses_outsiders_before_anything_answers"),
+    3: (laws.routes_are_answered, "tests/engine/test_caddyfile.py::test_a_stranger_is_refused_whatever_he_writes"),
     4: (
         laws.links_leave_by_networks_of_their_own,
         "tests/unit/test_firewall.py::test_containers_are_refused_before_anything_is_let_through",
@@ -211,6 +242,14 @@ def _linked(link: Link) -> Placement:
 
 def _route(access: Access, reason: str = "") -> Route:
     return Route(subdomain="llm", port=4000, access=access, reason=reason)
+
+
+def _open() -> Route:
+    return replace(_route(Access.PUBLIC, "why not"), rate_limit=RateLimit(requests=1, seconds=1))
+
+
+def _routed(**changes: object) -> Placement:
+    return with_service("litellm", routes=(replace(_route(Access.VPN), **changes),))  # type: ignore[arg-type]
 
 
 def _database(user: str) -> Database:

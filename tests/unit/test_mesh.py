@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from model.mesh import OPERATOR_TAG, PREPROD_TAG, grants, policy, records, tag
-from model.service import Access, Route
+from model.route import Access, Route
 from tests.fleets import inputs, placement, with_service
 
 FLEET = inputs("prod").fleet
