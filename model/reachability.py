@@ -1,0 +1,122 @@
+"""Who reaches what, computed from the fleet alone: containers, hosts, members of the mesh, and strangers.
+
+What is not in the table is closed: a container reaches no host (its own included), no member of the mesh, no metadata service and
+no private address unless a row says so. `components/host/firewall.py` and Caddy's access lists enforce it; tests/lab asks.
+"""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from model.firewall import Target, firewall
+from model.fleet import Fleet
+from model.mesh import OPERATOR_TAG, grants, tag
+from model.network import Network
+from model.placement import Placement
+from model.route import Access, Route
+
+INTERNET = "the Internet"
+"""As a target: every public address."""
+ANYONE = "anyone"
+"""As a source: whoever has an Internet connection."""
+MEMBER = "VPN client"
+"""As a source: a member of the mesh that the mesh's policy lets ask for sites."""
+
+
+class Reach(NamedTuple):
+    """`source` may open a connection to `target`; `by` tells the way: a network, a port, or the paths of a site."""
+
+    source: str
+    target: str
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """What a change opens and closes, sorted."""
+
+    opened: tuple[Reach, ...]
+    closed: tuple[Reach, ...]
+
+
+def reachability(fleet: Fleet) -> tuple[Reach, ...]:
+    """Every row once, sorted."""
+    return tuple(sorted({row for placement in fleet.placements for row in _of_host(fleet, placement)} | set(_in_mesh(fleet))))
+
+
+def difference(before: Collection[Reach], after: Collection[Reach]) -> Difference:
+    """What somebody reaches after and not before, and the other way round."""
+    return Difference(
+        opened=tuple(sorted(set(after) - set(before))),
+        closed=tuple(sorted(set(before) - set(after))),
+    )
+
+
+def _of_host(fleet: Fleet, placement: Placement) -> Iterator[Reach]:
+    host = placement.host.name
+    for network in placement.networks:
+        yield from _on_network(placement, network)
+    for service in placement.services:
+        for link in service.links:
+            [other] = [each.host.name for each in fleet.placements if each is not placement and link.service in _names(each)]
+            yield Reach(f"{host}/{service.name}", f"{other}/caddy", "the mesh, 443/tcp")
+    yield from _ports(placement)
+    yield from _sites(placement)
+
+
+def _on_network(placement: Placement, network: Network) -> Iterator[Reach]:
+    """Members of a network reach each other at every port; so does what a service starts there by itself."""
+    host = placement.host.name
+    members = sorted(placement.members(network.name))
+    # Sandboxes join networks too, and are nowhere declared as services.
+    for source in (*(f"{host}/{name}" for name in members), f"any container on {host} {network.name}"):
+        for name in members:
+            if source != f"{host}/{name}":
+                yield Reach(source, f"{host}/{name}", network.name)
+        if not network.internal:
+            yield Reach(source, INTERNET, network.name)
+
+
+def _ports(placement: Placement) -> Iterator[Reach]:
+    plan = firewall(placement)
+    for opening in plan.all_openings(ssh_public=False):
+        source = ANYONE if opening.access is Access.PUBLIC else MEMBER
+        # SSH is the operator's: the mesh's policy is narrower than the firewall.
+        if opening == plan.ssh and opening.access is Access.VPN:
+            continue
+        on = placement.host.name
+        behind = f"the host {on}" if opening.target is Target.HOST else f"{on}/{_owner(placement, opening.port)}"
+        yield Reach(source, behind, f"{opening.port}/{opening.protocol}")
+
+
+def _owner(placement: Placement, port: int) -> str:
+    return next(service.name for service in placement.services for each in service.ports if each.number == port)
+
+
+def _sites(placement: Placement) -> Iterator[Reach]:
+    for site in placement.sites():
+        for led in site.routes:
+            behind = str(led.upstream) if led.upstream else "Caddy's own answer"
+            sources = (MEMBER, ANYONE) if led.route.access is Access.PUBLIC else (MEMBER,)
+            for source in sources:
+                yield Reach(source, f"https://{site.host} on {placement.host.name}", f"{_paths(led.route)} -> {behind}")
+
+
+def _paths(route: Route) -> str:
+    paths = " ".join(route.paths) + (f" but {' '.join(route.refused_paths)}" if route.refused_paths else "")
+    return f"{' '.join(route.methods)} {paths}" if route.methods else paths
+
+
+def _in_mesh(fleet: Fleet) -> Iterator[Reach]:
+    """What the mesh's policy lets its members do, by host."""
+    if not fleet.mesh:
+        return
+    names = {tag(placement.host.name): f"the host {placement.host.name}" for placement in fleet.placements}
+    for grant in grants(fleet.placements):
+        for source in grant.sources:
+            for port in grant.ports:
+                yield Reach({OPERATOR_TAG: "the operator", **names}[source], names[grant.destination], f"the mesh, {port}/tcp")
+
+
+def _names(placement: Placement) -> frozenset[str]:
+    return frozenset(service.name for service in placement.services)
