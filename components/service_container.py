@@ -180,7 +180,7 @@ class ServiceContainer(pulumi.ComponentResource):
             security_opts=["no-new-privileges:true"],
             volumes=[*data, *shown, *([configuration] if configuration else [])],
             # The names of the mesh, which the resolvers of all other containers do not know.
-            dns=[str(MAGIC_DNS)] if service.links else None,
+            dns=[str(MAGIC_DNS)] if service.links and not service.finds_links else None,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=host.networks[name].name, aliases=[service.name])
                 for name in sorted(service.networks)

@@ -59,6 +59,10 @@ SERVICES: Mapping[str, Service] = {
         "couchdb", "stand-in: PouchDB's server: documents, users and sessions are real; no cluster, no _node", "tools"
     ),
     "ghcr.io/mobutoo/vpai-docker-proxy:1.0.0": Service("docker-proxy", "real: built from images/docker-proxy"),
+    "ghcr.io/mobutoo/vpai-webhook-gate:1.0.0": Service("webhook-gate", "real: built from images/webhook-gate"),
+    "ghcr.io/mobutoo/vpai-auto-fix:1.0.0": Service(
+        "auto-fix", "real: the worker from images/auto-fix; its job is a stand-in that writes a note, no Claude Code", "tools"
+    ),
     "ghcr.io/mobutoo/vpai-openclaw-sandbox:2026.2.23": Service(
         "openclaw-sandbox", "stand-in: Debian with bash, without the sandbox's further tools"
     ),
@@ -91,6 +95,11 @@ SERVICES: Mapping[str, Service] = {
     ),
 }
 """Every image that the lab can serve, under the name that production pulls."""
+
+_OWN_PROGRAMS: Mapping[str, Path] = {
+    name: _HERE.parent / "images" / name for name in ("docker-proxy", "webhook-gate", "auto-fix")
+}
+"""Go programs of ours, built here as their Dockerfiles build them."""
 
 
 def served(lock: Path) -> Mapping[str, Service]:
@@ -155,12 +164,12 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
     add("stand-in", "tools")
     add("rule-engine")
     postgres = fetch.postgres()
-    module = _HERE.parent / "images/docker-proxy"
     for service in SERVICES.values():
         name = service.recipe
         fetched: dict[str, Callable[[Path], object]] = {}
-        if name == "docker-proxy":
-            fetched["program"] = partial(fetch.build_go_program, module)
+        own_program = _OWN_PROGRAMS.get(name)
+        if own_program:
+            fetched["program"] = partial(fetch.build_go_program, own_program)
         if name == "postgres":
             fetched["server.txz"] = postgres.to
         if (project := _HERE / "images" / name / "package.json").exists():
@@ -173,7 +182,7 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
             facts=[postgres.name] if name == "postgres" else (),
             fetched=fetched,
             executables=[name] if name in ("caddy", "headscale") else (),
-            extra=(module,) if name == "docker-proxy" else (),
+            extra=(own_program,) if own_program else (),
             label=service.real,
         )
     return images

@@ -19,8 +19,9 @@ PROVIDERS = (
     "api.search.brave.com",
     "api.telegram.org",
     "api.hetzner.cloud",
+    "api.github.com",
 )
-"""The own names of model providers, Telegram and Hetzner: the lab's DNS leads them to the stand-in."""
+"""The own names of model providers, Telegram, Hetzner and GitHub: the lab's DNS leads them to the stand-in."""
 
 RESOLVERS = ("1.1.1.1", "8.8.8.8")
 """The public resolvers that production asks: in the lab they are its cloud."""

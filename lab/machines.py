@@ -24,7 +24,7 @@ from lab.machine import FileInside, Machine
 from lab.network import INTERNET
 from lab.record import Record
 
-HUB_SITES = ("singa", "biki", "misu", "buku")
+HUB_SITES = ("singa", "biki", "misu", "buku", "hook")
 """What the operator's DNS leads to Seko-VPN (docs/runbooks/first-deploy.md)."""
 
 

@@ -235,6 +235,8 @@ class Service:
     ports: tuple[Port, ...] = ()
     links: tuple[Link, ...] = ()
     """What it calls on other hosts; its way out is then a network of such services alone, by which the firewall knows them."""
+    finds_links: bool = False
+    """Whether it asks the mesh's resolver for them itself: all other names it then finds while there is no mesh yet."""
     needs: tuple[str, ...] = ()
     """Services that must be healthy, their tasks done, before this one starts."""
     secrets: tuple[Secret, ...] = ()

@@ -6,9 +6,10 @@ from dataclasses import replace
 from model.mesh import Mesh
 from model.route import Access, Led, Route, Site, Upstream, sites
 from model.secret import External, Secret
-from model.service import Service
+from model.service import Link, Service
 from services import (
     alloy,
+    auto_fix,
     caddy,
     cadvisor,
     couchdb,
@@ -28,6 +29,7 @@ from services import (
     sure,
     uptime_kuma,
     victoriametrics,
+    webhook_gate,
     zerobyte,
 )
 from services.networks import BACKEND, FRONTEND, HUB, MONITORING, UPLINK
@@ -38,7 +40,7 @@ def external_secrets(authority: str = "") -> tuple[Secret, ...]:
     door = caddy.Door(vpn=(), acme_email="", authority=authority)
     found = {
         secret.name: secret
-        for service in sese("", door, "")
+        for service in (*sese("", door, ""), *workstation(""))
         for secret in service.secrets
         if isinstance(secret.source, External) and secret != caddy.AUTHORITY_KEY
     }
@@ -58,6 +60,7 @@ def sese(domain: str, door: caddy.Door, project: str, scale: float = 1.0, *, by_
         docker_proxy.service(project, openclaw.workspace(project), openclaw.sandbox(scale), scale),
         openclaw.service(domain, project, scale),
         n8n.service(domain, scale),
+        webhook_gate.service(f"http://n8n:{n8n.PORT}", scale),
         nocodb.service(domain, scale),
         sure.web(scale),
         sure.worker(scale),
@@ -72,17 +75,24 @@ def sese(domain: str, door: caddy.Door, project: str, scale: float = 1.0, *, by_
     return (*behind, caddy.service(_sites(behind, domain, by_hub=by_hub), door, networks, scale=scale))
 
 
-def hub(domain: str, door: caddy.Door, mesh: Mesh, relays: Iterable[Led] = ()) -> tuple[Service, ...]:
-    """Everything that stands on the hub of the mesh, and what it hands on to other members."""
+def hub(domain: str, door: caddy.Door, mesh: Mesh, relayed_to: str, stack: Iterable[Service]) -> tuple[Service, ...]:
+    """Everything that stands on the hub of the mesh; the relayed routes of `stack` it hands on to the member `relayed_to`."""
+    relayed = tuple((service, route) for service in stack for route in service.routes if route.relayed)
+    relays = (Led(route=route, upstream=Upstream(name=relayed_to, port=443, over_mesh=True)) for _, route in relayed)
+    links = tuple(
+        Link(service=name, reason="hands on what strangers ask of it")
+        for name in dict.fromkeys(service.name for service, _ in relayed)
+    )
     behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(), zerobyte.service(domain))
     # 18 MiB in the lab with its five sites and the relay in use (docker stats, 2026-11-23).
-    front = caddy.service(_sites(behind, domain, others=relays), door, (HUB.name, MONITORING.name), memory_mib=128)
+    networks = (HUB.name, MONITORING.name, UPLINK.name)
+    front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=128)
     return (*behind, *_watchers(), front)
 
 
-def workstation() -> tuple[Service, ...]:
-    """What watches the workstation; its own work is not of this program."""
-    return (node_exporter.service(), *_watchers())
+def workstation(domain: str) -> tuple[Service, ...]:
+    """What watches the workstation, and the worker that mends issues; its other work is not of this program."""
+    return (node_exporter.service(), auto_fix.service(domain), *_watchers())
 
 
 def _watchers() -> tuple[Service, ...]:
@@ -91,16 +101,6 @@ def _watchers() -> tuple[Service, ...]:
         docker_proxy.questions(MONITORING.name),
         cadvisor.service(memory_mib=96),
         alloy.service((MONITORING.name, UPLINK.name), ("docker-proxy",), memory_mib=192),
-    )
-
-
-def relayed(services: Iterable[Service], member: str) -> tuple[Led, ...]:
-    """The routes of `services` that the hub hands on to `member`, the mesh name of their host."""
-    return tuple(
-        Led(route=route, upstream=Upstream(name=member, port=443, over_mesh=True))
-        for service in services
-        for route in service.routes
-        if route.relayed
     )
 
 

@@ -11,7 +11,7 @@ from model.mesh import Mesh
 from model.route import Access, RateLimit, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Port, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
-from services.networks import HUB
+from services.networks import EGRESS, HUB
 
 DIRECTORY = "/etc/headscale"
 PARTS = "/var/lib/headscale/parts"
@@ -24,7 +24,7 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
     return Service(
         name="headscale",
         image="docker.io/headscale/headscale:0.28.0",
-        networks=(HUB.name,),
+        networks=(HUB.name, EGRESS.name),
         # 20 MiB in the lab with five members and the relay in use (docker stats, 2026-11-23).
         limits=Limits(memory_mib=128, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,

@@ -10,8 +10,8 @@ MONITORING = Network(name="monitoring", cidr=IPv4Network("172.20.3.0/24"), inter
 EGRESS = Network(name="egress", cidr=IPv4Network("172.20.4.0/24"), internal=False)
 SANDBOX = Network(name="sandbox", cidr=IPv4Network("172.20.5.0/24"), internal=True)
 
-HUB = Network(name="hub", cidr=IPv4Network("172.20.6.0/24"), internal=False)
-"""The hub's: Caddy and what stands behind it."""
+HUB = Network(name="hub", cidr=IPv4Network("172.20.6.0/24"), internal=True)
+"""The hub's: Caddy and what stands behind it. Who of them needs the Internet leaves by EGRESS, Caddy by UPLINK."""
 
 UPLINK = Network(name="uplink", cidr=IPv4Network("172.20.7.0/24"), internal=False)
 """Of those alone that call services of other hosts: the firewall lets what comes from here into the mesh."""

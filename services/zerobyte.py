@@ -7,7 +7,7 @@ from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
-from services.networks import HUB
+from services.networks import EGRESS, HUB
 
 APP_SECRET = Secret(
     name="zerobyte_app_secret",
@@ -23,7 +23,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
     return Service(
         name="zerobyte",
         image="ghcr.io/nicotsx/zerobyte:v0.26.0",
-        networks=(HUB.name,),
+        networks=(HUB.name, EGRESS.name),
         limits=Limits(memory_mib=256, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
         metrics=Silent(reason="shows none; each backup reports to Uptime Kuma"),

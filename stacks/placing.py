@@ -9,7 +9,7 @@ from model.problem import Problem, refuse
 from model.settings import Settings
 from services import catalogue, monitoring
 from services.caddy import Door
-from services.networks import HUB, MONITORING, NETWORKS, UPLINK
+from services.networks import EGRESS, HUB, MONITORING, NETWORKS, UPLINK
 
 HUB_HOST = "seko"
 
@@ -24,17 +24,15 @@ def production(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
         networks=NETWORKS,
         services=catalogue.sese(settings.domain, door, settings.project),
     )
-    relays = catalogue.relayed(sese.services, f"{sese.host.name}.{mesh.domain}")
     hub = Placement(
         host=_host(settings, HUB_HOST, mesh),
-        networks=(HUB, MONITORING, UPLINK),
-        services=catalogue.hub(settings.domain, door, mesh, relays),
+        networks=(HUB, MONITORING, EGRESS, UPLINK),
+        services=catalogue.hub(settings.domain, door, mesh, f"{sese.host.name}.{mesh.domain}", sese.services),
     )
     placements = [hub, sese]
     if "waza" in settings.hosts:
-        placements.append(
-            Placement(host=_host(settings, "waza", mesh), networks=(MONITORING, UPLINK), services=catalogue.workstation())
-        )
+        workstation = catalogue.workstation(settings.domain)
+        placements.append(Placement(host=_host(settings, "waza", mesh), networks=(MONITORING, UPLINK), services=workstation))
     return _fleet(settings, lock, authority, placements, mesh)
 
 

@@ -6,8 +6,8 @@ from model.mesh import Mesh
 from model.network import Network
 from model.placement import Placement
 from model.service import Service
-from services import catalogue, n8n
-from services.networks import HUB, MONITORING, NETWORKS, UPLINK
+from services import catalogue
+from services.networks import EGRESS, HUB, MONITORING, NETWORKS, UPLINK
 from tests.fleets import DOOR, HOST
 
 DOMAIN = "vpai.test"
@@ -17,10 +17,11 @@ MESH = Mesh(hub="seko", server=f"singa.{DOMAIN}", domain=f"na.{DOMAIN}", nameser
 
 def placements() -> tuple[Placement, ...]:
     """Sese-AI, the hub and the workstation, each with what watches it."""
+    sese = catalogue.sese(DOMAIN, DOOR, PROJECT)
     return (
-        _placed("sese", NETWORKS, *catalogue.sese(DOMAIN, DOOR, PROJECT), n8n.service(DOMAIN)),
-        _placed("seko", (HUB, MONITORING, UPLINK), *catalogue.hub(DOMAIN, DOOR, MESH)),
-        _placed("waza", (MONITORING, UPLINK), *catalogue.workstation()),
+        _placed("sese", NETWORKS, *sese),
+        _placed("seko", (HUB, MONITORING, EGRESS, UPLINK), *catalogue.hub(DOMAIN, DOOR, MESH, f"sese.{MESH.domain}", sese)),
+        _placed("waza", (MONITORING, UPLINK), *catalogue.workstation(DOMAIN)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Stands in for the model providers, Telegram and Hetzner: their paths, authentication and answers' shapes, fixed token counts.
+"""Stands in for model providers, Telegram, Hetzner and GitHub: paths, authentication, answers' shapes, fixed token counts.
 
 Every answer says in a header that it is no real model's. `GET /__lab/requests` tells tests what was asked, and
 `PUT /__lab/troubles` lets a provider answer late or with an error: `{"api.openai.com": {"status": 500, "seconds": 0.5}}`.
@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lab.providers import hetzner
+from lab.providers import github, hetzner
 
 INPUT_TOKENS, OUTPUT_TOKENS, EMBEDDING_TOKENS, FILM_TOKENS = 12, 8, 5, 108_900
 BANNER = "stand-in of the VPAI lab, not a real provider"
@@ -217,6 +217,15 @@ def hetzner_cloud(cloud: hetzner.Cloud) -> Callable[[Request], Answer]:
     return shape
 
 
+GITHUB = github.GitHub()
+
+
+def github_api(request: Request) -> Answer | None:
+    """GitHub's REST API; `GET /__lab/pulls` and `/__lab/comments` tell what was proposed and said."""
+    reply = GITHUB.answer(request.method, request.path, request.query, request.headers, request.body)
+    return Answer(*reply) if reply else None
+
+
 SHAPES: Mapping[str, Shape] = {
     "api.openai.com": openai,
     "openrouter.ai": openai,
@@ -225,6 +234,7 @@ SHAPES: Mapping[str, Shape] = {
     "generativelanguage.googleapis.com": gemini,
     "api.search.brave.com": brave,
     "api.telegram.org": telegram,
+    github.HOST: github_api,
     hetzner.HOST: hetzner_cloud(hetzner.Cloud(action_seconds=0.5)),
 }
 
@@ -467,10 +477,15 @@ class Handler(BaseHTTPRequestHandler):
                 TROUBLES.clear()
                 TROUBLES.update(troubles)
             return Answer(200, {host: asdict(trouble) for host, trouble in TROUBLES.items()})
-        logs: Mapping[str, deque[Any]] = {"/__lab/requests": LOG, "/__lab/messages": MESSAGES}
+        logs: Mapping[str, deque[Any]] = {
+            "/__lab/requests": LOG,
+            "/__lab/messages": MESSAGES,
+            "/__lab/pulls": GITHUB.pulls,
+            "/__lab/comments": GITHUB.comments,
+        }
         kept = logs.get(path)
         if kept is None:
-            there = "/__lab/health, /__lab/requests and /__lab/messages (GET, DELETE), /__lab/troubles (GET, PUT)"
+            there = f"/__lab/health, {', '.join(logs)} (GET, DELETE), /__lab/troubles (GET, PUT)"
             return Answer(404, {"error": f"no {path}; there are {there}"})
         with _LOG_LOCK:
             found = [asdict(entry) for entry in kept]

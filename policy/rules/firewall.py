@@ -80,7 +80,7 @@ def _host_openings(access: Resource, _: Program) -> Iterator[Finding]:
 def _public_sites(caddy: Resource, _: Program) -> Iterator[Finding]:
     sites = caddy.inputs.get("sites") or {}
     for site in sites:
-        if not re.fullmatch(r"vpn -> \S+|public -> \S+ \(.+\)", str(sites[site])):
+        if not re.fullmatch(r"vpn -> .+|public -> .+ \(.+\)", str(sites[site])):
             yield Finding(what=f"{site} is {sites[site]}, without a reason to be public", subject=site)
 
 

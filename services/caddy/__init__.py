@@ -7,7 +7,20 @@ from ipaddress import IPv4Network
 
 from model.route import Access, Site
 from model.secret import External, Secret
-from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Port, Reload, Replacement, Service, Volume
+from model.service import (
+    Configuration,
+    File,
+    Healthcheck,
+    Limits,
+    Link,
+    Logs,
+    Metrics,
+    Port,
+    Reload,
+    Replacement,
+    Service,
+    Volume,
+)
 from model.waiver import Waiver
 from services.caddy.caddyfile import HEALTH_PORT, METRICS_PORT, AcmeOverOvh, OwnAuthority, render
 
@@ -29,8 +42,15 @@ class Door:
     authority: str
 
 
-def service(sites: Sequence[Site], door: Door, networks: tuple[str, ...], memory_mib: int = 256, scale: float = 1.0) -> Service:
-    """Caddy for `sites`, on the `networks` that it shares with what stands behind it."""
+def service(
+    sites: Sequence[Site],
+    door: Door,
+    networks: tuple[str, ...],
+    links: tuple[Link, ...] = (),
+    memory_mib: int = 256,
+    scale: float = 1.0,
+) -> Service:
+    """Caddy for `sites`, on the `networks` that it shares with what stands behind it; `links`: what it hands on over the mesh."""
     tls, tls_files, tls_secrets = _tls(door)
     return Service(
         name="caddy",
@@ -49,6 +69,9 @@ def service(sites: Sequence[Site], door: Door, networks: tuple[str, ...], memory
             sites=tuple(sites),
         ),
         secrets=tls_secrets,
+        links=links,
+        # The hub's needs a certificate before anybody can join its mesh: the authority's name must not be asked of the mesh.
+        finds_links=True,
         volumes=(
             Volume(
                 path="/data",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
+from model.network import MAGIC_DNS
 from model.route import ALL, Access, Led, Route, Site, Upstream
 
 HEALTH_PORT = 2020
@@ -135,13 +136,18 @@ def _tls(tls: AcmeOverOvh | OwnAuthority) -> str:
 			consumer_key {{file.{directory}/ovh-consumer-key}}
 		}}
 		resolvers 1.1.1.1 8.8.8.8"""
-        case OwnAuthority():
+            trusted = ""
+        case OwnAuthority(certificate=certificate):
             issuer = "issuer internal"
+            trusted = f"	tls_trust_pool file {certificate}\n"
     return f"""(certificate) {{
 	tls {{
 		{issuer}
 	}}
-}}"""
+}}
+
+(trusted) {{
+{trusted}}}"""
 
 
 _HEALTH = f"""http://127.0.0.1:{HEALTH_PORT} {{
@@ -242,13 +248,14 @@ def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:
     transport = [f"versions {route.upstream_http}"] if route.upstream_http else []
     if upstream.over_mesh:
         # Host stays the client's; the certificate is asked for, and verified, under the same name.
-        transport = ["tls", f"tls_server_name {host}", *transport]
+        transport = ["tls", f"tls_server_name {host}", "import trusted", *transport]
     return [
         # During a replacement the name stands for the old and the new container: take whichever answers.
         "dynamic a {",
         f"	name {upstream.name}",
         f"	port {upstream.port}",
         "	refresh 2s",
+        *([f"	resolvers {MAGIC_DNS}"] if upstream.over_mesh else []),
         "}",
         "lb_try_duration 10s",
         "lb_try_interval 250ms",

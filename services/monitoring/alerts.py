@@ -249,7 +249,37 @@ def _of_litellm(host: str, service: Service) -> Iterator[Alert]:
         )
 
 
-_OWN: Mapping[str, Callable[[str, Service], Iterator[Alert]]] = {"caddy": _of_caddy, "litellm": _of_litellm}
+def _of_webhook_gate(host: str, service: Service) -> Iterator[Alert]:
+    told = f'host="{host}",service="{service.name}"'
+    yield Alert(
+        host=host,
+        service=service.name,
+        name="waiting",
+        measure=f"max(webhook_gate_queued{{{told}}})",
+        above=0,
+        seconds=1800,
+        severity=Severity.WARNING,
+        summary="webhooks have been waiting for half an hour: n8n or the auto-fix worker does not take them",
+        runbook="make logs SERVICE=webhook-gate says why each was not taken; then the executions in n8n",
+    )
+    yield Alert(
+        host=host,
+        service=service.name,
+        name="given-up",
+        measure=f"max(webhook_gate_given_up{{{told}}})",
+        above=0,
+        seconds=60,
+        severity=Severity.CRITICAL,
+        summary="an acknowledged webhook was given up after a day",
+        runbook="docs/runbooks/webhooks.md, An event was given up",
+    )
+
+
+_OWN: Mapping[str, Callable[[str, Service], Iterator[Alert]]] = {
+    "caddy": _of_caddy,
+    "litellm": _of_litellm,
+    "webhook-gate": _of_webhook_gate,
+}
 
 
 def _minutes(seconds: int) -> int:

@@ -9,7 +9,7 @@ from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
-from services import nocodb, openclaw, telegram
+from services import auto_fix, nocodb, openclaw, telegram, webhook_gate
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.n8n.workflows import workflows
 from services.networks import BACKEND, EGRESS
@@ -75,12 +75,18 @@ def service(domain: str, scale: float = 1.0) -> Service:
             "LITELLM_BASE_URL": "http://litellm:4000/v1",
             "NOCODB_BASE_URL": f"http://nocodb:{nocodb.PORT}",
             "OPENCLAW_GATEWAY_URL": f"http://openclaw:{openclaw.PORT}",
+            "AUTO_FIX_JOBS_URL": f"http://webhook-gate:{webhook_gate.JOBS_PORT}/jobs",
+            "AUTO_FIX_REPOSITORIES": ",".join(auto_fix.REPOSITORIES),
+            "AUTO_FIX_LABEL": auto_fix.LABEL,
+            "AUTO_FIX_REFUSED_LABEL": auto_fix.REFUSED_LABEL,
         },
         secret_environment={
             "LITELLM_API_KEY": f"{LITELLM_KEY}",
             "NOCODB_API_TOKEN": f"{nocodb.API_TOKEN}",
             "OPENCLAW_HOOKS_TOKEN": f"{openclaw.HOOKS_TOKEN}",
             "N8N_WEBHOOK_HMAC_SECRET": f"{openclaw.WEBHOOK_SECRET}",
+            "WEBHOOK_GATE_SECRET": f"{webhook_gate.SIGNING_SECRET}",
+            "AUTO_FIX_TOKEN": f"{webhook_gate.JOBS_TOKEN}",
             "TELEGRAM_MONITORING_BOT_TOKEN": f"{telegram.MONITORING_TOKEN}",
             "TELEGRAM_MONITORING_CHAT_ID": f"{telegram.MONITORING_CHAT}",
         },
@@ -99,6 +105,8 @@ def service(domain: str, scale: float = 1.0) -> Service:
             nocodb.API_TOKEN,
             openclaw.HOOKS_TOKEN,
             openclaw.WEBHOOK_SECRET,
+            webhook_gate.SIGNING_SECRET,
+            webhook_gate.JOBS_TOKEN,
             telegram.MONITORING_TOKEN,
             telegram.MONITORING_CHAT,
         ),

@@ -1,6 +1,7 @@
 """Workflows as code: values here, n8n's own JSON in the running n8n, compared at every deployment (provision.mjs).
 
-Whoever calls one signs the body: `X-Signature-256: sha256=<hex HMAC-SHA256 with n8n_webhook_secret>`.
+Whoever calls one signs the body: `X-Signature-256: sha256=<hex HMAC-SHA256 with n8n_webhook_secret>`. What comes from the
+Internet is called by the webhook gate, under a secret of its own.
 """
 
 import json
@@ -11,6 +12,8 @@ from pathlib import Path
 _CODE = Path(__file__).with_name("code")
 _MODEL = "deepseek-v3"
 """Cheap, and it goes on answering in eco mode."""
+_GATE = "WEBHOOK_GATE_SECRET"
+"""The variable with the secret under which the gate hands on what came from the Internet."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,15 @@ class Workflow:
 
 def workflows() -> tuple[Workflow, ...]:
     """All of ours."""
-    return (_ask_agent(), _agent_callback(), _summarize(), _health_report())
+    return (
+        _ask_agent(),
+        _agent_callback(),
+        _summarize(),
+        _health_report(),
+        _github_autofix(),
+        _instagram("ig-comment"),
+        _instagram("ig-dm"),
+    )
 
 
 def _ask_agent() -> Workflow:
@@ -128,8 +139,23 @@ def _health_report() -> Workflow:
     return Workflow(name=asked.name, nodes=(*asked.nodes, morning))
 
 
-def _on_signed_call(name: str, *steps: Node) -> Workflow:
-    """A webhook whose signed calls go to the first of `steps`; others are refused with 401."""
+def _github_autofix() -> Workflow:
+    """An issue that got the label is offered as a job to whoever asks the gate for one; until one does, the gate comes again."""
+    wanted = _if("Wanted?", "={{ $json.wanted }}", "Jobs", "Ignored")
+    offer = _post("Jobs", "={{ $env.AUTO_FIX_JOBS_URL }}", "$json.job", bearer="AUTO_FIX_TOKEN")
+    ignored = _reply("={{ { ignored: $json.ignored } }}", name="Ignored")
+    answered = _answered(offer, "={{ { job: $json.job } }}", 202)
+    return _on_signed_call("github-autofix", *_chain(_code("Issue", "issue.js"), wanted), *answered, ignored, secret=_GATE)
+
+
+def _instagram(name: str) -> Workflow:
+    """What strangers write, told on Telegram: to no agent, for they are not who gives orders here."""
+    tell, *answers = _answered(_telegram("$json.text"), "={{ { told: $json.ok } }}")
+    return _on_signed_call(name, *_chain(_code("Instagram", "instagram.js"), tell), *answers, secret=_GATE)
+
+
+def _on_signed_call(name: str, *steps: Node, secret: str = "N8N_WEBHOOK_HMAC_SECRET") -> Workflow:  # noqa: S107 - a variable
+    """A webhook whose calls signed with `secret` go to the first of `steps`; others are refused with 401."""
     webhook = Node(
         name="Call",
         kind="webhook",
@@ -137,22 +163,28 @@ def _on_signed_call(name: str, *steps: Node) -> Workflow:
         parameters={"httpMethod": "POST", "path": name, "responseMode": "responseNode", "options": {"rawBody": True}},
         fields={"webhookId": f"vpai-{name}"},
     )
+    signature = _code("Signature", "signature.js", ("$env.SECRET", f"$env.{secret}"))
+    signed = _if("Signed?", "={{ $json.signed }}", steps[0].name, "Refuse")
+    refuse = _reply("={{ { error: 'the signature in X-Signature-256 is missing or wrong' } }}", 401, name="Refuse")
+    return Workflow(name=name, nodes=(*_chain(webhook, signature, signed), *steps, refuse))
+
+
+def _if(name: str, value: str, then: str, otherwise: str) -> Node:
+    """Leads to `then` where `value` is true."""
     condition = {
-        "id": "signed",
-        "leftValue": "={{ $json.signed }}",
+        "id": name,
+        "leftValue": value,
         "rightValue": "",
         "operator": {"type": "boolean", "operation": "true", "singleValue": True},
     }
     rules = {"caseSensitive": True, "leftValue": "", "typeValidation": "strict", "version": 2}
-    signed = Node(
-        name="Signed?",
+    return Node(
+        name=name,
         kind="if",
         version=2.2,
         parameters={"conditions": {"options": rules, "conditions": [condition], "combinator": "and"}, "options": {}},
-        then=((steps[0].name,), ("Refuse",)),
+        then=((then,), (otherwise,)),
     )
-    refuse = _reply("={{ { error: 'the signature in X-Signature-256 is missing or wrong' } }}", 401, name="Refuse")
-    return Workflow(name=name, nodes=(*_chain(webhook, _code("Signature", "signature.js"), signed), *steps, refuse))
 
 
 def _answered(call: Node, body: str, status: int = 200) -> tuple[Node, ...]:
@@ -197,8 +229,11 @@ def _telegram(text: str) -> Node:
     )
 
 
-def _code(name: str, file: str) -> Node:
-    return Node(name=name, kind="code", version=2, parameters={"jsCode": (_CODE / file).read_text()})
+def _code(name: str, file: str, *changes: tuple[str, str]) -> Node:
+    text = (_CODE / file).read_text()
+    for old, new in changes:
+        text = text.replace(old, new)
+    return Node(name=name, kind="code", version=2, parameters={"jsCode": text})
 
 
 def _reply(body: str, status: int = 200, *, name: str = "Reply") -> Node:

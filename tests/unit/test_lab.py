@@ -131,6 +131,6 @@ def test_without_a_lab_the_message_says_how_to_raise_one(tmp_path: Path, text: s
 
 def test_dns_leads_every_site_of_the_hub_to_the_hub_in_the_lab_and_in_the_runbook() -> None:
     [hub] = [placement for placement in inputs("lab").fleet.placements if placement.host.name == "seko"]
-    assert set(HUB_SITES) == {route.subdomain for service in hub.services for route in service.routes}
+    assert set(HUB_SITES) == {site.host.partition(".")[0] for site in hub.sites()}
     runbook = (PROJECT / "docs/runbooks/first-deploy.md").read_text()
     assert all(f"`{site}`" in runbook for site in HUB_SITES)

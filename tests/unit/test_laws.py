@@ -235,7 +235,7 @@ def _network(cidr: str) -> Network:
 def _linked(link: Link) -> Placement:
     """A second host whose collector calls the first one."""
     services = tuple(
-        replace(service, links=(link,)) if service.name == "alloy" else service for service in catalogue.workstation()
+        replace(service, links=(link,)) if service.name == "alloy" else service for service in catalogue.workstation("vpai.test")
     )
     return placement(*services, host=SECOND, networks=(MONITORING, UPLINK))
 

@@ -64,7 +64,7 @@ def test_every_vpn_route_has_a_record_and_no_public_one_has() -> None:
         for each in FLEET.placements
         for service in each.services
         for route in service.routes
-        if route.access is Access.VPN
+        if route.access is Access.VPN or route.relayed
     }
     found = records(FLEET.domain, FLEET.placements)
     assert found == expected

@@ -1,4 +1,4 @@
-"""Shell that runs on hosts is strict and clean."""
+"""Shell that runs on hosts, and in images of ours, is strict and clean."""
 
 import shutil
 import subprocess
@@ -6,8 +6,9 @@ import subprocess
 import pytest
 
 from components.host_script import SCRIPTS
+from tests.fleets import PROJECT
 
-ALL = sorted(SCRIPTS.glob("*.sh"))
+ALL = sorted((*SCRIPTS.glob("*.sh"), *PROJECT.glob("images/*/*.sh")))
 
 
 @pytest.mark.parametrize("script", ALL, ids=lambda path: path.name)

@@ -1,0 +1,3 @@
+module vpai.example/auto-fix
+
+go 1.24

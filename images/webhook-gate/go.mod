@@ -1,0 +1,3 @@
+module vpai.example/webhook-gate
+
+go 1.24

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	largestJob  = 1 << 20
+	askedFor    = 25 * time.Second
+	takenWithin = 10 * time.Second
+)
+
+// Jobs hands a job from n8n, which offers it, to a worker on another host, who asks for it: nobody calls the worker's host.
+//
+// Nothing is kept here. An offer that nobody takes is refused soon, and the event that led to it waits in the queue: a
+// worker that is busy does not ask, so it has one job at a time.
+type Jobs struct {
+	token string
+	offer chan offered
+
+	mutex sync.Mutex
+	taken map[string]chan struct{}
+}
+
+type offered struct {
+	id   string
+	body []byte
+}
+
+func newJobs(token string) http.Handler {
+	jobs := &Jobs{token: token, offer: make(chan offered), taken: map[string]chan struct{}{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /jobs", jobs.propose)
+	mux.HandleFunc("GET /jobs/next", jobs.next)
+	mux.HandleFunc("POST /jobs/{id}/taken", jobs.take)
+	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
+		if subtle.ConstantTimeCompare([]byte(request.Header.Get("Authorization")), []byte("Bearer "+token)) != 1 {
+			say(writer, http.StatusUnauthorized, map[string]string{"error": "the token is missing or wrong"})
+			return
+		}
+		mux.ServeHTTP(writer, request)
+	})
+}
+
+// propose answers 202 once a worker has said that it has the job.
+func (jobs *Jobs) propose(writer http.ResponseWriter, request *http.Request) {
+	body, err := io.ReadAll(http.MaxBytesReader(writer, request.Body, largestJob))
+	if err != nil || !json.Valid(body) {
+		say(writer, http.StatusBadRequest, map[string]string{"error": "the job is no JSON, or too large"})
+		return
+	}
+	number := make([]byte, 16)
+	_, _ = rand.Read(number)
+	job := offered{id: hex.EncodeToString(number), body: body}
+	taken := make(chan struct{})
+	jobs.mutex.Lock()
+	jobs.taken[job.id] = taken
+	jobs.mutex.Unlock()
+	defer func() {
+		jobs.mutex.Lock()
+		delete(jobs.taken, job.id)
+		jobs.mutex.Unlock()
+	}()
+	ctx, cancel := context.WithTimeout(request.Context(), takenWithin)
+	defer cancel()
+	select {
+	case jobs.offer <- job:
+	case <-ctx.Done():
+		say(writer, http.StatusServiceUnavailable, map[string]string{"error": "no worker asks for a job: it is busy or away"})
+		return
+	}
+	select {
+	case <-taken:
+		slog.Info("job taken", "job", job.id)
+		say(writer, http.StatusAccepted, map[string]string{"job": job.id})
+	case <-ctx.Done():
+		say(writer, http.StatusServiceUnavailable, map[string]string{"error": "the worker was shown the job and did not take it"})
+	}
+}
+
+// next waits for a job, and answers 204 when there is none for a while.
+func (jobs *Jobs) next(writer http.ResponseWriter, request *http.Request) {
+	select {
+	case job := <-jobs.offer:
+		writer.Header().Set("Content-Type", "application/json")
+		writer.Header().Set("X-Job", job.id)
+		_, _ = writer.Write(job.body)
+	case <-time.After(askedFor):
+		writer.WriteHeader(http.StatusNoContent)
+	case <-request.Context().Done():
+	}
+}
+
+func (jobs *Jobs) take(writer http.ResponseWriter, request *http.Request) {
+	jobs.mutex.Lock()
+	defer jobs.mutex.Unlock()
+	id := request.PathValue("id")
+	taken, found := jobs.taken[id]
+	if !found {
+		say(writer, http.StatusGone, map[string]string{"error": "this job is not offered any more"})
+		return
+	}
+	delete(jobs.taken, id)
+	close(taken)
+	say(writer, http.StatusOK, map[string]string{"job": id})
+}

@@ -1,0 +1,80 @@
+"""auto-fix: a worker on Waza that fetches an issue, lets Claude Code write a branch, and opens the pull request
+(images/auto-fix)."""
+
+from model.credential import Unproven
+from model.secret import External, Secret
+from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, Metrics, Replacement, Service, Volume
+from services.networks import MONITORING, UPLINK
+from services.webhook_gate import JOBS_TOKEN
+
+REPOSITORIES = ("Mobutoo/VPAI",)
+"""What may be changed (specification, GitHub Webhooks: "Target repos"). n8n asks first, the worker again."""
+LABEL = "auto-fix"
+REFUSED_LABEL = "security"
+"""An issue that bears it is for people: its text tells how to break in (predecessor 12.4)."""
+GITHUB_TOKEN = Secret(
+    name="github_auto_fix_token",
+    source=External(
+        obtain="GitHub > Settings > Developer settings > Fine-grained tokens: these repositories alone; Contents, Issues and"
+        + " Pull requests read and write",
+        optional=True,
+    ),
+)
+ANTHROPIC_KEY = Secret(
+    name="auto_fix_anthropic_api_key",
+    source=External(obtain="console.anthropic.com > a workspace of its own with a monthly limit > API keys", optional=True),
+)
+DIRECTORY = "/etc/auto-fix"
+PATIENCE_MINUTES = 15
+_USER = "1000:1000"
+
+
+def service(domain: str) -> Service:
+    """The worker. It calls out, and nobody calls it: Waza stays closed."""
+    return Service(
+        name="auto-fix",
+        image="ghcr.io/mobutoo/vpai-auto-fix:1.0.0",
+        networks=(MONITORING.name, UPLINK.name),
+        # Claude Code is a Node program, and it reads a whole repository.
+        limits=Limits(memory_mib=1024, cpus=1.0),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Metrics(port=8083),
+        logs=Logs.JSON,
+        command=(
+            f"-jobs=https://fix.{domain}/jobs",
+            f"-repositories={','.join(REPOSITORIES)}",
+            f"-patience={PATIENCE_MINUTES}m",
+        ),
+        configuration=Configuration(
+            directory=DIRECTORY,
+            owner=_USER,
+            files=(
+                File(path="jobs-token", content=f"{JOBS_TOKEN}"),
+                File(path="github-token", content=f"{GITHUB_TOKEN}"),
+                File(path="anthropic-api-key", content=f"{ANTHROPIC_KEY}"),
+            ),
+        ),
+        secrets=(JOBS_TOKEN, GITHUB_TOKEN, ANTHROPIC_KEY),
+        credentials=(
+            *(
+                Unproven(secret=secret, reason=f"{whose} checks it, not we: the worker's log tells of a refusal")
+                for secret, whose in ((GITHUB_TOKEN, "GitHub"), (ANTHROPIC_KEY, "Anthropic"))
+            ),
+        ),
+        links=(Link(service="webhook-gate", reason="n8n's jobs are fetched there, so that nobody needs to call Waza"),),
+        volumes=(
+            Volume(
+                path="/work",
+                directory="auto-fix",
+                owner=_USER,
+                mode=0o700,
+                backup="none: the job in hand and its checkout",
+            ),
+        ),
+        healthcheck=Healthcheck(
+            command=("/usr/local/bin/auto-fix", "-health"), interval=15, timeout=5, retries=3, start_period=10
+        ),
+        reaper=True,
+        user=_USER,
+        scratch=("/tmp",),
+    )

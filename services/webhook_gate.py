@@ -1,0 +1,159 @@
+"""webhook-gate: what the Internet's webhooks pass before n8n sees them (images/webhook-gate), and where n8n's jobs wait for
+whoever fetches them."""
+
+import json
+from datetime import timedelta
+
+from model.credential import Credential, Header, Request, Unproven
+from model.route import Access, RateLimit, Route
+from model.secret import External, Generated, Secret
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
+from services.networks import BACKEND
+
+GITHUB_SECRET = Secret(
+    name="github_webhook_secret",
+    source=External(
+        obtain="choose one (openssl rand -hex 32) and enter it at GitHub: repository > Settings > Webhooks > Secret",
+        optional=True,
+    ),
+)
+META_APP_SECRET = Secret(
+    name="meta_app_secret", source=External(obtain="developers.facebook.com > your app > App settings > Basic", optional=True)
+)
+META_VERIFY_TOKEN = Secret(
+    name="meta_verify_token",
+    source=External(
+        obtain="choose one (openssl rand -hex 32) and enter it at developers.facebook.com > your app > Webhooks > Verify token",
+        optional=True,
+    ),
+)
+SIGNING_SECRET = Secret(name="webhook_gate_secret", source=Generated(length=48))
+"""What the gate signs with for n8n. Its own: whoever may call the other workflows could otherwise claim to be GitHub."""
+JOBS_TOKEN = Secret(name="auto_fix_token", source=Generated(length=48))
+
+DIRECTORY = "/etc/webhook-gate"
+PORT = 8080
+JOBS_PORT = 8081
+NUMBERS_PORT = 8082
+GITHUB_PATH = "/webhook/github-autofix"
+META_PATHS = ("/webhook/ig-comment", "/webhook/ig-dm")
+WINDOW = timedelta(hours=72)
+"""How long an event is remembered and how old one may be. GitHub delivers again for 3 days when asked to (docs.github.com,
+"Redelivering webhooks"), Meta by itself for 36 hours (Graph API, "Webhooks: Getting started")."""
+RATE_LIMIT = RateLimit(requests=300, seconds=60)
+"""A hundred times what a busy repository sends; Meta bundles its updates when there are many."""
+_LARGEST_KIB = 1024
+"""An issue's text has 65,536 characters at most; GitHub's own limit is 25 MB, for pushes."""
+_USER = "65532:65532"
+
+
+def service(n8n: str, scale: float = 1.0) -> Service:
+    """The gate in front of the webhooks at `n8n`, an address such as http://n8n:5678."""
+    return Service(
+        name="webhook-gate",
+        image="ghcr.io/mobutoo/vpai-webhook-gate:1.0.0",
+        networks=(BACKEND.name,),
+        limits=Limits(memory_mib=64, cpus=0.5).scaled(scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Metrics(port=NUMBERS_PORT),
+        logs=Logs.JSON,
+        configuration=Configuration(
+            directory=DIRECTORY,
+            owner=_USER,
+            files=(
+                File(path="gate.json", content=_settings(n8n)),
+                File(path="github-webhook-secret", content=f"{GITHUB_SECRET}"),
+                File(path="meta-app-secret", content=f"{META_APP_SECRET}"),
+                File(path="meta-verify-token", content=f"{META_VERIFY_TOKEN}"),
+                File(path="n8n-secret", content=f"{SIGNING_SECRET}"),
+                File(path="jobs-token", content=f"{JOBS_TOKEN}"),
+            ),
+        ),
+        secrets=(GITHUB_SECRET, META_APP_SECRET, META_VERIFY_TOKEN, SIGNING_SECRET, JOBS_TOKEN),
+        credentials=(
+            Credential(
+                secret=JOBS_TOKEN,
+                holder="n8n, which offers jobs, and the worker on Waza, who fetches them",
+                # Nobody has this job, so nothing is taken.
+                proof=Request(port=JOBS_PORT, path="/jobs/none/taken", method="POST", place=Header(), accepted=(410,)),
+            ),
+            *(
+                Unproven(secret=secret, reason=reason)
+                for secret, reason in (
+                    (GITHUB_SECRET, "it signs what GitHub sends: tests/lab/test_webhooks.py sends such events"),
+                    (META_APP_SECRET, "it signs what Meta sends: tests/lab/test_webhooks.py sends such events"),
+                    (META_VERIFY_TOKEN, "Meta shows it once, in a query: tests/lab/test_webhooks.py does"),
+                    (SIGNING_SECRET, "it signs what n8n is sent, and n8n refuses all else: tests/lab/test_n8n.py"),
+                )
+            ),
+        ),
+        volumes=(
+            Volume(
+                path="/data",
+                directory="webhook-gate",
+                owner=_USER,
+                mode=0o700,
+                backup="none: events of the last seconds, and what would be known as a replay",
+            ),
+        ),
+        routes=_routes(),
+        healthcheck=Healthcheck(command=("/webhook-gate", "-health"), interval=15, timeout=5, retries=3, start_period=10),
+        user=_USER,
+        stop_timeout=12,
+    )
+
+
+def _routes() -> tuple[Route, ...]:
+    """The Internet's, by the hub; and the jobs, for members."""
+    return (
+        Route(
+            subdomain="hook",
+            port=PORT,
+            access=Access.PUBLIC,
+            reason="GitHub tells of issues; each call is signed",
+            paths=(GITHUB_PATH,),
+            methods=("POST",),
+            rate_limit=RATE_LIMIT,
+            body_mib=1,
+            relayed=True,
+        ),
+        Route(
+            subdomain="hook",
+            port=PORT,
+            access=Access.PUBLIC,
+            reason="Meta tells of comments and messages; each call is signed, or asks whether we know the verify token",
+            paths=META_PATHS,
+            methods=("GET", "POST"),
+            rate_limit=RATE_LIMIT,
+            body_mib=1,
+            relayed=True,
+        ),
+        Route(
+            subdomain="hook",
+            answer="relay-ok",
+            access=Access.PUBLIC,
+            reason="whether the relay works, asked by whoever watches it: hub, mesh and Sese-AI's Caddy answer together",
+            paths=("/health",),
+            methods=("GET", "HEAD"),
+            rate_limit=RATE_LIMIT,
+            body_mib=1,
+            relayed=True,
+        ),
+        Route(subdomain="fix", port=JOBS_PORT, access=Access.VPN, paths=("/jobs/*",), methods=("GET", "POST"), body_mib=1),
+    )
+
+
+def _settings(n8n: str) -> str:
+    events = {"/webhook/ig-comment": "comments", "/webhook/ig-dm": "messages"}
+    endpoints = [
+        {"path": GITHUB_PATH, "provider": "github", "events": ["issues"]},
+        *({"path": path, "provider": "meta", "object": "instagram", "events": [events[path]]} for path in META_PATHS),
+    ]
+    return json.dumps(
+        {
+            "endpoints": [{**endpoint, "largest_kib": _LARGEST_KIB, "to": f"{n8n}{endpoint['path']}"} for endpoint in endpoints],
+            "window_hours": WINDOW // timedelta(hours=1),
+            "most_queued": 10_000,
+        },
+        indent=2,
+    )

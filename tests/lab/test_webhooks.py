@@ -1,0 +1,176 @@
+"""What the Internet sends to hook.<domain>: over the hub, the mesh and the gate it reaches n8n unchanged, or nobody at all."""
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services.webhook_gate import GITHUB_PATH, NUMBERS_PORT
+from tests.lab.deployment import Deployment
+from tests.lab.senders import COMMENTS, Sender, comment, issue, sign
+from tests.waiting import until
+
+
+@pytest.fixture
+def sender(deployed: Deployment) -> Iterator[Sender]:
+    yield Sender(deployed)
+
+
+def test_a_webhook_arrives_at_n8n_byte_by_byte(deployed: Deployment, sender: Sender) -> None:
+    words = f"où ça ? 🙂 {time.time_ns()}"
+    body = comment(words)
+    assert sender.meta(body) == 202
+    until(lambda: arrived(deployed, body), 60, every=1.0)
+    until(lambda: any(words in text for text in _lab(deployed, "api.telegram.org", "messages", "text")), 60, every=1.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/", 404),
+        ("POST", "/webhook/summarize", 404),
+        ("POST", "/webhook-test/github-autofix", 404),
+        ("POST", "/rest/login", 404),
+        ("GET", "/metrics", 404),
+        ("POST", "/jobs", 404),
+        ("POST", "/webhook/../rest/login", 404),
+        ("POST", "/webhook/%2e%2e/rest/login", 404),
+        ("POST", "//webhook/github-autofix", 404),
+        ("GET", GITHUB_PATH, 405),
+        ("PUT", COMMENTS, 405),
+        ("DELETE", COMMENTS, 405),
+        ("POST", "/health", 405),
+        ("POST", GITHUB_PATH, 401),
+        ("POST", COMMENTS, 401),
+    ],
+)
+def test_what_is_not_declared_or_not_signed_is_refused(
+    deployed: Deployment, sender: Sender, method: str, path: str, status: int
+) -> None:
+    before = _accepted(deployed)
+    assert sender.ask(path, method, b'{"action": "labeled"}', X_GitHub_Event="issues")[0] == status
+    assert _accepted(deployed) == before
+
+
+def test_a_body_that_is_too_large_is_refused_however_well_it_is_signed(deployed: Deployment, sender: Sender) -> None:
+    before = _accepted(deployed)
+    assert sender.github(issue(1, label="bug", title="x" * (2 << 20))) == 413
+    assert _accepted(deployed) == before
+
+
+def test_another_signature_and_another_event_are_refused(deployed: Deployment, sender: Sender) -> None:
+    before = _accepted(deployed)
+    body = issue(1, label="bug")
+    for signature in (sign("another-secret", body), sign(deployed.secrets["meta_app_secret"], body)):
+        assert sender.ask(GITHUB_PATH, "POST", body, X_Hub_Signature_256=signature, X_GitHub_Event="issues")[0] == 401
+    assert sender.github(body, event="push") == 403
+    assert _accepted(deployed) == before
+
+
+def test_metas_question_is_answered_to_whoever_knows_the_token(deployed: Deployment, sender: Sender) -> None:
+    token = deployed.secrets["meta_verify_token"]
+    query = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token="
+    assert sender.ask(f"{COMMENTS}?{query}{token}") == (200, "1158201444")
+    assert sender.ask(f"{COMMENTS}?{query}{token}x")[0] == 403
+
+
+def test_a_replay_is_refused_and_the_relay_tells_that_it_works(deployed: Deployment, sender: Sender) -> None:
+    body, delivery = issue(1, label="bug"), str(uuid.uuid4())
+    assert sender.github(body, delivery=delivery) == 202
+    assert sender.github(body, delivery=delivery) == 409
+    assert sender.github(body, delivery=str(uuid.uuid4())) == 409, "the id is not signed: the body counts too"
+    said = comment("once")
+    assert (sender.meta(said), sender.meta(said)) == (202, 200)
+    until(lambda: _queued(deployed) == 0, 60, every=1.0)
+    assert executions(deployed, said) == 1
+    assert sender.ask("/health") == (200, "relay-ok")
+
+
+def test_what_was_acknowledged_while_n8n_was_down_arrives(deployed: Deployment, sender: Sender) -> None:
+    n8n = deployed.container("n8n")
+    deployed.on_host("docker", "stop", n8n)
+    try:
+        body = comment(f"nobody is there {time.time_ns()}")
+        assert sender.meta(body) == 202
+        deployed.on_host("docker", "restart", deployed.container("webhook-gate"))
+        assert sender.meta(body) == 200, "known, also after a restart"
+    finally:
+        deployed.on_host("docker", "start", n8n)
+    until(lambda: arrived(deployed, body), 120, every=2.0)
+    assert executions(deployed, body) == 1
+
+
+def test_an_issue_with_the_label_gets_exactly_one_pull_request_and_no_other_does(deployed: Deployment, sender: Sender) -> None:
+    number = int(time.time())
+    others = (
+        issue(number + 1, label="bug"),
+        issue(number + 2, labels=("security",)),
+        issue(number + 3, repository="Mobutoo/another"),
+    )
+    asked = (issue(number), *others)
+    assert [sender.github(body) for body in asked] == [202] * 4
+    until(lambda: f"fix/GH-{number}" in _lab(deployed, "api.github.com", "pulls", "head"), 90, every=1.0)
+    # The label taken off and put on again is another event.
+    assert sender.github(issue(number)) == 202
+    until(lambda: _queued(deployed) == 0, 90, every=1.0)
+    until(lambda: 'auto_fix_jobs_total{outcome="already-there"}' in _worker(deployed), 60, every=1.0)
+
+    pulls = [pull for pull in _lab(deployed, "api.github.com", "pulls") if pull["head"].startswith(f"fix/GH-{str(number)[:-1]}")]
+    assert [(pull["head"], pull["base"], pull["files"]) for pull in pulls] == [
+        (f"fix/GH-{number}", "main", [f"notes/{number}.md"])
+    ]
+    assert "stand-in of the VPAI lab" in pulls[0]["body"]
+    told = [said for said in _lab(deployed, "api.github.com", "comments") if said["issue"] == number]
+    assert len(told) == 1
+    assert all(arrived(deployed, body) for body in asked), "n8n saw them all, and ignored three"
+
+
+def test_jobs_are_for_the_worker_alone(deployed: Deployment, sender: Sender) -> None:
+    ask = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", "https://fix.vpai.test/jobs/next"]
+    assert deployed.lab.outsider.run(ask).stdout == "403"
+    assert deployed.lab.operator.run([*ask, "--cacert", f"{deployed.directory}/.lab/ca/root.crt"]).stdout == "401"
+
+
+def arrived(stack: Deployment, body: bytes) -> bool:
+    """Whether n8n has seen exactly these bytes, under the gate's signature."""
+    return executions(stack, body) > 0
+
+
+def executions(stack: Deployment, body: bytes) -> int:
+    """How often."""
+    digest = hashlib.sha256(body).hexdigest()
+    return int(stack.sql("n8n", f"SELECT count(*) FROM execution_data WHERE data LIKE '%{digest}%'"))
+
+
+def numbers(stack: Deployment) -> dict[str, float]:
+    """The gate's metrics."""
+    shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    address = stack.on_host("docker", "inspect", "-f", shown, stack.container("webhook-gate"))
+    text = stack.on_host("curl", "-sS", f"http://{address}:{NUMBERS_PORT}/metrics")
+    pairs = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in pairs}
+
+
+def _accepted(stack: Deployment) -> float:
+    return sum(value for name, value in numbers(stack).items() if name.startswith("webhook_gate_accepted_total"))
+
+
+def _queued(stack: Deployment) -> float:
+    return numbers(stack)["webhook_gate_queued"]
+
+
+def _worker(stack: Deployment) -> str:
+    container = stack.lab.waza.run(["docker", "ps", "-q", "--filter", "label=vpai.service=auto-fix"]).stdout.strip()
+    shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+    address = stack.lab.waza.run(["docker", "inspect", "-f", shown, container]).stdout.split()[0]
+    return stack.lab.waza.run(["curl", "-sS", f"http://{address}:8083/metrics"]).stdout
+
+
+def _lab(stack: Deployment, host: str, what: str, member: str = "") -> list[Any]:
+    """What a stand-in kept."""
+    shown = stack.lab.outsider.run(["curl", "-sS", f"https://{host}/__lab/{what}"]).stdout
+    return [each[member] if member else each for each in json.loads(shown)]
