@@ -247,7 +247,7 @@ def _answer(led: Led, host: str) -> list[str]:
 def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:
     transport = [f"versions {route.upstream_http}"] if route.upstream_http else []
     if upstream.over_mesh:
-        # Host stays the client's; the certificate is asked for, and verified, under the same name.
+        # The certificate is asked for, and verified, under the site's name.
         transport = ["tls", f"tls_server_name {host}", "import trusted", *transport]
     return [
         # During a replacement the name stands for the old and the new container: take whichever answers.
@@ -260,6 +260,8 @@ def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:
         "lb_try_duration 10s",
         "lb_try_interval 250ms",
         "fail_duration 5s",
+        # Before a TLS upstream Caddy 2.11 puts the upstream's own name into Host, a site that the other Caddy does not have.
+        *(["header_up Host {http.request.hostport}"] if upstream.over_mesh else []),
         *(["stream_close_delay 10m"] if route.upgrades else []),
         *(["transport http {", *(f"	{line}" for line in transport), "}"] if transport else []),
     ]

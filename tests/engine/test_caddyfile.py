@@ -44,7 +44,12 @@ def led(route: Route) -> Led:
     return Led(route=route, upstream=None if route.answer else Upstream(name=route.subdomain or "root", port=route.port))
 
 
-SITES = sites(map(led, ROUTES), DOMAIN)
+RELAYED = tuple(
+    Led(route=replace(OPEN, subdomain=peer, paths=("/hook",)), upstream=Upstream(name=peer, port=443, over_mesh=True))
+    for peer in ("peer", "impostor")
+)
+"""Sites that another Caddy answers; the one of the impostor holds a certificate of its own making."""
+SITES = sites((*map(led, ROUTES), *RELAYED), DOMAIN)
 
 
 def adapted(caddy: Path, text: str, directory: Path) -> Any:
@@ -104,6 +109,7 @@ class Caddy:
         threading.Thread(target=self._upstream.serve_forever, daemon=True).start()
         certificate = directory / "root.crt"
         _authority(directory)
+        self._peers = {"peer": _peer(directory, directory), "impostor": _peer(directory / "impostor", directory)}
         issuer = OwnAuthority(certificate=str(certificate), key=str(directory / "root.key"))
         config = adapted(binary, render(SITES, issuer, [vpn]), directory)
         self.port = _free_port()
@@ -131,8 +137,8 @@ class Caddy:
 
     def _led_here(self, part: Any) -> Any:
         if part.get("handler") == "reverse_proxy":
-            down = part.pop("dynamic_upstreams")["name"] == "down"
-            port = 1 if down else self._upstream.server_address[1]
+            name = part.pop("dynamic_upstreams")["name"]
+            port = 1 if name == "down" else self._peers.get(name, self._upstream).server_address[1]
             part["upstreams"] = [{"dial": f"127.0.0.1:{port}"}]
             part["load_balancing"]["try_duration"] = "100ms"
         return part
@@ -172,8 +178,9 @@ class Caddy:
         self._process.terminate()
         self._process.wait(20)
         self._log.close()
-        self._upstream.shutdown()
-        self._upstream.server_close()
+        for server in (self._upstream, *self._peers.values()):
+            server.shutdown()
+            server.server_close()
 
 
 class _Upstream(BaseHTTPRequestHandler):
@@ -190,6 +197,30 @@ class _Upstream(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+def _peer(directory: Path, authority: Path) -> ThreadingHTTPServer:
+    """Another host's server, with a certificate for its name by the authority in `directory`, made where there is none yet."""
+    if directory != authority:
+        directory.mkdir()
+        _authority(directory)
+    key, request, certificate = (directory / f"peer.{kind}" for kind in ("key", "csr", "crt"))
+    names = f"subjectAltName=DNS:peer.{DOMAIN},DNS:impostor.{DOMAIN}"
+    ec = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc")
+    for words in (
+        ("req", *ec, "-subj", "/CN=peer", "-addext", names, "-keyout", key, "-out", request),
+        (
+            *("x509", "-req", "-in", request, "-copy_extensions", "copy", "-days", "2", "-out", certificate),
+            *("-CA", directory / "root.crt", "-CAkey", directory / "root.key"),
+        ),
+    ):
+        subprocess.run(["openssl", *words], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return server
 
 
 def _authority(directory: Path) -> None:
@@ -303,6 +334,16 @@ def test_every_answer_carries_the_same_security_headers_once(caddy: Caddy, path:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
     assert not {"Server", "Via", "X-Powered-By"} & answer.headers.keys()
+
+
+def test_what_is_relayed_keeps_its_host_and_goes_to_nobody_with_another_certificate(caddy: Caddy) -> None:
+    body = b'{"signed":  true}'
+    answer = caddy.ask("peer", "/hook?a=b", STRANGER, "POST", body=body)
+    told = json.loads(answer.text)
+    assert (answer.status, told["path"], told["body"]) == (200, "/hook?a=b", len(body))
+    # Before a TLS upstream Caddy 2.11 would put the upstream's own name there.
+    assert told["headers"]["Host"] == f"peer.{DOMAIN}"
+    assert caddy.ask("impostor", "/hook", STRANGER, "POST", body=body).status == 502
 
 
 def test_a_route_may_add_headers_of_its_own(caddy: Caddy) -> None:
