@@ -191,6 +191,20 @@ class Bucket(Resource, module="s3", name="Bucket"):
         )
 
 
+def differences(s3: Any, bucket: model.Bucket, keys: Mapping[str, str]) -> list[str]:
+    """What of a bucket is not as it is to be, by property; `keys` are the values of those that its policy names."""
+    found = _read(s3, bucket.name)
+    if found is None:
+        return ["does not exist"]
+    wanted = {
+        "versioning": bucket.versioning,
+        "lifecycle": model.lifecycle(bucket),
+        "policy": resolve(model.policy(bucket), keys),
+        "lock_days": bucket.lock_days,
+    }
+    return [name for name in _FOUND if found[name] != wanted[name]]
+
+
 def client(endpoint: str, region: str, access_key: str, secret_key: str) -> Any:
     """boto3's, as Ceph wants it: no checksums in trailers, but a Content-MD5 where a document must not arrive broken."""
     s3 = boto3.client(

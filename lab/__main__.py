@@ -62,7 +62,8 @@ def status(lab: Lab) -> str:
     machines = [f"{a:<10}{b:<16}{c:<26}{d}" for a, b, c, d in rows]
     contents = [f"{name:<54}{service.real}" for name, service in lab.served.items()]
     stand_in = f"{'model providers, Telegram':<54}stand-in: answers with fixed texts and token counts; keeps messages"
-    return "\n".join([*machines, "", *contents, stand_in])
+    storage = f"{'object storage':<54}real: versitygw 1.8, policies enforced; lifecycle rules are kept and expire nothing"
+    return "\n".join([*machines, "", *contents, stand_in, storage])
 
 
 def run_in_operator(lab: Lab, words: list[str]) -> int:

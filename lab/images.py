@@ -160,6 +160,7 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
     add("host", executables=["tailscale", "tailscaled"])
     add("operator")
     add("cloud", extra=(_HERE / "providers",))
+    add("storage", executables=["versitygw"], extra=(_HERE / "providers",))
     add("tools")
     add("stand-in", "tools")
     add("rule-engine")

@@ -15,14 +15,15 @@ from lab import engine, fetch, machines, network
 from lab.authority import Certificate, authority, issue
 from lab.engine import docker
 from lab.images import SERVICES, Build, Image, Inputs, Service, describe, served
-from lab.layout import CLOUD, HOSTS, LABEL, OPERATOR, OUTSIDER, PROVIDERS, REGISTRY, SEKO, SESE, WAZA, Addresses, Layout
+from lab.layout import CLOUD, HOSTS, LABEL, OPERATOR, OUTSIDER, PROVIDERS, REGISTRY, SEKO, SESE, STORAGE, WAZA, Addresses, Layout
 from lab.machine import Machine
 from lab.record import Record
 from lab.registry import Registry
+from lab.storage import HOST as OBJECT_STORAGE
 from toolchain.progress import step
 from toolchain.provision import provide
 
-_IMAGES = {CLOUD: "cloud", OPERATOR: "operator", OUTSIDER: "operator", **dict.fromkeys(HOSTS, "host")}
+_IMAGES = {CLOUD: "cloud", STORAGE: "storage", OPERATOR: "operator", OUTSIDER: "operator", **dict.fromkeys(HOSTS, "host")}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Lab:
             self._write_files(record, digests)
             hosts = (self._host(record, name) for name in HOSTS)
             outsider = machines.outsider(self.layout, record)
-            _start_all((self._cloud(record), *hosts, self._operator(record), outsider))
+            _start_all((self._cloud(record), self._storage(record), *hosts, self._operator(record), outsider))
         record.save(self.layout.directory)
 
     def down(self) -> None:
@@ -98,6 +99,11 @@ class Lab:
     def cloud(self) -> Machine:
         """Names, images and model providers."""
         return self._cloud(self.record)
+
+    @property
+    def storage(self) -> Machine:
+        """Object storage."""
+        return self._storage(self.record)
 
     @property
     def operator(self) -> Machine:
@@ -151,6 +157,7 @@ class Lab:
         with self._locked():
             root = authority(self._root.certificate.parent)
             issue(root, root.certificate.parent, CLOUD, (REGISTRY.partition(":")[0], *PROVIDERS))
+            issue(root, root.certificate.parent, STORAGE, (OBJECT_STORAGE,))
         for path in (*(self._host_key(name) for name in HOSTS), self._deploy_key):
             if not path.with_suffix(".pub").exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,7 +176,7 @@ class Lab:
         build = Build(images, contexts)
         with step("images", detail=lambda: ", ".join(build.working)), ThreadPoolExecutor(max_workers=1) as pool:
             site = pool.submit(fetch.site_packages, self.layout.checkout / "requirements.txt", self.layout.shared)
-            build.run(["cloud", "operator", "host", *(SERVICES[name].recipe for name in unpublished)])
+            build.run(["cloud", "storage", "operator", "host", *(SERVICES[name].recipe for name in unpublished)])
             packages = site.result()
             _compile(packages, images["operator"])
         if unpublished:
@@ -196,6 +203,9 @@ class Lab:
 
     def _cloud(self, record: Record) -> Machine:
         return machines.cloud(self.layout, record, Certificate.in_directory(self.layout.shared / "ca", CLOUD))
+
+    def _storage(self, record: Record) -> Machine:
+        return machines.storage(self.layout, record, Certificate.in_directory(self.layout.shared / "ca", STORAGE))
 
     def _host(self, record: Record, name: str) -> Machine:
         return machines.host(self.layout, record, name, self._host_key(name), self._deploy_key)

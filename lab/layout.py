@@ -27,11 +27,11 @@ RESOLVERS = ("1.1.1.1", "8.8.8.8")
 """The public resolvers that production asks: in the lab they are its cloud."""
 
 LABEL = "vpai.lab"
-CLOUD, OPERATOR, OUTSIDER = "cloud", "operator", "outsider"
+CLOUD, STORAGE, OPERATOR, OUTSIDER = "cloud", "storage", "operator", "outsider"
 HOSTS = (SESE, SEKO, WAZA) = ("sese", "seko", "waza")
 """The fleet: the stack's host, the mesh's hub, a workstation."""
 
-_OCTETS = {CLOUD: 2, OPERATOR: 5, OUTSIDER: 6, SESE: 10, SEKO: 11, WAZA: 12}
+_OCTETS = {CLOUD: 2, STORAGE: 3, OPERATOR: 5, OUTSIDER: 6, SESE: 10, SEKO: 11, WAZA: 12}
 
 
 @dataclass(frozen=True)

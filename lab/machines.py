@@ -1,5 +1,5 @@
-"""The lab's machines: the cloud (names, images, model providers), the hosts of the fleet, who deploys, and who has no business
-here."""
+"""The lab's machines: the cloud (names, images, model providers), its object storage, the hosts of the fleet, who deploys, and
+who has no business here."""
 
 import os
 from pathlib import Path
@@ -17,12 +17,15 @@ from lab.layout import (
     RESOLVERS,
     SEKO,
     SESE,
+    STORAGE,
     Addresses,
     Layout,
 )
 from lab.machine import FileInside, Machine
 from lab.network import INTERNET
 from lab.record import Record
+from lab.storage import HOST as OBJECT_STORAGE
+from lab.storage import accounts
 
 HUB_SITES = ("singa", "biki", "misu", "buku", "hook")
 """What the operator's DNS leads to Seko-VPN (docs/runbooks/first-deploy.md)."""
@@ -48,6 +51,25 @@ def cloud(layout: Layout, record: Record, certificate: Certificate) -> Machine:
             "/etc/lab/resolvers": FileInside(" ".join(f"{resolver}/32" for resolver in RESOLVERS)),
             "/etc/lab/cloud.crt": FileInside(certificate.certificate.read_text()),
             "/etc/lab/cloud.key": FileInside(certificate.key.read_text(), mode=0o600),
+        },
+    )
+
+
+def storage(layout: Layout, record: Record, certificate: Certificate) -> Machine:
+    """Object storage: a real S3 server under Hetzner's name."""
+    return Machine(
+        name=STORAGE,
+        container=layout.named(STORAGE),
+        image=record.images[STORAGE],
+        network=layout.named(INTERNET),
+        addresses=_addresses(record, STORAGE),
+        labels=_labels(layout),
+        options=("--restart", "unless-stopped", "--stop-timeout", "3"),
+        lasting=(f"{layout.named(STORAGE)}-objects:/var/lib/storage",),
+        files={
+            "/etc/lab/users.json": FileInside(accounts()),
+            "/etc/lab/storage.crt": FileInside(certificate.certificate.read_text()),
+            "/etc/lab/storage.key": FileInside(certificate.key.read_text(), mode=0o600),
         },
     )
 
@@ -126,6 +148,8 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
             "PULUMI_BACKEND_URL": f"file://{layout.directory / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "lab",
             "PULUMI_PYTHON_CMD": "/usr/local/bin/vpai-python",
+            # boto3 brings authorities of its own and asks the machine for none.
+            "AWS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "VPAI_CACHE": str(layout.cache),
@@ -164,8 +188,9 @@ def names(addresses: Addresses) -> str:
         *(f"address=/{site}.{DOMAIN}/{addresses.on_internet(SEKO)}" for site in HUB_SITES),
         f"address=/na.{DOMAIN}/",
         *(f"address=/{name}/{here}" for name in (REGISTRY.partition(":")[0], *PROVIDERS)),
+        f"address=/{OBJECT_STORAGE}/{addresses.on_internet(STORAGE)}",
         # Without these a question for an IPv6 address would be refused instead of answered with nothing.
-        *(f"local=/{name}/" for name in (DOMAIN, *PROVIDERS)),
+        *(f"local=/{name}/" for name in (DOMAIN, OBJECT_STORAGE, *PROVIDERS)),
     ]
     return "\n".join(lines) + "\n"
 

@@ -50,6 +50,8 @@ class Keys:
     """The access key that may delete versions and administer the bucket."""
     limited: Mapping[str, str] = field(default_factory=dict)
     """Access key -> prefix; the whole bucket with an empty one."""
+    excluded: tuple[str, ...] = ()
+    """Keys of the same project that have no business here."""
     principal: str = HETZNER_PRINCIPAL
     """How the service names a key; {key} is replaced."""
 
@@ -154,6 +156,9 @@ def policy(bucket: Bucket) -> str:
                 **both,
             },
         ]
+        if keys.excluded:
+            nobody = {"AWS": [keys.principal.replace("{key}", key) for key in keys.excluded]}
+            statements.append({"Sid": "NotTheirs", "Effect": "Deny", "Principal": nobody, "Action": "s3:*", **both})
         for number, (key, prefix) in enumerate(sorted(keys.limited.items()), 1):
             who = {"AWS": [keys.principal.replace("{key}", key)]}
             statements += _limited(f"Limited{number}", who, whole, prefix)

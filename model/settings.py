@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic.alias_generators import to_camel
 
+from model.bucket import HETZNER_PRINCIPAL
 from model.network import MESH
 from model.problem import Problem, Refused
 
@@ -130,6 +131,28 @@ class Settings(_Frozen):
     )
     vpn_cidrs: tuple[IPv4Network, ...] = Field(
         default=(MESH,), description="client ranges that count as the VPN", examples=['["100.64.0.0/10"]']
+    )
+    bucket_prefix: str = Field(
+        default="",
+        pattern=r"^([a-z0-9][a-z0-9-]{1,50})?$",
+        description="what the names of the stack's buckets begin with, unique among all customers and stacks; empty: no buckets",
+        examples=["example-org"],
+    )
+    bucket_principal: str = Field(
+        default=HETZNER_PRINCIPAL,
+        pattern=r"^.*\{key\}.*$",
+        description="how the object storage names a key in a policy; Hetzner's has the number of the project in it",
+        examples=[HETZNER_PRINCIPAL.replace("{project}", "1234567")],
+    )
+    adopt_buckets: bool = Field(
+        default=False, description="take over buckets of these names that are there already", examples=["true"]
+    )
+    backup_lock_days: int = Field(
+        default=0,
+        ge=0,
+        le=365,
+        description="for how long no version in a new bucket of backups can be deleted; 0: no lock",
+        examples=["14"],
     )
     protect_data: bool = Field(default=True, description="refuse every deletion of data directories", examples=["true"])
     delete_data: bool = Field(

@@ -7,12 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from components.docker_host import LABEL_SERVICE, LABEL_STACK
 from components.host_script import SshHost
 from model.network import Network
 from model.placement import Placement
 from model.route import Site
 from model.service import Database, Service
+from operations import buckets
 from operations.stack import CommandFailed, Stack, on_host
 from operations.web import fetch
 
@@ -39,6 +42,7 @@ def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
     """Every check; `chat` adds a completion that a provider bills."""
     placements = zip(stack.hosts, stack.placements, strict=True)
     asks = [ask for host, placement in placements for ask in _asks(stack, host, placement, chat)]
+    asks += buckets.checks(stack.inputs.buckets, stack.inputs.external)
     with ThreadPoolExecutor(max_workers=4) as pool:
         return tuple(pool.map(lambda ask: _answer(*ask), asks))
 
@@ -47,7 +51,7 @@ def _answer(subject: str, expected: str, ask: Ask) -> Check:
     start = time.monotonic()
     try:
         found, ok = ask()
-    except (CommandFailed, OSError) as error:
+    except (CommandFailed, OSError, BotoCoreError, ClientError) as error:
         found, ok = str(error).strip().splitlines()[-1], False
     return Check(subject, expected, found, ok, round(1000 * (time.monotonic() - start)))
 

@@ -26,6 +26,7 @@ from services import (
     postgresql,
     qdrant,
     redis,
+    storage,
     sure,
     uptime_kuma,
     victoriametrics,
@@ -43,12 +44,15 @@ def external_secrets(authority: str = "") -> tuple[Secret, ...]:
         for service in (*sese("", door, ""), *workstation(""))
         for secret in service.secrets
         if isinstance(secret.source, External) and secret != caddy.AUTHORITY_KEY
-    }
+    } | {secret.name: secret for secret in storage.SECRETS}
     return tuple(found.values())
 
 
-def sese(domain: str, door: caddy.Door, project: str, scale: float = 1.0, *, by_hub: bool = True) -> tuple[Service, ...]:
-    """Everything that stands on Sese-AI, its limits scaled by `scale`; `project` names its directory and networks.
+def sese(
+    domain: str, door: caddy.Door, project: str, scale: float = 1.0, *, buckets: str = "", by_hub: bool = True
+) -> tuple[Service, ...]:
+    """Everything that stands on Sese-AI, its limits scaled by `scale`; `project` names its directory and networks, `buckets`
+    is what its buckets' names begin with, empty where there are none.
 
     Without a hub its relayed routes answer the Internet themselves.
     """
@@ -61,7 +65,7 @@ def sese(domain: str, door: caddy.Door, project: str, scale: float = 1.0, *, by_
         openclaw.service(domain, project, scale),
         n8n.service(domain, scale),
         webhook_gate.service(f"http://n8n:{n8n.PORT}", scale),
-        nocodb.service(domain, scale),
+        nocodb.service(domain, scale, storage.shared_name(buckets)),
         sure.web(scale),
         sure.worker(scale),
         victoriametrics.service(scale),
@@ -75,7 +79,9 @@ def sese(domain: str, door: caddy.Door, project: str, scale: float = 1.0, *, by_
     return (*behind, caddy.service(_sites(behind, domain, by_hub=by_hub), door, networks, scale=scale))
 
 
-def hub(domain: str, door: caddy.Door, mesh: Mesh, relayed_to: str, stack: Iterable[Service]) -> tuple[Service, ...]:
+def hub(
+    domain: str, door: caddy.Door, mesh: Mesh, relayed_to: str, stack: Iterable[Service], buckets: str = ""
+) -> tuple[Service, ...]:
     """Everything that stands on the hub of the mesh; the relayed routes of `stack` it hands on to the member `relayed_to`."""
     relayed = tuple((service, route) for service in stack for route in service.routes if route.relayed)
     relays = (Led(route=route, upstream=Upstream(name=relayed_to, port=443, over_mesh=True)) for _, route in relayed)
@@ -83,7 +89,8 @@ def hub(domain: str, door: caddy.Door, mesh: Mesh, relayed_to: str, stack: Itera
         Link(service=name, reason="hands on what strangers ask of it")
         for name in dict.fromkeys(service.name for service, _ in relayed)
     )
-    behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(), zerobyte.service(domain))
+    keeper = zerobyte.service(domain, bucket=storage.backups_name(buckets))
+    behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(), keeper)
     # 18 MiB in the lab with its five sites and the relay in use (docker stats, 2026-11-23).
     networks = (HUB.name, MONITORING.name, UPLINK.name)
     front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=128)

@@ -1,4 +1,4 @@
-"""NocoDB 0.301: tables over PostgreSQL; attachments lie in the shared bucket."""
+"""NocoDB 0.301: tables over PostgreSQL; attachments lie in the shared bucket, or beside its own files without one."""
 
 from datetime import date
 
@@ -7,6 +7,7 @@ from model.route import Access, Route
 from model.secret import External, Generated, Secret
 from model.service import Configuration, Database, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
+from services import storage
 from services.networks import BACKEND, FRONTEND
 
 DATABASE = Database(name="nocodb", user="nocodb")
@@ -15,20 +16,12 @@ API_TOKEN = Secret(
     name="nocodb_api_token",
     source=External(obtain="NocoDB, after its first start: Account > Tokens > Add new token", optional=True),
 )
-_S3 = "Hetzner console > Object Storage > S3 credentials"
-S3_ACCESS_KEY = Secret(name="s3_access_key", source=External(obtain=_S3, optional=True))
-S3_SECRET_KEY = Secret(name="s3_secret_key", source=External(obtain=_S3, optional=True))
-SHARED_BUCKET = "vpai-shared"
-# Where NocoDB puts attachments in it. The specification says nc-attachments/, but NocoDB has no setting for it
-# (nocodb/nocodb, src/plugins/s3/S3.ts). An endpoint with a path would do for uploads and break the clean-up, which lists.
-ATTACHMENTS = ("nc/uploads/", "nc/thumbnails/")
-S3_ENDPOINT = "https://fsn1.your-objectstorage.com"
 DIRECTORY = "/etc/nocodb"
 PORT = 8080
 
 
-def service(domain: str, scale: float = 1.0) -> Service:
-    """NocoDB behind `hq.<domain>`."""
+def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
+    """NocoDB behind `hq.<domain>`; attachments lie in `bucket`."""
     database = f"pg://postgresql:5432?u={DATABASE.user}&p={DATABASE.password}&d={DATABASE.name}"
     return Service(
         name="nocodb",
@@ -46,21 +39,17 @@ def service(domain: str, scale: float = 1.0) -> Service:
             "NC_PUBLIC_URL": f"https://hq.{domain}",
             "NC_TOOL_DIR": "/data",
             "NC_DISABLE_TELE": "true",
-            "NC_S3_BUCKET_NAME": SHARED_BUCKET,
-            "NC_S3_REGION": "fsn1",
-            "NC_S3_ENDPOINT": S3_ENDPOINT,
-            "NC_S3_FORCE_PATH_STYLE": "true",
+            **(_bucket(bucket) if bucket else {}),
             "NODE_OPTIONS": f"--max-old-space-size={int(430 * scale)}",
         },
         secret_environment={
             "NC_DB": database,
             "NC_AUTH_JWT_SECRET": f"{JWT_SECRET}",
             "NC_API_TOKEN": f"{API_TOKEN}",
-            "NC_S3_ACCESS_KEY": f"{S3_ACCESS_KEY}",
-            "NC_S3_ACCESS_SECRET": f"{S3_SECRET_KEY}",
+            **(_BUCKET_KEYS if bucket else {}),
         },
         configuration=Configuration(directory=DIRECTORY, files=()),
-        secrets=(JWT_SECRET, API_TOKEN, S3_ACCESS_KEY, S3_SECRET_KEY),
+        secrets=(JWT_SECRET, API_TOKEN, *((storage.SHARED_ACCESS_KEY, storage.SHARED_SECRET_KEY) if bucket else ())),
         credentials=(
             # nocodb/nocodb, global.guard.ts and authtoken.strategy.ts: whoever is not known is a guest, whom the ACL refuses.
             Credential(
@@ -100,3 +89,18 @@ def service(domain: str, scale: float = 1.0) -> Service:
             ),
         ),
     )
+
+
+_BUCKET_KEYS = {
+    "NC_S3_ACCESS_KEY": f"{storage.SHARED_ACCESS_KEY}",
+    "NC_S3_ACCESS_SECRET": f"{storage.SHARED_SECRET_KEY}",
+}
+
+
+def _bucket(name: str) -> dict[str, str]:
+    return {
+        "NC_S3_BUCKET_NAME": name,
+        "NC_S3_REGION": storage.REGION,
+        "NC_S3_ENDPOINT": storage.ENDPOINT,
+        "NC_S3_FORCE_PATH_STYLE": "true",
+    }

@@ -7,6 +7,7 @@ from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
+from services import storage
 from services.networks import EGRESS, HUB
 
 APP_SECRET = Secret(
@@ -18,8 +19,12 @@ DIRECTORY = "/etc/zerobyte"
 PORT = 4096
 
 
-def service(domain: str, scale: float = 1.0) -> Service:
-    """Zerobyte behind `buku.<domain>`."""
+def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
+    """Zerobyte behind `buku.<domain>`; with a `bucket` it holds the key of the backups.
+
+    Which repository lies where is said in its interface (docs/runbooks/buckets.md). There `env://S3_BACKUPS_SECRET_KEY` stands
+    for the key (nicotsx/zerobyte, examples/secrets-placeholders): its database gets none.
+    """
     return Service(
         name="zerobyte",
         image="ghcr.io/nicotsx/zerobyte:v0.26.0",
@@ -37,9 +42,9 @@ def service(domain: str, scale: float = 1.0) -> Service:
             "SERVER_IP": "0.0.0.0",
             "TZ": "Europe/Paris",
         },
-        secret_environment={"APP_SECRET": f"{APP_SECRET}"},
+        secret_environment={"APP_SECRET": f"{APP_SECRET}", **(_BUCKET_KEYS if bucket else {})},
         configuration=Configuration(directory=DIRECTORY, files=()),
-        secrets=(APP_SECRET,),
+        secrets=(APP_SECRET, *((storage.BACKUPS_ACCESS_KEY, storage.BACKUPS_SECRET_KEY) if bucket else ())),
         credentials=(
             Credential(secret=APP_SECRET, holder="Zerobyte itself: it encrypts with it", proof=Held(variable="APP_SECRET")),
         ),
@@ -70,3 +75,9 @@ def service(domain: str, scale: float = 1.0) -> Service:
             ),
         ),
     )
+
+
+_BUCKET_KEYS = {
+    "S3_BACKUPS_ACCESS_KEY": f"{storage.BACKUPS_ACCESS_KEY}",
+    "S3_BACKUPS_SECRET_KEY": f"{storage.BACKUPS_SECRET_KEY}",
+}

@@ -20,7 +20,7 @@ from model import mesh
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
-from stacks import preflight
+from stacks import buckets, preflight
 from stacks.inputs import Inputs
 
 Ready = Sequence[pulumi.Resource]
@@ -37,6 +37,7 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
         refuse(inputs.unresolved)
         refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror))
     _Deployment(inputs, ssh_config).register()
+    buckets.register(inputs.buckets, inputs.external, inputs.settings)
 
 
 def client_config(inputs: Inputs, project_directory: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from model.bucket import Bucket
 from model.fleet import Fleet
 from model.image import DIGEST, ImageLock
 from model.problem import Problem, Refused, refuse
@@ -15,6 +16,7 @@ from model.secret import External, Generated, Secret, is_placeholder
 from model.settings import Settings
 from services import catalogue
 from services.caddy import AUTHORITY_KEY
+from stacks import buckets
 from stacks.host_plan import HostPlan, host_plans
 
 KINDS: Mapping[str, str] = {"prod": "stacks.prod", "preprod": "stacks.preprod", "lab": "stacks.lab"}
@@ -32,6 +34,7 @@ class Inputs:
     """Values of the external secrets that are set, by name."""
     host_plans: Mapping[str, HostPlan]
     """What each host itself is to be, by name."""
+    buckets: tuple[Bucket, ...]
     unresolved: tuple[Problem, ...]
     """What a preview may warn of and an `up` must refuse: facts nobody has looked up yet."""
 
@@ -58,6 +61,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         needed = catalogue.external_secrets(raw.get("certificateAuthority", ""))
         raise Refused([*refused.problems, *_bad_secrets(stack, needed, configured)]) from None
     secrets = fleet.secrets()
+    kept_in = buckets.wanted(settings, copy=KINDS.get(stack) in (None, KINDS["preprod"]))
     kept = {name: value.get_secret_value() for name, value in settings.kept.items()}
     external = {**{name: value for name, value in configured.items() if value}, **authority_key, **kept}
     plain = _plain_secrets(stack, [name for name, value in configured.items() if value], encrypted)
@@ -67,10 +71,13 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
             *plain,
             *_bad_rotations(settings, secrets),
             *_bad_kept(stack, settings, secrets, encrypted),
+            *buckets.problems(stack, kept_in, external),
         ]
     )
     unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
-    return Inputs(stack=stack, settings=settings, fleet=fleet, external=external, host_plans=plans, unresolved=unresolved)
+    return Inputs(
+        stack=stack, settings=settings, fleet=fleet, external=external, host_plans=plans, buckets=kept_in, unresolved=unresolved
+    )
 
 
 def _value(key: str, text: str) -> object:

@@ -22,12 +22,14 @@ def production(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
     sese = Placement(
         host=_host(settings, "sese", mesh),
         networks=NETWORKS,
-        services=catalogue.sese(settings.domain, door, settings.project),
+        services=catalogue.sese(settings.domain, door, settings.project, buckets=settings.bucket_prefix),
     )
     hub = Placement(
         host=_host(settings, HUB_HOST, mesh),
         networks=(HUB, MONITORING, EGRESS, UPLINK),
-        services=catalogue.hub(settings.domain, door, mesh, f"{sese.host.name}.{mesh.domain}", sese.services),
+        services=catalogue.hub(
+            settings.domain, door, mesh, f"{sese.host.name}.{mesh.domain}", sese.services, settings.bucket_prefix
+        ),
     )
     placements = [hub, sese]
     if "waza" in settings.hosts:
@@ -42,7 +44,9 @@ def preproduction(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
     placement = Placement(
         host=_host(settings, "preprod", None),
         networks=NETWORKS,
-        services=catalogue.sese(settings.domain, _door(settings, authority), settings.project, scale=0.5, by_hub=False),
+        services=catalogue.sese(
+            settings.domain, _door(settings, authority), settings.project, scale=0.5, buckets=settings.bucket_prefix, by_hub=False
+        ),
     )
     return _fleet(settings, lock, authority, [placement], None)
 

@@ -40,6 +40,8 @@ REQUIRED_SECRETS = frozenset(
 OPERATOR_CONFIG: Mapping[str, str] = {
     "domain": "vpai.example.org",
     "acmeEmail": "ops@example.org",
+    "bucketPrefix": "example-org",
+    "bucketPrincipal": "arn:aws:iam:::user/p1234567:{key}",
     "authorizedKeys": "tests/authorized_keys",
 }
 """What the operator sets besides hosts and secrets."""

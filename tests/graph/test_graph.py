@@ -130,3 +130,20 @@ def test_preprod_has_halved_limits() -> None:
         for host, stack in (("sese-", "prod"), ("preprod-", "preprod"))
     }
     assert memory["preprod-"] == {name: value // 2 for name, value in memory["sese-"].items()}
+
+
+def test_buckets_are_made_with_references_instead_of_keys_and_kept_where_data_is() -> None:
+    found = {resource.name: resource for resource in build(inputs("prod")).of_type("s3:Bucket")}
+    assert set(found) == {"bucket-backups", "bucket-shared"}
+    for bucket in found.values():
+        assert bucket.protect
+        assert "${secret:s3_admin_access_key}" in bucket.inputs["policy"]
+        assert not [name for name, value in DUMMY_SECRETS.items() if value in str(bucket.inputs)]
+    changed = build(inputs("prod", s3_access_key="another0value0of0s3_access_key"))
+    before, after = (
+        {bucket.name: bucket.inputs["keys"] for bucket in graph.of_type("s3:Bucket")}
+        for graph in (build(inputs("prod")), changed)
+    )
+    assert all(before[name] != after[name] for name in before), "a new key writes both policies again"
+    (copy,) = build(inputs("preprod")).of_type("s3:Bucket")
+    assert (copy.name, copy.inputs["emptied"], copy.protect) == ("bucket-shared", True, False)

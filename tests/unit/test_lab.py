@@ -8,7 +8,7 @@ import pytest
 
 from lab import images, machines
 from lab.errors import LabError
-from lab.layout import CLOUD, HOSTS, OPERATOR, OUTSIDER, PROVIDERS, SEKO, Addresses, Layout
+from lab.layout import CLOUD, HOSTS, OPERATOR, OUTSIDER, PROVIDERS, SEKO, STORAGE, Addresses, Layout
 from lab.machine import FileInside, Machine
 from lab.machines import HUB_SITES
 from lab.record import Record
@@ -45,8 +45,8 @@ def test_every_id_leads_to_a_usable_octet(tmp_path: Path, digits: str) -> None:
 
 def test_machines_keep_their_places() -> None:
     addresses = Addresses(7)
-    places = [addresses.on_internet(machine) for machine in (CLOUD, OPERATOR, OUTSIDER, *HOSTS)]
-    assert places == [f"198.18.7.{octet}" for octet in (2, 5, 6, 10, 11, 12)]
+    places = [addresses.on_internet(machine) for machine in (CLOUD, STORAGE, OPERATOR, OUTSIDER, *HOSTS)]
+    assert places == [f"198.18.7.{octet}" for octet in (2, 3, 5, 6, 10, 11, 12)]
     assert Addresses(254).on_internet_v6(SEKO) == "fd00:c612:fe::11"
 
 
@@ -58,6 +58,7 @@ def test_names_lead_to_public_addresses_and_nowhere_else() -> None:
     assert "address=/na.vpai.test/" in lines
     assert "address=/registry.vpai.test/198.18.7.2" in lines
     assert all(f"address=/{name}/198.18.7.2" in lines for name in PROVIDERS)
+    assert "address=/fsn1.your-objectstorage.com/198.18.7.3" in lines
     assert "no-resolv" in lines
     assert not any(line.startswith("server=") for line in lines)
 
@@ -76,7 +77,7 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("images", "providers"):
         shutil.copytree(Path("lab") / name, tmp_path / "lab" / name)
     monkeypatch.setattr(images, "_HERE", tmp_path / "lab")
-    for program in ("caddy", "headscale", "tailscale", "tailscaled"):
+    for program in ("caddy", "headscale", "tailscale", "tailscaled", "versitygw"):
         (tmp_path / program).write_text(program)
     return tmp_path
 

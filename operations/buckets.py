@@ -1,0 +1,64 @@
+"""Checks of the stack's buckets: as declared, used by their own key, closed to it elsewhere."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from components import bucket as s3
+from model.bucket import Bucket
+from model.secret import references
+from services import storage
+
+_PROBE = "uploads/vpai-smoke"
+
+
+def checks(buckets: tuple[Bucket, ...], secrets: Mapping[str, str]) -> Iterator[tuple[str, str, Callable[[], tuple[str, bool]]]]:
+    """What smoke asks; `secrets` are the keys' values."""
+    for bucket in buckets:
+        yield f"bucket {bucket.name}", "as declared", _as_declared(bucket, secrets)
+        for key, prefix in bucket.keys.limited.items() if bucket.keys else ():
+            (name,) = references(key)
+            yield f"bucket {bucket.name}: {name} writes below {prefix or 'it'}", "read back", _used(bucket, name, prefix, secrets)
+            if prefix:
+                yield f"bucket {bucket.name}: {name} reads elsewhere", "refused", _elsewhere(bucket, name, secrets)
+        for key in bucket.keys.excluded if bucket.keys else ():
+            (name,) = references(key)
+            yield f"bucket {bucket.name}: {name} reads", "refused", _elsewhere(bucket, name, secrets)
+
+
+def _as_declared(bucket: Bucket, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
+    def ask() -> tuple[str, bool]:
+        different = s3.differences(_client(storage.KEEPER_ACCESS_KEY.name, secrets), bucket, secrets)
+        return ", ".join(different) or "as declared", not different
+
+    return ask
+
+
+def _used(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
+    def ask() -> tuple[str, bool]:
+        there = {"Bucket": bucket.name, "Key": f"{prefix}{_PROBE}"}
+        client = _client(name, secrets)
+        client.put_object(**there, Body=b"smoke")
+        found = client.get_object(**there)["Body"].read()
+        client.delete_object(**there)
+        return ("read back" if found == b"smoke" else "something else"), found == b"smoke"
+
+    return ask
+
+
+def _elsewhere(bucket: Bucket, name: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
+    def ask() -> tuple[str, bool]:
+        try:
+            _client(name, secrets).list_objects_v2(Bucket=bucket.name, Prefix="elsewhere/", MaxKeys=1)
+        except ClientError as error:
+            code = str(error.response["Error"]["Code"])
+            return ("refused" if code == "AccessDenied" else code), code == "AccessDenied"
+        return "let in", False
+
+    return ask
+
+
+def _client(access_key: str, secrets: Mapping[str, str]) -> Any:
+    secret_key = access_key.replace("_access_key", "_secret_key")
+    return s3.client(storage.ENDPOINT, storage.REGION, secrets[access_key], secrets[secret_key])

@@ -1,0 +1,78 @@
+"""Hetzner's object storage: two buckets, which key may do what in them, and where services find them."""
+
+from model.bucket import Bucket, Expiry, Keys
+from model.secret import External, Secret
+
+REGION = "fsn1"
+"""Falkenstein; part of the endpoint's name."""
+ENDPOINT = f"https://{REGION}.your-objectstorage.com"
+ATTACHMENTS = "nc/"
+"""Below it NocoDB puts uploads/ and thumbnails/. The specification says nc-attachments/, but NocoDB has no setting for it
+(nocodb/nocodb, src/plugins/s3/S3.ts); an endpoint with a path would do for uploads and break the clean-up, which lists."""
+
+_CONSOLE = "Hetzner console > Object Storage > S3 credentials"
+
+
+def _key(name: str, use: str) -> Secret:
+    return Secret(name=name, source=External(obtain=f"{_CONSOLE}; {use}", optional=True))
+
+
+KEEPER_ACCESS_KEY = _key("s3_admin_access_key", "makes the buckets, and alone deletes versions")
+KEEPER_SECRET_KEY = _key("s3_admin_secret_key", "makes the buckets, and alone deletes versions")
+SHARED_ACCESS_KEY = _key("s3_access_key", "for NocoDB's attachments")
+SHARED_SECRET_KEY = _key("s3_secret_key", "for NocoDB's attachments")
+BACKUPS_ACCESS_KEY = _key("s3_backups_access_key", "for backups")
+BACKUPS_SECRET_KEY = _key("s3_backups_secret_key", "for backups")
+
+SECRETS = (
+    *(KEEPER_ACCESS_KEY, KEEPER_SECRET_KEY),
+    *(SHARED_ACCESS_KEY, SHARED_SECRET_KEY),
+    *(BACKUPS_ACCESS_KEY, BACKUPS_SECRET_KEY),
+)
+"""What a stack with both buckets needs; no service gets the keeper's."""
+
+
+def shared_name(prefix: str) -> str:
+    """The bucket of NocoDB's attachments; empty without a `prefix`: there is none."""
+    return f"{prefix}-shared" if prefix else ""
+
+
+def backups_name(prefix: str) -> str:
+    """The bucket of the backups; empty without a `prefix`."""
+    return f"{prefix}-backups" if prefix else ""
+
+
+def production(prefix: str, principal: str, lock_days: int) -> tuple[Bucket, ...]:
+    """Backups, whose versions nobody deletes for `lock_days`, and what services share; none without a `prefix`."""
+    if not prefix:
+        return ()
+    backups = Bucket(
+        name=backups_name(prefix),
+        lock_days=lock_days,
+        keys=Keys(
+            keeper=f"{KEEPER_ACCESS_KEY}",
+            limited={f"{BACKUPS_ACCESS_KEY}": ""},
+            excluded=(f"{SHARED_ACCESS_KEY}",),
+            principal=principal,
+        ),
+    )
+    # What is exported for somebody to fetch is no archive (predecessor.md 10.2: 30 days).
+    shared = Bucket(
+        name=shared_name(prefix),
+        expiries=(Expiry(prefix="exports/", days=30),),
+        keys=Keys(
+            keeper=f"{KEEPER_ACCESS_KEY}",
+            limited={f"{SHARED_ACCESS_KEY}": ATTACHMENTS},
+            excluded=(f"{BACKUPS_ACCESS_KEY}",),
+            principal=principal,
+        ),
+    )
+    return backups, shared
+
+
+def preproduction(prefix: str, principal: str) -> tuple[Bucket, ...]:
+    """A bucket of its own for attachments, which a destroy empties: a copy of production has no backups."""
+    if not prefix:
+        return ()
+    keys = Keys(keeper=f"{KEEPER_ACCESS_KEY}", limited={f"{SHARED_ACCESS_KEY}": ATTACHMENTS}, principal=principal)
+    return (Bucket(name=shared_name(prefix), noncurrent_days=1, keys=keys, emptied=True),)

@@ -1,0 +1,55 @@
+"""The stack's buckets: which they are, what they need, and their resources."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+
+import pulumi
+
+from components.bucket import Bucket as Resource
+from model import bucket as model
+from model.bucket import Bucket
+from model.problem import Problem
+from model.secret import references
+from model.settings import Settings
+from services import storage
+
+
+def wanted(settings: Settings, *, copy: bool) -> tuple[Bucket, ...]:
+    """The buckets of production, or with `copy` those of a stack that is thrown away."""
+    if copy:
+        return storage.preproduction(settings.bucket_prefix, settings.bucket_principal)
+    return storage.production(settings.bucket_prefix, settings.bucket_principal, settings.backup_lock_days)
+
+
+def problems(stack: str, buckets: Sequence[Bucket], external: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong with the buckets themselves, and which keys are not set."""
+    for bucket in buckets:
+        yield from model.problems(bucket)
+    if not buckets:
+        return
+    named = {name for bucket in buckets for name in references(model.policy(bucket))}
+    for secret in storage.SECRETS:
+        # The half that is no access key is needed with the other one.
+        if secret.name.replace("_secret_key", "_access_key") in named and not external.get(secret.name):
+            yield Problem(
+                what=f"the secret {secret.name} is missing",
+                why="vpai:bucketPrefix asks for buckets, and their policies name who may do what",
+                mend=f"get it: {getattr(secret.source, 'obtain', '')}; or leave vpai:bucketPrefix empty: no buckets",
+                example=f"pulumi config set -s {stack} --secret vpai:{secret.name}",
+            )
+
+
+def register(buckets: Sequence[Bucket], external: Mapping[str, str], settings: Settings) -> None:
+    """A resource for each bucket, under its name without the prefix."""
+    for bucket in buckets:
+        keys = sorted(references(model.policy(bucket)))
+        digest = sha256("\n".join(f"{name}={external.get(name, '')}" for name in keys).encode()).hexdigest()[:12]
+        Resource(
+            f"bucket-{bucket.name.removeprefix(settings.bucket_prefix).strip('-')}",
+            bucket,
+            endpoint=storage.ENDPOINT,
+            region=storage.REGION,
+            keys=digest,
+            adopt=settings.adopt_buckets,
+            opts=pulumi.ResourceOptions(protect=settings.protect_data and not bucket.emptied),
+        )
