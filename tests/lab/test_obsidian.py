@@ -16,6 +16,7 @@ BIKI = "https://biki.vpai.test"
 VAULT = f"/{couchdb.VAULT}"
 APP = "app://obsidian.md"
 ATTACHMENT_BYTES = 20_000_000
+_JSON = ("-H", "Content-Type: application/json")
 
 
 class Client:
@@ -77,7 +78,7 @@ def test_a_change_ends_the_wait_for_it(deployed: Deployment, document: str) -> N
         waiting = pool.submit(client.ask, f"{VAULT}/_changes?feed=longpoll&heartbeat=10000&since={last}")
         time.sleep(4)
         assert not waiting.done(), "nothing has changed, so the question stays open"
-        assert client.ask(document, "-X", "PUT", "-d", '{"note": "written elsewhere"}')[0] == 201
+        assert client.ask(document, "-X", "PUT", *_JSON, "-d", '{"note": "written elsewhere"}')[0] == 201
         status, changes = waiting.result(30)
     assert status == 200
     assert document.rpartition("/")[2] in {change["id"] for change in changes["results"]}
