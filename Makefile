@@ -100,6 +100,9 @@ drift: ## what differs on the hosts from what `up` makes of them; exit code 1 wh
 cost: ## EUR a month and an hour, now and after an up: [LIMIT=] [HCLOUD_TOKEN=]
 	@$(RUN) $(PYTHON) -m operations cost --stack $(STACK) --limit "$(LIMIT)"
 
+state-backend: ## move the stack's state into a versioned bucket: BUCKET= (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)
+	@$(RUN) $(PYTHON) -m operations state-backend --stack $(STACK) "$(BUCKET)"
+
 renew: ## let members of the mesh back in whose key has expired
 	@$(RUN) $(PYTHON) -m operations renew --stack $(STACK)
 
@@ -115,4 +118,4 @@ rotate: ## a new value for a generated secret at the next up: SECRET=
 recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --recipient "$(RECIPIENT)"
 
-.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up policy images docs shell ssh-config status logs exec smoke authentication drift renew recover rollback rotate recovery-kit
+.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit

@@ -19,6 +19,7 @@ from operations.renew import renew
 from operations.rollback import rollback
 from operations.smoke import smoke
 from operations.stack import CommandFailed, Stack
+from operations.state_backend import state_backend
 from operations.table import table
 
 
@@ -149,6 +150,10 @@ def _cost(stack: Stack, arguments: argparse.Namespace) -> None:
     cost(stack, Decimal(arguments.limit) if arguments.limit else None)
 
 
+def _state_backend(stack: Stack, arguments: argparse.Namespace) -> None:
+    state_backend(stack.name, arguments.bucket)
+
+
 def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
     number = stack.inputs.settings.rotations.get(arguments.secret, 0) + 1
     stack.pulumi("config", "set", "--path", f"vpai:rotations.{arguments.secret}", str(number))
@@ -175,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     command("renew", _renew, "let members back in whose key in the mesh has expired")
     command("recover", _recover, "after a killed run: make state and hosts agree")
     command("cost", _cost, "EUR a month and an hour, now and after an up").add_argument("--limit", default="")
+    command("state-backend", _state_backend, "move the state into a bucket that keeps former versions").add_argument("bucket")
     command("rollback", _rollback, "deploy the previous commit again").add_argument("commit", nargs="?", default="")
     command("smoke", _smoke, "live checks").add_argument("--chat", action="store_true", help="with a completion that is billed")
     command("authentication", _authentication, "every credential: the right one is let in, a wrong one and none are not")

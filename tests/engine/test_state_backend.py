@@ -1,0 +1,75 @@
+"""A stack's state moves from a directory into a bucket, by the real engine against versitygw."""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.storage import KEEPER
+from model.problem import Refused
+from operations import state_backend
+from tests.engine.project import Project
+from tests.object_storage import ObjectStorage, running
+
+BUCKET = "example-org-state"
+PROGRAM = """
+    import pulumi
+    import pulumi_random
+    kept = pulumi_random.RandomPassword("kept", length=20)
+    pulumi.export("kept", kept.result)
+"""
+
+
+@pytest.fixture
+def storage(tmp_path: Path, toolchain: Path) -> Iterator[ObjectStorage]:
+    with running(tmp_path / "s3", toolchain) as there:
+        yield there
+
+
+def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphrase_alone(
+    tmp_path: Path, toolchain: Path, storage: ObjectStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path, toolchain, "test")
+    (project.directory / "__main__.py").write_text(textwrap.dedent(PROGRAM))
+    project.pulumi("up", "--yes", "--skip-preview")
+    kept = project.pulumi("stack", "output", "kept", "--show-secrets").stdout
+    monkeypatch.setattr(state_backend, "PROJECT", project.directory)
+    with pytest.raises(Refused, match="AWS_ACCESS_KEY_ID is not set"):
+        state_backend.move("test", BUCKET, {**project.environment, "AWS_ACCESS_KEY_ID": ""}, storage.endpoint)
+    keys = {"AWS_ACCESS_KEY_ID": KEEPER.access_key, "AWS_SECRET_ACCESS_KEY": KEEPER.secret_key}
+
+    url = state_backend.move("test", BUCKET, {**project.environment, **keys}, storage.endpoint)
+    moved = {**keys, "PULUMI_BACKEND_URL": url}
+    assert project.pulumi("stack", "output", "kept", "--show-secrets", **moved).stdout == kept
+    project.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", **moved)
+    s3 = storage.as_account(KEEPER)
+    assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
+    objects = [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    (checkpoint,) = [key for key in objects if key.startswith(".pulumi/stacks/") and key.endswith("test.json")]
+    text = s3.get_object(Bucket=BUCKET, Key=checkpoint)["Body"].read().decode()
+    assert kept.strip() not in text
+    assert "incorrect passphrase" in project.pulumi("preview", check=False, **{**moved, "PULUMI_CONFIG_PASSPHRASE": "x"}).stdout
+    with pytest.raises(Refused, match="has a state of test already"):
+        state_backend.move("test", BUCKET, {**project.environment, **keys}, storage.endpoint)
+
+    # A lock that a killed run left is named, and `pulumi cancel` takes it away.
+    lock = ".pulumi/locks/organization/vpai/test/00000000-0000-4000-8000-000000000000.json"
+    s3.put_object(
+        Bucket=BUCKET,
+        Key=lock,
+        Body=b'{"pid": 1, "username": "killed", "hostname": "runner", "timestamp": "2026-01-01T00:00:00Z"}',
+    )
+    refused = project.pulumi("up", "--yes", "--skip-preview", check=False, **moved)
+    assert refused.returncode != 0
+    assert "the stack is currently locked" in refused.stdout
+    project.pulumi("cancel", "--yes", **moved)
+    project.pulumi("up", "--yes", "--skip-preview", **moved)
+
+    # A damaged checkpoint: its former version is still there.
+    s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=b"damaged")
+    versions = s3.list_object_versions(Bucket=BUCKET, Prefix=checkpoint)["Versions"]
+    former = next(each["VersionId"] for each in versions if not each["IsLatest"] and each["Key"] == checkpoint)
+    whole = s3.get_object(Bucket=BUCKET, Key=checkpoint, VersionId=former)["Body"].read()
+    s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=whole)
+    assert project.pulumi("stack", "output", "kept", "--show-secrets", **moved).stdout == kept
