@@ -40,18 +40,19 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     keys = {"AWS_ACCESS_KEY_ID": KEEPER.access_key, "AWS_SECRET_ACCESS_KEY": KEEPER.secret_key}
 
     url = state_backend.move("test", BUCKET, {**project.environment, **keys}, storage.endpoint)
-    moved = {**keys, "PULUMI_BACKEND_URL": url}
-    assert project.pulumi("stack", "output", "kept", "--show-secrets", **moved).stdout == kept
-    project.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", **moved)
+    before = dict(project.environment)
+    project.environment |= {**keys, "PULUMI_BACKEND_URL": url}
+    assert project.pulumi("stack", "output", "kept", "--show-secrets").stdout == kept
+    project.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
     s3 = storage.as_account(KEEPER)
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
     objects = [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
     (checkpoint,) = [key for key in objects if key.startswith(".pulumi/stacks/") and key.endswith("test.json")]
     text = s3.get_object(Bucket=BUCKET, Key=checkpoint)["Body"].read().decode()
     assert kept.strip() not in text
-    assert "incorrect passphrase" in project.pulumi("preview", check=False, **{**moved, "PULUMI_CONFIG_PASSPHRASE": "x"}).stdout
+    assert "incorrect passphrase" in project.pulumi("preview", check=False, PULUMI_CONFIG_PASSPHRASE="x").stdout
     with pytest.raises(Refused, match="has a state of test already"):
-        state_backend.move("test", BUCKET, {**project.environment, **keys}, storage.endpoint)
+        state_backend.move("test", BUCKET, {**before, **keys}, storage.endpoint)
 
     # A lock that a killed run left is named, and `pulumi cancel` takes it away.
     lock = ".pulumi/locks/organization/vpai/test/00000000-0000-4000-8000-000000000000.json"
@@ -60,11 +61,11 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
         Key=lock,
         Body=b'{"pid": 1, "username": "killed", "hostname": "runner", "timestamp": "2026-01-01T00:00:00Z"}',
     )
-    refused = project.pulumi("up", "--yes", "--skip-preview", check=False, **moved)
+    refused = project.pulumi("up", "--yes", "--skip-preview", check=False)
     assert refused.returncode != 0
     assert "the stack is currently locked" in refused.stdout
-    project.pulumi("cancel", "--yes", **moved)
-    project.pulumi("up", "--yes", "--skip-preview", **moved)
+    project.pulumi("cancel", "--yes")
+    project.pulumi("up", "--yes", "--skip-preview")
 
     # A damaged checkpoint: its former version is still there.
     s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=b"damaged")
@@ -72,4 +73,4 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     former = next(each["VersionId"] for each in versions if not each["IsLatest"] and each["Key"] == checkpoint)
     whole = s3.get_object(Bucket=BUCKET, Key=checkpoint, VersionId=former)["Body"].read()
     s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=whole)
-    assert project.pulumi("stack", "output", "kept", "--show-secrets", **moved).stdout == kept
+    assert project.pulumi("stack", "output", "kept", "--show-secrets").stdout == kept
