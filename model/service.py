@@ -69,6 +69,8 @@ class Reload:
     """
 
     command: tuple[str, ...]
+    accepts: tuple[str, ...] = ()
+    """Asked before anything is touched: a command of the image that fails when it would refuse the first file, its stdin."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from components.host_script import NO_ANSWER, SshHost
 from model.fleet import Fleet
 from model.placement import Placement
 from model.problem import Problem
+from model.service import Reload
 
 MINIMUM_FREE_MIB = 1024
 _SECONDS = 60
@@ -17,8 +18,10 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
     """Everything that would make a deployment fail half-way; all hosts but those declared offline are asked at once."""
 
     def ask(placement: Placement) -> list[Problem]:
+        host = SshHost(alias=placement.host.name, config=ssh_config)
         images = {fleet.image_lock.reference(image, mirror) for service in placement.services for image in service.images}
-        return list(_host_problems(SshHost(alias=placement.host.name, config=ssh_config), placement, fleet.project, images))
+        found = list(_host_problems(host, placement, fleet.project, images))
+        return found or list(_refused_files(host, placement, fleet, mirror))
 
     present = [placement for placement in fleet.placements if not placement.host.offline]
     with ThreadPoolExecutor() as pool:
@@ -39,6 +42,25 @@ def _host_problems(host: SshHost, placement: Placement, project: str, images: It
     for line in done.stdout.splitlines():
         kind, _, finding = line.partition(" ")
         yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing}[kind](host.alias, finding)
+
+
+def _refused_files(host: SshHost, placement: Placement, fleet: Fleet, mirror: str) -> Iterator[Problem]:
+    """What the image that is to run says of the file that it is to run on. Files with secrets are not asked about."""
+    for service in placement.services:
+        configuration = service.configuration
+        if not configuration or not isinstance(configuration.on_change, Reload) or not configuration.on_change.accepts:
+            continue
+        current = f"/opt/{fleet.project}/config/{service.name}/current"
+        image = fleet.image_lock.reference(service.image, mirror)
+        arguments = [current, configuration.directory, image, *configuration.on_change.accepts]
+        done = host.run("accepted.sh", arguments, configuration.files[0].content, seconds=_SECONDS)
+        if said := done.stdout.strip() or (done.returncode and done.stderr.strip()):
+            yield Problem(
+                what=f"{host.alias}: {service.name} would refuse its new {configuration.files[0].path}: {said}",
+                why="the old one would stay in force after half a deployment, or the service would not start again",
+                mend=f"correct what services/{service.name.replace('-', '_')} renders",
+                example=" ".join(configuration.on_change.accepts),
+            )
 
 
 def _unreachable(placement: Placement, said: str) -> Problem:

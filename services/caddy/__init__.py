@@ -65,7 +65,10 @@ def service(
         configuration=Configuration(
             directory=DIRECTORY,
             files=(File(path="Caddyfile", content=render(sites, tls, door.vpn)), *tls_files),
-            on_change=Reload(command=("caddy", "reload", "--config", f"{CURRENT}/Caddyfile", "--force")),
+            on_change=Reload(
+                command=("caddy", "reload", "--config", f"{CURRENT}/Caddyfile", "--force"),
+                accepts=("caddy", "validate", "--adapter", "caddyfile", "--config", "-"),
+            ),
             sites=tuple(sites),
         ),
         secrets=tls_secrets,

@@ -1,0 +1,79 @@
+"""Before anything is touched, the real Caddy is asked whether it would take the new Caddyfile; the host is a stand-in shell."""
+
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.host_script import SshHost, text
+from model.fleet import Fleet
+from model.placement import Placement
+from model.service import File
+from stacks import preflight
+from tests.fleets import EMPTY_LOCK, placement
+
+# The engine's `docker run ... --entrypoint COMMAND IMAGE ARGUMENT...`, without the container around it.
+_DOCKER = """#!/bin/bash
+[[ $1 == image ]] && exit "${IMAGE_MISSING:-0}"
+while [[ $1 != --entrypoint ]]; do shift; done
+command=$2; shift 3
+exec "$command" "$@"
+"""
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, toolchain: Path, tmp_path: Path) -> Path:
+    """SSH hosts run their scripts here; returns the directory that stands for /opt/javisi."""
+    docker = tmp_path / "docker"
+    docker.write_text(_DOCKER)
+    docker.chmod(0o755)
+    (tmp_path / "config/caddy/current").mkdir(parents=True)
+    path = f"{tmp_path}:{toolchain / 'bin'}:{os.environ['PATH']}"
+
+    def run(_: SshHost, script: str, arguments: list[str], payload: str = "", *, seconds: float) -> object:
+        if script == "preflight.sh":
+            return subprocess.CompletedProcess([], 0, "", "")
+        here = [argument.replace("/opt/javisi", str(tmp_path)) for argument in arguments]
+        return subprocess.run(
+            ["bash", "-s", "--", *here],
+            input=text(script) + payload,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env={**os.environ, "PATH": path, "HOME": str(tmp_path)},
+        )
+
+    monkeypatch.setattr(SshHost, "run", run)
+    return tmp_path
+
+
+def fleet(*placements: Placement) -> Fleet:
+    return Fleet(project="javisi", domain="vpai.test", placements=placements, mesh=None, image_lock=EMPTY_LOCK)
+
+
+def broken() -> Fleet:
+    [caddy] = [service for service in placement().services if service.name == "caddy"]
+    assert caddy.configuration
+    file = File(path="Caddyfile", content=caddy.configuration.files[0].content + "nobody.vpai.test {\n\tno_such_directive\n}\n")
+    worse = replace(caddy, configuration=replace(caddy.configuration, files=(file, *caddy.configuration.files[1:])))
+    return fleet(placement(*(worse if service.name == "caddy" else service for service in placement().services)))
+
+
+def test_a_caddyfile_that_caddy_refuses_stops_the_deployment_with_its_own_words(shell: Path) -> None:
+    [problem] = preflight.problems(broken(), "ssh_config", "")
+    assert "caddy would refuse its new Caddyfile" in problem.what
+    assert "unrecognized directive: no_such_directive" in problem.what
+
+
+def test_the_whole_catalogues_caddyfile_is_accepted(shell: Path) -> None:
+    assert preflight.problems(fleet(placement()), "ssh_config", "") == ()
+
+
+def test_on_a_host_without_the_image_or_the_service_nothing_is_asked(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGE_MISSING", "1")
+    assert preflight.problems(broken(), "ssh_config", "") == ()
+    monkeypatch.setenv("IMAGE_MISSING", "0")
+    (shell / "config/caddy/current").rmdir()
+    assert preflight.problems(broken(), "ssh_config", "") == ()
