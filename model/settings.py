@@ -130,7 +130,10 @@ class Settings(_Frozen):
         default=(), description="hosts that are switched off; they are neither asked nor changed", examples=['["waza"]']
     )
     vpn_cidrs: tuple[IPv4Network, ...] = Field(
-        default=(MESH,), description="client ranges that count as the VPN", examples=['["100.64.0.0/10"]']
+        default=(MESH,),
+        description="client ranges that count as the VPN; Docker's frontend (172.20.1.0/24) beside the mesh is for hosts that "
+        "masquerade members as their bridge, and then every container on frontend and whoever else is masqueraded is one too",
+        examples=['["100.64.0.0/10"]'],
     )
     bucket_prefix: str = Field(
         default="",
