@@ -37,11 +37,13 @@ async function enter({ email, firstName, lastName, password }) {
 	}
 }
 
-// While it starts, n8n answers 200 to everything, its healthcheck included, with a sentence that asks to wait.
+// While it starts, n8n answers 200 to everything, its healthcheck included, with a sentence that asks to wait; after that, for a
+// moment, with JSON that has no settings in it.
 async function started() {
 	for (let second = 0; second < SECONDS_TO_START; second += 1) {
 		const response = await answer('GET', '/settings').catch(() => undefined);
-		if (response?.headers.get('content-type')?.includes('json')) return (await response.json()).data;
+		const settings = response?.headers.get('content-type')?.includes('json') ? (await response.json()).data : undefined;
+		if (settings?.userManagement) return settings;
 		await sleep(1);
 	}
 	throw new Error(`n8n has not finished its start within ${SECONDS_TO_START} s: see \`make logs SERVICE=n8n\`, then deploy again.`);
