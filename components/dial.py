@@ -1,6 +1,7 @@
 """ssh's ProxyCommand: `dial.py HOST:PORT...` connects to the first endpoint that shows an SSH banner within 2 seconds.
 
 A TCP connect proves nothing (transparent proxies answer for anyone); the banner does, and the pinned host key decides.
+The address of a rented server stands in a file: @FILE:PORT.
 Standard library only, started with -SE: it runs for every new connection.
 """
 
@@ -18,6 +19,9 @@ def main(endpoints: list[str]) -> int:
     for endpoint in endpoints:
         host, _, port = endpoint.rpartition(":")
         try:
+            if host.startswith("@"):
+                with open(host[1:]) as file:  # noqa: PTH123 - pathlib takes longer to load than the whole program runs
+                    host = file.read()
             connection = socket.create_connection((host, int(port)), timeout=SECONDS_TO_BANNER)
             banner = connection.recv(4096)
         except OSError as error:

@@ -27,6 +27,7 @@ class ManagedHost(pulumi.ComponentResource):
         access: Access,
         revert_seconds: int,
         service_memory_mib: int,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         declared = {
@@ -45,7 +46,9 @@ class ManagedHost(pulumi.ComponentResource):
             stays="the host stays ours: taking its packages, users and rules away would lock its operator out",
             first_contact=True,
             opts=pulumi.ResourceOptions(
-                parent=self, custom_timeouts=pulumi.CustomTimeouts(create=_BASELINE_TIMEOUT, update=_BASELINE_TIMEOUT)
+                parent=self,
+                depends_on=list(after),
+                custom_timeouts=pulumi.CustomTimeouts(create=_BASELINE_TIMEOUT, update=_BASELINE_TIMEOUT),
             ),
         )
         self.ready = [self._host_access("access", mesh_only=False, depends_on=[prepared])]

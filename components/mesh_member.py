@@ -39,6 +39,10 @@ class MeshMemberProvider(ResourceProvider):
         return UpdateResult(outs=_news)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        if _props.get("disposable"):
+            # The machine goes too, or has gone already: only the hub has to forget it.
+            _on_hub(_props, ["forget", _props["service"], _props["parts"], _props["name"]])
+            return
         # Not over the mesh where that can be: at a stack's end its members leave side by side, the runner among them.
         props = {**_props, **{host: _public_way(_props, host) for host in ("hub", "alias")}}
         # One that has joined again under another name is somebody else's by now.
@@ -61,7 +65,10 @@ class MeshMemberProvider(ResourceProvider):
 
 
 class MeshMember(Resource, module="mesh", name="MeshMember"):
-    """`name` in the mesh of `hub`, with `tag`. The member is `alias`, or the machine that this runs on (`RUNNER`)."""
+    """`name` in the mesh of `hub`, with `tag`. The member is `alias`, or the machine that this runs on (`RUNNER`).
+
+    A `disposable` one is ephemeral to the hub, and nothing is asked of it when it goes.
+    """
 
     def __init__(
         self,
@@ -75,6 +82,7 @@ class MeshMember(Resource, module="mesh", name="MeshMember"):
         member_name: str,
         tag: str,
         flags: Sequence[str],
+        disposable: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__(
@@ -90,6 +98,7 @@ class MeshMember(Resource, module="mesh", name="MeshMember"):
                 "name": member_name,
                 "tag": tag,
                 "flags": list(flags),
+                "disposable": disposable,
             },
             opts,
         )
@@ -103,7 +112,7 @@ def _join(props: Mapping[str, Any]) -> None:
     elif known != _on_member(props, ["identity"]).strip():
         # A name that is taken would give the newcomer another one, and MagicDNS would lead to the old.
         _on_hub(props, ["forget", hub, props["parts"], name])
-        key = _on_hub(props, ["key", hub, props["tag"]])
+        key = _on_hub(props, ["key", hub, props["tag"], *(["--ephemeral"] if props.get("disposable") else [])])
         _on_member(props, ["join", props["login_server"], name, *props["flags"]], key)
     _on_hub(props, ["admitted", hub, props["parts"], name, props["tag"]])
 

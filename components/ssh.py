@@ -5,7 +5,8 @@ is the machine as the provider hands it over, with its first user. No alias trie
 fail2ban bans for, and the lab's first deployment locked itself out that way.
 
 Addresses stand only in that file, never in a resource's inputs: a host that moves from port 22 to 804 to the mesh makes
-no difference (design.md, "SSH endpoints are never inputs").
+no difference (design.md, "SSH endpoints are never inputs"). A rented server's address and key are known when it stands: they
+are looked up at each connection, in two files beside the ssh_config that `note_server` writes.
 """
 
 import hashlib
@@ -27,21 +28,64 @@ def write_client_config(directory: Path, hosts: Sequence[Host], known_hosts: Pat
     """Write `ssh_config` into `directory` if it differs from what is there; return its path."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / "ssh_config"
-    text = client_config(hosts, known_hosts.resolve(), _control_directory(directory.resolve(), hosts, known_hosts))
+    place = directory.resolve()
+    text = client_config(place, hosts, known_hosts.resolve(), _control_directory(place, hosts, known_hosts))
     if not path.exists() or path.read_text() != text:
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(text)
-        draft.replace(path)
+        _write(path, text)
     return path
 
 
-def client_config(hosts: Sequence[Host], known_hosts: Path, control_directory: Path) -> str:
-    """The text of the ssh_config."""
+def note_server(directory: Path, name: str, address: str, host_key: str) -> None:
+    """Keep where a rented server is and the key that it shows; connections to an earlier one of the name are forgotten."""
+    (directory / _SERVERS).mkdir(mode=0o700, parents=True, exist_ok=True)
+    at, key = _server_files(directory, name)
+    known = f"{name} {' '.join(host_key.split()[:2])}\n"
+    if at.exists() and (at.read_text(), key.read_text()) == (address, known):
+        return
+    _write(key, known)
+    _write(at, address)
+    hang_up(str(directory / "ssh_config"), name)
+
+
+def forget_server(directory: Path, name: str) -> None:
+    """A server that is gone has no address."""
+    for path in _server_files(directory, name):
+        path.unlink(missing_ok=True)
+
+
+def knows_server(directory: Path, name: str) -> bool:
+    """Whether a rented server has been noted."""
+    return _server_files(directory, name)[0].exists()
+
+
+def hang_up(config: str, name: str) -> None:
+    """Forget shared connections: whoever comes next dials anew."""
+    for alias in (name, mesh_alias(name), public_alias(name), first_alias(name)):
+        subprocess.run(["ssh", "-F", config, "-O", "exit", alias], stdin=subprocess.DEVNULL, capture_output=True)
+
+
+_SERVERS = "servers"
+
+
+def _server_files(directory: Path, name: str) -> tuple[Path, Path]:
+    place = directory / _SERVERS
+    return place / name, place / f"{name}.known_hosts"
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    draft.write_text(text)
+    draft.replace(path)
+
+
+def client_config(directory: Path, hosts: Sequence[Host], known_hosts: Path, control_directory: Path) -> str:
+    """The text of the ssh_config in `directory`."""
     blocks = [
         f"""Host {alias}
     User {user}
     HostKeyAlias {host.name}
-    ProxyCommand {shlex.join([sys.executable, "-SE", str(_DIAL), *map(str, endpoints)])}
+    UserKnownHostsFile {_server_files(directory, host.name)[1] if host.rented else known_hosts}
+    ProxyCommand {shlex.join([sys.executable, "-SE", str(_DIAL), *_dialled(directory, host, endpoints)])}
 """
         for host in hosts
         for alias, user, endpoints in _ways(host)
@@ -50,7 +94,6 @@ def client_config(hosts: Sequence[Host], known_hosts: Path, control_directory: P
         "# Written at every run of the program; changes are lost.\n"
         + "".join(blocks)
         + f"""Host *
-    UserKnownHostsFile {known_hosts}
     GlobalKnownHostsFile /dev/null
     StrictHostKeyChecking yes
     BatchMode yes
@@ -93,9 +136,15 @@ def command(config: str, alias: str, remote: Sequence[str], *, new: bool = False
     return ("ssh", "-F", config, *(("-o", "ControlPath=none") if new else ()), alias, "--", shlex.join(remote))
 
 
-def dial(host: Host) -> str:
+def _dialled(directory: Path, host: Host, endpoints: Sequence[Endpoint]) -> list[str]:
+    """Each as host:port, or as @file:port where the address stands in a file."""
+    at = f"@{_server_files(directory, host.name)[0]}"
+    return [str(endpoint) if endpoint.address else f"{at}:{endpoint.port}" for endpoint in endpoints]
+
+
+def dial(directory: Path, host: Host) -> str:
     """What keeps `host` from answering; ssh itself hides it while it shares connections. Empty when sshd answers."""
-    words = [sys.executable, "-SE", str(_DIAL), *map(str, host.endpoints)]
+    words = [sys.executable, "-SE", str(_DIAL), *_dialled(directory.resolve(), host, host.endpoints)]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return done.stderr.strip() if done.returncode else ""
 

@@ -158,6 +158,7 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
     images["debian"] = Image("debian", _hash(*_DEBIAN), "", (), {}, "")
     add("base", "debian", [inputs.root_certificate], {"root.crt": lambda path: _write(path, inputs.root_certificate)})
     add("host", executables=["tailscale", "tailscaled"])
+    add("server", "host")
     add("operator")
     add("cloud", extra=(_HERE / "providers",))
     add("storage", executables=["versitygw"], extra=(_HERE / "providers",))

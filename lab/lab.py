@@ -15,7 +15,22 @@ from lab import engine, fetch, machines, network
 from lab.authority import Certificate, authority, issue
 from lab.engine import docker
 from lab.images import SERVICES, Build, Image, Inputs, Service, describe, served
-from lab.layout import CLOUD, HOSTS, LABEL, OPERATOR, OUTSIDER, PROVIDERS, REGISTRY, SEKO, SESE, STORAGE, WAZA, Addresses, Layout
+from lab.layout import (
+    CLOUD,
+    HOSTS,
+    LABEL,
+    OPERATOR,
+    OUTSIDER,
+    PROVIDERS,
+    REGISTRY,
+    SEKO,
+    SERVER,
+    SESE,
+    STORAGE,
+    WAZA,
+    Addresses,
+    Layout,
+)
 from lab.machine import Machine
 from lab.record import Record
 from lab.registry import Registry
@@ -54,7 +69,7 @@ class Lab:
             id=self.id,
             number=addresses.number,
             containers={name: self.layout.named(name) for name in _IMAGES},
-            images={name: images[image].tag for name, image in _IMAGES.items()},
+            images={name: images[image].tag for name, image in {**_IMAGES, SERVER: "server"}.items()},
             toolchain=str(toolchain),
             python_site=str(site),
         )
@@ -176,7 +191,7 @@ class Lab:
         build = Build(images, contexts)
         with step("images", detail=lambda: ", ".join(build.working)), ThreadPoolExecutor(max_workers=1) as pool:
             site = pool.submit(fetch.site_packages, self.layout.checkout / "requirements.txt", self.layout.shared)
-            build.run(["cloud", "storage", "operator", "host", *(SERVICES[name].recipe for name in unpublished)])
+            build.run(["cloud", "storage", "operator", "host", "server", *(SERVICES[name].recipe for name in unpublished)])
             packages = site.result()
             _compile(packages, images["operator"])
         if unpublished:
@@ -195,6 +210,7 @@ class Lab:
         shutil.copy(self._root.certificate, directory / "ca/root.crt")
         shutil.copy(self._root.key, directory / "ca/root.key")
         (directory / "state").mkdir(exist_ok=True)
+        (directory / machines.RESOLVERS_DIRECTORY).mkdir(exist_ok=True)
         plugins, built = directory / "pulumi-home/plugins", Path(record.toolchain) / "home/plugins"
         plugins.parent.mkdir(exist_ok=True)
         if not plugins.is_symlink() or plugins.readlink() != built:

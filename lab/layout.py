@@ -28,6 +28,8 @@ RESOLVERS = ("1.1.1.1", "8.8.8.8")
 
 LABEL = "vpai.lab"
 CLOUD, STORAGE, OPERATOR, OUTSIDER = "cloud", "storage", "operator", "outsider"
+SERVER = "server"
+"""Any machine that the lab's cloud rents out."""
 HOSTS = (SESE, SEKO, WAZA) = ("sese", "seko", "waza")
 """The fleet: the stack's host, the mesh's hub, a workstation."""
 
@@ -47,6 +49,11 @@ class Addresses:
     @property
     def internet_v6(self) -> str:
         return f"fd00:c612:{self.number:x}::/64"
+
+    @property
+    def rented(self) -> str:
+        """What the cloud gives to servers: apart from the machines that are always there."""
+        return f"198.18.{self.number}.128/25"
 
     @property
     def gateway(self) -> str:

@@ -1,6 +1,7 @@
 """The lab's machines: the cloud (names, images, model providers), its object storage, the hosts of the fleet, who deploys, and
 who has no business here."""
 
+import json
 import os
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lab.layout import (
     REGISTRY,
     RESOLVERS,
     SEKO,
+    SERVER,
     SESE,
     STORAGE,
     Addresses,
@@ -44,9 +46,12 @@ def cloud(layout: Layout, record: Record, certificate: Certificate) -> Machine:
         options=(
             *("--restart", "unless-stopped", "--cap-add", "NET_ADMIN"),
             f"--volume={layout.shared / 'registry'}:/var/lib/registry:ro",
+            # It boots the servers that it rents out (lab/providers/hetzner/machines.py).
+            *(f"--volume={path}:{path}" for path in (_SOCKET, layout.directory / RESOLVERS_DIRECTORY)),
         ),
         files={
             "/etc/lab/dnsmasq.conf": FileInside(names(addresses)),
+            "/etc/lab/servers.json": FileInside(json.dumps(_rented(layout, record))),
             "/etc/lab/gateway": FileInside(f"{addresses.gateway}/32"),
             "/etc/lab/resolvers": FileInside(" ".join(f"{resolver}/32" for resolver in RESOLVERS)),
             "/etc/lab/cloud.crt": FileInside(certificate.certificate.read_text()),
@@ -76,7 +81,6 @@ def storage(layout: Layout, record: Record, certificate: Certificate) -> Machine
 
 def host(layout: Layout, record: Record, name: str, host_key: Path, deploy_key: Path) -> Machine:
     """A host as a provider hands it over: systemd, and sshd on port 22 that takes the deploy key for root."""
-    legacy = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
     return Machine(
         name=name,
         container=layout.named(name),
@@ -84,17 +88,7 @@ def host(layout: Layout, record: Record, name: str, host_key: Path, deploy_key: 
         network=layout.named(INTERNET),
         addresses=_addresses(record, name),
         labels=_labels(layout),
-        options=(
-            # --privileged would ask for CAP_SYS_RESOURCE, which not every machine has to give.
-            *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
-            *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
-            *("--cgroupns", "host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"),
-            *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
-            *("--stop-signal", "SIGRTMIN+3", "--stop-timeout", "20", "--restart", "unless-stopped"),
-            *_TUNNEL,
-            # systemd 257 refuses the first version of cgroups unless told twice.
-            *(("--env", f"SYSTEMD_PROC_CMDLINE={_LEGACY_CGROUPS}") if legacy else ()),
-        ),
+        options=_host_options(),
         volumes=(f"{layout.named(name)}-docker:/var/lib/docker",),
         resolver=_resolver(layout, record, name),
         files={
@@ -104,6 +98,39 @@ def host(layout: Layout, record: Record, name: str, host_key: Path, deploy_key: 
         },
     )
 
+
+def _host_options() -> tuple[str, ...]:
+    """What a container needs that boots systemd and runs a Docker engine of its own."""
+    legacy = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
+    return (
+        # --privileged would ask for CAP_SYS_RESOURCE, which not every machine has to give.
+        *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
+        *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
+        *("--cgroupns", "host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"),
+        *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
+        *("--stop-signal", "SIGRTMIN+3", "--stop-timeout", "20", "--restart", "unless-stopped"),
+        *_TUNNEL,
+        # systemd 257 refuses the first version of cgroups unless told twice.
+        *(("--env", f"SYSTEMD_PROC_CMDLINE={_LEGACY_CGROUPS}") if legacy else ()),
+    )
+
+
+def _rented(layout: Layout, record: Record) -> dict[str, object]:
+    """How the cloud runs a server: as any host of the lab, on addresses of its own."""
+    labels = (word for name, value in _labels(layout).items() for word in ("--label", f"{name}={value}"))
+    return {
+        "options": [*_host_options(), "--network", layout.named(INTERNET), *labels],
+        "image": record.images[SERVER],
+        "prefix": layout.named(f"{SERVER}-"),
+        "resolvers": str(layout.directory / RESOLVERS_DIRECTORY),
+        "nameserver": record.addresses.on_internet(CLOUD),
+        "addresses": record.addresses.rented,
+        "network_v6": record.addresses.internet_v6,
+    }
+
+
+_SOCKET = Path("/var/run/docker.sock")
+RESOLVERS_DIRECTORY = "resolv"
 
 # Docker switches IPv6 off for every interface but its own, and a mesh without IPv6 would be no rehearsal.
 _TUNNEL = (
@@ -152,6 +179,7 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
             "AWS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "REQUESTS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
             "VPAI_CACHE": str(layout.cache),
             **{name: os.environ[name] for name in ("TERM",) if name in os.environ},
         },
@@ -213,4 +241,4 @@ def _person(uid: int, gid: int, home: str) -> tuple[str, ...]:
 
 def _resolver(layout: Layout, record: Record, name: str) -> tuple[Path, str]:
     """The cloud's name server, instead of Docker's loopback resolver that nothing nested could ask."""
-    return layout.directory / "resolv" / name, f"nameserver {record.addresses.on_internet(CLOUD)}\n"
+    return layout.directory / RESOLVERS_DIRECTORY / name, f"nameserver {record.addresses.on_internet(CLOUD)}\n"

@@ -1,8 +1,9 @@
 """A server to be rented, and everything that can be known to be wrong with it before the cloud is asked."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from ipaddress import IPv4Address, IPv4Network
 
 from model.network import MESH
@@ -77,6 +78,24 @@ def label_problems(owner: str, labels: Mapping[str, str]) -> Iterator[Problem]:
                 mend="at most 63 letters, digits, dashes, underscores and dots, the first and the last a letter or digit",
                 example="2026-11-23T02.55Z",
             )
+
+
+EXPIRES, NEVER = "ttl", "kept"
+"""The label with the moment at which a stack may be destroyed, and its value for one that stays."""
+
+
+def expiry_label(expires: str) -> str:
+    """A moment (2026-11-30T12:00Z) as a label's value, which has no colons."""
+    return expires.replace(":", ".") or NEVER
+
+
+def cheapest(memory_mib: int, types: Iterable[tuple[str, Decimal, int]]) -> tuple[str, int] | None:
+    """The type with that much memory that costs the least, and its memory; `types` are names, prices and MiB.
+
+    Not of the Arm line (cax): not every image of the catalogue is known to exist for it.
+    """
+    fit = [(price, name, memory) for name, price, memory in types if memory >= memory_mib and not name.startswith("cax")]
+    return min(fit)[1:] if fit else None
 
 
 @dataclass(frozen=True, kw_only=True)

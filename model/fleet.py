@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from model.host import Host
 from model.image import ImageLock
 from model.laws import broken_laws
 from model.mesh import Mesh
@@ -22,10 +23,18 @@ class Fleet:
     placements: tuple[Placement, ...]
     mesh: Mesh | None
     """None for a fleet whose hosts answer SSH in public."""
+    hub_elsewhere: Host | None = None
+    """The mesh's hub where another stack owns it: this one adds its part there and takes it out again, nothing more."""
     image_lock: ImageLock
 
     def __post_init__(self) -> None:
         refuse(broken_laws(self.placements))
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """Every host that is dealt with, that of another stack among them."""
+        own = tuple(placement.host for placement in self.placements)
+        return (*own, self.hub_elsewhere) if self.hub_elsewhere else own
 
     def services(self) -> Iterator[tuple[Placement, Service]]:
         """Every service with its placement."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from model.cloud import CloudServer
+
 SSH_PORT = 804
 """The specification's port of sshd once a host is ours."""
 
@@ -23,7 +25,9 @@ class Host:
 
     name: str
     address: str
-    """Public address or name; a home host's address in its LAN."""
+    """Public address or name; a home host's address in its LAN. Empty for a server that the stack rents."""
+    rented: CloudServer | None = None
+    """The server that the stack makes; its address is known when it stands, and a resource's output."""
     user: str
     first_user: str = "root"
     """Who may log in on the machine as the provider hands it over, with the operator's key."""

@@ -514,7 +514,7 @@ def hosts_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
     """A name and an address belong to one host."""
     for kind, names in (
         ("name", [placement.host.name for placement in placements]),
-        ("address", [placement.host.address for placement in placements]),
+        ("address", [placement.host.address for placement in placements if placement.host.address]),
     ):
         for name in sorted({name for name in names if names.count(name) > 1}):
             yield Problem(

@@ -10,8 +10,6 @@ from model.route import Access
 
 INTERFACE = "tailscale0"
 OPERATOR_TAG = "tag:operator"
-PREPROD_TAG = "tag:preprod"
-"""Declared by production's part of the policy, so that an ephemeral stack only has to use it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +65,7 @@ def grants(placements: Iterable[Placement]) -> tuple[Grant, ...]:
 def policy(placements: Iterable[Placement]) -> str:
     """This stack's part of Headscale's policy, as JSON; the hub merges the parts of all stacks."""
     placements = tuple(placements)
-    tags = sorted({OPERATOR_TAG, PREPROD_TAG, *(tag(placement.host.name) for placement in placements)})
+    tags = sorted({OPERATOR_TAG, *(tag(placement.host.name) for placement in placements)})
     return json.dumps(
         {
             # No user owns a tag: only whoever may run headscale on the hub can give one out.
@@ -86,16 +84,17 @@ def policy(placements: Iterable[Placement]) -> str:
     )
 
 
-def records(domain: str, placements: Iterable[Placement]) -> Mapping[str, str]:
+def records(domain: str, placements: Iterable[Placement], *, public_too: bool = False) -> Mapping[str, str]:
     """The name of every site with something for members alone, and its host; the hub puts the host's mesh address in.
 
     Public sites keep their public address: the login server must be found before there is a mesh. A relayed route is public at
-    the hub and for members alone on its own host.
+    the hub and for members alone on its own host. With `public_too` public sites have no other address: an ephemeral stack has
+    names in the mesh alone.
     """
     return {
         route.host(domain): placement.host.name
         for placement in placements
         for service in placement.services
         for route in service.routes
-        if route.access is Access.VPN or route.relayed
+        if public_too or route.access is Access.VPN or route.relayed
     }

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from model.bucket import HETZNER_PRINCIPAL
 from model.network import MESH
@@ -18,10 +19,30 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
-class HostSettings(_Frozen):
-    """Where a host is and how large."""
+class ServerSettings(_Frozen):
+    """A server of Hetzner's cloud that the stack itself makes; its image is the host's release."""
 
-    address: str = Field(min_length=1, description="public address or name of the host", examples=["203.0.113.10"])
+    type: str = Field(
+        default="",
+        pattern=r"^[a-z]*\d*$",
+        description="type of the server; empty: the cheapest that has the memory that its services need",
+        examples=["cx33"],
+    )
+    location: str = Field(default="fsn1", pattern=r"^[a-z]+\d+$", description="where it stands", examples=["fsn1"])
+    backups: bool = Field(default=False, description="Hetzner's daily backups, a fifth of the server's price", examples=["true"])
+    protected: bool = Field(
+        default=False, description="refuse every deletion, by Pulumi, in the console and by the API", examples=["true"]
+    )
+    keeps_address: bool = Field(default=False, description="its IPv4 address outlives it", examples=["true"])
+
+
+class HostSettings(_Frozen):
+    """Where a host is and how large; or the server that it is to be."""
+
+    address: str = Field(default="", description="public address or name of the host", examples=["203.0.113.10"])
+    server: ServerSettings | None = Field(
+        default=None, description="make this server in Hetzner's cloud, instead of using a machine that is there", examples=["{}"]
+    )
     first_user: str = Field(
         default="root",
         min_length=1,
@@ -32,7 +53,23 @@ class HostSettings(_Frozen):
     release: Literal["debian-13", "ubuntu-24.04"] = Field(
         default="debian-13", description="operating system of the host", examples=["ubuntu-24.04"]
     )
-    memory_mib: int = Field(ge=1024, description="memory of the host in MiB", examples=["11264"])
+    memory_mib: int = Field(
+        default=0,
+        ge=1024,
+        description="memory of the host in MiB; of a server that is made, its type says it",
+        examples=["11264"],
+    )
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> "HostSettings":
+        if self.server is None:
+            for field, value in (("address", self.address), ("memoryMib", self.memory_mib)):
+                if not value:
+                    raise PydanticCustomError("missing", "is missing", {"field": field})
+        elif self.address:
+            said = "has an address already: leave out either that or the server"
+            raise PydanticCustomError("two_hosts", said, {"field": "server"})
+        return self
 
 
 class Settings(_Frozen):
@@ -126,6 +163,21 @@ class Settings(_Frozen):
         description="after how long without a mesh a host opens SSH to the public (keys only); 0: never",
         examples=["10"],
     )
+    services: tuple[str, ...] = Field(
+        default=(),
+        description="what a preprod stack runs, each with what it needs, behind Caddy; empty: all in `preprod`, the core "
+        "services in every other",
+        examples=['["litellm", "n8n"]'],
+    )
+    expires: str = Field(
+        default="",
+        pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\dZ)?$",
+        description="when `make reap` destroys the stack; empty: never",
+        examples=["2026-11-30T12:00Z"],
+    )
+    most_ephemeral: int = Field(
+        default=3, ge=0, le=50, description="how many stacks that expire may have a server in the project at once", examples=["3"]
+    )
     offline: tuple[HostName, ...] = Field(
         default=(), description="hosts that are switched off; they are neither asked nor changed", examples=['["waza"]']
     )
@@ -193,6 +245,9 @@ class Settings(_Frozen):
 def _problem(detail: Mapping[str, object], stack: str) -> Problem:
     location = detail["loc"]
     assert isinstance(location, tuple)
+    context = detail.get("ctx")
+    if isinstance(context, dict) and "field" in context:
+        location = (*location, context["field"])
     key = ".".join(str(part) for part in location)
     model: type[BaseModel] = HostSettings if location[0] == "hosts" and len(location) > 2 else Settings
     field = next(

@@ -16,6 +16,7 @@ from services.monitoring import alerts
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page as alerts_page
 from stacks import prod
+from stacks.surroundings import Surroundings
 
 _PROJECT = Path(__file__).parent.parent
 PAGE = _PROJECT / "docs/reference/catalogue.md"
@@ -51,7 +52,7 @@ def example_fleet() -> Fleet:
         },
         "prod",
     )
-    return prod.fleet(settings, ImageLock({}), "")
+    return prod.fleet(settings, Surroundings(stack="prod", lock=ImageLock({}), authority="", types=()))
 
 
 def page(fleet: Fleet) -> str:

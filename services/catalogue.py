@@ -49,14 +49,22 @@ def external_secrets(authority: str = "") -> tuple[Secret, ...]:
 
 
 def sese(
-    domain: str, door: caddy.Door, project: str, scale: float = 1.0, *, buckets: str = "", by_hub: bool = True
+    domain: str,
+    door: caddy.Door,
+    project: str,
+    scale: float = 1.0,
+    *,
+    buckets: str = "",
+    by_hub: bool = True,
+    only: tuple[str, ...] = (),
 ) -> tuple[Service, ...]:
     """Everything that stands on Sese-AI, its limits scaled by `scale`; `project` names its directory and networks, `buckets`
     is what its buckets' names begin with, empty where there are none.
 
-    Without a hub its relayed routes answer the Internet themselves.
+    Without a hub its relayed routes answer the Internet themselves. `only` names services: then those, what they need, and
+    Caddy.
     """
-    behind = (
+    everything = (
         postgresql.service(scale),
         redis.service(scale),
         qdrant.service(scale),
@@ -75,8 +83,21 @@ def sese(
         grafana.service(domain, scale),
         diun.service(scale),
     )
+    behind = _with_needs(everything, only) if only else everything
     networks = (FRONTEND.name, BACKEND.name, MONITORING.name)
     return (*behind, caddy.service(_sites(behind, domain, by_hub=by_hub), door, networks, scale=scale))
+
+
+def _with_needs(services: tuple[Service, ...], names: Iterable[str]) -> tuple[Service, ...]:
+    by_name = {service.name: service for service in services}
+    wanted: set[str] = set()
+    waiting = [name for name in names if name in by_name]
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            waiting += by_name[name].needs
+    return tuple(service for service in services if service.name in wanted)
 
 
 def hub(

@@ -10,17 +10,21 @@ import pulumi_random
 
 from components import mesh_member, ssh
 from components.direct_path import DirectPath
-from components.docker_host import LABEL_SERVICE, DockerHost
+from components.docker_host import LABEL_SERVICE, LABEL_STACK, DockerHost
+from components.hetzner import HetznerProject, HetznerServer, ServerContact, provider
+from components.hetzner.host_key import HostKey
+from components.host.firewall import EVERYWHERE
 from components.host_script import HostScript, SshHost
 from components.managed_host import ManagedHost
 from components.mesh_member import MeshMember
 from components.secret_store import SecretStore
 from components.service_container import ServiceContainer
 from model import mesh
+from model.cloud import EXPIRES, CloudServer, expiry_label
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
-from stacks import buckets, preflight
+from stacks import buckets, preflight, rented
 from stacks.inputs import Inputs
 
 Ready = Sequence[pulumi.Resource]
@@ -30,11 +34,14 @@ HEADSCALE = f"{LABEL_SERVICE}=headscale"
 def deploy(inputs: Inputs, project_directory: Path) -> None:
     """Register every resource of the stack. An `up` first asks the hosts and refuses before anything is touched."""
     ssh_config = client_config(inputs, project_directory)
+    if inputs.rents and not pulumi.runtime.is_dry_run():
+        rented.note(inputs, project_directory / Path(ssh_config).parent)
     if pulumi.runtime.is_dry_run():
         for problem in inputs.unresolved:
             pulumi.log.warn(str(problem))
     else:
         refuse(inputs.unresolved)
+        refuse(rented.problems(inputs))
         refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror))
     _Deployment(inputs, ssh_config).register()
     buckets.register(inputs.buckets, inputs.external, inputs.settings)
@@ -42,10 +49,8 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
 
 def client_config(inputs: Inputs, project_directory: Path) -> str:
     """Write the stack's ssh_config; return its path relative to the project, the same on every machine."""
-    hosts = [placement.host for placement in inputs.fleet.placements]
-    path = ssh.write_client_config(
-        project_directory / ".vpai" / inputs.stack, hosts, project_directory / inputs.settings.known_hosts
-    )
+    directory = project_directory / ".vpai" / inputs.stack
+    path = ssh.write_client_config(directory, inputs.fleet.hosts, project_directory / inputs.settings.known_hosts)
     return str(path.relative_to(project_directory))
 
 
@@ -53,6 +58,7 @@ class _Deployment:
     """Hosts first, then the hub with its mesh, the members, the services; SSH is closed to the public at the very end."""
 
     def __init__(self, inputs: Inputs, ssh_config: str) -> None:
+        self._inputs = inputs
         self._stack, self._fleet, self._settings = inputs.stack, inputs.fleet, inputs.settings
         self._plans = inputs.host_plans
         self._ssh_config = ssh_config
@@ -72,13 +78,16 @@ class _Deployment:
         for placement in placements.values():
             if placement.host.offline:
                 _leave_alone(placement.host.name)
-        hosts = {name: self._host(placement) for name, placement in placements.items()}
+        contacts = self._rent(placements)
+        hosts = {name: self._host(placement, contacts.get(name, ())) for name, placement in placements.items()}
         ready = {name: list(host.ready) for name, host in hosts.items()}
         services: dict[str, Ready] = {}
         members: Mapping[str, MeshMember] = {}
-        if self._fleet.mesh:
+        if self._fleet.mesh and self._fleet.hub_elsewhere:
+            members = self._members(self._fleet.mesh, hosts, [self._mesh_part(())])
+        elif self._fleet.mesh:
             hub = placements[self._fleet.mesh.hub]
-            part, path = self._mesh_part(hosts[hub.host.name]), self._direct_path(hub)
+            part, path = self._mesh_part(hosts[hub.host.name].ready), self._direct_path(hub)
             before = {service.name: [path] for service in hub.services}
             services[hub.host.name] = self._services(hub, ready[hub.host.name], {**before, "headscale": [part, path]})
             members = self._members(self._fleet.mesh, hosts, services[hub.host.name])
@@ -91,7 +100,49 @@ class _Deployment:
                 host.close([*members.values(), *services[name]])
         self._export()
 
-    def _host(self, placement: Placement) -> ManagedHost:
+    def _rent(self, placements: Mapping[str, Placement]) -> Mapping[str, Ready]:
+        """The servers that are made; for each, what whatever stands on it waits for."""
+        wanted = {name: placement.host.rented for name, placement in placements.items() if placement.host.rented}
+        if not wanted:
+            return {}
+        cloud = pulumi.ResourceOptions(providers={"hcloud": provider("hetzner", token=self._inputs.cloud_token)})
+        name = self._inputs.key_name
+        key = self._inputs.deploy_key or HostKey(f"{name}-deploy-key", host=name).public
+        production = self._stack == "prod"
+        labels = {
+            LABEL_STACK: self._stack,
+            "env": "prod" if production else "preprod",
+            "owner": self._fleet.project,
+            EXPIRES: expiry_label(self._settings.expires),
+        }
+        # Nobody but the operator knocks on production's door, whatever its own firewall says.
+        ssh_from = tuple(map(str, self._settings.trusted_addresses)) if production else EVERYWHERE
+        project = HetznerProject(name, deploy_key=key, labels=labels, opts=cloud)
+        return {name: [self._server(server, project, ssh_from, cloud)] for name, server in wanted.items() if server}
+
+    def _server(
+        self, server: CloudServer, project: HetznerProject, ssh_from: Sequence[str], cloud: pulumi.ResourceOptions
+    ) -> ServerContact:
+        made = HetznerServer(
+            server,
+            project,
+            firewall=self._plans[server.name].access.firewall,
+            ssh_from=ssh_from,
+            authorized_keys=self._inputs.authorized_keys,
+            opts=cloud,
+        )
+        contact = ServerContact(
+            f"{server.name}-contact",
+            host=self._ssh(server.name),
+            server=made.resource.id,
+            address=made.address,
+            host_key=made.host_key,
+            opts=pulumi.ResourceOptions(depends_on=[made.resource]),
+        )
+        _goes_with(server.name, made.resource)
+        return contact
+
+    def _host(self, placement: Placement, after: Ready) -> ManagedHost:
         plan = self._plans[placement.host.name]
         return ManagedHost(
             self._ssh(placement.host.name),
@@ -99,6 +150,7 @@ class _Deployment:
             access=plan.access,
             revert_seconds=self._settings.revert_seconds,
             service_memory_mib=placement.host.memory_mib - placement.host.reserve_mib,
+            after=after,
         )
 
     def _services(self, placement: Placement, host_ready: Ready, before: Mapping[str, Ready]) -> Ready:
@@ -123,21 +175,21 @@ class _Deployment:
             ready[service.name] = made.ready
         return [resource for each in ready.values() for resource in each]
 
-    def _mesh_part(self, hub: ManagedHost) -> HostScript:
+    def _mesh_part(self, hub_ready: Ready) -> HostScript:
         """This stack's part of who may talk to whom in the mesh, and of the names in it."""
         part = {
             "policy": json.loads(mesh.policy(self._fleet.placements)),
-            "records": mesh.records(self._fleet.domain, self._fleet.placements),
+            "records": mesh.records(self._fleet.domain, self._fleet.placements, public_too=self._fleet.hub_elsewhere is not None),
         }
         where = [HEADSCALE, self._mesh_parts, self._stack]
         return HostScript(
             "mesh-part",
-            hub.ssh,
+            self._hub,
             "mesh_hub.sh",
             ["publish", *where],
             delete=["withdraw", *where],
             payload=json.dumps(part, sort_keys=True),
-            opts=pulumi.ResourceOptions(depends_on=list(hub.ready)),
+            opts=pulumi.ResourceOptions(depends_on=list(hub_ready)),
         )
 
     def _direct_path(self, hub: Placement) -> DirectPath:
@@ -159,13 +211,14 @@ class _Deployment:
             return MeshMember(
                 f"{name}-in-mesh",
                 alias=alias,
-                hub=hosts[of.hub].ssh,
+                hub=self._hub,
                 service=HEADSCALE,
                 parts=self._mesh_parts,
                 login_server=of.login_server,
                 member_name=name,
                 tag=tag,
                 flags=flags,
+                disposable=self._is_rented(name),
                 opts=pulumi.ResourceOptions(depends_on=[*hub_ready, *after]),
             )
 
@@ -183,6 +236,14 @@ class _Deployment:
         # What smoke checks and the recovery kit need; encrypted in the state like every secret.
         pulumi.export("secrets", pulumi.Output.secret(dict(self._store.values)))
         pulumi.export("irreplaceable", self._irreplaceable)
+
+    def _is_rented(self, member: str) -> bool:
+        return any(placement.host.name == member and placement.host.rented for placement in self._fleet.placements)
+
+    @property
+    def _hub(self) -> SshHost:
+        assert self._fleet.mesh
+        return self._ssh(self._fleet.mesh.hub)
 
     def _ssh(self, host: str) -> SshHost:
         return SshHost(alias=host, config=self._ssh_config)
@@ -204,5 +265,21 @@ def _leave_alone(host: str) -> None:
             return None
         unchanged = pulumi.ResourceOptions(ignore_changes=["*"])
         return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, unchanged))
+
+    pulumi.runtime.register_stack_transformation(transformation)
+
+
+def _goes_with(host: str, server: pulumi.Resource) -> None:
+    """Everything on a server is made anew when the server is (the docker provider would never notice, traps D3), and nothing
+    of it is taken away one by one when the server goes. The mesh has to be told all the same."""
+
+    def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        elsewhere = args.type_.startswith(("hcloud:", "pulumi:")) or isinstance(args.resource, pulumi.ComponentResource)
+        if elsewhere or not args.name.startswith(f"{host}-"):
+            return None
+        follows = pulumi.ResourceOptions(replace_with=[server])
+        if not isinstance(args.resource, MeshMember):
+            follows.deleted_with = server
+        return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, follows))
 
     pulumi.runtime.register_stack_transformation(transformation)

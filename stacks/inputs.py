@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 
@@ -18,8 +19,17 @@ from services import catalogue
 from services.caddy import AUTHORITY_KEY
 from stacks import buckets
 from stacks.host_plan import HostPlan, host_plans
+from stacks.surroundings import Surroundings
 
 KINDS: Mapping[str, str] = {"prod": "stacks.prod", "preprod": "stacks.preprod", "lab": "stacks.lab"}
+PRICES = "prices.yaml"
+CLOUD_TOKEN = Secret(
+    name="hcloud_token",
+    source=External(
+        obtain="Hetzner's console, the project, Security, API tokens: one with read and write access", pattern=r"[A-Za-z0-9]{64}"
+    ),
+)
+"""What opens the Hetzner project whose servers the stack rents; of no service, and so of no fleet."""
 _TEXT = {field.alias for field in Settings.model_fields.values() if field.annotation is str}
 
 
@@ -35,8 +45,28 @@ class Inputs:
     host_plans: Mapping[str, HostPlan]
     """What each host itself is to be, by name."""
     buckets: tuple[Bucket, ...]
+    authorized_keys: tuple[str, ...]
+    """The public keys that may log in on every host."""
+    cloud_token: str
+    """Empty where nothing is rented."""
     unresolved: tuple[Problem, ...]
     """What a preview may warn of and an `up` must refuse: facts nobody has looked up yet."""
+
+    @property
+    def rents(self) -> bool:
+        """Whether any host is a server that this stack makes."""
+        return any(placement.host.rented for placement in self.fleet.placements)
+
+    @property
+    def key_name(self) -> str:
+        """The first part of what the stack's own things are called in the Hetzner project."""
+        return f"{self.fleet.project}-{self.stack}"
+
+    @property
+    def deploy_key(self) -> str:
+        """The public key that prod's servers are made with. Empty for a stack that makes its own: Hetzner takes a key once,
+        and two such stacks in one project could not both have the operator's."""
+        return self.authorized_keys[0] if self.stack == "prod" else ""
 
 
 def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Path) -> Inputs:
@@ -46,15 +76,17 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
 
     Raises `Refused` with every problem found.
     """
-    configured = {secret.name: raw.get(secret.name, "") for secret in catalogue.external_secrets()}
+    configured = {secret.name: raw.get(secret.name, "") for secret in (*catalogue.external_secrets(), CLOUD_TOKEN)}
     try:
         settings = Settings.parse({key: _value(key, text) for key, text in raw.items() if key not in configured}, stack)
         lock = _image_lock(directory / settings.image_lock)
         keys = _authorized_keys(directory / settings.authorized_keys)
         authority, authority_key = _authority(settings, directory)
         module = import_module(KINDS.get(stack, KINDS["preprod"]))
-        place: Callable[[Settings, ImageLock, str], Fleet] = module.fleet
-        fleet = place(settings, lock, authority)
+        place: Callable[[Settings, Surroundings], Fleet] = module.fleet
+        fleet = place(
+            settings, Surroundings(stack=stack, lock=lock, authority=authority, types=_server_types(directory / PRICES))
+        )
         plans = host_plans(fleet, settings, keys)
     except Refused as refused:
         # Which secrets are missing can be told without a fleet: one run names everything.
@@ -64,10 +96,13 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     kept_in = buckets.wanted(settings, copy=KINDS.get(stack) in (None, KINDS["preprod"]))
     kept = {name: value.get_secret_value() for name, value in settings.kept.items()}
     external = {**{name: value for name, value in configured.items() if value}, **authority_key, **kept}
+    token = external.pop(CLOUD_TOKEN.name, "")
+    rents = any(placement.host.rented for placement in fleet.placements)
     plain = _plain_secrets(stack, [name for name, value in configured.items() if value], encrypted)
     refuse(
         [
             *_bad_secrets(stack, secrets, external),
+            *(_bad_secrets(stack, (CLOUD_TOKEN,), {CLOUD_TOKEN.name: token}) if rents else ()),
             *plain,
             *_bad_rotations(settings, secrets),
             *_bad_kept(stack, settings, secrets, encrypted),
@@ -76,12 +111,26 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     )
     unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
     return Inputs(
-        stack=stack, settings=settings, fleet=fleet, external=external, host_plans=plans, buckets=kept_in, unresolved=unresolved
+        stack=stack,
+        settings=settings,
+        fleet=fleet,
+        external=external,
+        host_plans=plans,
+        buckets=kept_in,
+        authorized_keys=keys,
+        cloud_token=token,
+        unresolved=unresolved,
     )
 
 
 def _value(key: str, text: str) -> object:
     return text if key in _TEXT else yaml.safe_load(text)
+
+
+def _server_types(path: Path) -> tuple[tuple[str, Decimal, int], ...]:
+    """Name, price by the month and MiB of each type of server that has a known price."""
+    servers: Mapping[str, Mapping[str, str | int | None]] = yaml.safe_load(path.read_text())["servers"]
+    return tuple((name, Decimal(str(of["monthly"])), int(of["memory_mib"] or 0)) for name, of in servers.items() if of["monthly"])
 
 
 def _image_lock(path: Path) -> ImageLock:
@@ -209,11 +258,11 @@ def _unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
     pinned = {line.split()[0] for line in known_hosts.read_text().splitlines() if line.strip()} if known_hosts.exists() else set()
     return [
         Problem(
-            what=f"the host key of {placement.host.name} is not pinned in {known_hosts}",
+            what=f"the host key of {host.name} is not pinned in {known_hosts}",
             why="at the first contact anybody could play the host and would get every secret",
             mend="read the key on the provider's console and add a line with the host's name",
-            example=f"{placement.host.name} ssh-ed25519 AAAA...   # from: cat /etc/ssh/ssh_host_ed25519_key.pub",
+            example=f"{host.name} ssh-ed25519 AAAA...   # from: cat /etc/ssh/ssh_host_ed25519_key.pub",
         )
-        for placement in fleet.placements
-        if placement.host.name not in pinned
+        for host in fleet.hosts
+        if host.name not in pinned and not host.rented
     ]

@@ -1,31 +1,38 @@
 """From settings to a fleet: the hosts of each kind of stack and what stands on them."""
 
+from dataclasses import replace
+
+from model.cloud import CloudServer, cheapest
 from model.fleet import Fleet
-from model.host import Host
-from model.image import ImageLock
+from model.host import SSH_PORT, Host
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import Problem, refuse
-from model.settings import Settings
+from model.service import Service
+from model.settings import HostSettings, ServerSettings, Settings
 from services import catalogue, monitoring
 from services.caddy import Door
 from services.networks import EGRESS, HUB, MONITORING, NETWORKS, UPLINK
+from stacks.surroundings import Surroundings
 
 HUB_HOST = "seko"
+CORE = ("postgresql", "redis", "litellm")
+"""What an ephemeral stack runs, behind Caddy: the least in which a change of the program shows. 4 GB are enough for it."""
+_SMALLEST_MIB = 1024
 
 
-def production(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
+def production(settings: Settings, around: Surroundings) -> Fleet:
     """Sese-AI, the hub, and the workstation where the settings name one."""
     _require(settings, "sese", HUB_HOST)
     mesh = _mesh(settings)
-    door = _door(settings, authority)
+    door = _door(settings, around)
     sese = Placement(
-        host=_host(settings, "sese", mesh),
+        host=_host(settings, around, "sese", settings.hosts["sese"], mesh),
         networks=NETWORKS,
         services=catalogue.sese(settings.domain, door, settings.project, buckets=settings.bucket_prefix),
     )
     hub = Placement(
-        host=_host(settings, HUB_HOST, mesh),
+        host=_host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh),
         networks=(HUB, MONITORING, EGRESS, UPLINK),
         services=catalogue.hub(
             settings.domain, door, mesh, f"{sese.host.name}.{mesh.domain}", sese.services, settings.bucket_prefix
@@ -33,31 +40,72 @@ def production(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
     )
     placements = [hub, sese]
     if "waza" in settings.hosts:
-        workstation = catalogue.workstation(settings.domain)
-        placements.append(Placement(host=_host(settings, "waza", mesh), networks=(MONITORING, UPLINK), services=workstation))
-    return _fleet(settings, lock, authority, placements, mesh)
+        placements.append(
+            Placement(
+                host=_host(settings, around, "waza", settings.hosts["waza"], mesh),
+                networks=(MONITORING, UPLINK),
+                services=catalogue.workstation(settings.domain),
+            )
+        )
+    return _fleet(settings, around, settings.domain, placements, mesh)
 
 
-def preproduction(settings: Settings, lock: ImageLock, authority: str) -> Fleet:
-    """One server with the stack of Sese-AI and halved limits; a member of production's mesh when its hub is named."""
-    _require(settings, "preprod")
-    placement = Placement(
-        host=_host(settings, "preprod", None),
-        networks=NETWORKS,
-        services=catalogue.sese(
-            settings.domain, _door(settings, authority), settings.project, scale=0.5, buckets=settings.bucket_prefix, by_hub=False
-        ),
+def preproduction(settings: Settings, around: Surroundings) -> Fleet:
+    """One server, named like the stack, with services of Sese-AI at halved limits.
+
+    Where the settings name production's hub it is a member of that mesh, and its sites are `<site>.<stack>.<domain>` there
+    and nowhere else.
+    """
+    name = around.stack
+    where = settings.hosts.get(name) or HostSettings(server=ServerSettings())
+    mesh = _mesh(settings) if HUB_HOST in settings.hosts else None
+    domain = f"{name}.{settings.domain}" if mesh else settings.domain
+    wanted = settings.services or (() if name == "preprod" else CORE)
+    services = catalogue.sese(
+        domain,
+        _door(settings, around),
+        settings.project,
+        scale=0.5,
+        buckets=settings.bucket_prefix,
+        by_hub=False,
+        only=_known(settings, wanted),
     )
-    return _fleet(settings, lock, authority, [placement], None)
+    placement = Placement(host=_host(settings, around, name, where, mesh, services), networks=NETWORKS, services=services)
+    hub = _host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh) if mesh else None
+    return _fleet(settings, around, domain, [placement], mesh, hub)
 
 
-def _fleet(settings: Settings, lock: ImageLock, authority: str, placements: list[Placement], mesh: Mesh | None) -> Fleet:
+def _known(settings: Settings, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """`wanted`; raises `Refused` for names that nobody has."""
+    names = [service.name for service in catalogue.sese("", Door(vpn=(), acme_email="", authority=""), settings.project)]
+    refuse(
+        Problem(
+            what=f"vpai:services names {name!r}, which is no service of Sese-AI",
+            why="the stack would run without it, and nobody would see",
+            mend=f"use some of: {', '.join(names)}",
+            example="pulumi config set --path 'vpai:services[0]' litellm",
+        )
+        for name in wanted
+        if name not in names
+    )
+    return wanted
+
+
+def _fleet(
+    settings: Settings,
+    around: Surroundings,
+    domain: str,
+    placements: list[Placement],
+    mesh: Mesh | None,
+    hub_elsewhere: Host | None = None,
+) -> Fleet:
     return Fleet(
         project=settings.project,
-        domain=settings.domain,
-        placements=monitoring.watched(placements, settings.domain, authority),
+        domain=domain,
+        placements=monitoring.watched(placements, domain, around.authority),
         mesh=mesh,
-        image_lock=lock,
+        hub_elsewhere=hub_elsewhere,
+        image_lock=around.lock,
     )
 
 
@@ -71,13 +119,20 @@ def _mesh(settings: Settings) -> Mesh:
     )
 
 
-def _door(settings: Settings, authority: str) -> Door:
-    return Door(vpn=settings.vpn_cidrs, acme_email=settings.acme_email, authority=authority)
+def _door(settings: Settings, around: Surroundings) -> Door:
+    return Door(vpn=settings.vpn_cidrs, acme_email=settings.acme_email, authority=around.authority)
 
 
-def _host(settings: Settings, name: str, mesh: Mesh | None) -> Host:
-    where = settings.hosts[name]
-    return Host(
+def _host(
+    settings: Settings,
+    around: Surroundings,
+    name: str,
+    where: HostSettings,
+    mesh: Mesh | None,
+    services: tuple[Service, ...] = (),
+) -> Host:
+    """A machine that is there, or a server that is large enough for `services`."""
+    host = Host(
         name=name,
         address=where.address,
         user=settings.deploy_user,
@@ -88,6 +143,26 @@ def _host(settings: Settings, name: str, mesh: Mesh | None) -> Host:
         memory_mib=where.memory_mib,
         offline=name in settings.offline,
     )
+    if where.server is None:
+        return host
+    kind, memory = _type(where.server, around, sum(service.memory_mib for service in services) + host.reserve_mib)
+    rented = CloudServer(
+        name=name,
+        type=kind,
+        image=where.release,
+        location=where.server.location,
+        backups=where.server.backups,
+        protected=where.server.protected,
+        keeps_address=where.server.keeps_address,
+    )
+    return replace(host, rented=rented, memory_mib=where.memory_mib or memory, first_user="root", first_port=SSH_PORT)
+
+
+def _type(server: ServerSettings, around: Surroundings, needed_mib: int) -> tuple[str, int]:
+    """The type that was asked for, or the cheapest that is large enough, and its memory; a law says when that is too little."""
+    if server.type:
+        return server.type, next((memory for name, _, memory in around.types if name == server.type), _SMALLEST_MIB)
+    return cheapest(needed_mib, around.types) or ("", _SMALLEST_MIB)
 
 
 def _require(settings: Settings, *names: str) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from components import mesh_status, ssh
 from components.host_script import NO_ANSWER, SshHost
@@ -23,7 +24,15 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
         found = list(_host_problems(host, placement, fleet.project, images))
         return found or list(_refused_files(host, placement, fleet, mirror))
 
-    present = [placement for placement in fleet.placements if not placement.host.offline]
+    directory = Path(ssh_config).parent
+    # A server that is still to be made can say nothing.
+    present = [
+        placement
+        for placement in fleet.placements
+        if not placement.host.offline and (not placement.host.rented or ssh.knows_server(directory, placement.host.name))
+    ]
+    if fleet.hub_elsewhere:
+        present.append(Placement(host=fleet.hub_elsewhere, networks=(), services=()))
     with ThreadPoolExecutor() as pool:
         return tuple(problem for found in pool.map(ask, present) for problem in found)
 
@@ -34,9 +43,15 @@ def _host_problems(host: SshHost, placement: Placement, project: str, images: It
     if done.returncode == NO_ANSWER:
         first = host.as_handed_over.run("preflight.sh", arguments, seconds=_SECONDS)
         done = done if first.returncode == NO_ANSWER and "host key verification failed" not in first.stderr.lower() else first
+    if done.returncode and placement.host.rented:
+        return  # made a moment ago, maybe by a run that was killed: the first contact waits for it, and says what is wrong
     if done.returncode:
         changed = "host key verification failed" in done.stderr.lower()
-        said = done.stderr.strip() or ssh.dial(placement.host) or "the connection broke; sshd answers again now: run it once more"
+        said = (
+            done.stderr.strip()
+            or ssh.dial(Path(host.config).parent, placement.host)
+            or "the connection broke; sshd answers again now: run it once more"
+        )
         yield (_wrong_key if changed else _unreachable)(placement, said)
         return
     for line in done.stdout.splitlines():

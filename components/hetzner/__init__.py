@@ -2,5 +2,6 @@
 
 from components.hetzner.project import HetznerProject, provider
 from components.hetzner.server import HetznerServer
+from components.hetzner.server_contact import ServerContact
 
-__all__ = ["HetznerProject", "HetznerServer", "provider"]
+__all__ = ["HetznerProject", "HetznerServer", "ServerContact", "provider"]

@@ -1,4 +1,5 @@
-"""What a server is told for its first boot: who it is, by its host key. All else the baseline does, over SSH.
+"""What a server is told for its first boot: who it is, by its host key, who may log in, and where. All else the baseline does,
+over SSH.
 
 Everything here can be read by every process on the server (http://169.254.169.254/hetzner/v1/userdata; containers are kept
 from it by DOCKER-USER) and by whoever has the project's token: so there is no secret of ours in it. The host key is one only
@@ -6,14 +7,29 @@ until the first contact has proven the machine.
 """
 
 import json
+from collections.abc import Sequence
+
+from components.host import sshd
+from model.host import SSH_PORT
 
 
-def user_data(host_key: str) -> str:
-    """The text of cloud-init's #cloud-config, in JSON, which is YAML too."""
+def user_data(host_key: str, authorized_keys: Sequence[str] = ()) -> str:
+    """The text of cloud-init's #cloud-config, in JSON, which is YAML too.
+
+    sshd answers on its later port from the start, so that the cloud's firewall never has to let anybody in on 22. The baseline
+    overwrites the same two files. Ubuntu's sshd is started by its socket, before cloud-init has written where to listen.
+    """
+    socket = sshd.socket_drop_in([SSH_PORT])
     config = {
         "ssh_deletekeys": True,
         "ssh_genkeytypes": [],
         "ssh_keys": {"ed25519_private": host_key},
+        "ssh_authorized_keys": list(authorized_keys),
         "ssh_pwauth": False,
+        "write_files": [
+            {"path": sshd.DROP_IN, "content": f"Port {SSH_PORT}\n", "permissions": "0600"},
+            {"path": socket.path, "content": socket.content, "permissions": "0644"},
+        ],
+        "runcmd": ["systemctl daemon-reload", "systemctl try-restart ssh.socket", "systemctl try-restart ssh.service"],
     }
     return "#cloud-config\n" + json.dumps(config, indent=1) + "\n"

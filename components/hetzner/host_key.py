@@ -12,6 +12,20 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
+HOST_KEY_LABEL = "vpai.host-key"
+_PREFIX = "AAAAC3NzaC1lZDI1NTE5AAAAI"
+"""Of every Ed25519 key (the length and name of its kind); 43 characters follow."""
+
+
+def host_key_label(public: str) -> str:
+    """A public Ed25519 key as a label's value: URL-safe, and between letters, because a dash may not be the first or last."""
+    return f"k{public.split()[1].removeprefix(_PREFIX).replace('+', '-').replace('/', '_')}k"
+
+
+def labelled_host_key(label: str) -> str:
+    """The public key that `host_key_label` made the label of."""
+    return f"ssh-ed25519 {_PREFIX}{label[1:-1].replace('-', '+').replace('_', '/')}"
+
 
 class HostKeyProvider(ResourceProvider):
     """Runs ssh-keygen once; what it made stays in the state."""

@@ -10,13 +10,15 @@ from model.problem import Problem
 
 
 def problems(client: Client, servers: Sequence[CloudServer], *, key_name: str, public_key: str) -> Iterator[Problem]:
-    """A type that cannot be had, a key that exists under another name, a token that nobody knows."""
+    """A type that cannot be had, a key that exists under another name (none where it is still to be made), a token that
+    nobody knows.
+    """
     try:
         there = {server.name for server in client.servers.get_all()}
         new = tuple(server for server in servers if server.name not in there)
         yield from unavailable(new, offers(client))
         for key in client.ssh_keys.get_all():
-            if bare(str(key.public_key)) == bare(public_key) and key.name != key_name:
+            if public_key and bare(str(key.public_key)) == bare(public_key) and key.name != key_name:
                 yield _known_key(str(key.name), int(key.id or 0), key_name)
     except APIException as refused:
         yield Problem(

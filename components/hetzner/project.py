@@ -27,7 +27,7 @@ class HetznerProject(pulumi.ComponentResource):
         self,
         name: str,
         *,
-        deploy_key: str,
+        deploy_key: pulumi.Input[str],
         labels: Mapping[str, str],
         network: IPv4Network | None = None,
         spread: bool = False,
@@ -40,7 +40,7 @@ class HetznerProject(pulumi.ComponentResource):
         self.deploy_key = hcloud.SshKey(
             f"{name}-deploy",
             name=f"{name}-deploy",
-            public_key=bare(deploy_key),
+            public_key=pulumi.Output.from_input(deploy_key).apply(bare),
             labels=labels,
             # A key cannot be changed, and no two have one name: the old one goes first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),

@@ -5,13 +5,14 @@ private network without `alias_ips` differs at every run. A firewall is made bef
 through `apply_to`, or two resources would fight over one list. An emptied rule set is not sent by the provider at all.
 """
 
+from collections.abc import Sequence
 from datetime import date
 
 import pulumi
 import pulumi_hcloud as hcloud
 
 from components.hetzner.cloud_init import user_data
-from components.hetzner.host_key import HostKey
+from components.hetzner.host_key import HOST_KEY_LABEL, HostKey, host_key_label
 from components.hetzner.project import HetznerProject
 from components.host.firewall import cloud_rules
 from model import cloud
@@ -40,7 +41,8 @@ class HetznerServer(pulumi.ComponentResource):
         project: HetznerProject,
         *,
         firewall: Firewall,
-        ssh_public: bool,
+        ssh_from: Sequence[str] = (),
+        authorized_keys: Sequence[str] = (),
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("vpai:index:HetznerServer", server.name, {"waivers": [waiver.as_input() for waiver in WAIVERS]}, opts)
@@ -60,7 +62,7 @@ class HetznerServer(pulumi.ComponentResource):
                     source_ips=list(rule.sources),
                     description=rule.description,
                 )
-                for rule in cloud_rules(firewall, ssh_public=ssh_public)
+                for rule in cloud_rules(firewall, ssh_from=ssh_from)
             ],
             opts=mine,
         )
@@ -85,9 +87,10 @@ class HetznerServer(pulumi.ComponentResource):
             server_type=server.type,
             image=server.image,
             location=server.location,
-            labels=labels,
+            # With the key that it shows: whoever may see the project can pin it, on any machine, without the state.
+            labels={**labels, HOST_KEY_LABEL: key.public.apply(host_key_label)},
             ssh_keys=[project.deploy_key_name],
-            user_data=key.private.apply(user_data),
+            user_data=key.private.apply(lambda private: user_data(private, authorized_keys)),
             backups=server.backups,
             # A larger disk would keep the server from ever becoming smaller again.
             keep_disk=True,

@@ -1,9 +1,9 @@
 """A firewall plan in the three languages that enforce it: UFW's, iptables' for what Docker forwards, a cloud's."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from model.firewall import Firewall, Opening, Target
+from model.firewall import PUBLIC_SSH, Firewall, Opening, Target
 from model.mesh import INTERFACE
 from model.network import MESH, MESH_V6
 from model.route import Access
@@ -93,12 +93,24 @@ class CloudRule:
     description: str
 
 
-def cloud_rules(firewall: Firewall, *, ssh_public: bool) -> tuple[CloudRule, ...]:
-    """What a provider's firewall has to let through: everything public; mesh traffic arrives inside WireGuard's port."""
+EVERYWHERE = ("0.0.0.0/0", "::/0")
+
+
+def cloud_rules(firewall: Firewall, *, ssh_from: Sequence[str]) -> tuple[CloudRule, ...]:
+    """What a provider's firewall has to let through: everything public; mesh traffic arrives inside WireGuard's port.
+
+    SSH comes in from `ssh_from` for as long as the server lives: at the first contact, and when the mesh is lost and the host
+    opens itself. Otherwise UFW has closed it.
+    """
+    public = (opening for opening in firewall.all_openings(ssh_public=bool(ssh_from)) if opening.access is Access.PUBLIC)
     return tuple(
-        CloudRule(protocol=opening.protocol, port=opening.port, sources=("0.0.0.0/0", "::/0"), description=opening.reason)
-        for opening in firewall.all_openings(ssh_public=ssh_public)
-        if opening.access is Access.PUBLIC
+        CloudRule(
+            protocol=opening.protocol,
+            port=opening.port,
+            sources=tuple(ssh_from) if opening == PUBLIC_SSH and ssh_from else EVERYWHERE,
+            description=opening.reason,
+        )
+        for opening in public
     )
 
 

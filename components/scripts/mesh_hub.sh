@@ -1,7 +1,8 @@
 # The hub's side of the mesh, run as root on it. Headscale runs in the container with the label SERVICE.
 #   mesh_hub.sh publish SERVICE PARTS STACK    a stack's part as JSON on stdin: {"policy": {...}, "records": {name: host}}
 #   mesh_hub.sh withdraw SERVICE PARTS STACK   takes the part out again
-#   mesh_hub.sh key      SERVICE TAG           prints a pre-auth key: single use, ten minutes
+#   mesh_hub.sh key      SERVICE TAG [--ephemeral]   prints a pre-auth key: single use, ten minutes; an ephemeral member is
+#                                              forgotten when it has been away for a while
 #   mesh_hub.sh member   SERVICE NAME          prints "absent", "expired", or the member's node key
 #   mesh_hub.sh renew    SERVICE NAME          lets an expired member in again: nothing is to be done on the member
 #   mesh_hub.sh admitted SERVICE PARTS NAME TAG   waits until the member is online, and resolves the names that lead to it
@@ -78,7 +79,7 @@ replace() {
 }
 
 key() {
-	headscale "$1" preauthkeys create --tags "$2" --expiration 10m -o json | jq -re .key
+	headscale "$1" preauthkeys create --tags "$2" --expiration 10m "${@:3}" -o json | jq -re .key
 }
 
 # The hub alone knows who is a member: one that was removed goes on saying that it is in (lab, Headscale 0.28).

@@ -235,7 +235,7 @@ SHAPES: Mapping[str, Shape] = {
     "api.search.brave.com": brave,
     "api.telegram.org": telegram,
     github.HOST: github_api,
-    hetzner.HOST: hetzner_cloud(hetzner.Cloud(action_seconds=0.5)),
+    hetzner.HOST: hetzner_cloud(hetzner.lab_cloud()),
 }
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from hcloud import Client
 
+from components.hetzner.host_key import HOST_KEY_LABEL, labelled_host_key
+from components.host import sshd
 from lab.providers.hetzner import Fault
 from policy.program import Program, Resource
 from policy.rule import ProgramRule, ResourceRule
@@ -41,7 +43,7 @@ PROGRAM = """
     fields = dict(wanted.get("server", {}))
     if address := fields.pop("private_address", None):
         fields["private_address"] = IPv4Address(address)
-    server = HetznerServer(CloudServer(name="app-01", **fields), project, firewall=firewall, ssh_public=False, opts=opts)
+    server = HetznerServer(CloudServer(name="app-01", **fields), project, firewall=firewall, opts=opts)
     pulumi.export("address", server.address)
     pulumi.export("host_key", server.host_key)
     pulumi.export("id", server.resource.id)
@@ -91,7 +93,9 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Stac
     assert (made.server_type.name, made.location.name, made.image.name) == ("cx23", "fsn1", "debian-13")
     assert made.private_net[0].ip == "10.77.0.5"
     assert made.backup_window
-    assert made.labels == {"stack": "test"}
+    label = made.labels[HOST_KEY_LABEL]
+    assert made.labels == {"stack": "test", HOST_KEY_LABEL: label}
+    assert labelled_host_key(label) == outputs["host_key"], "the cloud says which key to pin"
     assert stack.api.ssh_keys.get_by_name("app-deploy").public_key == PUBLIC_KEY
     rules = stack.api.firewalls.get_by_name("app-01-firewall").rules
     assert {(rule.protocol, rule.port) for rule in rules} == {("tcp", "804"), ("tcp", "443")}
@@ -104,7 +108,7 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Stac
     stack.want(key=OTHER_KEY, server={**stack.wanted["server"], "image": "ubuntu-24.04", "labels": {"role": "app"}})
     stack.up()
     assert stack.server().id == made.id
-    assert stack.server().labels == {"role": "app", "stack": "test"}
+    assert stack.server().labels == {"role": "app", "stack": "test", HOST_KEY_LABEL: label}
     assert stack.api.ssh_keys.get_by_name("app-deploy").public_key == OTHER_KEY
 
     # Fewer rules arrive; what somebody opened by hand is seen and closed again.
@@ -133,7 +137,18 @@ def _told_its_host_key(stack: Stack, public: str) -> None:
     key.chmod(0o600)
     shown = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True).stdout
     assert shown.split()[:2] == public.split()[:2]
-    assert told == {"ssh_deletekeys": True, "ssh_genkeytypes": [], "ssh_keys": {}, "ssh_pwauth": False}
+    # sshd answers where the cloud's firewall lets somebody in, from the first boot.
+    files = {file["path"]: file["content"] for file in told.pop("write_files")}
+    assert files[sshd.DROP_IN] == "Port 804\n"
+    assert "ListenStream=0.0.0.0:804" in files[sshd.SOCKET_DROP_IN]
+    told.pop("runcmd")
+    assert told == {
+        "ssh_deletekeys": True,
+        "ssh_genkeytypes": [],
+        "ssh_keys": {},
+        "ssh_authorized_keys": [],
+        "ssh_pwauth": False,
+    }
     state = stack.pulumi("stack", "export").stdout
     assert "PRIVATE KEY" not in state
 

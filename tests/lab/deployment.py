@@ -19,11 +19,11 @@ Done = subprocess.CompletedProcess[str]
 
 
 class Deployment:
-    """The stack `lab`, driven from a copy of the project in the operator."""
+    """A stack, driven from a copy of the project in the operator."""
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.directory = lab.layout.directory / "test-project"
+    def __init__(self, lab: Lab, stack: str = "lab") -> None:
+        self.lab, self.stack = lab, stack
+        self.directory = lab.layout.directory / ("test-project" if stack == "lab" else f"test-{stack}")
         self.reset()
         self.operate("ssh-config")
 
@@ -53,12 +53,12 @@ class Deployment:
 
     def pulumi(self, *arguments: str, check: bool = True) -> Done:
         """Run pulumi; its errors are in stdout too."""
-        return self.run("pulumi", *arguments, "--stack", "lab", "--non-interactive", check=check)
+        return self.run("pulumi", *arguments, "--stack", self.stack, "--non-interactive", check=check)
 
     def operate(self, *arguments: str, check: bool = True) -> Done:
         """Run an operator command."""
         command, *rest = arguments
-        return self.run("vpai-python", "-m", "operations", command, "--stack", "lab", *rest, check=check)
+        return self.run("vpai-python", "-m", "operations", command, "--stack", self.stack, *rest, check=check)
 
     def smoke(self) -> None:
         """Every live check passes, and no service that stands there is forgotten."""
@@ -114,7 +114,7 @@ class Deployment:
 
     def containers(self, service: str = "") -> list[str]:
         """Full ids of our containers on the host, running or not."""
-        labels = [f"label={LABEL_STACK}=lab", *([f"label={LABEL_SERVICE}={service}"] if service else [])]
+        labels = [f"label={LABEL_STACK}={self.stack}", *([f"label={LABEL_SERVICE}={service}"] if service else [])]
         filters = [word for label in labels for word in ("--filter", label)]
         return self.on_host("docker", "ps", "-aq", "--no-trunc", *filters).split()
 

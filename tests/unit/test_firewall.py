@@ -58,15 +58,15 @@ def test_an_opening_is_one_rule_wherever_its_packets_pass(
     assert ssh == "allow in on tailscale0 to any port 804 proto tcp comment 'SSH over the mesh'"
     assert others == ufw
     assert _forwarded(opening) == forward
-    assert list(cloud_rules(_plan(opening), ssh_public=False)) == cloud
+    assert list(cloud_rules(_plan(opening), ssh_from=())) == cloud
 
 
 def test_ssh_is_public_only_while_it_is_asked_for_or_without_a_mesh() -> None:
     public = "allow 804/tcp comment 'SSH until the mesh is proven'"
     assert public not in ufw_rules(_plan(), ssh_public=False)
-    assert cloud_rules(_plan(), ssh_public=False) == ()
+    assert cloud_rules(_plan(), ssh_from=()) == ()
     assert public in ufw_rules(_plan(), ssh_public=True)
-    assert [rule.port for rule in cloud_rules(_plan(), ssh_public=True)] == [804]
+    assert [rule.port for rule in cloud_rules(_plan(), ssh_from=["203.0.113.7/32"])] == [804]
     # Without a mesh there is no other way in, and the rule stands once.
     without_mesh = _plan(ssh=PUBLIC_SSH)
     assert ufw_rules(without_mesh, ssh_public=False) == ufw_rules(without_mesh, ssh_public=True) == (public,)
@@ -130,9 +130,7 @@ def test_every_published_port_of_the_fleet_is_in_all_three_firewalls(placement: 
         [opening] = [each for each in plan.openings if (each.port, each.protocol) == (port.number, port.protocol)]
         assert (opening.access, opening.target, opening.reason) == (port.access, Target.CONTAINER, port.reason)
         assert sum(f"-p {port.protocol} -m conntrack --ctorigdstport {port.number} " in r for r in forward_rules(plan)) == 1
-        in_cloud = [
-            rule for rule in cloud_rules(plan, ssh_public=False) if (rule.port, rule.protocol) == (port.number, port.protocol)
-        ]
+        in_cloud = [rule for rule in cloud_rules(plan, ssh_from=()) if (rule.port, rule.protocol) == (port.number, port.protocol)]
         assert len(in_cloud) == (port.access is Access.PUBLIC)
     # And nothing else: what is forwarded is what is published, what UFW allows is SSH and the tunnel.
     assert sum("--ctorigdstport" in rule for rule in forward_rules(plan)) == len(published)

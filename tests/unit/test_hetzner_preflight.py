@@ -95,5 +95,5 @@ def test_a_private_network_stays_clear_of_the_mesh_and_of_docker(network: str) -
 
 
 def test_cloud_init_is_told_the_host_key_and_nothing_else_of_worth() -> None:
-    assert user_data("KEY").count("KEY") == 1
+    assert user_data("PRIVATE").count("PRIVATE") == 1
     assert "password" not in user_data("KEY")

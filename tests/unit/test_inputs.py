@@ -9,7 +9,7 @@ import yaml
 from model.problem import Refused
 from model.settings import Settings
 from services import catalogue, storage
-from stacks.inputs import read
+from stacks.inputs import CLOUD_TOKEN, read
 from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, REQUIRED_SECRETS, committed, host_config, inputs
 
 
@@ -29,7 +29,7 @@ def test_the_committed_stacks_become_fleets() -> None:
 def test_every_setting_and_secret_is_declared_in_the_project_with_type_description_and_default() -> None:
     declared = yaml.safe_load((PROJECT / "Pulumi.yaml").read_text())["config"]
     settings = {f"vpai:{field.alias}" for field in Settings.model_fields.values()}
-    assert set(declared) == settings | {f"vpai:{secret.name}" for secret in catalogue.external_secrets()}
+    assert set(declared) == settings | {f"vpai:{secret.name}" for secret in (*catalogue.external_secrets(), CLOUD_TOKEN)}
     for key, schema in declared.items():
         assert {"type", "description", "default"} <= set(schema), key
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from model.mesh import OPERATOR_TAG, PREPROD_TAG, grants, policy, records, tag
+from model.mesh import OPERATOR_TAG, grants, policy, records, tag
 from model.route import Access, Route
 from tests.fleets import inputs, placement, with_service
 
@@ -52,7 +52,7 @@ def test_every_grant_says_why() -> None:
 def test_the_policy_names_tags_only_and_declares_each_of_them() -> None:
     shown = json.loads(policy(FLEET.placements))
     used = {word for rule in shown["acls"] for word in (*rule["src"], *(to.rpartition(":")[0] for to in rule["dst"]))}
-    assert used <= shown["tagOwners"].keys() == {OPERATOR_TAG, PREPROD_TAG, *HOSTS}
+    assert used <= shown["tagOwners"].keys() == {OPERATOR_TAG, *HOSTS}
     assert set(map(tuple, shown["tagOwners"].values())) == {()}, "whoever owns a tag could give it to a machine of their own"
     assert {rule["action"] for rule in shown["acls"]} == {"accept"}
     assert "*" not in json.dumps(shown)

@@ -13,7 +13,7 @@ from tests.fleets import HOST
 
 
 def test_addresses_stand_only_in_the_proxy_command(tmp_path: Path) -> None:
-    text = ssh.client_config([HOST], tmp_path / "known_hosts", tmp_path)
+    text = ssh.client_config(tmp_path, [HOST], tmp_path / "known_hosts", tmp_path)
     assert all("ProxyCommand" in line for line in text.splitlines() if "203.0.113.10" in line)
     assert "StrictHostKeyChecking yes" in text
     assert "HostKeyAlias sese" in text

@@ -3,19 +3,31 @@ placement groups and volumes, kept in memory, checked as the real API checks the
 
 hcloud-python, hcloud-go and so Terraform's and Pulumi's provider run against it unmodified. What differs from the real one:
 
-- Every token of 64 characters is a project of its own; a server's `user_data` is kept for whoever boots it, and nothing boots
-  it yet: it is `running` as soon as its action has ended.
+- Every token of 64 characters is a project of its own. In the lab a server is a host of the lab (machines.py); in a test
+  nothing boots. Either way it is `running` as soon as its action has ended.
+- Its IPv4 address is real in the lab; the IPv6 network that the API shows is not, and firewalls and private networks are only
+  written down: what lets packets through is the host's own firewall.
 - Ids, addresses and the short catalogue of types, images and locations are the lab's. Prices are those of catalogue.py, null
   where nobody could look them up.
 - A field that the API does not know is refused, so that a misspelt one cannot pass; texts of refusals are Hetzner's where they
   are published (error codes: hcloud-go's error.go), else the lab's.
 - No load balancers, floating IPs, certificates, DNS zones, ISOs, snapshots, storage boxes, metrics and rescue systems.
-- The state lives as long as the process.
+- The state lives as long as the process, and so do its servers.
 
 Tests and rehearsals steer it: `Cloud.faults` lets requests fail, `Cloud.sold_out` takes a type out of a location, and
 `Cloud.failing_actions` lets the actions of a command end in an error.
 """
 
-from lab.providers.hetzner.cloud import HOST, Cloud, Fault
+import json
 
-__all__ = ["HOST", "Cloud", "Fault"]
+from lab.providers.hetzner.cloud import HOST, Cloud, Fault
+from lab.providers.hetzner.machines import SETTINGS, LabMachines
+
+__all__ = ["HOST", "Cloud", "Fault", "lab_cloud"]
+
+
+def lab_cloud() -> Cloud:
+    """The cloud of the lab, which boots servers where it is told how."""
+    if not SETTINGS.exists():
+        return Cloud(action_seconds=0.5)
+    return Cloud(json.loads(SETTINGS.read_text())["addresses"], 0.5, LabMachines.of_settings())

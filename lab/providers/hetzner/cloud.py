@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from lab.providers.hetzner import addresses, others, servers
 from lab.providers.hetzner.catalogue import Json, pricing
 from lab.providers.hetzner.fields import Fields
+from lab.providers.hetzner.machines import Machines, NoMachines
 from lab.providers.hetzner.project import CATALOGUE, KINDS, Project, Steering, numbers, selects, singular
 from lab.providers.hetzner.refusal import Refusal, invalid, unknown
 
@@ -89,8 +90,8 @@ _FILTERS: Mapping[str, tuple[str, ...]] = {
 class Cloud:
     """All projects. Thread-safe: a request at a time."""
 
-    def __init__(self, addresses: str = "203.0.113.0/24", action_seconds: float = 0.0) -> None:
-        self.steering = Steering(ipaddress.IPv4Network(addresses), action_seconds)
+    def __init__(self, addresses: str = "203.0.113.0/24", action_seconds: float = 0.0, machines: Machines | None = None) -> None:
+        self.steering = Steering(ipaddress.IPv4Network(addresses), action_seconds, machines or NoMachines())
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         """`METHOD /path` of every request, for tests."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.providers.hetzner.catalogue import IMAGES, LOCATIONS, SERVER_TYPES, Json, now
 from lab.providers.hetzner.fields import Fields
+from lab.providers.hetzner.machines import Machines
 from lab.providers.hetzner.refusal import Refusal, in_use, invalid, locked, protected, taken, unknown
 
 KINDS = ("servers", "ssh_keys", "firewalls", "primary_ips", "networks", "placement_groups", "volumes")
@@ -24,6 +25,7 @@ class Steering:
 
     addresses: ipaddress.IPv4Network
     action_seconds: float
+    machines: Machines
     sold_out: set[tuple[str, str]] = field(default_factory=set)
     """Types that cannot be had in a location."""
     failing_actions: dict[str, str] = field(default_factory=dict)

@@ -79,6 +79,7 @@ def create(project: Project, fields: Fields) -> tuple[int, Json]:
         _attach(project, server, network, None, ())
     for volume in volumes:
         volume["server"] = server["id"]
+    project.steering.machines.boot(server, project.primary_ips_of(server["id"]).get("ipv4", {}).get("ip", ""))
     me = ("server", server["id"])
     following = [project.act("start_server", me)] if starts else []
     following += [project.act("attach_to_network", me, ("network", network["id"])) for network in networks]
@@ -95,6 +96,7 @@ def delete(project: Project, server: Json) -> tuple[int, Json]:
     me = ("server", server["id"])
     project.refuse_locked(*me)
     project.remove("servers", server)
+    project.steering.machines.remove(server)
     for address in project.primary_ips_of(server["id"]).values():
         if address["auto_delete"]:
             del project.tables["primary_ips"][address["id"]]
@@ -108,10 +110,11 @@ def delete(project: Project, server: Json) -> tuple[int, Json]:
     return 200, {"action": project.act("delete_server", me)}
 
 
-def _switch(status: str) -> Callable[[Project, Json, Fields], None]:
-    def switched(_: Project, server: Json, fields: Fields) -> None:
+def _switch(status: str, verb: str) -> Callable[[Project, Json, Fields], None]:
+    def switched(project: Project, server: Json, fields: Fields) -> None:
         fields.check()
         server["status"] = status
+        project.steering.machines.power(server, verb)
 
     return switched
 
@@ -137,6 +140,8 @@ def _rebuild(project: Project, server: Json, fields: Fields) -> None:
     if server["protection"]["rebuild"]:
         raise Refusal(403, "protected", "server is rebuild protected")
     server.update(image=image, status="running", _user_data=user_data or server["_user_data"])
+    project.steering.machines.remove(server)
+    project.steering.machines.boot(server, project.primary_ips_of(server["id"]).get("ipv4", {}).get("ip", ""))
 
 
 def _enable_backup(_: Project, server: Json, fields: Fields) -> None:
@@ -202,11 +207,11 @@ def _remove_from_placement_group(_: Project, server: Json, fields: Fields) -> No
 
 
 ACTIONS: Mapping[str, tuple[str, Callable[[Project, Json, Fields], None]]] = {
-    "poweron": ("start_server", _switch("running")),
-    "poweroff": ("stop_server", _switch("off")),
-    "shutdown": ("shutdown_server", _switch("off")),
-    "reboot": ("reboot_server", _switch("running")),
-    "reset": ("reset_server", _switch("running")),
+    "poweron": ("start_server", _switch("running", "start")),
+    "poweroff": ("stop_server", _switch("off", "stop")),
+    "shutdown": ("shutdown_server", _switch("off", "stop")),
+    "reboot": ("reboot_server", _switch("running", "restart")),
+    "reset": ("reset_server", _switch("running", "restart")),
     "change_type": ("change_server_type", _change_type),
     "rebuild": ("rebuild_server", _rebuild),
     "enable_backup": ("enable_backup", _enable_backup),

@@ -1,0 +1,100 @@
+"""The first contact with a rented server as a resource: its address noted, SSH answering with the pinned key, cloud-init done.
+
+The one resource that has an address among its inputs: whatever stands on the server waits for it, and finds the server by the
+alias that it notes. Dynamic, because the wait and the note are the runner's; the module's path is part of the state: moving it
+breaks `destroy`.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
+
+from components import ssh
+from components.host_script import NO_ANSWER, SshHost
+
+DEADLINE_SECONDS = 300
+"""Hetzner's servers answer within a minute; cloud-init may wait for the distribution's mirrors."""
+
+
+class ServerContactProvider(ResourceProvider):
+    """Notes, waits, forgets."""
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        _meet(props)
+        return CreateResult(id_=props["alias"], outs=props)
+
+    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+        changed = [key for key in ("alias", "server", "address", "host_key") if _olds.get(key) != _news.get(key)]
+        return DiffResult(changes=bool(changed), replaces=[key for key in changed if key == "alias"])
+
+    def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
+        _meet(_news)
+        return UpdateResult(outs=_news)
+
+    def delete(self, _id: str, _props: dict[str, Any]) -> None:
+        ssh.forget_server(Path(_props["config"]).parent, _props["alias"])
+        ssh.hang_up(_props["config"], _props["alias"])
+
+
+class ServerContact(Resource, module="hetzner-contact", name="ServerContact"):
+    """`server` (its id) at `address`, which shows `host_key`, as the host `host`."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        host: SshHost,
+        server: pulumi.Input[str],
+        address: pulumi.Input[str],
+        host_key: pulumi.Input[str],
+        seconds: int = DEADLINE_SECONDS,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__(
+            ServerContactProvider(),
+            name,
+            {
+                "alias": host.alias,
+                "config": host.config,
+                "server": server,
+                "address": address,
+                "host_key": host_key,
+                "seconds": seconds,
+            },
+            opts,
+        )
+
+
+def _meet(props: Mapping[str, Any]) -> None:
+    """Return once the server answers and has configured itself; raises after the deadline, with the way on."""
+    ssh.note_server(Path(props["config"]).parent, props["alias"], props["address"], props["host_key"])
+    host = SshHost(alias=props["alias"], config=props["config"], new=True)
+    deadline = time.monotonic() + int(props["seconds"])
+    said = ""
+    while (left := deadline - time.monotonic()) > 0:
+        # As handed over first: a server that is ours already refuses root at once.
+        for machine in (host.as_handed_over, host):
+            done = machine.run("first_boot.sh", [], seconds=left)
+            if done.returncode == 0:
+                return
+            said = done.stderr.strip() or said
+            if done.returncode != NO_ANSWER:
+                raise RuntimeError(_failed(props, f"cloud-init failed on it: {said}"))
+            if "host key verification failed" in said.lower():
+                raise RuntimeError(_failed(props, f"it shows another host key than the one that it was given: {said}"))
+        time.sleep(1)
+    raise RuntimeError(_failed(props, f"SSH has not answered within {props['seconds']} s; the last try: {said or 'nothing'}"))
+
+
+def _failed(props: Mapping[str, Any], what: str) -> str:
+    alias = props["alias"]
+    return (
+        f"{alias} ({props['address']}): {what}.\n"
+        "Why: nothing can be deployed on a server that nobody can log in to.\n"
+        "How to mend it: `pulumi up` again waits once more; the server's console at Hetzner shows how far it came; a new one is "
+        f"made with `pulumi up --replace 'urn:...::hcloud:index/server:Server::{alias}'` (pulumi stack --show-urns shows it)."
+    )

@@ -1,0 +1,73 @@
+"""A stack that rents its server: from nothing to checked, unchanged the second time, replaced whole, and gone without a trace."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lab import Lab
+from tests.lab.deployment import Deployment, health_of
+from tests.lab.ephemeral import Ephemeral
+
+CORE = {"postgresql", "redis", "litellm", "caddy"}
+
+
+@pytest.fixture
+def preprod(deployed: Deployment) -> Iterator[Ephemeral]:
+    """The stack `preprod` with the core services, empty; `deployed` is the production whose mesh it joins."""
+    stack = Ephemeral(deployed.lab, "preprod", services=["litellm"])
+    yield stack
+    stack.remove()
+
+
+def test_from_nothing_to_checked_and_gone_without_a_trace(preprod: Ephemeral, lab: Lab) -> None:
+    assert preprod.inventory() == {}
+    start = time.monotonic()
+    preprod.up()
+    assert preprod.inventory() == {
+        "servers": ["preprod"],
+        "ssh_keys": ["javisi-preprod-deploy"],
+        "firewalls": ["preprod-firewall"],
+        "primary_ips": preprod.inventory()["primary_ips"],
+    }
+    print(f"up: {time.monotonic() - start:.0f} s")
+    # The cheapest type that has room for the four.
+    [server] = preprod.ask("GET", "/servers")["servers"]
+    assert server["server_type"]["name"] == "cx23"
+    assert _members(lab) == {"seko", "sese", "waza", "operator", "preprod"}
+    names = _records(lab)
+    assert names["llm.preprod.vpai.test"] == _address(lab, "preprod")
+    assert names["llm.vpai.test"] == _address(lab, "sese"), "production's names stay as they are"
+    preprod.smoke()
+    assert json.loads(preprod.pulumi("stack", "output", "urls", "--json").stdout) == ["https://llm.preprod.vpai.test"]
+    preprod.pulumi("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
+
+    preprod.pulumi("destroy", "--yes", "--skip-preview")
+    assert preprod.inventory() == {}
+    assert preprod.servers() == []
+    assert _members(lab) == {"seko", "sese", "waza", "operator"}
+    assert not [name for name in _records(lab) if ".preprod." in name]
+    assert set(health_of(lab.seko).values()) == {"healthy"}
+
+
+def _members(lab: Lab) -> set[str]:
+    return {str(node["given_name"]) for node in _nodes(lab)}
+
+
+def _address(lab: Lab, name: str) -> str:
+    return next(str(node["ip_addresses"][0]) for node in _nodes(lab) if node["given_name"] == name)
+
+
+def _nodes(lab: Lab) -> list[dict[str, Any]]:
+    hub = lab.seko.run(["docker", "ps", "-q", "--filter", "label=vpai.service=headscale"]).stdout.strip()
+    found: list[dict[str, Any]] = json.loads(
+        lab.seko.run(["docker", "exec", hub, "headscale", "nodes", "list", "-o", "json"]).stdout
+    )
+    return found
+
+
+def _records(lab: Lab) -> dict[str, str]:
+    shown = lab.seko.run(["cat", "/opt/javisi/data/headscale/parts/records.json"]).stdout
+    return {record["name"]: record["value"] for record in json.loads(shown)}
