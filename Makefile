@@ -36,10 +36,17 @@ venv: .venv/ready
 packages: # what the checks need from Debian
 	@command -v shellcheck >/dev/null && test -x /usr/sbin/sshd || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends shellcheck openssh-server >/dev/null; }
 
-lint: venv packages ## ruff, mypy --strict, import-linter
+# Only its module is published; Go is the one that builds the toolchain.
+$(VENV)/actionlint: tests/actionlint/go.sum .venv/ready
+	@go=$$(python3 -c 'from toolchain.golang import find_go; from toolchain.provision import cache_directory; print(find_go(cache_directory()))') && \
+	env -C tests/actionlint GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 $$go build -trimpath -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
+	@touch $@
+
+lint: venv packages $(VENV)/actionlint ## ruff, mypy --strict, import-linter; actionlint and zizmor for the workflows
 	@$(VENV)/ruff check --quiet . && $(VENV)/ruff format --check --quiet .
 	@$(VENV)/mypy
 	@PYTHONPATH=. $(VENV)/lint-imports --no-logo
+	@$(VENV)/python -m tests.workflows
 
 test-quick: lint ## unit, graph and policy tests: no Docker, no engine, under a minute
 	@$(VENV)/python -m pytest -q tests/unit tests/graph tests/policy
