@@ -1,7 +1,7 @@
 """`python -m operations.reference`: the reference pages of production, written from the catalogue that deploys it."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from model.fleet import Fleet
@@ -104,12 +104,48 @@ def _diagram(fleet: Fleet) -> str:
                 lines.append(f"  {_node(placement, 'caddy')} --> {target}")
         for service in placement.services:
             lines += [f"  {_node(placement, service.name)} -.-> {_node(placement, need)}" for need in service.needs]
+    lines += (f"  {source} ==> {target}" for source, target in _calls_between_hosts(fleet))
     lines += [
         "```",
         "",
-        "Arrows: requests that come in through Caddy. Dotted: what a service needs before it starts.",
+        "Arrows: requests that come in through Caddy. Dotted: what a service needs before it starts. "
+        "Thick: calls over the mesh from host to host, which the other host's Caddy answers.",
+        "",
+        *_network_diagram(fleet),
     ]
     return "\n".join(lines)
+
+
+def _calls_between_hosts(fleet: Fleet) -> Sequence[tuple[str, str]]:
+    """Each service that calls another host, and the Caddy that answers it there; each pair once."""
+    behind = {
+        service.name: placement
+        for placement, service in fleet.services()
+        if any(route.access is Access.VPN for route in service.routes)
+    }
+    calls = (
+        (_node(placement, service.name), _node(behind[link.service], "caddy"))
+        for placement, service in fleet.services()
+        for link in service.links
+    )
+    return tuple(dict.fromkeys(calls))
+
+
+def _network_diagram(fleet: Fleet) -> Sequence[str]:
+    """Who is on which network: a hexagon for each, with a way out or none."""
+    lines = ["```mermaid", "flowchart LR", "  outside((Internet))"]
+    for placement in fleet.placements:
+        lines.append(f"  subgraph {placement.host.name}")
+        lines += (f'    {_node(placement, service.name)}["{service.name}"]' for service in placement.services)
+        for network in placement.networks:
+            hexagon = f"{_node(placement, network.name)}_network"
+            lines.append(f'    {hexagon}{{{{"{network.name}<br/>{network.cidr}"}}}}')
+            lines += (f"    {_node(placement, member)} --- {hexagon}" for member in sorted(placement.members(network.name)))
+        lines.append("  end")
+        lines += (
+            f"  {_node(placement, network.name)}_network --> outside" for network in placement.networks if not network.internal
+        )
+    return [*lines, "```", "", "Hexagons: networks. One that leads to the Internet has a way out; the others are internal."]
 
 
 def _node(placement: Placement, service: str) -> str:

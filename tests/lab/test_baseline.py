@@ -112,10 +112,10 @@ def test_hosts_are_in_order_after_an_up(stack: Deployment) -> None:
         assert f"{host}: not shown, a container plays it: swap, kernel parameters, auditd" in done.stdout
 
 
-def test_asking_all_hosts_takes_under_three_seconds(stack: Deployment) -> None:
+def test_asking_all_hosts_takes_under_ten_seconds(stack: Deployment) -> None:
     start = time.monotonic()
     stack.operate("drift", check=False)
-    # The operator's Python and `pulumi config` come on top of the hosts' three seconds.
+    # `make bench` holds it against three seconds; beside other tests the machine is busier.
     assert time.monotonic() - start < 10
 
 
