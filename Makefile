@@ -63,9 +63,15 @@ bench: ## measures, prints and saves benchmarks/results.json
 preview: venv toolchain ## pulumi preview --diff, with the policy pack's verdict
 	@$(RUN) pulumi preview --diff --stack $(STACK) --policy-pack policy
 
-up: venv toolchain ## pulumi up under the policy pack; seals the recovery kit when there is none yet
-	@$(RUN) pulumi up --stack $(STACK) --policy-pack policy
+up: venv toolchain ## pulumi up under the policy pack, for prod with its guards; seals the recovery kit when there is none yet
+	@$(RUN) $(if $(filter prod,$(STACK)),$(PYTHON) -m operations up --stack $(STACK) --may-lose "$(MAY_LOSE)",pulumi up --stack $(STACK) --policy-pack policy)
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --if-missing --recipient "$(RECIPIENT)"
+
+plan: venv toolchain ## what an up would do, shown and kept in .vpai/plan/
+	@$(RUN) $(PYTHON) -m operations plan --stack $(STACK)
+
+apply-plan: venv toolchain ## exactly the plan of `make plan`, unless a guard refuses: [MAY_LOSE=resource,...]
+	@$(RUN) $(PYTHON) -m operations apply-plan --stack $(STACK) --may-lose "$(MAY_LOSE)"
 
 policy: venv toolchain ## the policy pack's verdict on what stands
 	@$(RUN) pulumi policy analyze --stack $(STACK) --policy-pack policy
@@ -125,4 +131,4 @@ rotate: ## a new value for a generated secret at the next up: SECRET=
 recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --recipient "$(RECIPIENT)"
 
-.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit
+.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit

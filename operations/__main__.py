@@ -21,6 +21,7 @@ from operations.smoke import smoke
 from operations.stack import CommandFailed, Stack
 from operations.state_backend import state_backend
 from operations.table import table
+from operations.up import apply_plan, plan, up
 
 
 def main() -> int:
@@ -160,6 +161,18 @@ def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
     print(f"vpai:rotations.{arguments.secret} = {number}; the next `pulumi up` makes the new value and replaces whoever uses it")
 
 
+def _plan(stack: Stack, _: argparse.Namespace) -> None:
+    plan(stack)
+
+
+def _apply_plan(stack: Stack, arguments: argparse.Namespace) -> int:
+    return apply_plan(stack, arguments.may_lose)
+
+
+def _up(stack: Stack, arguments: argparse.Namespace) -> int:
+    return up(stack, arguments.may_lose)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="operations", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -188,6 +201,10 @@ def _parser() -> argparse.ArgumentParser:
     kit.add_argument("--recipient", default="")
     kit.add_argument("--output", default="")
     kit.add_argument("--if-missing", action="store_true")
+    command("plan", _plan, "what an up would do, kept to be applied")
+    guarded = (command("apply-plan", _apply_plan, "exactly the plan"), command("up", _up, "show, ask, apply"))
+    for sub in guarded:
+        sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
     return parser
 

@@ -1,0 +1,160 @@
+"""What a preview would do, as one text for a pull request or a terminal: data at risk first, short lines that fit a phone."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from model.reachability import Difference, Reach
+
+State = Mapping[str, Any]
+
+MARK = "<!-- vpai preview -->"
+"""First line of the comment: by it the next run finds the one to update."""
+
+_CREATE, _UPDATE, _REPLACE, _DELETE = "create", "update", "replace", "delete"
+_ACTIONS = {"create": _CREATE, "update": _UPDATE, "replace": _REPLACE, "delete": _DELETE}
+"""The engine's operations; the two halves of a replacement are told by `replace`."""
+_ORDER = (_DELETE, _REPLACE, _UPDATE, _CREATE)
+
+_DATA_TYPES = ("hcloud:index/server:Server", "hcloud:index/volume:Volume", "pulumi-python:dynamic/s3:Bucket")
+_DIRECTORIES = "command:local:Command"
+_RANDOM = ("random:index/randomPassword:RandomPassword", "random:index/randomBytes:RandomBytes")
+_NOT_SHOWN = ("pulumi:providers:", "pulumi:pulumi:Stack", "vpai:index:")
+"""Nobody's container: what is inside them is shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One resource that an `up` would touch. `forced_by` are the properties that make a replacement of it."""
+
+    action: str
+    urn: str
+    properties: tuple[str, ...] = ()
+    forced_by: tuple[str, ...] = ()
+    protected: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.urn.rpartition("::")[2]
+
+    @property
+    def type(self) -> str:
+        """The engine's type token."""
+        return self.urn.split("::")[2].rpartition("$")[2]
+
+    @property
+    def loses_data(self) -> bool:
+        """Whether the resource holds data and would be deleted or replaced."""
+        if self.action not in (_DELETE, _REPLACE):
+            return False
+        directories = self.type == _DIRECTORIES and self.name.endswith("-data")
+        return directories or self.type in _DATA_TYPES or (self.type in _RANDOM and self.protected)
+
+
+def changes(steps: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
+    """The changes among the steps of `pulumi preview --json`, sorted."""
+    found = (_change(step) for step in steps if step["op"] in _ACTIONS)
+    shown = (change for change in found if not change.type.startswith(_NOT_SHOWN))
+    return tuple(sorted(shown, key=lambda change: (_ORDER.index(change.action), change.name)))
+
+
+def _change(step: Mapping[str, Any]) -> Change:
+    old: State = step.get("oldState") or {}
+    reasons = step.get("diffReasons") or ()
+    forced = step.get("replaceReasons") or ()
+    return Change(
+        action=_ACTIONS[step["op"]],
+        urn=step["urn"],
+        properties=tuple(sorted({*reasons, *(path.split(".")[0].split("[")[0] for path in step.get("detailedDiff") or ())})),
+        forced_by=tuple(sorted(forced)),
+        protected=bool(old.get("protect")),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """Everything the comment tells."""
+
+    stack: str
+    against: str
+    """What it is compared with, in words."""
+    hosts: tuple[str, ...]
+    changes: tuple[Change, ...]
+    cost_before: Decimal
+    cost_after: Decimal
+    reach: Difference
+    policy: tuple[str, ...]
+    """What the policy pack refuses, one text each."""
+    unpriced: tuple[str, ...] = ()
+    """Names of rented things that nobody knows the price of."""
+
+
+def comment(preview: Preview) -> str:
+    """The whole text in Markdown, without tables: a phone shows it without scrolling aside."""
+    sections = [f"{MARK}\n### {preview.stack}: {_count(preview.changes)}\n\nAgainst {preview.against}."]
+    sections += _data_at_risk(preview.changes)
+    sections += _by_host(preview)
+    sections += _reach(preview.reach)
+    sections.append(f"**Cost**: {_cost(preview)}")
+    sections.append(_policy(preview.policy))
+    return "\n\n".join(sections) + "\n"
+
+
+def _count(found: Sequence[Change]) -> str:
+    counts = {action: sum(change.action == action for change in found) for action in _ORDER}
+    return ", ".join(f"{count} to {action}" for action, count in counts.items() if count) or "no changes"
+
+
+def _data_at_risk(found: Sequence[Change]) -> Iterator[str]:
+    lines = [f"- **{change.action} {change.name}**{_reason(change)}" for change in found if change.loses_data]
+    if lines:
+        yield "\n".join(["**Data at risk**", "", *lines])
+
+
+def _by_host(preview: Preview) -> Iterator[str]:
+    groups: dict[str, list[str]] = {}
+    for change in preview.changes:
+        groups.setdefault(_host(change, preview.hosts), []).append(f"- {change.action} `{change.name}`{_reason(change)}")
+    for host in sorted(groups, key=lambda host: (host == _STACK, host)):
+        yield "\n".join([f"**{host}**", "", *groups[host]])
+
+
+_STACK = "the stack itself"
+
+
+def _host(change: Change, hosts: Iterable[str]) -> str:
+    return next((host for host in hosts if change.name == host or change.name.startswith(f"{host}-")), _STACK)
+
+
+def _reason(change: Change) -> str:
+    if change.action == _REPLACE and change.forced_by:
+        return f": forced by {_words(change.forced_by)}"
+    return f": {_words(change.properties)}" if change.action in (_UPDATE, _REPLACE) and change.properties else ""
+
+
+def _words(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _reach(difference: Difference) -> Iterator[str]:
+    lines = [*(f"- opens: {_row(row)}" for row in difference.opened), *(f"- closes: {_row(row)}" for row in difference.closed)]
+    yield "\n".join(["**Who reaches what**", "", *lines]) if lines else "**Who reaches what**: as before"
+
+
+def _row(row: Reach) -> str:
+    return f"{row.source} → {row.target} ({row.by})"
+
+
+def _cost(preview: Preview) -> str:
+    unknown = f"; without a known price: {', '.join(preview.unpriced)}" if preview.unpriced else ""
+    if preview.cost_after == preview.cost_before:
+        return f"as before, {preview.cost_after:.2f} EUR a month net{unknown}"
+    change = preview.cost_after - preview.cost_before
+    return f"{change:+.2f} EUR a month net ({preview.cost_before:.2f} → {preview.cost_after:.2f}){unknown}"
+
+
+def _policy(refused: Sequence[str]) -> str:
+    if not refused:
+        return "**Policy**: passes"
+    return "\n".join([f"**Policy**: refuses, {len(refused)}", "", *(f"- {text}" for text in refused)])

@@ -1,0 +1,101 @@
+"""What `make up STACK=prod` refuses before it asks, as decisions over values."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from model.problem import Problem
+from operations.comment import Change
+
+FRESH = timedelta(hours=26)
+"""A daily backup, and two hours for it to be late."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tree:
+    """The checkout: its commit, what is changed and not committed, and whether a remote branch holds the commit."""
+
+    commit: str
+    committed_at: datetime
+    changed: tuple[str, ...]
+    pushed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backup:
+    """What a host's backups/last-success.json says of one service."""
+
+    service: str
+    time: datetime
+    bytes: int
+
+    @classmethod
+    def written(cls, entry: Mapping[str, object]) -> "Backup":
+        """Raises ValueError or KeyError for what is no such entry: then there is no backup to rely on."""
+        time = datetime.fromisoformat(str(entry["time"]))
+        if time.tzinfo is None:
+            raise ValueError(f"{entry['time']} names no time zone")
+        return cls(service=str(entry["service"]), time=time.astimezone(UTC), bytes=int(str(entry["bytes"])))
+
+
+def of_tree(tree: Tree) -> Iterator[Problem]:
+    """What stands is to be what the repository says."""
+    if tree.changed:
+        yield Problem(
+            what=f"not committed: {', '.join(tree.changed[:5])}{' ...' if len(tree.changed) > 5 else ''}",
+            why="nobody could tell later what was deployed, nor go back to it",
+            mend="commit it, or put it aside",
+            example="git stash --include-untracked",
+        )
+    if not tree.pushed:
+        yield Problem(
+            what=f"the commit {tree.commit[:12]} is on no remote branch",
+            why="only this machine would know what is deployed",
+            mend="push it, and fetch",
+            example="git push && git fetch",
+        )
+
+
+def of_preview(previewed_commit: str, previewed_at: datetime, tree: Tree) -> Iterator[Problem]:
+    """A plan is applied only from the commit it was made from."""
+    if previewed_commit != tree.commit or previewed_at < tree.committed_at:
+        yield Problem(
+            what=f"the preview is of {previewed_commit[:12]}, {previewed_at:%Y-%m-%d %H:%M} UTC; "
+            f"the checkout is {tree.commit[:12]}",
+            why="what would be done is not what was shown",
+            mend="preview again",
+            example="make plan STACK=prod",
+        )
+
+
+def of_policy(refused: Iterable[str]) -> Iterator[Problem]:
+    """Nothing is made that breaks a rule."""
+    for text in refused:
+        yield Problem(
+            what=text,
+            why="the policy pack refuses it",
+            mend="mend it, or add a waiver with a reason and an end next to the service",
+            example="docs/reference/policy.md",
+        )
+
+
+def of_data(found: Iterable[Change], backups: Iterable[Backup], now: datetime, accepted: Iterable[str]) -> Iterator[Problem]:
+    """Whatever holds data is deleted or replaced only with a fresh backup, or where `accepted` names the resource."""
+    fresh = {backup.service for backup in backups if backup.bytes > 0 and timedelta(0) <= now - backup.time <= FRESH}
+    for change in found:
+        if change.loses_data and change.name not in accepted and _service(change) not in fresh:
+            yield Problem(
+                what=f"{change.action} {change.name} takes data away, and there is no backup of {_service(change)} "
+                f"younger than {FRESH.total_seconds() / 3600:.0f} hours",
+                why="what was written since the last backup, or everything, would be lost",
+                mend="back up first; or name the resource if its data may go",
+                example=f"make up STACK=prod MAY_LOSE={change.name}",
+            )
+
+
+def _service(change: Change) -> str:
+    """host/service for data directories; other resources under their own name."""
+    if change.type != "command:local:Command":
+        return change.name
+    host, _, rest = change.name.partition("-")
+    return f"{host}/{rest.removesuffix('-data')}"

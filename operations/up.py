@@ -1,0 +1,203 @@
+"""`make plan` and `make apply-plan`: a preview whose summary is shown, the guards' answer, then exactly that plan, and a record.
+
+`make up STACK=prod` is both, with one question between.
+"""
+
+import getpass
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from model.cost import invoice
+from model.problem import Problem, refuse
+from model.reachability import difference
+from operations import cost, guard, reachability_reference
+from operations.comment import Change, Preview, changes, comment
+from operations.guard import Backup, Tree
+from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
+
+_GUARDED = "prod"
+"""Other stacks are there to be tried on: their tree may be dirty."""
+_MANDATORY = "mandatory"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where a stack's plan lies: `engine` is what the CLI applies, its secrets encrypted; `about` is of which commit and when."""
+
+    directory: Path
+
+    @classmethod
+    def of(cls, stack: Stack) -> "Plan":
+        return cls(PROJECT / ".vpai" / "plan" / stack.name)
+
+    @property
+    def engine(self) -> Path:
+        return self.directory / "plan.json"
+
+    @property
+    def about(self) -> Path:
+        return self.directory / "about.json"
+
+    @property
+    def summary(self) -> Path:
+        return self.directory / "summary.md"
+
+
+def plan(stack: Stack) -> None:
+    """Preview with the real secrets, write the plan and its summary, print the summary."""
+    place = Plan.of(stack)
+    shutil.rmtree(place.directory, ignore_errors=True)
+    place.directory.mkdir(parents=True)
+    events = place.directory / "events.json"
+    command = ["preview", "--json", "--policy-pack", "policy", "--save-plan", str(place.engine), "--event-log", str(events)]
+    at = datetime.now(UTC)
+    # The event log is the only machine-readable place of the pack's verdict; the flag belongs to the debugging commands.
+    done = subprocess.run(
+        ["env", "PULUMI_DEBUG_COMMANDS=true", "pulumi", *command, "--stack", stack.name, "--non-interactive"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+    )
+    verdict = tuple(refused_by_policy(events.read_text())) if events.exists() else ()
+    if done.returncode and not verdict:
+        raise CommandFailed(f"pulumi preview failed:\n{(done.stdout + done.stderr).strip()}")
+    # A refused preview may end before all steps are told; what is told still is the reason's surroundings.
+    steps = json.loads(done.stdout).get("steps", []) if done.stdout.startswith("{") else []
+    found = changes(steps)
+    text = comment(_preview(stack, found, steps, verdict))
+    place.summary.write_text(text)
+    about = {"commit": _head(), "at": at.isoformat(), "policy": verdict, "changes": [asdict(change) for change in found]}
+    place.about.write_text(json.dumps(about))
+    events.unlink(missing_ok=True)
+    print(text)
+
+
+def apply_plan(stack: Stack, may_lose: str = "") -> int:
+    """Apply the plan that `plan` wrote, unless a guard refuses; pulumi's exit code. Leaves a record on every host."""
+    place = Plan.of(stack)
+    refuse(_no_plan(place, stack))
+    about = json.loads(place.about.read_text())
+    found = tuple(Change(**{**change, **_tuples(change)}) for change in about["changes"])
+    refuse(_refusals(stack, about, found, may_lose.split(",")))
+    code = stack.pulumi_live("up", "--yes", "--skip-preview", "--policy-pack", "policy", "--plan", str(place.engine))
+    # What has been applied, or has failed half-way, is no plan for what stands now.
+    shutil.rmtree(place.directory)
+    _record(stack, about["commit"], "succeeded" if code == 0 else f"failed with {code}")
+    return code
+
+
+def up(stack: Stack, may_lose: str = "") -> int:
+    """Show, refuse or ask once, apply."""
+    plan(stack)
+    about = json.loads(Plan.of(stack).about.read_text())
+    refuse(_refusals(stack, about, tuple(Change(**{**each, **_tuples(each)}) for each in about["changes"]), may_lose.split(",")))
+    if not sys.stdin.isatty() or input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
+        print("Nothing has been touched.", file=sys.stderr)
+        return 1
+    return apply_plan(stack, may_lose)
+
+
+def refused_by_policy(events: str) -> Iterator[str]:
+    """The pack's mandatory findings in an event log, one JSON document a line."""
+    for line in events.splitlines():
+        event = json.loads(line).get("policyEvent")
+        if event and event["enforcementLevel"] == _MANDATORY:
+            yield f"{event['policyName']}: {event['message'].splitlines()[0]}"
+
+
+def _refusals(stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str]) -> Iterator[Problem]:
+    yield from guard.of_policy(about["policy"])
+    if stack.name == _GUARDED:
+        tree = _tree()
+        yield from guard.of_tree(tree)
+        yield from guard.of_preview(about["commit"], datetime.fromisoformat(about["at"]), tree)
+        if any(change.loses_data for change in found):
+            yield from guard.of_data(found, _backups(stack), datetime.now(UTC), may_lose)
+
+
+def _no_plan(place: Plan, stack: Stack) -> Iterator[Problem]:
+    if not (place.about.exists() and place.engine.exists()):
+        yield Problem(
+            what=f"there is no plan for {stack.name}",
+            why="only what was shown is applied",
+            mend="make one, and read it",
+            example=f"make plan STACK={stack.name}",
+        )
+
+
+def _tuples(change: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    return {key: tuple(change[key]) for key in ("properties", "forced_by")}
+
+
+def _preview(stack: Stack, found: tuple[Change, ...], steps: list[Mapping[str, Any]], verdict: tuple[str, ...]) -> Preview:
+    deployed = json.loads(stack.pulumi("stack", "export"))["deployment"].get("resources", [])
+    listed = cost.committed(cost.FALLBACK)
+    before = invoice(cost.rented(deployed), listed)
+    after = invoice(cost.rented(cost.after(deployed, steps)), listed)
+    return Preview(
+        stack=stack.name,
+        against="what is deployed",
+        hosts=tuple(stack.machines),
+        changes=found,
+        cost_before=before.monthly,
+        cost_after=after.monthly,
+        reach=difference(_deployed_reach(stack), reachability_reference.read(reachability_reference.PAGE.read_text())),
+        policy=verdict,
+        unpriced=tuple(thing.name for thing in after.unknown),
+    )
+
+
+def _deployed_reach(stack: Stack) -> frozenset[Any]:
+    """The page of the commit that is deployed; the present one where nothing is, or its commit is not here."""
+    history = json.loads(stack.pulumi("stack", "history", "--json"))
+    commit = next((each.get("environment", {}).get("git.head", "") for each in history if each["result"] == "succeeded"), "")
+    page = reachability_reference.PAGE
+    try:
+        text = output(["git", "show", f"{commit or 'HEAD'}:{page.relative_to(PROJECT)}"])
+    except CommandFailed:
+        text = page.read_text()
+    return reachability_reference.read(text)
+
+
+def _tree() -> Tree:
+    commit = _head()
+    changed = [line[3:] for line in output(["git", "status", "--porcelain"]).splitlines()]
+    return Tree(
+        commit=commit,
+        committed_at=datetime.fromisoformat(output(["git", "log", "-1", "--format=%cI"]).strip()),
+        changed=tuple(changed),
+        pushed=bool(output(["git", "branch", "--remotes", "--contains", commit]).strip()),
+    )
+
+
+def _head() -> str:
+    return output(["git", "rev-parse", "HEAD"]).strip()
+
+
+def _backups(stack: Stack) -> Iterator[Backup]:
+    """What each host says of its last backups; nothing where it says nothing that can be read."""
+    for name, host in stack.machines.items():
+        try:
+            written = json.loads(on_host(host, ["cat", f"/opt/{stack.inputs.fleet.project}/backups/last-success.json"]))
+            entries = written if isinstance(written, list) else [written]
+            yield from (Backup.written({**entry, "service": f"{name}/{entry['service']}"}) for entry in entries)
+        except (CommandFailed, ValueError, KeyError, TypeError):
+            continue
+
+
+def _record(stack: Stack, commit: str, result: str) -> None:
+    """One line in deployments.jsonl of every host: who, commit, result. A host that is gone keeps none."""
+    line = json.dumps({"at": datetime.now(UTC).isoformat(), "who": getpass.getuser(), "commit": commit, "result": result})
+    path = f"/opt/{stack.inputs.fleet.project}/deployments.jsonl"
+    for host in stack.hosts:
+        try:
+            on_host(host, ["sudo", "-n", "tee", "-a", path], stdin=f"{line}\n")
+        except CommandFailed as silent:
+            print(f"{host.alias} has no record of this: {silent}", file=sys.stderr)

@@ -1,0 +1,77 @@
+"""What an up of production refuses, each by itself."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from operations import guard
+from operations.comment import Change
+from operations.guard import Backup, Tree
+
+NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+TREE = Tree(commit="a" * 40, committed_at=NOW - timedelta(hours=1), changed=(), pushed=True)
+DATA = Change(
+    action="delete", urn="urn:pulumi:prod::vpai::vpai:index:ServiceContainer$command:local:Command::sese-postgresql-data"
+)
+BACKUP = Backup(service="sese/postgresql", time=NOW - timedelta(hours=25), bytes=4096)
+
+
+def test_a_pushed_tree_without_changes_passes() -> None:
+    assert not [*guard.of_tree(TREE), *guard.of_preview(TREE.commit, NOW, TREE)]
+
+
+def test_a_dirty_and_unpushed_tree_is_told_both() -> None:
+    told = [problem.what for problem in guard.of_tree(replace(TREE, changed=("services/redis.py",), pushed=False))]
+    assert told == ["not committed: services/redis.py", "the commit aaaaaaaaaaaa is on no remote branch"]
+
+
+@pytest.mark.parametrize(("commit", "at"), [("b" * 40, NOW), (TREE.commit, TREE.committed_at - timedelta(seconds=1))])
+def test_a_preview_older_than_the_commit_or_of_another_is_refused(commit: str, at: datetime) -> None:
+    [problem] = guard.of_preview(commit, at, TREE)
+    assert "make plan" in problem.example
+
+
+def test_what_the_policy_pack_refuses_is_refused() -> None:
+    assert [problem.what for problem in guard.of_policy(["containers-privileged"])] == ["containers-privileged"]
+
+
+def test_a_fresh_backup_lets_data_go() -> None:
+    assert not list(guard.of_data([DATA], [BACKUP], NOW, ()))
+
+
+@pytest.mark.parametrize(
+    "backups",
+    [
+        [],
+        [replace(BACKUP, service="sese/n8n")],
+        [replace(BACKUP, time=NOW - timedelta(hours=27))],
+        [replace(BACKUP, time=NOW + timedelta(minutes=1))],
+        [replace(BACKUP, bytes=0)],
+    ],
+    ids=["none", "another service's", "old", "of the future", "empty"],
+)
+@pytest.mark.parametrize("action", ["delete", "replace"])
+def test_without_a_fresh_backup_data_stays(backups: list[Backup], action: str) -> None:
+    [problem] = guard.of_data([replace(DATA, action=action)], backups, NOW, ())
+    assert "sese-postgresql-data" in problem.what
+    assert "MAY_LOSE=sese-postgresql-data" in problem.example
+    assert not list(guard.of_data([replace(DATA, action=action)], backups, NOW, ("sese-postgresql-data",)))
+
+
+def test_an_update_of_data_directories_takes_nothing_away() -> None:
+    assert not list(guard.of_data([replace(DATA, action="update"), replace(DATA, action="create")], [], NOW, ()))
+
+
+@pytest.mark.parametrize("kind", ["hcloud:index/server:Server", "hcloud:index/volume:Volume", "pulumi-python:dynamic/s3:Bucket"])
+def test_rented_things_hold_data(kind: str) -> None:
+    [problem] = guard.of_data([Change(action="replace", urn=f"urn:pulumi:prod::vpai::{kind}::it")], [], NOW, ())
+    assert "replace it" in problem.what
+
+
+def test_a_backup_without_a_time_zone_is_none() -> None:
+    with pytest.raises(ValueError, match="time zone"):
+        Backup.written({"service": "sese/n8n", "time": "2026-11-26T12:00:00", "bytes": 1})
+    assert Backup.written({"service": "sese/postgresql", "time": "2026-11-25T12:00:00+01:00", "bytes": 4096}) == replace(
+        BACKUP, time=NOW - timedelta(hours=25)
+    )
