@@ -1,7 +1,6 @@
 """A stack that rents its server, driven from a copy of the project: the lab's cloud, the lab's stack as production."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,7 +24,6 @@ class Ephemeral(Deployment):
 
     def reset(self) -> None:
         super().reset()
-        shutil.copy(PROJECT / "prices.yaml", self.directory)
         lab = yaml.safe_load((PROJECT / "Pulumi.lab.yaml").read_text())
         mine = lab["config"]
         mine["vpai:hosts"] = {"seko": mine["vpai:hosts"]["seko"]}
