@@ -28,6 +28,7 @@ class Ephemeral(Deployment):
         mine = lab["config"]
         mine["vpai:hosts"] = {"seko": mine["vpai:hosts"]["seko"]}
         del mine["vpai:runner"]  # the operator is a member by the lab's own stack
+        mine["vpai:bucketPrefix"] = f"vpai-{self.stack}"
         mine |= {f"vpai:{key}": value for key, value in self._settings.items()}
         (self.directory / f"Pulumi.{self.stack}.yaml").write_text(yaml.safe_dump(lab))
         self.run("pulumi", "stack", "select", "--create", self.stack)
