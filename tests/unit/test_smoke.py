@@ -1,6 +1,13 @@
 """What smoke asks from outside of the mesh, and its checks as JUnit XML."""
 
+import ssl
+import subprocess
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import cast
 from xml.etree import ElementTree
 
 import pytest
@@ -11,6 +18,8 @@ from operations.junit import junit
 from operations.outside_view import Question, left_out, questions
 from operations.reference import example_fleet
 from operations.smoke import Check
+from operations.stack import Stack
+from operations.web import fetch
 from services.caddy.caddyfile import PAGES
 
 FLEET = example_fleet()
@@ -89,6 +98,40 @@ def test_checks_become_junit_xml() -> None:
     assert (failed.get("name"), failure.tag) == ("SQL as <n8n>", "failure")
     assert failure.text == "expected: n8n\nfound: \ufffd[31mno & never"
     assert [(part.tag, part.get("message")) for part in skipped] == [("skipped", "it has no site")]
+
+
+def test_a_site_is_asked_at_the_address_given_and_its_certificate_verified_for_its_name(tmp_path: Path) -> None:
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "key.pem", "-out", "root.crt")
+    names = ("-subj", "/CN=site", "-addext", "subjectAltName=DNS:site.invalid")
+    subprocess.run(["openssl", "req", "-x509", *key, *names], cwd=tmp_path, check=True, capture_output=True)
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(tmp_path / "root.crt", tmp_path / "key.pem")
+    stack = cast("Stack", SimpleNamespace(inputs=SimpleNamespace(settings=SimpleNamespace(certificate_authority=str(tmp_path)))))
+    with HTTPServer(("127.0.0.1", 0), _Host) as server:
+        server.socket = served.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port
+        assert fetch(stack, f"https://site.invalid:{port}/health", at="127.0.0.1") == (
+            403,
+            f"site.invalid:{port}/health".encode(),
+        )
+        with pytest.raises(OSError, match="certificate"):
+            fetch(stack, f"https://other.invalid:{port}/", at="127.0.0.1")
+        server.shutdown()
+
+
+class _Host(BaseHTTPRequestHandler):
+    """Answers 403 and what it was asked for."""
+
+    def do_GET(self) -> None:
+        body = f"{self.headers['Host']}{self.path}".encode()
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
 
 
 def _placement(name: str) -> Placement:
