@@ -100,7 +100,11 @@ def reap(*, dry_run: bool) -> int:
             ]
         )
     endpoint = os.environ.get("HCLOUD_ENDPOINT", "")
-    client = Client(token=token, application_name="vpai", **({"api_endpoint": endpoint} if endpoint else {}))
+    client = (
+        Client(token=token, application_name="vpai", api_endpoint=endpoint)
+        if endpoint
+        else Client(token=token, application_name="vpai")
+    )
     # The cloud first: a stack that is made in between is then known, not an orphan.
     found = labelled(client)
     verdict = decide(found, _known(), datetime.now(UTC))
