@@ -14,6 +14,7 @@ from operations.authentication import authentication
 from operations.cost import cost
 from operations.drift import drift
 from operations.junit import junit
+from operations.reap import reap
 from operations.recover import recover
 from operations.recovery_kit import write_recovery_kit
 from operations.renew import renew
@@ -181,6 +182,10 @@ def _up(stack: Stack, arguments: argparse.Namespace) -> int:
     return up(stack, arguments.may_lose)
 
 
+def _reap(_: Stack, arguments: argparse.Namespace) -> int:
+    return reap(dry_run=arguments.dry_run)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="operations", description=__doc__)
     commands = parser.add_subparsers(required=True)
@@ -216,6 +221,9 @@ def _parser() -> argparse.ArgumentParser:
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
+    whole = commands.add_parser("reap", help="destroy the stacks that have expired, tell what belongs to none")
+    whole.add_argument("--dry-run", action="store_true", help="only tell")
+    whole.set_defaults(run=_reap, stack="")
     return parser
 
 

@@ -9,7 +9,7 @@ from tests.fleets import PROJECT
 from tests.workflows import DIRECTORY, judged, read, steps
 
 ALL = sorted(DIRECTORY.glob("*.yml"))
-RIGHTS = {"ci": {"contents": "read"}, "images": {"contents": "read", "packages": "write"}}
+RIGHTS = {"ci": {"contents": "read"}, "images": {"contents": "read", "packages": "write"}, "reap": {"contents": "read"}}
 """What each workflow may: ours alone to extend."""
 
 _BAD = """

@@ -1,0 +1,146 @@
+"""`make reap`: pull requests' stacks whose time is over, and what in the Hetzner project belongs to no stack any more."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from hcloud import Client
+
+from components.docker_host import LABEL_STACK
+from model.cloud import EXPIRES, NEVER
+from model.problem import Problem, refuse
+from operations.stack import CommandFailed, Stack, output
+from operations.table import table
+
+_EPHEMERAL = re.compile(r"pr-[0-9]+")
+_SPARED = frozenset({"prod", "preprod"})
+# In the order in which they can be removed; each by the word that the hcloud command has for it.
+_KINDS = {
+    "server": "servers",
+    "primary-ip": "primary_ips",
+    "firewall": "firewalls",
+    "network": "networks",
+    "placement-group": "placement_groups",
+    "ssh-key": "ssh_keys",
+}
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing in the project that carries our label."""
+
+    kind: str
+    id: int
+    name: str
+    stack: str
+    expires: str
+    """The label's value; empty where there is none."""
+
+    @property
+    def removal(self) -> str:
+        """The command that removes it."""
+        return f"hcloud {self.kind} delete {self.id}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done."""
+
+    expired: tuple[str, ...]
+    """Stacks to destroy."""
+    orphans: tuple[Resource, ...]
+    """Resources of no stack that the backend knows."""
+    unreadable: tuple[Resource, ...]
+    """Resources of a pull request's stack whose expiry is no moment: the stack stays."""
+
+
+def decide(resources: Iterable[Resource], known: Iterable[str], now: datetime) -> Verdict:
+    """A stack has expired when the latest moment that its resources name is over, and each that names one names a moment."""
+    names = frozenset(known)
+    moments: dict[str, list[datetime]] = {}
+    orphans, unreadable = [], []
+    for resource in resources:
+        if resource.stack in _SPARED:
+            continue
+        if resource.stack not in names:
+            orphans.append(resource)
+        elif _EPHEMERAL.fullmatch(resource.stack) and resource.expires:
+            try:
+                moments.setdefault(resource.stack, []).append(_moment(resource.expires))
+            except ValueError:
+                unreadable.append(resource)
+    doubtful = {resource.stack for resource in unreadable}
+    expired = sorted(stack for stack, found in moments.items() if stack not in doubtful and max(found) <= now)
+    return Verdict(tuple(expired), tuple(orphans), tuple(unreadable))
+
+
+def _moment(label: str) -> datetime:
+    if label == NEVER:
+        return datetime.max.replace(tzinfo=UTC)
+    return datetime.strptime(label, "%Y-%m-%dT%H.%MZ").replace(tzinfo=UTC)
+
+
+def reap(*, dry_run: bool) -> int:
+    """Destroy what has expired, tell what is left; 1 when something is that needs a person."""
+    token = os.environ.get("HCLOUD_TOKEN", "")
+    if not token:
+        refuse(
+            [
+                Problem(
+                    what="HCLOUD_TOKEN is not set",
+                    why="only the cloud knows what is paid for",
+                    mend="give the token of the project, one that may read and write",
+                    example="HCLOUD_TOKEN=... make reap DRY_RUN=1",
+                )
+            ]
+        )
+    endpoint = os.environ.get("HCLOUD_ENDPOINT", "")
+    client = (
+        Client(token=token, application_name="vpai", api_endpoint=endpoint)
+        if endpoint
+        else Client(token=token, application_name="vpai")
+    )
+    # The cloud first: a stack that is made in between is then known, not an orphan.
+    found = labelled(client)
+    verdict = decide(found, _known(), datetime.now(UTC))
+    rows = [(stack, *(("would be destroyed", "") if dry_run else _destroy(stack))) for stack in verdict.expired]
+    failed = [row for row in rows if row[2]]
+    rows += [(it.stack, "kept", f"{it.kind} {it.name}: {EXPIRES}={it.expires} is no moment") for it in verdict.unreadable]
+    print(table(("stack", "done", "why"), rows) if rows else "No stack has expired.")
+    if verdict.orphans:
+        print(f"\n{len(verdict.orphans)} resources belong to no stack that the backend knows:")
+        print(
+            table(("stack", "kind", "name", "remove with"), ((it.stack, it.kind, it.name, it.removal) for it in verdict.orphans))
+        )
+    return int(bool(verdict.orphans or verdict.unreadable or failed))
+
+
+def labelled(client: Client) -> tuple[Resource, ...]:
+    """Everything in the project that carries our label."""
+    api: Any = client
+    return tuple(
+        _resource(kind, it) for kind, table in _KINDS.items() for it in getattr(api, table).get_all(label_selector=LABEL_STACK)
+    )
+
+
+def _resource(kind: str, it: Any) -> Resource:
+    labels: Mapping[str, str] = it.labels or {}
+    return Resource(kind, it.id, str(it.name), labels[LABEL_STACK], labels.get(EXPIRES, ""))
+
+
+def _known() -> list[str]:
+    return [entry["name"].rpartition("/")[2] for entry in json.loads(output(["pulumi", "stack", "ls", "--json"]))]
+
+
+def _destroy(stack: str) -> tuple[str, str]:
+    try:
+        Stack(stack).pulumi("destroy", "--yes", "--skip-preview", "--remove")
+    except CommandFailed as error:
+        print(error, file=sys.stderr)
+        return "FAILED", "pulumi destroy failed, see above"
+    return "destroyed", ""

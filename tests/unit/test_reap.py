@@ -1,0 +1,51 @@
+"""What `make reap` decides, over values."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from operations.reap import Resource, decide
+
+NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
+PAST, FUTURE = "2026-11-26T12.00Z", "2026-11-26T12.01Z"
+
+
+def _server(stack: str, expires: str, number: int = 1) -> Resource:
+    return Resource("server", number, f"{stack}-{number}", stack, expires)
+
+
+@pytest.mark.parametrize(
+    ("stack", "expires", "expired"),
+    [
+        ("pr-1", PAST, ("pr-1",)),
+        ("pr-1", FUTURE, ()),
+        ("pr-1", "", ()),
+        ("pr-1", "kept", ()),
+        ("pr-1", "tomorrow", ()),
+        ("pr-1x", PAST, ()),
+        ("prod", PAST, ()),
+        ("preprod", PAST, ()),
+    ],
+)
+def test_only_a_pull_requests_stack_whose_moment_is_over_goes(stack: str, expires: str, expired: tuple[str, ...]) -> None:
+    verdict = decide([_server(stack, expires)], [stack], NOW)
+    assert (verdict.expired, verdict.orphans) == (expired, ())
+    assert bool(verdict.unreadable) == (expires == "tomorrow")
+
+
+@pytest.mark.parametrize("other", [FUTURE, "kept", "tomorrow"])
+def test_one_resource_that_may_stay_keeps_the_stack(other: str) -> None:
+    assert decide([_server("pr-1", PAST), _server("pr-1", other, 2)], ["pr-1"], NOW).expired == ()
+
+
+@pytest.mark.parametrize("expires", [PAST, FUTURE, "", "tomorrow"])
+def test_what_no_stack_knows_is_an_orphan_and_destroyed_by_nobody(expires: str) -> None:
+    orphan = _server("pr-2", expires, 7)
+    verdict = decide([orphan], ["pr-1"], NOW)
+    assert (verdict.expired, verdict.orphans) == ((), (orphan,))
+    assert orphan.removal == "hcloud server delete 7"
+
+
+@pytest.mark.parametrize("stack", ["prod", "preprod"])
+def test_nothing_of_production_is_an_orphan(stack: str) -> None:
+    assert decide([_server(stack, PAST)], [], NOW).orphans == ()
