@@ -134,4 +134,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap
+.PHONY: help cost lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap
