@@ -101,8 +101,8 @@ logs: ## a service's last log lines: SERVICE=
 exec: ## a command (or a shell) inside a service: SERVICE= [COMMAND=]
 	@$(RUN) $(PYTHON) -m operations exec --stack $(STACK) $(SERVICE) $(COMMAND)
 
-smoke: ## live checks of a deployed stack
-	@$(RUN) $(PYTHON) -m operations smoke --stack $(STACK) $(if $(filter lab,$(STACK)),--chat)
+smoke: ## live checks of a deployed stack, inside and outside of the mesh: [JUNIT=] writes JUnit XML
+	@$(RUN) $(PYTHON) -m operations smoke --stack $(STACK) $(if $(filter lab,$(STACK)),--chat) $(if $(JUNIT),--junit "$(JUNIT)")
 
 authentication: ## every credential against the running stack: the right one is let in, a wrong one and none are not
 	@$(RUN) $(PYTHON) -m operations authentication --stack $(STACK)

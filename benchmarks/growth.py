@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.meter import Failed
 from lab.lab import Lab
 
-_COPIED = ("__main__.py", "Pulumi.yaml", "Pulumi.lab.yaml", "images.lock.yaml")
+_COPIED = ("__main__.py", "Pulumi.yaml", "Pulumi.lab.yaml", "images.lock.yaml", "prices.yaml")
 _PACKAGES = ("model", "services", "components", "stacks", "operations")
 _UP = ("pulumi", "up", "--yes", "--skip-preview", "--stack", "lab", "--non-interactive")
 

@@ -13,11 +13,12 @@ from model.problem import Problem, Refused, refuse
 from operations.authentication import authentication
 from operations.cost import cost
 from operations.drift import drift
+from operations.junit import junit
 from operations.recover import recover
 from operations.recovery_kit import write_recovery_kit
 from operations.renew import renew
 from operations.rollback import rollback
-from operations.smoke import smoke
+from operations.smoke import Check, smoke
 from operations.stack import CommandFailed, Stack
 from operations.state_backend import state_backend
 from operations.table import table
@@ -114,14 +115,21 @@ def _rollback(stack: Stack, arguments: argparse.Namespace) -> int:
 
 def _smoke(stack: Stack, arguments: argparse.Namespace) -> int:
     checks = smoke(stack, chat=arguments.chat)
-    rows = [
-        ("ok" if check.ok else "FAILED", check.subject, check.expected, check.found, f"{check.milliseconds} ms")
-        for check in checks
-    ]
+    rows = [(_verdict(check), check.subject, check.expected, check.found, f"{check.milliseconds} ms") for check in checks]
     print(table(("", "check", "expected", "found", "time"), rows))
-    failed = sum(not check.ok for check in checks)
-    print(f"\n{len(checks) - failed} of {len(checks)} checks passed")
+    asked = [check for check in checks if check.asked]
+    failed = sum(not check.ok for check in asked)
+    rest = f", {len(checks) - len(asked)} left out" if len(asked) < len(checks) else ""
+    print(f"\n{len(asked) - failed} of {len(asked)} checks passed{rest}")
+    if arguments.junit:
+        Path(arguments.junit).write_text(junit(f"smoke {stack.name}", checks), encoding="utf-8")
     return min(failed, 1)
+
+
+def _verdict(check: Check) -> str:
+    if not check.asked:
+        return "left out"
+    return "ok" if check.ok else "FAILED"
 
 
 def _authentication(stack: Stack, _: argparse.Namespace) -> int:
@@ -195,7 +203,9 @@ def _parser() -> argparse.ArgumentParser:
     command("cost", _cost, "EUR a month and an hour, now and after an up").add_argument("--limit", default="")
     command("state-backend", _state_backend, "move the state into a bucket that keeps former versions").add_argument("bucket")
     command("rollback", _rollback, "deploy the previous commit again").add_argument("commit", nargs="?", default="")
-    command("smoke", _smoke, "live checks").add_argument("--chat", action="store_true", help="with a completion that is billed")
+    sub = command("smoke", _smoke, "live checks")
+    sub.add_argument("--chat", action="store_true", help="with a completion that is billed")
+    sub.add_argument("--junit", default="", metavar="FILE", help="written as JUnit XML too")
     command("authentication", _authentication, "every credential: the right one is let in, a wrong one and none are not")
     kit = command("recovery-kit", _recovery_kit, "what a restore needs, sealed")
     kit.add_argument("--recipient", default="")

@@ -1,6 +1,7 @@
 """Checks of the stack's buckets: as declared, used by their own key, closed to it elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping
+from secrets import token_bytes
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -10,7 +11,9 @@ from model.bucket import Bucket
 from model.secret import references
 from services import storage
 
-_PROBE = "uploads/vpai-smoke"
+_PROBE = "uploads/vpai-smoke.txt"
+"""Written over each time and never deleted: a marker of deletion would stay for ever (and versitygw 1.8.0 answers 404 to what
+is written after one)."""
 
 
 def checks(buckets: tuple[Bucket, ...], secrets: Mapping[str, str]) -> Iterator[tuple[str, str, Callable[[], tuple[str, bool]]]]:
@@ -39,10 +42,10 @@ def _used(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) ->
     def ask() -> tuple[str, bool]:
         there = {"Bucket": bucket.name, "Key": f"{prefix}{_PROBE}"}
         client = _client(name, secrets)
-        client.put_object(**there, Body=b"smoke")
+        written = token_bytes(16)
+        client.put_object(**there, Body=written)
         found = client.get_object(**there)["Body"].read()
-        client.delete_object(**there)
-        return ("read back" if found == b"smoke" else "something else"), found == b"smoke"
+        return ("read back" if found == written else "something else"), found == written
 
     return ask
 

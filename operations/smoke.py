@@ -15,7 +15,7 @@ from model.network import Network
 from model.placement import Placement
 from model.route import Site
 from model.service import Database, Service
-from operations import buckets
+from operations import buckets, outside_view
 from operations.stack import CommandFailed, Stack, on_host
 from operations.web import fetch
 
@@ -32,6 +32,8 @@ class Check:
     found: str
     ok: bool
     milliseconds: int
+    asked: bool = True
+    """False for what cannot be asked here; `found` says why."""
 
 
 Ask = Callable[[], tuple[str, bool]]
@@ -44,7 +46,14 @@ def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
     asks = [ask for host, placement in placements for ask in _asks(stack, host, placement, chat)]
     asks += buckets.checks(stack.inputs.buckets, stack.inputs.external)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return tuple(pool.map(lambda ask: _answer(*ask), asks))
+        checks = tuple(pool.map(lambda ask: _answer(*ask), asks))
+    return (*checks, *_left_out(stack))
+
+
+def _left_out(stack: Stack) -> Iterator[Check]:
+    for placement in stack.placements:
+        if why := outside_view.left_out(stack.inputs.fleet, placement):
+            yield Check(f"{placement.host.name}: its sites from outside", "not asked", why, ok=True, milliseconds=0, asked=False)
 
 
 def _answer(subject: str, expected: str, ask: Ask) -> Check:
@@ -83,6 +92,14 @@ def _asks(stack: Stack, host: SshHost, placement: Placement, chat: bool) -> Iter
         yield from _data_services(stack, host, placement, containers)
     for site in placement.sites():
         yield from _site(stack, site, chat)
+    if not outside_view.left_out(stack.inputs.fleet, placement):
+        for question in outside_view.questions(placement):
+            subject = f"{host.alias}: https://{question.host}{question.path} from outside"
+            yield subject, question.expected, _stranger(stack, placement, question)
+
+
+def _stranger(stack: Stack, placement: Placement, question: outside_view.Question) -> Ask:
+    return lambda: question.ask(stack, placement.host.address)
 
 
 def _data_services(

@@ -33,7 +33,7 @@ const (
 	mostSeen      = 200_000
 	atOnce        = 4
 	keepTrying    = 24 * time.Hour
-	longestPause  = 5 * time.Minute
+	longestPause  = 30 * time.Second
 	forgetsEvery  = time.Hour
 	waiting       = "queue"
 	remembered    = "seen"

@@ -13,7 +13,7 @@ from components.docker_host import LABEL_SERVICE, LABEL_STACK
 from lab import Lab, Machine
 from tests.fleets import PROJECT
 
-_COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "images.lock.yaml")
+_COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "images.lock.yaml", "prices.yaml")
 CONTAINER = "docker:index/container:Container"
 Done = subprocess.CompletedProcess[str]
 

@@ -1,7 +1,6 @@
 """A stack that rents its server, driven from a copy of the project: the lab's cloud, the lab's stack as production."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,11 +24,11 @@ class Ephemeral(Deployment):
 
     def reset(self) -> None:
         super().reset()
-        shutil.copy(PROJECT / "prices.yaml", self.directory)
         lab = yaml.safe_load((PROJECT / "Pulumi.lab.yaml").read_text())
         mine = lab["config"]
         mine["vpai:hosts"] = {"seko": mine["vpai:hosts"]["seko"]}
         del mine["vpai:runner"]  # the operator is a member by the lab's own stack
+        mine["vpai:bucketPrefix"] = f"vpai-{self.stack}"
         mine |= {f"vpai:{key}": value for key, value in self._settings.items()}
         (self.directory / f"Pulumi.{self.stack}.yaml").write_text(yaml.safe_dump(lab))
         self.run("pulumi", "stack", "select", "--create", self.stack)

@@ -70,7 +70,11 @@ class Bench:
         container = self._stack.container(service)
         self._stack.on_host("docker", "restart", container)
         health = ("docker", "inspect", "--format", "{{.State.Health.Status}}", container)
-        until(lambda: self._stack.on_host(*health) == "healthy", 60, every=1.0)
+        until(lambda: self._stack.on_host(*health) == "healthy", 120, every=1.0)
+        if service == "n8n":
+            # Healthy it is while it still answers 404, or asks to wait.
+            settings = ("curl", "-sS", "--max-time", "10", "--cacert", ".lab/ca/root.crt", f"{N8N}/rest/settings")
+            until(lambda: "userManagement" in self._operator(*settings), 120, every=1.0)
 
     def _asked(self, *words: str, input: str = "") -> tuple[int, Any]:
         curl = ("curl", "-sS", "--max-time", "60", "--cacert", ".lab/ca/root.crt", "-b", _COOKIES, "-c", _COOKIES)
