@@ -34,7 +34,7 @@ PROGRAM = """
 NAME, SECRET = "example-org-backups", "never-in-a-state"
 KEEPER = Account("KEEPER", SECRET)
 EARLIER = Path(__file__).parent / "facts/bucket_state.json"
-"""What the engine wrote with components/bucket.py of commit 92ce45b, exported; only times and stack traces were taken out."""
+"""What the engine wrote with commit 66b77a6, exported; only the resources' times and stack traces were taken out."""
 KEYS = {"keeper": "KEEPER", "limited": {"SECOND": "nc-attachments/"}, "principal": "arn:aws:iam:::user/p1234567:{key}"}
 
 
