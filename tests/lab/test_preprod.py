@@ -1,4 +1,4 @@
-"""A stack that rents its server: from nothing to checked, unchanged the second time, replaced whole, and gone without a trace."""
+"""A stack that rents its server: from nothing to checked, unchanged the second time, and gone without a trace."""
 
 import json
 import time
