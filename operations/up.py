@@ -83,9 +83,7 @@ def apply_plan(stack: Stack, may_lose: str = "") -> int:
     """Apply the plan that `plan` wrote, unless a guard refuses; pulumi's exit code. Leaves a record on every host."""
     place = Plan.of(stack)
     refuse(_no_plan(place, stack))
-    about = json.loads(place.about.read_text())
-    found = tuple(Change(**{**change, **_tuples(change)}) for change in about["changes"])
-    refuse(_refusals(stack, about, found, may_lose.split(",")))
+    about = _guarded(stack, place, may_lose)
     code = stack.pulumi_live("up", "--yes", "--skip-preview", "--policy-pack", "policy", "--plan", str(place.engine))
     # What has been applied, or has failed half-way, is no plan for what stands now.
     shutil.rmtree(place.directory)
@@ -96,8 +94,7 @@ def apply_plan(stack: Stack, may_lose: str = "") -> int:
 def up(stack: Stack, may_lose: str = "") -> int:
     """Show, refuse or ask once, apply."""
     plan(stack)
-    about = json.loads(Plan.of(stack).about.read_text())
-    refuse(_refusals(stack, about, tuple(Change(**{**each, **_tuples(each)}) for each in about["changes"]), may_lose.split(",")))
+    _guarded(stack, Plan.of(stack), may_lose)
     if not sys.stdin.isatty() or input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
         print("Nothing has been touched.", file=sys.stderr)
         return 1
@@ -110,6 +107,14 @@ def refused_by_policy(events: str) -> Iterator[str]:
         event = json.loads(line).get("policyEvent")
         if event and event["enforcementLevel"] == _MANDATORY:
             yield f"{event['policyName']}: {event['message'].splitlines()[0]}"
+
+
+def _guarded(stack: Stack, place: Plan, may_lose: str) -> Mapping[str, Any]:
+    """What is known of a plan that no guard refuses."""
+    about: Mapping[str, Any] = json.loads(place.about.read_text())
+    found = tuple(Change(**{**change, **_tuples(change)}) for change in about["changes"])
+    refuse(_refusals(stack, about, found, may_lose.split(",")))
+    return about
 
 
 def _refusals(stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str]) -> Iterator[Problem]:
