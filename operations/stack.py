@@ -82,9 +82,9 @@ def on_host(host: SshHost, command: Sequence[str], stdin: str | None = None) -> 
     return output(ssh.command(host.config, host.alias, command), stdin)
 
 
-def output(command: Sequence[str], stdin: str | None = None) -> str:
+def output(command: Sequence[str], stdin: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
     """What `command` prints; raises `CommandFailed` with its errors."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=os.environ)
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=environment)
     if done.returncode:
         raise CommandFailed(
             f"{command[0]} {command[1] if len(command) > 1 else ''} failed:\n{(done.stderr or done.stdout).strip()}"

@@ -2,14 +2,13 @@
 
 import json
 import os
-import subprocess
 from collections.abc import Mapping
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from components.bucket import client
 from model.problem import Problem, refuse
-from operations.stack import PROJECT, CommandFailed
+from operations.stack import CommandFailed, output
 from services.storage import ENDPOINT, REGION
 
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
@@ -59,11 +58,7 @@ def state_backend(stack: str, bucket: str) -> None:
 
 
 def _pulumi(environment: Mapping[str, str], *arguments: str, stdin: str | None = None) -> str:
-    command = ["pulumi", *arguments, "--non-interactive"]
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=dict(environment))
-    if done.returncode:
-        raise CommandFailed(f"{' '.join(command[:3])} failed:\n{(done.stderr or done.stdout).strip()}")
-    return done.stdout
+    return output(["pulumi", *arguments, "--non-interactive"], stdin, environment)
 
 
 def _there_already(stack: str, bucket: str) -> Problem:

@@ -8,7 +8,7 @@ import pytest
 
 from lab.storage import KEEPER
 from model.problem import Refused
-from operations import state_backend
+from operations import stack, state_backend
 from tests.engine.project import Project
 from tests.object_storage import ObjectStorage, running
 
@@ -34,7 +34,7 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     (project.directory / "__main__.py").write_text(textwrap.dedent(PROGRAM))
     project.pulumi("up", "--yes", "--skip-preview")
     kept = project.pulumi("stack", "output", "kept", "--show-secrets").stdout
-    monkeypatch.setattr(state_backend, "PROJECT", project.directory)
+    monkeypatch.setattr(stack, "PROJECT", project.directory)
     with pytest.raises(Refused, match="AWS_ACCESS_KEY_ID is not set"):
         state_backend.move("test", BUCKET, {**project.environment, "AWS_ACCESS_KEY_ID": ""}, storage.endpoint)
     keys = {"AWS_ACCESS_KEY_ID": KEEPER.access_key, "AWS_SECRET_ACCESS_KEY": KEEPER.secret_key}
