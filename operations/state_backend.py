@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from components.bucket import client
+from components.object_storage import client
 from model.problem import Problem, refuse
 from operations.stack import CommandFailed, output
 from services.storage import ENDPOINT, REGION

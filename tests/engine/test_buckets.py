@@ -11,7 +11,8 @@ from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
 from components.bucket import Bucket as Resource
-from components.bucket import BucketProvider, client
+from components.bucket import BucketProvider
+from components.object_storage import client
 from lab.storage import Account
 from model.bucket import Bucket, policy
 from policy.program import BUCKET

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from components.bucket import client
+from components.object_storage import client
 from model.bucket import Bucket, Expiry, Keys, lifecycle, policy, problems
 
 KEYS = Keys(keeper="KEEPER", limited={"SECOND": "nc-attachments/"}, principal="arn:aws:iam:::user/p1234567:{key}")
