@@ -13,7 +13,7 @@ from components import ssh
 from components.docker_host import LABEL_STACK
 from components.host_script import SshHost
 from model.placement import Placement
-from stacks import inputs, rented
+from stacks import inputs
 from stacks.deployment import client_config
 
 PROJECT = Path(__file__).parent.parent
@@ -50,6 +50,8 @@ class Stack:
         """Every host of the stack by name, those switched off too, with an ssh_config that fits them."""
         config = client_config(self.inputs, PROJECT)
         if self.inputs.rents:
+            from stacks import rented
+
             rented.note(self.inputs, PROJECT / Path(config).parent)
         names = [host.name for host in self.inputs.fleet.hosts]
         return {name: SshHost(alias=name, config=config) for name in names}

@@ -10,21 +10,17 @@ import pulumi_random
 
 from components import mesh_member, ssh
 from components.direct_path import DirectPath
-from components.docker_host import LABEL_SERVICE, LABEL_STACK, DockerHost
-from components.hetzner import HetznerProject, HetznerServer, ServerContact, provider
-from components.hetzner.host_key import HostKey
-from components.host.firewall import EVERYWHERE
+from components.docker_host import LABEL_SERVICE, DockerHost
 from components.host_script import HostScript, SshHost
 from components.managed_host import ManagedHost
 from components.mesh_member import MeshMember
 from components.secret_store import SecretStore
 from components.service_container import ServiceContainer
 from model import mesh
-from model.cloud import EXPIRES, CloudServer, expiry_label
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
-from stacks import buckets, preflight, rented
+from stacks import buckets, preflight
 from stacks.inputs import Inputs
 
 Ready = Sequence[pulumi.Resource]
@@ -34,14 +30,16 @@ HEADSCALE = f"{LABEL_SERVICE}=headscale"
 def deploy(inputs: Inputs, project_directory: Path) -> None:
     """Register every resource of the stack. An `up` first asks the hosts and refuses before anything is touched."""
     ssh_config = client_config(inputs, project_directory)
-    if inputs.rents and not pulumi.runtime.is_dry_run():
-        rented.note(inputs, project_directory / Path(ssh_config).parent)
     if pulumi.runtime.is_dry_run():
         for problem in inputs.unresolved:
             pulumi.log.warn(str(problem))
     else:
         refuse(inputs.unresolved)
-        refuse(rented.problems(inputs))
+        if inputs.rents:
+            from stacks import rented
+
+            rented.note(inputs, project_directory / Path(ssh_config).parent)
+            refuse(rented.problems(inputs))
         refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror))
     _Deployment(inputs, ssh_config).register()
     buckets.register(inputs.buckets, inputs.external, inputs.settings)
@@ -78,7 +76,7 @@ class _Deployment:
         for placement in placements.values():
             if placement.host.offline:
                 _leave_alone(placement.host.name)
-        contacts = self._rent(placements)
+        contacts = self._rent()
         hosts = {name: self._host(placement, contacts.get(name, ())) for name, placement in placements.items()}
         ready = {name: list(host.ready) for name, host in hosts.items()}
         services: dict[str, Ready] = {}
@@ -100,47 +98,13 @@ class _Deployment:
                 host.close([*members.values(), *services[name]])
         self._export()
 
-    def _rent(self, placements: Mapping[str, Placement]) -> Mapping[str, Ready]:
+    def _rent(self) -> Mapping[str, Ready]:
         """The servers that are made; for each, what whatever stands on it waits for."""
-        wanted = {name: placement.host.rented for name, placement in placements.items() if placement.host.rented}
-        if not wanted:
+        if not self._inputs.rents:
             return {}
-        cloud = pulumi.ResourceOptions(providers={"hcloud": provider("hetzner", token=self._inputs.cloud_token)})
-        name = self._inputs.key_name
-        key = self._inputs.deploy_key or HostKey(f"{name}-deploy-key", host=name).public
-        production = self._stack == "prod"
-        labels = {
-            LABEL_STACK: self._stack,
-            "env": "prod" if production else "preprod",
-            "owner": self._fleet.project,
-            EXPIRES: expiry_label(self._settings.expires),
-        }
-        # Nobody but the operator knocks on production's door, whatever its own firewall says.
-        ssh_from = tuple(map(str, self._settings.trusted_addresses)) if production else EVERYWHERE
-        project = HetznerProject(name, deploy_key=key, labels=labels, opts=cloud)
-        return {name: [self._server(server, project, ssh_from, cloud)] for name, server in wanted.items() if server}
+        from stacks import rented  # brings Hetzner's SDK and client: a quarter of a program's start
 
-    def _server(
-        self, server: CloudServer, project: HetznerProject, ssh_from: Sequence[str], cloud: pulumi.ResourceOptions
-    ) -> ServerContact:
-        made = HetznerServer(
-            server,
-            project,
-            firewall=self._plans[server.name].access.firewall,
-            ssh_from=ssh_from,
-            authorized_keys=self._inputs.authorized_keys,
-            opts=cloud,
-        )
-        contact = ServerContact(
-            f"{server.name}-contact",
-            host=self._ssh(server.name),
-            server=made.resource.id,
-            address=made.address,
-            host_key=made.host_key,
-            opts=pulumi.ResourceOptions(depends_on=[made.resource]),
-        )
-        _goes_with(server.name, made.resource)
-        return contact
+        return rented.register(self._inputs, self._ssh_config)
 
     def _host(self, placement: Placement, after: Ready) -> ManagedHost:
         plan = self._plans[placement.host.name]
@@ -265,21 +229,5 @@ def _leave_alone(host: str) -> None:
             return None
         unchanged = pulumi.ResourceOptions(ignore_changes=["*"])
         return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, unchanged))
-
-    pulumi.runtime.register_stack_transformation(transformation)
-
-
-def _goes_with(host: str, server: pulumi.Resource) -> None:
-    """Everything on a server is made anew when the server is (the docker provider would never notice, traps D3), and nothing
-    of it is taken away one by one when the server goes. The mesh has to be told all the same."""
-
-    def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        elsewhere = args.type_.startswith(("hcloud:", "pulumi:")) or isinstance(args.resource, pulumi.ComponentResource)
-        if elsewhere or not args.name.startswith(f"{host}-"):
-            return None
-        follows = pulumi.ResourceOptions(replace_with=[server])
-        if not isinstance(args.resource, MeshMember):
-            follows.deleted_with = server
-        return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, follows))
 
     pulumi.runtime.register_stack_transformation(transformation)

@@ -1,15 +1,20 @@
-"""The servers that a stack rents: what is asked of Hetzner before `up` touches anything, and where those that stand are."""
+"""The servers that a stack rents: what is asked of Hetzner before `up` touches anything, where those that stand are, and the
+resources. Imported by stacks that rent alone: Hetzner's SDK and client take a quarter of a program's start."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import pulumi
 from hcloud import APIException, Client
 
 from components import ssh
 from components.docker_host import LABEL_STACK
-from components.hetzner import preflight
-from components.hetzner.host_key import HOST_KEY_LABEL, labelled_host_key
-from model.cloud import EXPIRES, NEVER
+from components.hetzner import HetznerProject, HetznerServer, ServerContact, preflight, provider
+from components.hetzner.host_key import HOST_KEY_LABEL, HostKey, labelled_host_key
+from components.host.firewall import EVERYWHERE
+from components.host_script import SshHost
+from components.mesh_member import MeshMember
+from model.cloud import EXPIRES, NEVER, CloudServer, expiry_label
 from model.problem import Problem
 from stacks.inputs import Inputs
 
@@ -56,3 +61,66 @@ def _too_many(inputs: Inputs) -> Iterator[Problem]:
             mend="destroy one that is not needed, or raise vpai:mostEphemeral",
             example=f"make reap; pulumi destroy --remove -s {min(stacks, default='pr-1')}",
         )
+
+
+def register(inputs: Inputs, ssh_config: str) -> Mapping[str, Sequence[pulumi.Resource]]:
+    """The servers of the stack; for each, by name, what whatever stands on it waits for."""
+    cloud = pulumi.ResourceOptions(providers={"hcloud": provider("hetzner", token=inputs.cloud_token)})
+    name = inputs.key_name
+    key = inputs.deploy_key or HostKey(f"{name}-deploy-key", host=name).public
+    production = inputs.stack == "prod"
+    labels = {
+        LABEL_STACK: inputs.stack,
+        "env": "prod" if production else "preprod",
+        "owner": inputs.fleet.project,
+        EXPIRES: expiry_label(inputs.settings.expires),
+    }
+    # Nobody but the operator knocks on production's door, whatever its own firewall says.
+    ssh_from = tuple(map(str, inputs.settings.trusted_addresses)) if production else EVERYWHERE
+    project = HetznerProject(name, deploy_key=key, labels=labels, opts=cloud)
+    wanted = (placement.host.rented for placement in inputs.fleet.placements)
+    return {server.name: [_server(inputs, server, project, ssh_from, ssh_config, cloud)] for server in wanted if server}
+
+
+def _server(
+    inputs: Inputs,
+    server: CloudServer,
+    project: HetznerProject,
+    ssh_from: Sequence[str],
+    ssh_config: str,
+    cloud: pulumi.ResourceOptions,
+) -> ServerContact:
+    made = HetznerServer(
+        server,
+        project,
+        firewall=inputs.host_plans[server.name].access.firewall,
+        ssh_from=ssh_from,
+        authorized_keys=inputs.authorized_keys,
+        opts=cloud,
+    )
+    contact = ServerContact(
+        f"{server.name}-contact",
+        host=SshHost(alias=server.name, config=ssh_config),
+        server=made.resource.id,
+        address=made.address,
+        host_key=made.host_key,
+        opts=pulumi.ResourceOptions(depends_on=[made.resource]),
+    )
+    _goes_with(server.name, made.resource)
+    return contact
+
+
+def _goes_with(host: str, server: pulumi.Resource) -> None:
+    """Everything on a server is made anew when the server is (the docker provider would never notice, traps D3), and nothing
+    of it is taken away one by one when the server goes. The mesh has to be told all the same."""
+
+    def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        elsewhere = args.type_.startswith(("hcloud:", "pulumi:")) or isinstance(args.resource, pulumi.ComponentResource)
+        if elsewhere or not args.name.startswith(f"{host}-"):
+            return None
+        follows = pulumi.ResourceOptions(replace_with=[server])
+        if not isinstance(args.resource, MeshMember):
+            follows.deleted_with = server
+        return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, follows))
+
+    pulumi.runtime.register_stack_transformation(transformation)
