@@ -67,11 +67,12 @@ def _refused_files(host: SshHost, placement: Placement, fleet: Fleet, mirror: st
             continue
         current = f"/opt/{fleet.project}/config/{service.name}/current"
         image = fleet.image_lock.reference(service.image, mirror)
-        arguments = [current, configuration.directory, image, *configuration.on_change.accepts]
-        done = host.run("accepted.sh", arguments, configuration.files[0].content, seconds=_SECONDS)
+        file = configuration.files[0]
+        arguments = [current, file.path, configuration.directory, image, *configuration.on_change.accepts]
+        done = host.run("accepted.sh", arguments, file.content, seconds=_SECONDS)
         if said := done.stdout.strip() or (done.returncode and done.stderr.strip()):
             yield Problem(
-                what=f"{host.alias}: {service.name} would refuse its new {configuration.files[0].path}: {said}",
+                what=f"{host.alias}: {service.name} would refuse its new {file.path}: {said}",
                 why="the old one would stay in force after half a deployment, or the service would not start again",
                 mend=f"correct what services/{service.name.replace('-', '_')} renders",
                 example=" ".join(configuration.on_change.accepts),

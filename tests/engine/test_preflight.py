@@ -17,6 +17,7 @@ from tests.fleets import EMPTY_LOCK, placement
 # The engine's `docker run ... --entrypoint COMMAND IMAGE ARGUMENT...`, without the container around it.
 _DOCKER = """#!/bin/bash
 [[ $1 == image ]] && exit "${IMAGE_MISSING:-0}"
+[[ $1 == ps ]] && { echo "${RUNNING:-}"; exit; }
 while [[ $1 != --entrypoint ]]; do shift; done
 command=$2; shift 3
 exec "$command" "$@"
@@ -77,3 +78,15 @@ def test_on_a_host_without_the_image_or_the_service_nothing_is_asked(shell: Path
     monkeypatch.setenv("IMAGE_MISSING", "0")
     (shell / "config/caddy/current").rmdir()
     assert preflight.problems(broken(), "ssh_config", "") == ()
+
+
+def test_what_an_image_runs_on_already_is_not_asked_again_but_of_another_image_it_is(
+    shell: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [caddy] = [service for _, service in broken().services() if service.name == "caddy"]
+    assert caddy.configuration
+    (shell / "config/caddy/current/Caddyfile").write_text(caddy.configuration.files[0].content)
+    assert len(preflight.problems(broken(), "ssh_config", "")) == 1
+    monkeypatch.setenv("RUNNING", "0123456789ab")
+    assert preflight.problems(broken(), "ssh_config", "") == ()
+    assert preflight.problems(fleet(placement()), "ssh_config", "") == ()
