@@ -294,7 +294,7 @@ def _there_already(name: str, changes: str) -> Problem:
         what=f"the bucket {name} is there already, and no state knows it",
         why="it may be somebody's, with what they keep in it",
         mend=f"let it be adopted, or take another name; adopting it changes: {changes}",
-        example="Bucket(..., adopt=True)",
+        example="pulumi config set vpai:adoptBuckets true",
     )
 
 

@@ -212,7 +212,7 @@ class Settings(_Frozen):
     protect_data: bool = Field(default=True, description="refuse every deletion of data directories", examples=["true"])
     delete_data: bool = Field(
         default=False,
-        description="let `destroy` delete the data; takes effect with an `up` before the destroy",
+        description="let `destroy` delete the data, buckets too; takes effect with an `up` before the destroy",
         examples=["false"],
     )
     rotations: Mapping[str, int] = Field(

@@ -1,6 +1,7 @@
 """The stack's buckets: which they are, what they need, and their resources."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 import pulumi
@@ -40,16 +41,21 @@ def problems(stack: str, buckets: Sequence[Bucket], external: Mapping[str, str])
 
 
 def register(buckets: Sequence[Bucket], external: Mapping[str, str], settings: Settings) -> None:
-    """A resource for each bucket, under its name without the prefix."""
+    """A resource for each bucket, under its name without the prefix.
+
+    A destroy leaves a bucket where it is, as it leaves data directories, unless the bucket is a copy's or data may be deleted.
+    What is locked is never emptied: its deletion is refused by the service, whatever the settings say.
+    """
     for bucket in buckets:
+        deleted = bucket.emptied or settings.delete_data
         keys = sorted(references(model.policy(bucket)))
         digest = sha256("\n".join(f"{name}={external.get(name, '')}" for name in keys).encode()).hexdigest()[:12]
         Resource(
             f"bucket-{bucket.name.removeprefix(settings.bucket_prefix).strip('-')}",
-            bucket,
+            replace(bucket, emptied=deleted and not bucket.lock_days),
             endpoint=storage.ENDPOINT,
             region=storage.REGION,
             keys=digest,
             adopt=settings.adopt_buckets,
-            opts=pulumi.ResourceOptions(protect=settings.protect_data and not bucket.emptied),
+            opts=pulumi.ResourceOptions(protect=settings.protect_data and not bucket.emptied, retain_on_delete=not deleted),
         )

@@ -24,6 +24,8 @@ class Registered:
     inputs: Mapping[str, Any]
     secret_inputs: frozenset[str]
     protect: bool
+    retained: bool
+    """Whether a delete leaves the thing itself where it is."""
     delete_before_replace: bool
     replace_on_changes: tuple[str, ...]
     dependencies: tuple[str, ...]
@@ -68,6 +70,7 @@ class _Monitor(mocks.MockMonitor):
                 inputs=_plain(inputs),
                 secret_inputs=frozenset(key for key, value in inputs.items() if _has_secret(value)),
                 protect=request.protect,
+                retained=request.retainOnDelete,
                 delete_before_replace=request.deleteBeforeReplace,
                 replace_on_changes=tuple(request.replaceOnChanges),
                 ignore_changes=tuple(request.ignoreChanges),

@@ -136,7 +136,7 @@ def test_buckets_are_made_with_references_instead_of_keys_and_kept_where_data_is
     found = {resource.name: resource for resource in build(inputs("prod")).of_type("s3:Bucket")}
     assert set(found) == {"bucket-backups", "bucket-shared"}
     for bucket in found.values():
-        assert bucket.protect
+        assert bucket.protect and bucket.retained
         assert "${secret:s3_admin_access_key}" in bucket.inputs["policy"]
         assert not [name for name, value in DUMMY_SECRETS.items() if value in str(bucket.inputs)]
     changed = build(inputs("prod", s3_access_key="another0value0of0s3_access_key"))
@@ -146,4 +146,9 @@ def test_buckets_are_made_with_references_instead_of_keys_and_kept_where_data_is
     )
     assert all(before[name] != after[name] for name in before), "a new key writes both policies again"
     (copy,) = build(inputs("preprod")).of_type("s3:Bucket")
-    assert (copy.name, copy.inputs["emptied"], copy.protect) == ("bucket-shared", True, False)
+    assert (copy.name, copy.inputs["emptied"], copy.protect, copy.retained) == ("bucket-shared", True, False, False)
+    emptied = {
+        resource.name: resource.inputs["emptied"]
+        for resource in build(inputs("prod", deleteData="true", backupLockDays="14")).of_type("s3:Bucket")
+    }
+    assert emptied == {"bucket-backups": False, "bucket-shared": True}, "what is locked is not emptied"

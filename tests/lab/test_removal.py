@@ -1,6 +1,7 @@
 """`destroy` leaves the data unless it was said otherwise before."""
 
 import json
+import re
 
 from tests.lab.deployment import Deployment
 
@@ -12,6 +13,7 @@ def test_destroy_leaves_data_a_new_up_finds_it_and_delete_data_removes_it(stack:
     kit = {name: stack.secrets[name] for name in json.loads(stack.pulumi("stack", "output", "irreplaceable", "--json").stdout)}
     told = stack.pulumi("destroy", "--yes", "--skip-preview").stdout
     assert f"kept {DATA}/postgresql (vpai:deleteData is not set)" in told
+    assert re.search(r"bucket-shared .*\[retain\]", told), told
     assert stack.containers() == []
     assert stack.on_host("sh", "-c", f"ls -A {DATA}/postgresql")
     assert "javisi_" not in stack.on_host("docker", "network", "ls")
@@ -19,6 +21,7 @@ def test_destroy_leaves_data_a_new_up_finds_it_and_delete_data_removes_it(stack:
 
     values = [word for name, value in kit.items() for word in ("--secret", f"vpai:kept.{name}={value}")]
     stack.pulumi("config", "set-all", "--path", *values)
+    stack.configure("adoptBuckets", "true")
     stack.up()
     assert stack.sql("n8n", "SELECT answer FROM kept") == "42"
 
