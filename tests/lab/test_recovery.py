@@ -7,8 +7,8 @@ from tests.fleets import inputs
 from tests.lab.deployment import Deployment, health_of, healthy
 from tests.waiting import until
 
-PATIENCE = 240
-"""Seconds: the longest deadline of a gate, on a machine that other tests keep busy too."""
+PATIENCE = 480
+"""Seconds: twice the longest deadline of a gate, on a machine that other tests keep busy too."""
 
 
 def test_a_host_that_reboots_comes_back_healthy_by_itself(stack: Deployment) -> None:
@@ -16,7 +16,7 @@ def test_a_host_that_reboots_comes_back_healthy_by_itself(stack: Deployment) -> 
     booted = _booted(stack.host)
     stack.host.run(["systemctl", "reboot"], check=False)
     until(lambda: _booted(stack.host) not in {booted, ""}, PATIENCE)
-    until(lambda: healthy(stack.host), PATIENCE)
+    until(lambda: healthy(stack.host), PATIENCE, told=lambda: str(health_of(stack.host)))
     assert set(stack.containers()) == before, "nothing was replaced"
     stack.smoke()
     stack.up("--expect-no-changes")
@@ -30,14 +30,14 @@ def test_the_order_in_which_docker_starts_them_does_not_matter(deployed: Deploym
     for container in dependants_first:
         deployed.on_host("docker", "start", container)
         time.sleep(0.5)  # so that each misses what it needs
-    until(lambda: healthy(deployed.host), PATIENCE)
+    until(lambda: healthy(deployed.host), PATIENCE, told=lambda: str(health_of(deployed.host)))
     deployed.smoke()
 
 
 def test_clients_recover_when_their_stores_restart(deployed: Deployment) -> None:
     stores = ("postgresql", "redis", "qdrant", "docker-proxy")
     deployed.on_host("docker", "restart", *(deployed.container(store) for store in stores))
-    until(lambda: healthy(deployed.host), PATIENCE)
+    until(lambda: healthy(deployed.host), PATIENCE, told=lambda: str(health_of(deployed.host)))
     assert set(health_of(deployed.host).values()) == {"healthy"}
     deployed.smoke()
     assert "credentials are checked as they should be" in deployed.operate("authentication").stdout
