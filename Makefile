@@ -42,13 +42,18 @@ $(VENV)/actionlint: tests/actionlint/go.sum .venv/ready
 	env -C tests/actionlint GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 $$go build -trimpath -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
 	@touch $@
 
+# Out of Debian's package, which installed would run as a service.
+$(VENV)/promtool: .venv/ready
+	@cd $$(mktemp -d) && { apt-get download -qq prometheus 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq prometheus; }; } && \
+	dpkg-deb -x prometheus_*.deb unpacked && install -t $(CURDIR)/$(VENV) unpacked/usr/bin/promtool
+
 lint: venv packages $(VENV)/actionlint ## ruff, mypy --strict, import-linter; actionlint and zizmor for the workflows
 	@$(VENV)/ruff check --quiet . && $(VENV)/ruff format --check --quiet .
 	@$(VENV)/mypy
 	@PYTHONPATH=. $(VENV)/lint-imports --no-logo
 	@$(VENV)/python -m tests.workflows
 
-test-quick: lint ## unit, graph and policy tests: no Docker, no engine, under a minute
+test-quick: lint $(VENV)/promtool ## unit, graph and policy tests: no Docker, no engine, under a minute
 	@$(VENV)/python -m pytest -q tests/unit tests/graph tests/policy
 
 test: ## from a fresh clone: every layer, lab included; prints minutes per suite

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 main() {
 	local total=$SECONDS
-	timed "install" make --no-print-directory venv packages
+	timed "install" make --no-print-directory venv packages .venv/bin/promtool
 	timed "lint" make --no-print-directory lint
 	timed "toolchain" python3 -m toolchain
 	timed "the command provider's own tests" provider_tests
