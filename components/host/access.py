@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from components.host import firewall as rendered
 from components.host import sshd
-from components.host.files import HostFile
+from components.host.files import HostFile, installed
 from components.host.release import Release
 from model.firewall import PUBLIC_SSH, Firewall
 from model.host import SSH_PORT
-
-_INSTALLED = Path(__file__).parents[1] / "scripts" / "installed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +34,7 @@ class Access:
             HostFile("/etc/vpai/ufw.rules", _lines(self.ufw_rules(ssh_public=ssh_public))),
             HostFile("/etc/vpai/forward.v4", v4),
             HostFile("/etc/vpai/forward.v6", v6),
-            *(HostFile(f"/usr/local/sbin/{tool}", _text(tool), 0o755) for tool in _TOOLS),
+            *(installed(program) for program in ("vpai-revert", "vpai-forward", "vpai-rescue")),
             HostFile("/etc/systemd/system/vpai-revert.service", _REVERT),
             HostFile("/etc/systemd/system/vpai-forward.service", _FORWARD),
             HostFile("/etc/systemd/system/vpai-rescue.service", self._rescue_service()),
@@ -55,8 +52,6 @@ Type=oneshot
 ExecStart=/usr/local/sbin/vpai-rescue {minutes} "{rule}"
 """
 
-
-_TOOLS = ("vpai-revert", "vpai-forward", "vpai-rescue")
 
 _REVERT = """[Unit]
 Description=Take back a change of SSH or firewall that was not confirmed before the restart
@@ -98,10 +93,6 @@ AccuracySec=5s
 [Install]
 WantedBy=timers.target
 """
-
-
-def _text(tool: str) -> str:
-    return (_INSTALLED / f"{tool}.sh").read_text()
 
 
 def _lines(rules: Sequence[str]) -> str:

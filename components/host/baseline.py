@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from components.host import audit, fail2ban, sysctl, upgrades
-from components.host.docker_daemon import daemon_json
+from components.host.docker_daemon import daemon_json, stopped_with_the_host
 from components.host.files import HostFile
 from model.network import MESH
 from model.problem import Problem, refuse
@@ -88,7 +88,7 @@ def baseline(
             upgrades.apt_configuration(reboot_window),
             *audit.files(docker=docker),
             fail2ban.jail((*((mesh,) if mesh else ()), *trusted)),
-            *((daemon_json(dns),) if docker else ()),
+            *((daemon_json(dns), *stopped_with_the_host()) if docker else ()),
         ),
         sysctls=sysctl.network_parameters(forwarding=docker),
         kernel_sysctls=sysctl.kernel_parameters(),

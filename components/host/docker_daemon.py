@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from components.host.control import Control, Inherent, Setting, Waiver
-from components.host.files import HostFile
+from components.host.files import HostFile, installed
 from model import waiver
 from model.network import DOCKER_POOL
 
@@ -35,6 +35,12 @@ def daemon_json(dns: Sequence[str]) -> HostFile:
         "userland-proxy": False,
     }
     return HostFile(PATH, json.dumps(settings, indent=2) + "\n")
+
+
+def stopped_with_the_host() -> tuple[HostFile, ...]:
+    """What ends containers in order when the host goes down: with live-restore nobody else does."""
+    stop = "[Service]\nExecStop=-/usr/local/sbin/vpai-containers list\nExecStopPost=-/usr/local/sbin/vpai-containers end\n"
+    return installed("vpai-containers"), HostFile("/etc/systemd/system/docker.service.d/vpai.conf", stop)
 
 
 CONTROLS: Mapping[str, Control] = {

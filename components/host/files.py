@@ -2,6 +2,9 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
+
+_INSTALLED = Path(__file__).parents[1] / "scripts" / "installed"
 
 
 @dataclass(frozen=True)
@@ -16,3 +19,8 @@ class HostFile:
     def sha256(self) -> str:
         """Of the content, in hexadecimal."""
         return hashlib.sha256(self.content.encode()).hexdigest()
+
+
+def installed(program: str) -> HostFile:
+    """One of our own programs, which the host runs by itself."""
+    return HostFile(f"/usr/local/sbin/{program}", (_INSTALLED / f"{program}.sh").read_text(), 0o755)
