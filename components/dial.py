@@ -22,6 +22,7 @@ def main(endpoints: list[str]) -> int:
             if host.startswith("@"):
                 with open(host[1:]) as file:  # noqa: PTH123 - pathlib takes longer to load than the whole program runs
                     host = file.read()
+                endpoint = f"{host}:{port}"
             connection = socket.create_connection((host, int(port)), timeout=SECONDS_TO_BANNER)
             banner = connection.recv(4096)
         except OSError as error:

@@ -12,6 +12,7 @@ from typing import Any
 from hcloud import Client
 
 from components.docker_host import LABEL_STACK
+from components.hetzner import api
 from model.cloud import EXPIRES, NEVER
 from model.problem import Problem, refuse
 from operations.stack import CommandFailed, Stack, output
@@ -99,14 +100,8 @@ def reap(*, dry_run: bool) -> int:
                 )
             ]
         )
-    endpoint = os.environ.get("HCLOUD_ENDPOINT", "")
-    client = (
-        Client(token=token, application_name="vpai", api_endpoint=endpoint)
-        if endpoint
-        else Client(token=token, application_name="vpai")
-    )
     # The cloud first: a stack that is made in between is then known, not an orphan.
-    found = labelled(client)
+    found = labelled(api.client(token))
     verdict = decide(found, _known(), datetime.now(UTC))
     rows = [(stack, *(("would be destroyed", "") if dry_run else _destroy(stack))) for stack in verdict.expired]
     failed = [row for row in rows if row[2]]

@@ -5,11 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pulumi
-from hcloud import APIException, Client
+from hcloud import Client
 
 from components import ssh
 from components.docker_host import LABEL_STACK
 from components.hetzner import HetznerProject, HetznerServer, ServerContact, preflight, provider
+from components.hetzner.api import NO_ANSWER
+from components.hetzner.api import client as api
 from components.hetzner.host_key import HOST_KEY_LABEL, HostKey, labelled_host_key
 from components.host.firewall import EVERYWHERE
 from components.host_script import SshHost
@@ -21,14 +23,14 @@ from stacks.inputs import Inputs
 
 def client(inputs: Inputs) -> Client:
     """The project of the stack's token."""
-    return Client(token=inputs.cloud_token, application_name="vpai")
+    return api(inputs.cloud_token)
 
 
 def note(inputs: Inputs, directory: Path) -> None:
     """Note address and host key of every server that stands: in a clone that has not made them the files are missing."""
     try:
         servers = client(inputs).servers.get_all(label_selector=f"{LABEL_STACK}={inputs.stack}")
-    except APIException:
+    except NO_ANSWER:
         return  # `problems` says it
     wanted = {placement.host.name for placement in inputs.fleet.placements if placement.host.rented}
     for server in servers:
@@ -50,7 +52,7 @@ def problems(inputs: Inputs) -> Iterator[Problem]:
 def _too_many(inputs: Inputs) -> Iterator[Problem]:
     try:
         living = client(inputs).servers.get_all(label_selector=f"{EXPIRES},{EXPIRES}!={NEVER}")
-    except APIException:
+    except NO_ANSWER:
         return
     stacks = {(server.labels or {}).get(LABEL_STACK, str(server.name)) for server in living}
     most = inputs.settings.most_ephemeral

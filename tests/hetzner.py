@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from lab.providers.hetzner import Cloud
+from lab.providers.hetzner.machines import Machines
 from lab.providers.server import Server, hetzner_cloud
 
 TOKEN = "t" * 64
@@ -22,9 +23,11 @@ class RunningCloud:
 
 
 @contextmanager
-def running(action_seconds: float = 0.0) -> Iterator[RunningCloud]:
+def running(
+    action_seconds: float = 0.0, addresses: str = "203.0.113.0/24", machines: Machines | None = None
+) -> Iterator[RunningCloud]:
     """A cloud of its own, empty, for as long as the context lasts."""
-    cloud = Cloud(action_seconds=action_seconds)
+    cloud = Cloud(addresses, action_seconds, machines)
     server = Server(0, None, hetzner_cloud(cloud))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from hcloud import APIException, Client
+from hcloud import Client
 
+from components.hetzner.api import NO_ANSWER
 from components.hetzner.project import bare
 from model.cloud import CloudServer, Offer, unavailable
 from model.problem import Problem
@@ -20,11 +21,11 @@ def problems(client: Client, servers: Sequence[CloudServer], *, key_name: str, p
         for key in client.ssh_keys.get_all():
             if public_key and bare(str(key.public_key)) == bare(public_key) and key.name != key_name:
                 yield _known_key(str(key.name), int(key.id or 0), key_name)
-    except APIException as refused:
+    except NO_ANSWER as refused:
         yield Problem(
             what=f"Hetzner's cloud does not answer: {refused}",
             why="servers, keys and firewalls are made there",
-            mend="check the token of the project: it must be one with read and write access",
+            mend="try again where it is out of order; else check the token of the project: one with read and write access",
             example="pulumi config set --secret vpai:hcloud_token",
         )
 
@@ -48,6 +49,7 @@ def _known_key(name: str, identity: int, wanted: str) -> Problem:
     return Problem(
         what=f"the deploy key is in the project already, under the name {name!r}",
         why="Hetzner takes a public key once, and refuses it under a second name",
-        mend=f"rename it to {wanted!r} and import it, or delete it where nothing else uses it",
-        example=f"hcloud ssh-key update {identity} --name {wanted}; pulumi import hcloud:index/sshKey:SshKey {wanted} {identity}",
+        mend="delete it: servers keep the keys that they were made with; where another program makes servers with it, let the "
+        f"first line of vpai:authorizedKeys, which becomes {wanted}, be another key",
+        example=f"hcloud ssh-key delete {identity}",
     )

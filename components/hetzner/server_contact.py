@@ -18,6 +18,8 @@ from components.host_script import NO_ANSWER, SshHost
 
 DEADLINE_SECONDS = 300
 """Hetzner's servers answer within a minute; cloud-init may wait for the distribution's mirrors."""
+_SHORTEST_TRY_SECONDS = 3
+"""Longer than dial.py waits for a banner: the last try, too, ends with what keeps the server from answering."""
 
 
 class ServerContactProvider(ResourceProvider):
@@ -78,7 +80,7 @@ def _meet(props: Mapping[str, Any]) -> None:
     while (left := deadline - time.monotonic()) > 0:
         # As handed over first: a server that is ours already refuses root at once.
         for machine in (host.as_handed_over, host):
-            done = machine.run("first_boot.sh", [], seconds=left)
+            done = machine.run("first_boot.sh", [], seconds=max(left, _SHORTEST_TRY_SECONDS))
             if done.returncode == 0:
                 return
             said = done.stderr.strip() or said
@@ -87,7 +89,8 @@ def _meet(props: Mapping[str, Any]) -> None:
             if "host key verification failed" in said.lower():
                 raise RuntimeError(_failed(props, f"it shows another host key than the one that it was given: {said}"))
         time.sleep(1)
-    raise RuntimeError(_failed(props, f"SSH has not answered within {props['seconds']} s; the last try: {said or 'nothing'}"))
+    last = said.partition("\n")[0] or "nothing"
+    raise RuntimeError(_failed(props, f"SSH has not answered within {int(props['seconds'])} s; the last try: {last}"))
 
 
 def _failed(props: Mapping[str, Any], what: str) -> str:

@@ -2,87 +2,28 @@
 
 import json
 import subprocess
-import textwrap
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hcloud import Client
 
 from components.hetzner.host_key import HOST_KEY_LABEL, labelled_host_key
 from components.host import sshd
-from lab.providers.hetzner import Fault
 from policy.program import Program, Resource
 from policy.rule import ProgramRule, ResourceRule
 from policy.rules.hetzner import RULES
-from tests.engine.project import Project
-from tests.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, RunningCloud, running
-
-PROGRAM = """
-    import json
-    from dataclasses import replace
-    from ipaddress import IPv4Address, IPv4Network
-    from pathlib import Path
-    import pulumi
-    from components.hetzner import HetznerProject, HetznerServer, provider
-    from model.cloud import CloudServer
-    from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target
-    from model.route import Access
-
-    wanted = json.loads(Path("wanted.json").read_text())
-    cloud = provider("hetzner", token=wanted["token"], endpoint=wanted["endpoint"])
-    network = IPv4Network(wanted["network"]) if wanted.get("network") else None
-    web = Opening(port=443, protocol="tcp", access=Access.PUBLIC, target=Target.CONTAINER, reason="web")
-    ssh = MESH_SSH if wanted.get("mesh") else PUBLIC_SSH
-    firewall = Firewall(ssh=ssh, openings=(web,) if wanted.get("web", True) else (), has_mesh=False, has_containers=True)
-    opts = pulumi.ResourceOptions(providers={"hcloud": cloud})
-    project = HetznerProject(wanted.get("name", "app"), deploy_key=wanted["key"], labels={"stack": "test"}, network=network,
-                             spread=wanted.get("spread", False), opts=opts)
-    fields = dict(wanted.get("server", {}))
-    if address := fields.pop("private_address", None):
-        fields["private_address"] = IPv4Address(address)
-    server = HetznerServer(CloudServer(name="app-01", **fields), project, firewall=firewall, opts=opts)
-    pulumi.export("address", server.address)
-    pulumi.export("host_key", server.host_key)
-    pulumi.export("id", server.resource.id)
-"""
-
-
-class Stack(Project):
-    """A stack of one server in the lab's cloud."""
-
-    def __init__(self, directory: Path, toolchain: Path, there: RunningCloud) -> None:
-        super().__init__(directory, toolchain, "test")
-        self.cloud = there.cloud
-        self.api: Any = Client(token=TOKEN, api_endpoint=there.endpoint)
-        self.wanted: dict[str, Any] = {"token": TOKEN, "endpoint": there.endpoint, "key": PUBLIC_KEY}
-        (self.directory / "__main__.py").write_text(textwrap.dedent(PROGRAM))
-
-    def want(self, **changes: Any) -> None:
-        """Change what the program asks for."""
-        self.wanted |= changes
-        (self.directory / "wanted.json").write_text(json.dumps(self.wanted))
-
-    def up(self, *arguments: str, check: bool = True) -> str:
-        return self.pulumi("up", "--yes", "--skip-preview", *arguments, check=check).stdout
-
-    def outputs(self) -> dict[str, str]:
-        shown: dict[str, str] = json.loads(self.pulumi("stack", "output", "--json").stdout)
-        return shown
-
-    def server(self) -> Any:
-        return self.api.servers.get_by_name("app-01")
+from tests.engine.rented import Rented
+from tests.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, running
 
 
 @pytest.fixture
-def stack(tmp_path: Path, toolchain: Path) -> Iterator[Stack]:
+def stack(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
     with running(action_seconds=0.01) as there:
-        yield Stack(tmp_path, toolchain, there)
+        yield Rented(tmp_path, toolchain, there)
 
 
-def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Stack) -> None:
+def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Rented) -> None:
     stack.want(
         network="10.77.0.0/24", spread=True, server={"private_address": "10.77.0.5", "backups": True, "keeps_address": True}
     )
@@ -128,7 +69,7 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Stac
     assert stack.cloud.inventory(TOKEN) == {}
 
 
-def _told_its_host_key(stack: Stack, public: str) -> None:
+def _told_its_host_key(stack: Rented, public: str) -> None:
     """What cloud-init is told is the private half of what is pinned, and nothing that anybody could use elsewhere."""
     server = next(iter(stack.cloud.project(TOKEN).tables["servers"].values()))
     told = json.loads(server["_user_data"].removeprefix("#cloud-config\n"))
@@ -153,7 +94,7 @@ def _told_its_host_key(stack: Stack, public: str) -> None:
     assert "PRIVATE KEY" not in state
 
 
-def test_what_is_protected_is_deleted_by_nobody(stack: Stack) -> None:
+def test_what_is_protected_is_deleted_by_nobody(stack: Rented) -> None:
     labels = {"env": "prod", "owner": "ops"}
     stack.want(mesh=True, server={"protected": True, "backups": True, "keeps_address": True, "labels": labels})
     stack.up()
@@ -164,11 +105,10 @@ def test_what_is_protected_is_deleted_by_nobody(stack: Stack) -> None:
     assert stack.server()
     stack.want(server={"keeps_address": True})
     stack.up()
-    stack.pulumi("destroy", "--yes", "--skip-preview")
-    assert stack.cloud.inventory(TOKEN) == {}
+    stack.destroy()
 
 
-def _broken_rules(stack: Stack) -> list[str]:
+def _broken_rules(stack: Rented) -> list[str]:
     """What the policy pack says of this deployment, were it production."""
     program = Program(stack="prod", today=date.today())
     for state in json.loads(stack.pulumi("stack", "export").stdout)["deployment"]["resources"]:
@@ -189,7 +129,7 @@ def _broken_rules(stack: Stack) -> list[str]:
     return [finding.what for findings in asked for finding in findings]
 
 
-def test_a_firewall_with_a_new_name_keeps_its_rules(stack: Stack) -> None:
+def test_a_firewall_with_a_new_name_keeps_its_rules(stack: Rented) -> None:
     stack.want()
     stack.up()
     firewall = stack.api.firewalls.get_by_name("app-01-firewall")
@@ -200,18 +140,3 @@ def test_a_firewall_with_a_new_name_keeps_its_rules(stack: Stack) -> None:
     stack.api.firewalls.set_rules(firewall, [])
     stack.up("--refresh")
     assert len(stack.api.firewalls.get_by_name("app-01-firewall").rules) == 2
-
-
-def test_the_cloud_may_stumble(stack: Stack) -> None:
-    stack.want()
-    stack.cloud.faults.append(Fault("POST /v1/servers", 429, "rate_limit_exceeded", headers={"retry-after": "1"}))
-    stack.cloud.faults.append(Fault("POST /v1/firewalls", 502, "bad_gateway"))
-    stack.up()
-    assert stack.server()
-    stack.pulumi("destroy", "--yes", "--skip-preview")
-    stack.cloud.sold_out.add(("cx23", "fsn1"))
-    refused = stack.up(check=False)
-    assert "error during placement" in refused or "cx23" in refused
-    stack.cloud.sold_out.clear()
-    stack.up()
-    assert stack.server()

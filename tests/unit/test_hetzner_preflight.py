@@ -55,11 +55,11 @@ def test_a_type_that_is_gone_is_told(there: RunningCloud, kind: str, why: str) -
     assert "cx23" in said
 
 
-def test_a_key_under_another_name_is_told_with_the_commands_that_adopt_it(there: RunningCloud) -> None:
+def test_a_key_under_another_name_is_told_with_the_command_that_makes_room(there: RunningCloud) -> None:
     key = Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys.create("laptop", PUBLIC_KEY)
     (said,) = told(there)
     assert "'laptop'" in said
-    assert f"pulumi import hcloud:index/sshKey:SshKey app-deploy {key.id}" in said
+    assert f"hcloud ssh-key delete {key.id}" in said
 
 
 def test_a_wrong_token_is_told(there: RunningCloud) -> None:

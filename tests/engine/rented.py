@@ -1,0 +1,82 @@
+"""A stack of one server in the lab's cloud, by the real engine and the real provider."""
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from hcloud import Client
+
+from tests.engine.project import Project
+from tests.hetzner import PUBLIC_KEY, TOKEN, RunningCloud
+
+PROGRAM = """
+    import json
+    from dataclasses import replace
+    from ipaddress import IPv4Address, IPv4Network
+    from pathlib import Path
+    import pulumi
+    from components import ssh
+    from components.hetzner import HetznerProject, HetznerServer, ServerContact, provider
+    from components.host_script import SshHost
+    from model.cloud import CloudServer
+    from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target
+    from model.host import Host
+    from model.route import Access
+
+    wanted = json.loads(Path("wanted.json").read_text())
+    cloud = provider("hetzner", token=wanted["token"], endpoint=wanted["endpoint"])
+    network = IPv4Network(wanted["network"]) if wanted.get("network") else None
+    web = Opening(port=443, protocol="tcp", access=Access.PUBLIC, target=Target.CONTAINER, reason="web")
+    ssh_open = MESH_SSH if wanted.get("mesh") else PUBLIC_SSH
+    firewall = Firewall(ssh=ssh_open, openings=(web,) if wanted.get("web", True) else (), has_mesh=False, has_containers=True)
+    opts = pulumi.ResourceOptions(providers={"hcloud": cloud})
+    project = HetznerProject(wanted.get("name", "app"), deploy_key=wanted["key"], labels=wanted.get("labels", {"stack": "test"}),
+                             network=network, spread=wanted.get("spread", False), opts=opts)
+    fields = dict(wanted.get("server", {}))
+    if address := fields.pop("private_address", None):
+        fields["private_address"] = IPv4Address(address)
+    rented = CloudServer(**{"name": "app-01", **fields})
+    server = HetznerServer(rented, project, firewall=firewall, opts=opts)
+    pulumi.export("address", server.address)
+    pulumi.export("host_key", server.host_key)
+    pulumi.export("id", server.resource.id)
+    if contact := wanted.get("contact"):
+        user, port = contact["user"], contact["port"]
+        host = Host(name=rented.name, address="", rented=rented, user=user, first_user=user, first_port=port, memory_mib=4096)
+        config = ssh.write_client_config(Path(".vpai/test"), [host], Path("known_hosts"))
+        ServerContact(f"{rented.name}-contact", host=SshHost(alias=rented.name, config=str(config)), server=server.resource.id,
+                      address=server.address, host_key=server.host_key, seconds=contact["seconds"],
+                      opts=pulumi.ResourceOptions(depends_on=[server.resource]))
+"""
+
+
+class Rented(Project):
+    """`wanted.json` is what its program asks for."""
+
+    def __init__(self, directory: Path, toolchain: Path, there: RunningCloud, stack: str = "test") -> None:
+        super().__init__(directory, toolchain, stack)
+        self.cloud = there.cloud
+        self.api: Any = Client(token=TOKEN, api_endpoint=there.endpoint)
+        self.wanted: dict[str, Any] = {"token": TOKEN, "endpoint": there.endpoint, "key": PUBLIC_KEY}
+        (self.directory / "__main__.py").write_text(textwrap.dedent(PROGRAM))
+
+    def want(self, **changes: Any) -> None:
+        """Change what the program asks for."""
+        self.wanted |= changes
+        (self.directory / "wanted.json").write_text(json.dumps(self.wanted))
+
+    def up(self, *arguments: str, check: bool = True) -> str:
+        return self.pulumi("up", "--yes", "--skip-preview", *arguments, check=check).stdout
+
+    def destroy(self) -> None:
+        """Afterwards nothing is left in the cloud."""
+        self.pulumi("destroy", "--yes", "--skip-preview")
+        assert self.cloud.inventory(TOKEN) == {}
+
+    def outputs(self) -> dict[str, str]:
+        shown: dict[str, str] = json.loads(self.pulumi("stack", "output", "--json").stdout)
+        return shown
+
+    def server(self) -> Any:
+        return self.api.servers.get_by_name("app-01")

@@ -1,0 +1,76 @@
+"""Servers of the lab's cloud that are an sshd on this machine, with the host key out of their user data, and nothing else."""
+
+import getpass
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ADDRESSES = "127.77.0.0/24"
+PORT = 2204
+USER = getpass.getuser()
+
+
+class Sshds:
+    """Every command on such a machine succeeds at once; its first boot is over. Where `silent`, nobody answers."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory, self.silent = directory, False
+        self._running: dict[int, subprocess.Popen[bytes]] = {}
+
+    def boot(self, server: dict[str, Any], ipv4: str) -> None:
+        if self.silent:
+            return
+        place = Path(tempfile.mkdtemp(dir=self._directory))
+        told = json.loads(server["_user_data"].removeprefix("#cloud-config\n"))
+        (place / "key").write_text(told["ssh_keys"]["ed25519_private"])
+        (place / "key").chmod(0o600)
+        (place / "authorized_keys").write_text("".join(f"{key}\n" for key in server["_keys"]))
+        options = {
+            "ListenAddress": f"{ipv4}:{PORT}",
+            "HostKey": str(place / "key"),
+            "AuthorizedKeysFile": str(place / "authorized_keys"),
+            "StrictModes": "no",
+            "UsePAM": "no",
+            "PidFile": "none",
+            "ForceCommand": "exit 0",
+        }
+        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+        Path("/run/sshd").mkdir(exist_ok=True)
+        self._running[server["id"]] = subprocess.Popen([sshd, "-D", "-f", "/dev/null", *words])
+
+    def power(self, server: dict[str, Any], verb: str) -> None:
+        if verb == "stop":
+            self.remove(server)
+
+    def remove(self, server: dict[str, Any]) -> None:
+        if process := self._running.pop(server["id"], None):
+            process.terminate()
+            process.wait()
+
+    def stop(self) -> None:
+        for number in list(self._running):
+            self.remove({"id": number})
+
+
+@contextmanager
+def agent(directory: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """A public key, and the environment in which ssh has its private half."""
+    key, socket = directory / "operator", directory / "agent"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
+    environment = {"SSH_AUTH_SOCK": str(socket)}
+    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket)], stdout=subprocess.DEVNULL)
+    try:
+        while not socket.exists():
+            time.sleep(0.01)
+        subprocess.run(["ssh-add", "-q", str(key)], check=True, env=environment, stderr=subprocess.DEVNULL)
+        yield key.with_suffix(".pub").read_text().strip(), environment
+    finally:
+        process.terminate()
+        process.wait()
