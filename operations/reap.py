@@ -4,48 +4,19 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
-from hcloud import Client
-
-from components.docker_host import LABEL_STACK
 from components.hetzner import api
 from model.cloud import EXPIRES, NEVER
 from model.problem import Problem, refuse
+from operations.cloud import Resource, labelled
 from operations.stack import CommandFailed, Stack, output
 from operations.table import table
 
 _EPHEMERAL = re.compile(r"pr-[0-9]+")
 _SPARED = frozenset({"prod", "preprod"})
-# In the order in which they can be removed; each by the word that the hcloud command has for it.
-_KINDS = {
-    "server": "servers",
-    "primary-ip": "primary_ips",
-    "firewall": "firewalls",
-    "network": "networks",
-    "placement-group": "placement_groups",
-    "ssh-key": "ssh_keys",
-}
-
-
-@dataclass(frozen=True)
-class Resource:
-    """One thing in the project that carries our label."""
-
-    kind: str
-    id: int
-    name: str
-    stack: str
-    expires: str
-    """The label's value; empty where there is none."""
-
-    @property
-    def removal(self) -> str:
-        """The command that removes it."""
-        return f"hcloud {self.kind} delete {self.id}"
 
 
 @dataclass(frozen=True)
@@ -101,31 +72,18 @@ def reap(*, dry_run: bool) -> int:
             ]
         )
     # The cloud first: a stack that is made in between is then known, not an orphan.
-    found = labelled(api.client(token))
-    verdict = decide(found, _known(), datetime.now(UTC))
+    client = api.client(token)
+    verdict = decide(labelled(client), _known(), datetime.now(UTC))
     rows = [(stack, *(("would be destroyed", "") if dry_run else _destroy(stack))) for stack in verdict.expired]
     failed = [row for row in rows if row[2]]
     rows += [(it.stack, "kept", f"{it.kind} {it.name}: {EXPIRES}={it.expires} is no moment") for it in verdict.unreadable]
     print(table(("stack", "done", "why"), rows) if rows else "No stack has expired.")
-    if verdict.orphans:
-        print(f"\n{len(verdict.orphans)} resources belong to no stack that the backend knows:")
-        print(
-            table(("stack", "kind", "name", "remove with"), ((it.stack, it.kind, it.name, it.removal) for it in verdict.orphans))
-        )
-    return int(bool(verdict.orphans or verdict.unreadable or failed))
-
-
-def labelled(client: Client) -> tuple[Resource, ...]:
-    """Everything in the project that carries our label."""
-    api: Any = client
-    return tuple(
-        _resource(kind, it) for kind, table in _KINDS.items() for it in getattr(api, table).get_all(label_selector=LABEL_STACK)
-    )
-
-
-def _resource(kind: str, it: Any) -> Resource:
-    labels: Mapping[str, str] = it.labels or {}
-    return Resource(kind, it.id, str(it.name), labels[LABEL_STACK], labels.get(EXPIRES, ""))
+    # A stack that is gone may leave what its state never knew, after an `up` that was killed.
+    orphans = decide(labelled(client), _known(), datetime.now(UTC)).orphans if rows else verdict.orphans
+    if orphans:
+        print(f"\n{len(orphans)} resources belong to no stack that the backend knows:")
+        print(table(("stack", "kind", "name", "remove with"), ((it.stack, it.kind, it.name, it.removal) for it in orphans)))
+    return int(bool(orphans or verdict.unreadable or failed))
 
 
 def _known() -> list[str]:
@@ -137,5 +95,5 @@ def _destroy(stack: str) -> tuple[str, str]:
         Stack(stack).pulumi("destroy", "--yes", "--skip-preview", "--remove")
     except CommandFailed as error:
         print(error, file=sys.stderr)
-        return "FAILED", "pulumi destroy failed, see above"
+        return "FAILED", f"see above; where an earlier run was killed: make recover STACK={stack}"
     return "destroyed", ""

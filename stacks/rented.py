@@ -27,7 +27,8 @@ def client(inputs: Inputs) -> Client:
 
 
 def note(inputs: Inputs, directory: Path) -> None:
-    """Note address and host key of every server that stands: in a clone that has not made them the files are missing."""
+    """Note address and host key of every server that stands, and forget those that do not any more: another clone, or a run
+    that was killed, may have made and removed them."""
     try:
         servers = client(inputs).servers.get_all(label_selector=f"{LABEL_STACK}={inputs.stack}")
     except NO_ANSWER:
@@ -37,6 +38,8 @@ def note(inputs: Inputs, directory: Path) -> None:
         label, net = (server.labels or {}).get(HOST_KEY_LABEL), server.public_net
         if server.name in wanted and label and net and net.ipv4:
             ssh.note_server(directory, str(server.name), str(net.ipv4.ip), labelled_host_key(label))
+    for name in wanted - {str(server.name) for server in servers}:
+        ssh.forget_server(directory, name)
 
 
 def problems(inputs: Inputs) -> Iterator[Problem]:

@@ -1,0 +1,75 @@
+"""What of ours stands in a Hetzner project, whether a state knows it or not."""
+
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hcloud import APIException, Client
+
+from components.docker_host import LABEL_STACK
+from model.cloud import EXPIRES
+
+# In the order in which they can be removed; each by the word that the hcloud command has for it.
+_KINDS = {
+    "server": "servers",
+    "primary-ip": "primary_ips",
+    "firewall": "firewalls",
+    "network": "networks",
+    "placement-group": "placement_groups",
+    "ssh-key": "ssh_keys",
+}
+_BUSY = ("locked", "resource_in_use")
+_DEADLINE_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One thing in the project that carries our label."""
+
+    kind: str
+    id: int
+    name: str
+    stack: str
+    expires: str
+    """The label's value; empty where there is none."""
+
+    @property
+    def removal(self) -> str:
+        """The command that removes it."""
+        return f"hcloud {self.kind} delete {self.id}"
+
+
+def kind(token: str) -> str:
+    """The kind of the engine's type hcloud:index/primaryIp:PrimaryIp: primary-ip."""
+    return re.sub("([A-Z])", r"-\1", token.partition("/")[2].partition(":")[0]).lower()
+
+
+def labelled(client: Client) -> tuple[Resource, ...]:
+    """Everything in the project that carries our label."""
+    api: Any = client
+    return tuple(
+        _resource(kind, it) for kind, table in _KINDS.items() for it in getattr(api, table).get_all(label_selector=LABEL_STACK)
+    )
+
+
+def remove(client: Client, resource: Resource) -> None:
+    """Delete it, once what still happens to it has come to its end."""
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while True:
+        try:
+            done: Any = getattr(client, _KINDS[resource.kind]).get_by_id(resource.id).delete()
+        except APIException as refused:
+            if refused.code not in _BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+            continue
+        if resource.kind == "server":
+            done.wait_until_finished()
+        return
+
+
+def _resource(kind: str, it: Any) -> Resource:
+    labels: Mapping[str, str] = it.labels or {}
+    return Resource(kind, it.id, str(it.name), labels[LABEL_STACK], labels.get(EXPIRES, ""))

@@ -1,0 +1,71 @@
+"""`pulumi up` of a stack that rents, killed between the server's creation and its entry in the state; the program itself."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.engine.rented import Rented
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, inputs
+from tests.hetzner import TOKEN, running
+from tests.sshd import ADDRESSES
+from tests.waiting import until
+
+
+@pytest.fixture
+def killed(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
+    """The cloud has made the server, the state has not heard of it, and nobody lives who could tell it."""
+    with running(addresses=ADDRESSES) as there:
+        stack = Rented(tmp_path, toolchain, there, "pr-1")
+        shutil.copy(PROJECT / "__main__.py", stack.directory)
+        shutil.copytree(PROJECT / "operations", stack.directory / "operations")
+        stack.environment |= {"HCLOUD_ENDPOINT": there.endpoint, "HCLOUD_TOKEN": TOKEN}
+        images = inputs("prod").fleet.images()
+        (stack.directory / "images.lock.yaml").write_text(yaml.safe_dump(dict.fromkeys(images, f"sha256:{'0' * 64}")))
+        settings = {**OPERATOR_CONFIG, "knownHosts": "known_hosts", "protectData": "false", "bucketPrefix": ""}
+        settings["expires"] = "2020-01-01T00:00Z"
+        stack.configure({**settings, "hosts.pr-1.server.location": "fsn1"}, {**DUMMY_SECRETS, "hcloud_token": TOKEN})
+        there.cloud.steering.action_seconds = 2
+        words = ["pulumi", "up", "--yes", "--skip-preview", "--stack", "pr-1", "--non-interactive"]
+        up = subprocess.Popen(words, cwd=stack.directory, env=stack.environment, start_new_session=True)
+        until(lambda: stack.server() is not None, 60)
+        os.killpg(up.pid, signal.SIGKILL)
+        up.wait()
+        yield stack
+
+
+def operate(stack: Rented, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "operations", *arguments],
+        cwd=stack.directory,
+        env=stack.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_recover_removes_the_server_that_no_state_knows(killed: Rented) -> None:
+    made = killed.server()
+    told = operate(killed, "reap")
+    assert told.returncode == 1
+    assert "make recover STACK=pr-1" in told.stdout, "the killed run's lock is nobody's to break on the way"
+    done = operate(killed, "recover", "--stack", "pr-1")
+    assert done.returncode == 0, done.stderr
+    assert f"Hetzner: removed server pr-1 ({made.id})" in done.stdout
+    assert killed.cloud.inventory(TOKEN) == {"ssh_keys": ["javisi-pr-1-deploy"], "firewalls": ["pr-1-firewall"]}
+    assert operate(killed, "reap").returncode == 0
+    assert killed.cloud.inventory(TOKEN) == {}
+
+
+def test_the_reaper_tells_what_the_state_of_an_expired_stack_never_knew(killed: Rented) -> None:
+    killed.pulumi("cancel", "--yes")
+    done = operate(killed, "reap")
+    assert done.returncode == 1
+    assert f"hcloud server delete {killed.server().id}" in done.stdout
