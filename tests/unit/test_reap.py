@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from operations.reap import Resource, decide
+from operations.cloud import Resource
+from operations.reap import decide
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 PAST, FUTURE = "2026-11-26T12.00Z", "2026-11-26T12.01Z"
