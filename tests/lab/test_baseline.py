@@ -104,58 +104,58 @@ def shell(machine: Machine, script: str, *arguments: str) -> str:
     return machine.run(["bash", "-s", "--", *arguments], input=script).stdout
 
 
-def test_hosts_are_in_order_after_an_up(stack: Deployment) -> None:
-    done = stack.operate("drift", check=False)
+def test_hosts_are_in_order_after_an_up(deployed: Deployment) -> None:
+    done = deployed.operate("drift", check=False)
     assert done.returncode == IN_ORDER, done.stdout
     for host in ("sese", "seko", "waza"):
         assert f"{host}: in order" in done.stdout
         assert f"{host}: not shown, a container plays it: swap, kernel parameters, auditd" in done.stdout
 
 
-def test_asking_all_hosts_takes_under_ten_seconds(stack: Deployment) -> None:
+def test_asking_all_hosts_takes_under_ten_seconds(deployed: Deployment) -> None:
     start = time.monotonic()
-    stack.operate("drift", check=False)
+    deployed.operate("drift", check=False)
     # `make bench` holds it against three seconds; beside other tests the machine is busier.
     assert time.monotonic() - start < 10
 
 
 @pytest.mark.parametrize(("change", "undo", "named"), DRIFTS, ids=[named for _, _, named in DRIFTS])
-def test_each_drift_is_named(stack: Deployment, change: str, undo: str, named: str) -> None:
-    sese = stack.lab.sese
+def test_each_drift_is_named(deployed: Deployment, change: str, undo: str, named: str) -> None:
+    sese = deployed.lab.sese
     shell(sese, change)
     try:
-        done = stack.operate("drift", check=False)
+        done = deployed.operate("drift", check=False)
     finally:
         shell(sese, undo)
     assert done.returncode == DRIFTED
     assert any(line.startswith("sese ") and named in line for line in done.stdout.splitlines()), done.stdout
 
 
-def test_nothing_has_failed_on_any_host(stack: Deployment) -> None:
-    for host in stack.lab.hosts:
+def test_nothing_has_failed_on_any_host(deployed: Deployment) -> None:
+    for host in deployed.lab.hosts:
         assert host.run(["systemctl", "--failed", "--no-legend", "--plain"]).stdout == ""
 
 
-def test_security_upgrades_are_taken(stack: Deployment) -> None:
-    told = shell(stack.lab.sese, UPGRADES, "Debian", "Debian-Security", "trixie-security")
+def test_security_upgrades_are_taken(deployed: Deployment) -> None:
+    told = shell(deployed.lab.sese, UPGRADES, "Debian", "Debian-Security", "trixie-security")
     assert "Packages that will be upgraded: tzdata" in told
 
 
 @pytest.mark.parametrize(
     ("origin", "label"), [("Elsewhere", "Debian-Security"), ("Debian", "Debian Backports")], ids=["origin", "label"]
 )
-def test_other_upgrades_are_left_to_the_operator(stack: Deployment, origin: str, label: str) -> None:
-    told = shell(stack.lab.sese, UPGRADES, origin, label, "trixie-security")
+def test_other_upgrades_are_left_to_the_operator(deployed: Deployment, origin: str, label: str) -> None:
+    told = shell(deployed.lab.sese, UPGRADES, origin, label, "trixie-security")
     assert "tzdata=99:1" in told
     assert "Packages that will be upgraded" not in told
 
 
 @pytest.fixture
-def open_to_strangers(stack: Deployment) -> Iterator[Deployment]:
+def open_to_strangers(deployed: Deployment) -> Iterator[Deployment]:
     """sese with its SSH port open, as before it is closed to the public."""
-    sese = stack.lab.sese
+    sese = deployed.lab.sese
     sese.run(["ufw", "allow", "804/tcp"])
-    yield stack
+    yield deployed
     sese.run(["ufw", "--force", "delete", "allow", "804/tcp"])
     sese.run(["fail2ban-client", "unban", "--all"])
 
@@ -177,14 +177,14 @@ def test_a_ban_outlives_a_reload_of_the_firewall(open_to_strangers: Deployment) 
     assert "198.18.255.9" in lab.sese.run(["nft", "list", "table", "inet", "f2b-table"]).stdout
 
 
-def test_the_mesh_is_never_banned(stack: Deployment) -> None:
-    ignored = stack.lab.sese.run(["fail2ban-client", "get", "sshd", "ignoreip"]).stdout
+def test_the_mesh_is_never_banned(deployed: Deployment) -> None:
+    ignored = deployed.lab.sese.run(["fail2ban-client", "get", "sshd", "ignoreip"]).stdout
     assert "100.64.0.0/10" in ignored
 
 
-def test_a_key_that_is_taken_out_of_the_settings_disappears(stack: Deployment) -> None:
+def test_a_key_that_is_taken_out_of_the_settings_disappears(deployed: Deployment) -> None:
     """Here somebody added it by hand; the baseline, applied again, allows exactly the keys it is given."""
-    sese = stack.lab.sese
+    sese = deployed.lab.sese
     path = "/home/deploy/.ssh/authorized_keys"
     kept = sese.run(["cat", path]).stdout
     sese.run(["bash", "-c", f"echo '{KEY_OF_A_STRANGER}' >>{path}"])

@@ -11,15 +11,15 @@ PATIENCE = 480
 """Seconds: twice the longest deadline of a gate, on a machine that other tests keep busy too."""
 
 
-def test_a_host_that_reboots_comes_back_healthy_by_itself(stack: Deployment) -> None:
-    before = set(stack.containers())
-    booted = _booted(stack.host)
-    stack.host.run(["systemctl", "reboot"], check=False)
-    until(lambda: _booted(stack.host) not in {booted, ""}, PATIENCE)
-    until(lambda: healthy(stack.host), PATIENCE, told=lambda: str(health_of(stack.host)))
-    assert set(stack.containers()) == before, "nothing was replaced"
-    stack.smoke()
-    stack.up("--expect-no-changes")
+def test_a_host_that_reboots_comes_back_healthy_by_itself(deployed: Deployment) -> None:
+    before = set(deployed.containers())
+    booted = _booted(deployed.host)
+    deployed.host.run(["systemctl", "reboot"], check=False)
+    until(lambda: _booted(deployed.host) not in {booted, ""}, PATIENCE)
+    until(lambda: healthy(deployed.host), PATIENCE, told=lambda: str(health_of(deployed.host)))
+    assert set(deployed.containers()) == before, "nothing was replaced"
+    deployed.smoke()
+    deployed.up("--expect-no-changes")
 
 
 def test_the_order_in_which_docker_starts_them_does_not_matter(deployed: Deployment) -> None:

@@ -1,0 +1,83 @@
+"""What OpenClaw's container gets of the host's Docker, by the client it has: sandboxes, and nothing else of the host."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from services import docker_proxy, openclaw
+from tests.fleets import inputs
+from tests.lab.deployment import Deployment
+
+PROJECT = inputs("lab").settings.project
+IMAGE = openclaw.sandbox().image
+NAME = f"{docker_proxy.SANDBOX_PREFIX}test"
+WORKSPACE = f"{openclaw.workspace(PROJECT)}/test"
+SOUND = ("--network", f"{PROJECT}_sandbox", "--memory", "256m", "--volume", f"{WORKSPACE}:/workspace")
+REFUSED = {
+    "privileged": ("--privileged", "HostConfig.Privileged"),
+    "a capability": ("--cap-add=SYS_ADMIN", "HostConfig.CapAdd"),
+    "the host's processes": ("--pid=host", "HostConfig.PidMode"),
+    "the host's network": ("--network=host", "NetworkMode"),
+    "a service's network of its own": (f"--network={PROJECT}_monitoring", "NetworkMode"),
+    "another's network": ("--network=container:postgresql", "NetworkMode"),
+    "the host's root": ("--volume=/:/host", "from outside of"),
+    "the socket": ("--volume=/var/run/docker.sock:/var/run/docker.sock", "from outside of"),
+    "a way up": (f"--volume={WORKSPACE}/../../../../redis:/redis", "from outside of"),
+    "a mount": ("--mount=type=bind,source=/,target=/host", "HostConfig.Mounts"),
+    "a device": ("--device=/dev/null", "HostConfig.Devices"),
+    "no seccomp": ("--security-opt=seccomp=unconfined", "security option"),
+    "root": ("--user=0", "User"),
+    "a published port": ("--publish=2222:22", "HostConfig.PortBindings"),
+    "too much memory": ("--memory=4g", "memory must be"),
+    "a service's label": ("--label=vpai.service=postgresql", "is ours"),
+    "for ever": ("--restart=always", "not restarted"),
+}
+
+
+def docker(stack: Deployment, *words: str) -> str:
+    """What Docker's client in OpenClaw's container says, its errors too."""
+    return stack.on_host("docker", "exec", stack.container("openclaw"), "docker", *words, check=False)
+
+
+@pytest.fixture
+def workspace(deployed: Deployment) -> Iterator[str]:
+    deployed.on_host("docker", "exec", deployed.container("openclaw"), "mkdir", "-p", WORKSPACE)
+    yield WORKSPACE
+    deployed.on_host("docker", "rm", "--force", NAME, check=False)
+    deployed.on_host("rm", "-r", WORKSPACE)
+
+
+def test_a_sandbox_runs_confined_sees_its_workspace_and_reaches_nothing(deployed: Deployment, workspace: str) -> None:
+    docker(deployed, "run", "--detach", "--name", NAME, *SOUND, IMAGE, "sleep", "60")
+    assert NAME in docker(deployed, "ps", "--format", "{{.Names}}")
+    said = docker(deployed, "exec", NAME, "sh", "-c", "id -u; echo made > /workspace/file; grep CapEff /proc/self/status")
+    assert said.split() == ["1000", "CapEff:", "0000000000000000"]
+    assert deployed.on_host("cat", f"{workspace}/file") == "made"
+    outside = f"{deployed.lab.addresses.on_internet('seko')}/443"
+    for target in (outside, "postgresql/5432", "172.17.0.1/804"):
+        connect = f"exec 3<>/dev/tcp/{target} && echo reached"
+        assert "reached" not in docker(deployed, "exec", NAME, "timeout", "3", "bash", "-c", connect)
+    docker(deployed, "rm", "--force", NAME)
+    assert NAME not in deployed.on_host("docker", "ps", "-a", "--format", "{{.Names}}")
+
+
+def test_what_would_be_root_on_the_host_is_refused_with_the_reason(deployed: Deployment, workspace: str) -> None:
+    told = {
+        name: docker(deployed, "create", "--name", NAME, *SOUND, option, IMAGE, "true") for name, (option, _) in REFUSED.items()
+    }
+    assert {name: said for name, said in told.items() if REFUSED[name][1] not in said} == {}
+    other = docker(deployed, "create", "--name", NAME, *SOUND, "docker.io/library/redis:8.0-bookworm", "true")
+    assert "Image" in other and "is not allowed" in other
+    assert NAME not in deployed.on_host("docker", "ps", "-a", "--format", "{{.Names}}")
+
+
+def test_of_the_host_there_is_nothing_to_see_or_to_stop(deployed: Deployment) -> None:
+    assert docker(deployed, "ps", "--all", "--quiet") == ""
+    database = deployed.container("postgresql")
+    for order in ("stop", "rm --force", "kill", "logs"):
+        assert "No such container" in docker(deployed, *order.split(), database), order
+    for order in ("inspect javisi_postgresql", "volume ls", "network ls", "image ls", "system df"):
+        assert "docker-proxy: " in docker(deployed, *order.split()), order
+    assert deployed.container("postgresql") == database
+    ask = ["docker", "exec", deployed.container("openclaw"), "docker", "--config", "/nonexistent", "ps"]
+    assert "token" in deployed.on_host(*ask, check=False), "not even sandboxes are seen by who has no token"
