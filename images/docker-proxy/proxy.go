@@ -88,6 +88,8 @@ func (engine *Engine) pass(writer http.ResponseWriter, request *http.Request, pa
 		}
 	}
 	writer.WriteHeader(answer.StatusCode)
+	// Who waits for a container has the answer's head at once, and starts the container only then.
+	_ = http.NewResponseController(writer).Flush()
 	_, err = io.Copy(flushing{writer}, answer.Body)
 	return err
 }

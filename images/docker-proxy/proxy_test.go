@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 var policy = Policy{
@@ -70,6 +72,9 @@ func (engine *fakeEngine) ServeHTTP(writer http.ResponseWriter, request *http.Re
 		fmt.Fprint(connection, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
 		input, _ := io.ReadAll(buffered)
 		fmt.Fprintf(connection, "got %q", input)
+	case path == "/containers/full-sbx/wait":
+		_ = http.NewResponseController(writer).Flush()
+		<-request.Context().Done()
 	case answers[path] != "":
 		fmt.Fprint(writer, answers[path])
 	case request.Method == http.MethodGet:
@@ -219,7 +224,7 @@ func TestWhatASandboxMayNotBeIsRefusedWithTheReason(t *testing.T) {
 
 func TestOnlySandboxesAreSeenAndTouched(t *testing.T) {
 	fake, orders, _ := start(t)
-	for _, order := range []string{"GET %s/json", "GET %s/logs", "POST %s/start", "POST %s/stop", "POST %s/kill", "POST %s/wait", "POST %s/exec", "DELETE %s"} {
+	for _, order := range []string{"GET %s/json", "GET %s/logs", "POST %s/start", "POST %s/stop", "POST %s/kill", "POST %s/exec", "DELETE %s"} {
 		method, path, _ := strings.Cut(order, " ")
 		if status, text := send(t, orders, method, fmt.Sprintf(path, "/containers/db"), "{}", token); status != http.StatusNotFound {
 			t.Errorf("%s of a service: %d %s", order, status, text)
@@ -239,6 +244,23 @@ func TestOnlySandboxesAreSeenAndTouched(t *testing.T) {
 	if status, _ := send(t, orders, "GET", "/containers/json?all=1&filters=%7B%7D", "", token); status != http.StatusOK {
 		t.Error(status)
 	}
+}
+
+// docker run waits before it starts: without the answer's head it would never start anything.
+func TestWhoWaitsIsAnsweredBeforeTheEnd(t *testing.T) {
+	_, orders, _ := start(t)
+	if status, _ := send(t, orders, "POST", "/containers/db/wait", "", token); status != http.StatusNotFound {
+		t.Errorf("of a service: %d", status)
+	}
+	ctx, stop := context.WithTimeout(context.Background(), 5*time.Second)
+	defer stop()
+	request, _ := http.NewRequestWithContext(ctx, http.MethodPost, orders.URL+"/containers/sbx/wait?condition=next-exit", nil)
+	request.Header.Set(tokenHeader, token)
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
 }
 
 func TestEverythingElseOfDockerIsRefused(t *testing.T) {
