@@ -24,7 +24,7 @@ ALERTS = _PROJECT / "docs/reference/alerts.md"
 UIDS = _PROJECT / "services/monitoring/uids.txt"
 DOMAIN = "example.org"
 # The sizes that production's hosts have (predecessor.md 1.1); everything else of an operator is an example.
-_MEMORY_MIB = {"sese": 11264, "seko": 2048, "waza": 16384}
+_MEMORY_MIB = {"sese": 11264, "seko": 2048, "waza": 16384, "app-prod-01": 4096}
 
 
 def main() -> int:

@@ -9,6 +9,7 @@ from model.secret import External, Secret
 from model.service import Link, Service
 from services import (
     alloy,
+    apps,
     auto_fix,
     caddy,
     cadvisor,
@@ -41,7 +42,7 @@ def external_secrets(authority: str = "") -> tuple[Secret, ...]:
     door = caddy.Door(vpn=(), acme_email="", authority=authority)
     found = {
         secret.name: secret
-        for service in (*sese("", door, ""), *workstation(""))
+        for service in (*sese("", door, ""), *workstation(""), *applications("", door))
         for secret in service.secrets
         if isinstance(secret.source, External) and secret != caddy.AUTHORITY_KEY
     } | {secret.name: secret for secret in storage.SECRETS}
@@ -121,6 +122,15 @@ def hub(
 def workstation(domain: str) -> tuple[Service, ...]:
     """What watches the workstation, and the worker that mends issues; its other work is not of this program."""
     return (node_exporter.service(), auto_fix.service(domain), *_watchers())
+
+
+def applications(domain: str, door: caddy.Door, of: tuple[apps.App, ...] = apps.APPS) -> tuple[Service, ...]:
+    """Everything that stands on the server of our own applications: they, their databases, their Caddy, what watches them."""
+    databases = tuple(app.database for app in of if app.database)
+    store = (postgresql.service(0.25, databases),) if databases else ()
+    behind = (*store, *(apps.service(app) for app in of))
+    front = caddy.service(_sites(behind, domain), door, (FRONTEND.name, MONITORING.name), memory_mib=128)
+    return (*behind, node_exporter.service(), *_watchers(), front)
 
 
 def _watchers() -> tuple[Service, ...]:

@@ -12,7 +12,7 @@ DATABASES = (n8n.DATABASE, LITELLM_DATABASE, nocodb.DATABASE, sure.DATABASE)
 DIRECTORY = "/etc/postgresql"
 
 
-def service(scale: float = 1.0) -> Service:
+def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES) -> Service:
     """PostgreSQL with its limits, and the memory settings that follow from them, scaled by `scale`."""
     limits = Limits(memory_mib=1536, cpus=1.5, shared_memory_mib=256).scaled(scale)
     return Service(
@@ -49,7 +49,7 @@ def service(scale: float = 1.0) -> Service:
                     holder=f"the role {database.user}",
                     proof=PostgresLogin(user=database.user, database=database.name),
                 )
-                for database in DATABASES
+                for database in databases
             ),
             Unproven(
                 secret=SUPERUSER_PASSWORD, reason="the image asks for one; pg_hba.conf refuses the superuser over the network"
@@ -65,8 +65,8 @@ def service(scale: float = 1.0) -> Service:
                 backup="pg_dump of each database, daily",
             ),
         ),
-        databases=DATABASES,
-        tasks=tuple(_provisioning(database) for database in DATABASES),
+        databases=databases,
+        tasks=tuple(_provisioning(database) for database in databases),
         healthcheck=Healthcheck(
             command=("pg_isready", "-U", "postgres", "-h", "127.0.0.1", "-q"), interval=10, timeout=5, retries=5, start_period=120
         ),

@@ -103,6 +103,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         [
             *_bad_secrets(stack, secrets, external),
             *(_bad_secrets(stack, (CLOUD_TOKEN,), {CLOUD_TOKEN.name: token}) if rents else ()),
+            *(_shut_out(settings) if rents and stack == "prod" else ()),
             *plain,
             *_bad_rotations(settings, secrets),
             *_bad_kept(stack, settings, secrets, encrypted),
@@ -199,6 +200,16 @@ def _bad_secrets(stack: str, secrets: tuple[Secret, ...], external: Mapping[str,
             )
         )
     return found
+
+
+def _shut_out(settings: Settings) -> Iterator[Problem]:
+    if not settings.trusted_addresses:
+        yield Problem(
+            what="vpai:trustedAddresses is empty",
+            why="Hetzner's firewall lets SSH into production's servers from these addresses alone: nobody could set up a new one",
+            mend="name the address of the machine that deploys, as the Internet sees it",
+            example="pulumi config set -s prod --path 'vpai:trustedAddresses[0]' 203.0.113.7/32",
+        )
 
 
 def _plain_secrets(stack: str, configured: Iterable[str], encrypted: Set[str]) -> list[Problem]:

@@ -12,17 +12,18 @@ from model.service import Service
 from model.settings import HostSettings, ServerSettings, Settings
 from services import catalogue, monitoring
 from services.caddy import Door
-from services.networks import EGRESS, HUB, MONITORING, NETWORKS, UPLINK
+from services.networks import BACKEND, EGRESS, FRONTEND, HUB, MONITORING, NETWORKS, UPLINK
 from stacks.surroundings import Surroundings
 
 HUB_HOST = "seko"
+APPLICATIONS_HOST = "app-prod-01"
 CORE = ("postgresql", "redis", "litellm")
 """What an ephemeral stack runs, behind Caddy: the least in which a change of the program shows. 4 GB are enough for it."""
 _SMALLEST_MIB = 1024
 
 
 def production(settings: Settings, around: Surroundings) -> Fleet:
-    """Sese-AI, the hub, and the workstation where the settings name one."""
+    """Sese-AI, the hub, and the workstation and the applications' server where the settings name them."""
     _require(settings, "sese", HUB_HOST)
     mesh = _mesh(settings)
     door = _door(settings, around)
@@ -45,6 +46,19 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
                 host=_host(settings, around, "waza", settings.hosts["waza"], mesh),
                 networks=(MONITORING, UPLINK),
                 services=catalogue.workstation(settings.domain),
+            )
+        )
+    if APPLICATIONS_HOST in settings.hosts:
+        services = catalogue.applications(settings.domain, door)
+        where = settings.hosts[APPLICATIONS_HOST]
+        if "release" not in where.model_fields_set:
+            where = where.model_copy(update={"release": "ubuntu-24.04"})
+        used = {name for service in services for name in service.networks}
+        placements.append(
+            Placement(
+                host=_host(settings, around, APPLICATIONS_HOST, where, mesh, services),
+                networks=tuple(network for network in (FRONTEND, BACKEND, MONITORING, UPLINK) if network.name in used),
+                services=services,
             )
         )
     return _fleet(settings, around, settings.domain, placements, mesh)

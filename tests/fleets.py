@@ -17,7 +17,7 @@ from model.service import Service
 from services import catalogue
 from services.caddy import Door
 from services.networks import NETWORKS
-from stacks.inputs import Inputs, read
+from stacks.inputs import CLOUD_TOKEN, Inputs, read
 
 PROJECT = Path(__file__).parent.parent
 HOST = Host(name="sese", address="203.0.113.10", user="deploy", mesh_domain="na.vpai.test", memory_mib=11264)
@@ -73,10 +73,18 @@ def host_config(stack: str) -> str:
     return json.dumps({name: {"address": f"203.0.113.{10 + n}", "memoryMib": 11264} for n, name in enumerate(names)})
 
 
+RENTED_HOST: Mapping[str, str] = {
+    "hosts": json.dumps({**json.loads(host_config("prod")), "app-prod-01": {"server": {"protected": True}}}),
+    "trustedAddresses": '["203.0.113.7/32"]',
+    "hcloud_token": "t" * 64,
+}
+"""What is set besides where production rents a server for its applications."""
+
+
 def inputs(stack: str = "prod", **changes: str) -> Inputs:
     """Inputs of a stack with dummy secrets, as a preview without hosts reads them."""
     raw = {**committed(stack), **_WITHOUT_A_LAB, **OPERATOR_CONFIG, "hosts": host_config(stack), **DUMMY_SECRETS, **changes}
-    return read(stack, raw, DUMMY_SECRETS.keys(), PROJECT)
+    return read(stack, raw, {*DUMMY_SECRETS, CLOUD_TOKEN.name}, PROJECT)
 
 
 def committed(stack: str) -> dict[str, str]:

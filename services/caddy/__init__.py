@@ -24,6 +24,7 @@ from model.service import (
 from model.waiver import Waiver
 from services.caddy.caddyfile import HEALTH_PORT, METRICS_PORT, AcmeOverOvh, OwnAuthority, render
 
+IMAGE = "ghcr.io/mobutoo/vpai-caddy:2.11.2"
 DIRECTORY = "/etc/caddy"
 CURRENT = f"{DIRECTORY}/current"
 AUTHORITY_KEY = Secret(
@@ -54,7 +55,7 @@ def service(
     tls, tls_files, tls_secrets = _tls(door)
     return Service(
         name="caddy",
-        image="ghcr.io/mobutoo/vpai-caddy:2.11.2",
+        image=IMAGE,
         networks=networks,
         limits=Limits(memory_mib=memory_mib, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,

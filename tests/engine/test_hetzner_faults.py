@@ -88,6 +88,7 @@ def production(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
         (stack.directory / "hosts").mkdir()
         (stack.directory / "hosts/prod.known_hosts").write_text(f"seko {PUBLIC_KEY}\n")
         hosts = {"hosts.sese.server.type": "cx43", "hosts.seko.address": "203.0.113.11", "hosts.seko.memoryMib": "2048"}
+        hosts["trustedAddresses[0]"] = "203.0.113.7/32"
         stack.configure({**OPERATOR_CONFIG, **hosts}, {**DUMMY_SECRETS, "hcloud_token": TOKEN})
         yield stack
 

@@ -11,6 +11,7 @@ from pulumi.runtime import mocks
 from stacks.deployment import deploy
 from stacks.inputs import Inputs
 from tests.fleets import PROJECT
+from tests.hetzner import PUBLIC_KEY
 
 _SECRET = "4dabf18193072939515e22adb298388d"
 
@@ -49,6 +50,10 @@ class Graph:
 class _Mocks(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
         known = {"imageId": f"sha256:{args.name}", "result": f"generated-{args.name}", "hex": f"generated-{args.name}"}
+        if args.typ.startswith("hcloud:"):
+            return "1000001", {**args.inputs}
+        if args.typ.endswith(":HostKey"):
+            return args.name, {**args.inputs, "public": PUBLIC_KEY, "private": "generated"}
         return f"{args.name}-id", {**known, **args.inputs}
 
     def call(self, args: mocks.MockCallArgs) -> Any:

@@ -43,7 +43,7 @@ def test_no_container_reaches_a_host_and_only_links_reach_another_ones_caddy() -
     assert {row.source for row in own} == {
         f"{each.host.name}/{service.name}" for each, service in FLEET.services() if service.links
     }
-    assert {row.target for row in own} == {"sese/caddy"}
+    assert {row.target for row in own} == {"sese/caddy", "app-prod-01/caddy"}
 
 
 def test_a_stranger_reaches_public_routes_and_published_ports() -> None:

@@ -1,0 +1,80 @@
+"""Applications of our own on the server that the stack rents for them: an image behind a route, with a database or without."""
+
+from dataclasses import dataclass
+
+from model.route import Access, Route
+from model.service import Configuration, Database, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Silent
+from services import caddy
+from services.networks import BACKEND, FRONTEND, MONITORING
+
+
+@dataclass(frozen=True, kw_only=True)
+class App:
+    """One application. One that owns files, or calls other hosts, is a `Service` in a module of its own, like every system."""
+
+    name: str
+    image: str
+    route: Route
+    healthy: tuple[str, ...]
+    """A command with a tool of the image that fails when the application does not answer on 127.0.0.1."""
+    limits: Limits
+    metrics: Metrics | Silent
+    logs: Logs
+    user: str
+    database: Database | None = None
+    """In PostgreSQL on the same server; its address is the application's DATABASE_URL."""
+    entrypoint: tuple[str, ...] = ()
+    """The image's own, as a database needs it: the password goes past `docker inspect` in front of it."""
+    command: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+
+APPS = (
+    App(
+        name="hello",
+        image=caddy.IMAGE,
+        route=Route(subdomain="hello", port=8080, access=Access.VPN),
+        command=("caddy", "respond", "--listen", ":8080", "--access-log", "hello from app-prod"),
+        healthy=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/"),
+        limits=Limits(memory_mib=64, cpus=0.25),
+        metrics=Silent(reason="it answers one sentence; cAdvisor sees the container, Uptime Kuma the site"),
+        logs=Logs.JSON,
+        user="65534:65534",
+        # Without what its file says that it needs, the program does not even start.
+        capabilities=("NET_BIND_SERVICE",),
+    ),
+)
+"""What runs there. The first one shows the way, and goes when another has taken it."""
+
+
+def service(app: App) -> Service:
+    """The application as a system of the stack."""
+    database = app.database
+    networks = (
+        FRONTEND.name,
+        *((BACKEND.name,) if database else ()),
+        *((MONITORING.name,) if isinstance(app.metrics, Metrics) else ()),
+    )
+    return Service(
+        name=app.name,
+        image=app.image,
+        networks=networks,
+        limits=app.limits,
+        replacement=Replacement.START_FIRST,
+        metrics=app.metrics,
+        logs=app.logs,
+        entrypoint=app.entrypoint,
+        command=app.command,
+        secret_environment={"DATABASE_URL": _url(database)} if database else {},
+        configuration=Configuration(directory=f"/etc/{app.name}", files=()) if database else None,
+        routes=(app.route,),
+        needs=("postgresql",) if database else (),
+        healthcheck=Healthcheck(command=app.healthy, interval=10, timeout=5, retries=3, start_period=30),
+        capabilities=app.capabilities,
+        user=app.user,
+        scratch=("/tmp",),
+    )
+
+
+def _url(database: Database) -> str:
+    return f"postgresql://{database.user}:{database.password}@postgresql:5432/{database.name}"

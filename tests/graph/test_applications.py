@@ -1,0 +1,69 @@
+"""The server of our own applications: rented, prepared like every host, and no business of the others."""
+
+from dataclasses import replace
+
+import pytest
+
+from model.laws import broken_laws
+from model.placement import Placement
+from model.problem import Refused
+from model.service import Database
+from services import catalogue
+from services.apps import APPS
+from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK
+from stacks.placing import APPLICATIONS_HOST
+from tests.fleets import DOOR, HOST, RENTED_HOST, inputs
+from tests.graph.program import Graph, build
+
+SERVER = "server:Server"
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return build(inputs("prod", **RENTED_HOST))
+
+
+def test_the_server_is_rented_and_prepared_like_every_host(graph: Graph) -> None:
+    [server] = graph.of_type(SERVER)
+    wanted = {"name": APPLICATIONS_HOST, "image": "ubuntu-24.04", "serverType": "cx23", "location": "fsn1"}
+    assert wanted.items() <= server.inputs.items()
+    assert server.protect
+    [key] = graph.of_type("sshKey:SshKey")
+    assert key.inputs["name"] == "javisi-prod-deploy"
+    mine = {resource.name.removeprefix(f"{APPLICATIONS_HOST}-") for resource in graph.resources}
+    assert {"contact", "baseline", "in-mesh", "mesh-only", "hello-healthy", "caddy-healthy", "node-exporter-healthy"} <= mine
+    [firewall] = graph.of_type("firewall:Firewall")
+    assert {(rule["protocol"], rule["port"]) for rule in firewall.inputs["rules"]} >= {("tcp", "443"), ("tcp", "804")}
+
+
+def test_the_other_hosts_stay_as_they_are(graph: Graph) -> None:
+    without = {
+        resource.urn: resource for resource in build(inputs("prod", trustedAddresses=RENTED_HOST["trustedAddresses"])).resources
+    }
+    changed = {
+        resource.name
+        for resource in graph.resources
+        if resource.name.startswith(("sese-", "seko-", "waza-", "operator-", "mesh-"))
+        and (resource.urn not in without or resource.inputs != without[resource.urn].inputs)
+    }
+    # Who watches is told of the new host, and the mesh lets it in.
+    watching = {"sese-grafana", "sese-grafana-configuration", "seko-uptime-kuma-monitors"}
+    assert changed == {"mesh-part", "seko-direct-path", *watching}
+
+
+def test_an_application_is_given_its_database_and_nobody_elses() -> None:
+    database = Database(name="shop", user="shop")
+    shop = replace(APPS[0], name="shop", database=database, entrypoint=("caddy",), command=("version",))
+    services = catalogue.applications("vpai.test", DOOR, (shop,))
+    by_name = {service.name: service for service in services}
+    assert by_name["postgresql"].databases == (database,)
+    assert by_name["shop"].secret_environment == {"DATABASE_URL": f"postgresql://shop:{database.password}@postgresql:5432/shop"}
+    assert by_name["shop"].needs == ("postgresql",)
+    networks = (FRONTEND, BACKEND, MONITORING, UPLINK)
+    assert not broken_laws([Placement(host=HOST, networks=networks, services=services)])
+    assert "postgresql" not in {service.name for service in catalogue.applications("vpai.test", DOOR)}
+
+
+def test_a_server_that_nobody_could_log_in_to_is_not_rented() -> None:
+    with pytest.raises(Refused, match="vpai:trustedAddresses is empty"):
+        inputs("prod", **{**RENTED_HOST, "trustedAddresses": "[]"})
