@@ -27,8 +27,7 @@ def stack(_deployment: Deployment) -> Iterator[Deployment]:
     """The deployed stack; what a test changed is put back by an `up` of the committed project."""
     yield _deployment
     _deployment.reset()
-    if _deployment.changes():
-        _deployment.up("--refresh")
+    _deployment.up("--refresh")
 
 
 @pytest.fixture
