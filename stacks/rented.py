@@ -109,15 +109,19 @@ def _server(
         server=made.resource.id,
         address=made.address,
         host_key=made.host_key,
-        opts=pulumi.ResourceOptions(depends_on=[made.resource]),
+        opts=pulumi.ResourceOptions(depends_on=[made.resource], replace_with=[made.resource]),
     )
-    _goes_with(server.name, made.resource)
+    goes_with(server.name, made.resource, contact)
     return contact
 
 
-def _goes_with(host: str, server: pulumi.Resource) -> None:
+def goes_with(host: str, server: pulumi.Resource, contact: ServerContact) -> None:
     """Everything on a server is made anew when the server is (the docker provider would never notice, traps D3), and nothing
-    of it is taken away one by one when the server goes. The mesh has to be told all the same."""
+    of it is taken away one by one when the server goes. The mesh has to be told all the same.
+
+    Deleted with the contact, which is replaced with the server: the engine (3.259) deletes a server's dependents before the
+    server itself, does not count that one as gone by then, and would ask providers that nobody has registered yet.
+    """
 
     def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         elsewhere = args.type_.startswith(("hcloud:", "pulumi:")) or isinstance(args.resource, pulumi.ComponentResource)
@@ -125,7 +129,7 @@ def _goes_with(host: str, server: pulumi.Resource) -> None:
             return None
         follows = pulumi.ResourceOptions(replace_with=[server])
         if not isinstance(args.resource, MeshMember):
-            follows.deleted_with = server
+            follows.deleted_with = contact
         return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, follows))
 
     pulumi.runtime.register_stack_transformation(transformation)

@@ -17,7 +17,7 @@ USER = getpass.getuser()
 
 
 class Sshds:
-    """Every command on such a machine succeeds at once; its first boot is over. Where `silent`, nobody answers."""
+    """Every command on such a machine is written down and succeeds; its first boot is over. Where `silent`, nobody answers."""
 
     def __init__(self, directory: Path) -> None:
         self._directory, self.silent = directory, False
@@ -38,12 +38,20 @@ class Sshds:
             "StrictModes": "no",
             "UsePAM": "no",
             "PidFile": "none",
-            "ForceCommand": "exit 0",
+            "ForceCommand": f'cat >/dev/null; echo "$SSH_ORIGINAL_COMMAND" >>{self._log(server["id"])}',
         }
         words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         sshd = shutil.which("sshd") or "/usr/sbin/sshd"
         Path("/run/sshd").mkdir(exist_ok=True)
         self._running[server["id"]] = subprocess.Popen([sshd, "-D", "-f", "/dev/null", *words])
+
+    def ran(self, number: int) -> str:
+        """The commands that the server with this number was given, one a line."""
+        log = self._log(number)
+        return log.read_text() if log.exists() else ""
+
+    def _log(self, number: int) -> Path:
+        return self._directory / f"server-{number}.log"
 
     def power(self, server: dict[str, Any], verb: str) -> None:
         if verb == "stop":
@@ -54,7 +62,10 @@ class Sshds:
             process.terminate()
             process.wait()
 
-    def stop(self) -> None:
+    def __enter__(self) -> "Sshds":
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for number in list(self._running):
             self.remove({"id": number})
 

@@ -18,11 +18,12 @@ PROGRAM = """
     import pulumi
     from components import ssh
     from components.hetzner import HetznerProject, HetznerServer, ServerContact, provider
-    from components.host_script import SshHost
+    from components.host_script import HostScript, SshHost
     from model.cloud import CloudServer
     from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target
     from model.host import Host
     from model.route import Access
+    from stacks.rented import goes_with
 
     wanted = json.loads(Path("wanted.json").read_text())
     cloud = provider("hetzner", token=wanted["token"], endpoint=wanted["endpoint"])
@@ -45,9 +46,15 @@ PROGRAM = """
         user, port = contact["user"], contact["port"]
         host = Host(name=rented.name, address="", rented=rented, user=user, first_user=user, first_port=port, memory_mib=4096)
         config = ssh.write_client_config(Path(".vpai/test"), [host], Path("known_hosts"))
-        ServerContact(f"{rented.name}-contact", host=SshHost(alias=rented.name, config=str(config)), server=server.resource.id,
-                      address=server.address, host_key=server.host_key, seconds=contact["seconds"],
-                      opts=pulumi.ResourceOptions(depends_on=[server.resource]))
+        alias = SshHost(alias=rented.name, config=str(config))
+        met = ServerContact(f"{rented.name}-contact", host=alias, server=server.resource.id, address=server.address,
+                            host_key=server.host_key, seconds=contact["seconds"],
+                            opts=pulumi.ResourceOptions(depends_on=[server.resource], replace_with=[server.resource]))
+        goes_with(rented.name, server.resource, met)
+        for name in contact.get("stands", ()):
+            # As a host that was handed over a moment ago: the machines of this test have no other port.
+            HostScript(f"{rented.name}-{name}", alias.as_handed_over, "first_boot.sh", [f"make {name}"],
+                       delete=[f"remove {name}"], opts=pulumi.ResourceOptions(depends_on=[met]))
 """
 
 

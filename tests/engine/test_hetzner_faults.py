@@ -56,9 +56,12 @@ def test_an_action_that_fails_leaves_no_second_server(stack: Rented) -> None:
 
 
 def test_a_server_that_never_answers_is_told_after_the_deadline_and_met_by_the_next_up(tmp_path: Path, toolchain: Path) -> None:
-    machines = Sshds(tmp_path)
-    machines.silent = True
-    with agent(tmp_path) as (key, environment), running(0.01, ADDRESSES, machines) as there:
+    with (
+        agent(tmp_path) as (key, environment),
+        Sshds(tmp_path) as machines,
+        running(0.01, ADDRESSES, machines) as there,
+    ):
+        machines.silent = True
         stack = Rented(tmp_path, toolchain, there)
         stack.environment |= environment
         stack.want(key=key, contact={"user": USER, "port": PORT, "seconds": 4})
@@ -72,7 +75,6 @@ def test_a_server_that_never_answers_is_told_after_the_deadline_and_met_by_the_n
         assert stack.server().id == server["id"], "the same server"
         stack.up("--expect-no-changes")
         stack.destroy()
-    machines.stop()
 
 
 @pytest.fixture
