@@ -17,8 +17,10 @@ _ACTIONS = {"create": _CREATE, "update": _UPDATE, "replace": _REPLACE, "delete":
 """The engine's operations; the two halves of a replacement are told by `replace`."""
 _ORDER = (_DELETE, _REPLACE, _UPDATE, _CREATE)
 
-_DATA_TYPES = ("hcloud:index/server:Server", "hcloud:index/volume:Volume", "pulumi-python:dynamic/s3:Bucket")
-_DIRECTORIES = "command:local:Command"
+SERVER = "hcloud:index/server:Server"
+_DATA_TYPES = (SERVER, "hcloud:index/volume:Volume", "pulumi-python:dynamic/s3:Bucket")
+DIRECTORIES = "command:local:Command"
+"""With a name that ends in -data."""
 _RANDOM = ("random:index/randomPassword:RandomPassword", "random:index/randomBytes:RandomBytes")
 _NOT_SHOWN = ("pulumi:providers:", "pulumi:pulumi:Stack", "vpai:index:")
 """Nobody's container: what is inside them is shown."""
@@ -48,7 +50,7 @@ class Change:
         """Whether the resource holds data and would be deleted or replaced."""
         if self.action not in (_DELETE, _REPLACE):
             return False
-        directories = self.type == _DIRECTORIES and self.name.endswith("-data")
+        directories = self.type == DIRECTORIES and self.name.endswith("-data")
         return directories or self.type in _DATA_TYPES or (self.type in _RANDOM and self.protected)
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from model.placement import Placement
 from model.problem import Problem
-from operations.comment import Change
+from operations.comment import DIRECTORIES, SERVER, Change
 
 FRESH = timedelta(hours=26)
 """A daily backup, and two hours for it to be late."""
@@ -79,13 +80,21 @@ def of_policy(refused: Iterable[str]) -> Iterator[Problem]:
         )
 
 
-def of_data(found: Iterable[Change], backups: Iterable[Backup], now: datetime, accepted: Iterable[str]) -> Iterator[Problem]:
-    """Whatever holds data is deleted or replaced only with a fresh backup, or where `accepted` names the resource."""
+def of_data(
+    found: Iterable[Change], backups: Iterable[Backup], now: datetime, accepted: Iterable[str], placements: Iterable[Placement]
+) -> Iterator[Problem]:
+    """Whatever holds data is deleted or replaced only with a fresh backup, or where `accepted` names the resource.
+
+    A server holds the data of all services of its host. Data that a service declares to need no backup may go.
+    """
     fresh = {backup.service for backup in backups if backup.bytes > 0 and timedelta(0) <= now - backup.time <= FRESH}
+    kept = {placement.host.name: _kept(placement) for placement in placements}
     for change in found:
-        if change.loses_data and change.name not in accepted and _service(change) not in fresh:
+        if not change.loses_data or change.name in accepted:
+            continue
+        if missing := sorted(_held(change, kept) - fresh):
             yield Problem(
-                what=f"{change.action} {change.name} takes data away, and there is no backup of {_service(change)} "
+                what=f"{change.action} {change.name} takes data away, and there is no backup of {', '.join(missing)} "
                 f"younger than {FRESH.total_seconds() / 3600:.0f} hours",
                 why="what was written since the last backup, or everything, would be lost",
                 mend="back up first; or name the resource if its data may go",
@@ -93,9 +102,22 @@ def of_data(found: Iterable[Change], backups: Iterable[Backup], now: datetime, a
             )
 
 
-def _service(change: Change) -> str:
-    """host/service for data directories; other resources under their own name."""
-    if change.type != "command:local:Command":
-        return change.name
-    host, _, rest = change.name.partition("-")
-    return f"{host}/{rest.removesuffix('-data')}"
+def _kept(placement: Placement) -> Mapping[str, bool]:
+    """Each service with data, and whether any of it is to be backed up."""
+    return {
+        service.name: any(not volume.backup.startswith("none") for volume in service.volumes)
+        for service in placement.services
+        if service.volumes
+    }
+
+
+def _held(change: Change, kept: Mapping[str, Mapping[str, bool]]) -> frozenset[str]:
+    """host/service of everything whose backup has to be fresh; a name that no backup has where nobody knows what it holds."""
+    if change.type == SERVER and change.name in kept:
+        return frozenset(f"{change.name}/{service}" for service, matters in kept[change.name].items() if matters)
+    host = next((host for host in kept if change.name.startswith(f"{host}-")), "")
+    if change.type != DIRECTORIES or not host:
+        return frozenset({change.name})
+    service = change.name.removeprefix(f"{host}-").removesuffix("-data")
+    # What is not placed any more once mattered, for all that is known.
+    return frozenset({f"{host}/{service}"} if kept[host].get(service, True) else ())

@@ -124,7 +124,7 @@ def _refusals(stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...],
         yield from guard.of_tree(tree)
         yield from guard.of_preview(about["commit"], datetime.fromisoformat(about["at"]), tree)
         if any(change.loses_data for change in found):
-            yield from guard.of_data(found, _backups(stack), datetime.now(UTC), may_lose)
+            yield from guard.of_data(found, _backups(stack), datetime.now(UTC), may_lose, stack.inputs.fleet.placements)
 
 
 def _no_plan(place: Plan, stack: Stack) -> Iterator[Problem]:

@@ -8,12 +8,16 @@ import pytest
 from operations import guard
 from operations.comment import Change
 from operations.guard import Backup, Tree
+from services import alloy, postgresql
+from tests.fleets import HOST, placement
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 TREE = Tree(commit="a" * 40, committed_at=NOW - timedelta(hours=1), changed=(), pushed=True)
 DATA = Change(
     action="delete", urn="urn:pulumi:prod::vpai::vpai:index:ServiceContainer$command:local:Command::sese-postgresql-data"
 )
+PLACED = (placement(),)
+SERVER = Change(action="replace", urn="urn:pulumi:prod::vpai::vpai:index:HetznerServer$hcloud:index/server:Server::app-prod-01")
 BACKUP = Backup(service="sese/postgresql", time=NOW - timedelta(hours=25), bytes=4096)
 
 
@@ -37,7 +41,7 @@ def test_what_the_policy_pack_refuses_is_refused() -> None:
 
 
 def test_a_fresh_backup_lets_data_go() -> None:
-    assert not list(guard.of_data([DATA], [BACKUP], NOW, ()))
+    assert not list(guard.of_data([DATA], [BACKUP], NOW, (), PLACED))
 
 
 @pytest.mark.parametrize(
@@ -53,20 +57,39 @@ def test_a_fresh_backup_lets_data_go() -> None:
 )
 @pytest.mark.parametrize("action", ["delete", "replace"])
 def test_without_a_fresh_backup_data_stays(backups: list[Backup], action: str) -> None:
-    [problem] = guard.of_data([replace(DATA, action=action)], backups, NOW, ())
+    [problem] = guard.of_data([replace(DATA, action=action)], backups, NOW, (), PLACED)
     assert "sese-postgresql-data" in problem.what
     assert "MAY_LOSE=sese-postgresql-data" in problem.example
-    assert not list(guard.of_data([replace(DATA, action=action)], backups, NOW, ("sese-postgresql-data",)))
+    assert not list(guard.of_data([replace(DATA, action=action)], backups, NOW, ("sese-postgresql-data",), PLACED))
 
 
 def test_an_update_of_data_directories_takes_nothing_away() -> None:
-    assert not list(guard.of_data([replace(DATA, action="update"), replace(DATA, action="create")], [], NOW, ()))
+    assert not list(guard.of_data([replace(DATA, action="update"), replace(DATA, action="create")], [], NOW, (), PLACED))
 
 
 @pytest.mark.parametrize("kind", ["hcloud:index/server:Server", "hcloud:index/volume:Volume", "pulumi-python:dynamic/s3:Bucket"])
 def test_rented_things_hold_data(kind: str) -> None:
-    [problem] = guard.of_data([Change(action="replace", urn=f"urn:pulumi:prod::vpai::{kind}::it")], [], NOW, ())
+    [problem] = guard.of_data([Change(action="replace", urn=f"urn:pulumi:prod::vpai::{kind}::it")], [], NOW, (), PLACED)
     assert "replace it" in problem.what
+
+
+def test_a_server_takes_along_what_its_services_keep_and_nothing_else_is_asked_for() -> None:
+    services = (postgresql.service(databases=()), alloy.service((), ()))
+    host = replace(placement(*services), host=replace(HOST, name="app-prod-01"))
+    directories = [
+        replace(SERVER, urn=f"urn:pulumi:prod::vpai::command:local:Command::app-prod-01-{service}-data")
+        for service in ("postgresql", "alloy")
+    ]
+    told = [problem.what for problem in guard.of_data([SERVER, *directories], [], NOW, (), [host])]
+    assert [what.partition(" younger")[0] for what in told] == [
+        "replace app-prod-01 takes data away, and there is no backup of app-prod-01/postgresql",
+        "replace app-prod-01-postgresql-data takes data away, and there is no backup of app-prod-01/postgresql",
+    ], "where an Alloy read a log to needs no backup"
+    backup = replace(BACKUP, service="app-prod-01/postgresql")
+    assert not list(guard.of_data([SERVER, *directories], [backup], NOW, (), [host]))
+    assert list(guard.of_data([SERVER], [backup], NOW, (), [])), "a server that no host is placed on: nobody knows what it holds"
+    removed = replace(directories[0], urn=directories[0].urn.replace("postgresql", "shop"))
+    assert list(guard.of_data([removed], [backup], NOW, (), [host])), "nor what a service held that is placed no more"
 
 
 def test_a_backup_without_a_time_zone_is_none() -> None:
