@@ -2,6 +2,9 @@
 SHELL := bash
 .DEFAULT_GOAL := help
 STACK ?= prod
+BASE ?= origin/main
+REMOTE ?= origin
+SNAPSHOT ?= $(wildcard .vpai/snapshot/$(STACK)/snapshot.json)
 VENV := .venv/bin
 SUDO := $(shell ((UID)) && echo sudo)
 
@@ -67,6 +70,18 @@ bench: ## measures, prints and saves benchmarks/results.json
 
 preview: venv toolchain ## pulumi preview --diff, with the policy pack's verdict
 	@$(RUN) pulumi preview --diff --stack $(STACK) --policy-pack policy
+
+preview-pull-request: venv toolchain ## what this checkout would change, no secrets, no hosts: [BASE=origin/main] [SNAPSHOT=file]
+	@source toolchain/env.sh && $(VENV)/python -m operations preview-pull-request --stack $(STACK) --base "$(BASE)" --snapshot "$(SNAPSHOT)"
+
+snapshot: venv toolchain ## what is deployed, no secret left in it: .vpai/snapshot/
+	@$(RUN) $(PYTHON) -m operations snapshot --stack $(STACK)
+
+publish-snapshot: venv ## push it to refs/snapshots/: [REMOTE=origin]
+	@$(VENV)/python -m operations publish-snapshot --stack $(STACK) --remote "$(REMOTE)"
+
+fetch-snapshot: venv ## the published one: [REMOTE=origin]
+	@$(VENV)/python -m operations fetch-snapshot --stack $(STACK) --remote "$(REMOTE)"
 
 up: venv toolchain ## pulumi up under the policy pack, for prod with its guards; seals the recovery kit when there is none yet
 	@$(RUN) $(if $(filter prod,$(STACK)),$(PYTHON) -m operations up --stack $(STACK) --may-lose "$(MAY_LOSE)",pulumi up --stack $(STACK) --policy-pack policy)
@@ -139,4 +154,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help cost lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap
+.PHONY: help cost preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap

@@ -14,6 +14,8 @@ from operations.authentication import authentication
 from operations.cost import cost
 from operations.drift import drift
 from operations.junit import junit
+from operations.offline import snapshot
+from operations.offline.pull_request import preview_pull_request
 from operations.reap import reap
 from operations.recover import recover
 from operations.recovery_kit import write_recovery_kit
@@ -182,6 +184,22 @@ def _up(stack: Stack, arguments: argparse.Namespace) -> int:
     return up(stack, arguments.may_lose)
 
 
+def _preview_pull_request(stack: Stack, arguments: argparse.Namespace) -> int:
+    return preview_pull_request(stack.name, arguments.base, arguments.snapshot)
+
+
+def _snapshot(stack: Stack, _: argparse.Namespace) -> None:
+    snapshot.snapshot(stack)
+
+
+def _publish_snapshot(stack: Stack, arguments: argparse.Namespace) -> None:
+    snapshot.publish(stack.name, arguments.remote)
+
+
+def _fetch_snapshot(stack: Stack, arguments: argparse.Namespace) -> None:
+    snapshot.fetch(stack.name, arguments.remote)
+
+
 def _reap(_: Stack, arguments: argparse.Namespace) -> int:
     return reap(dry_run=arguments.dry_run)
 
@@ -221,6 +239,16 @@ def _parser() -> argparse.ArgumentParser:
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
+    sub = command("preview-pull-request", _preview_pull_request, "what this checkout would change, without secrets and hosts")
+    sub.add_argument("--base", default="origin/main", help="the commit to compare with where there is no snapshot")
+    sub.add_argument("--snapshot", default="", help="the file of what is deployed")
+    command("snapshot", _snapshot, "what is deployed, without its secrets")
+    moves = (
+        ("publish-snapshot", _publish_snapshot, "to a ref of its own"),
+        ("fetch-snapshot", _fetch_snapshot, "the published one"),
+    )
+    for name, run, text in moves:
+        command(name, run, text).add_argument("--remote", default="origin")
     whole = commands.add_parser("reap", help="destroy the stacks that have expired, tell what belongs to none")
     whole.add_argument("--dry-run", action="store_true", help="only tell")
     whole.set_defaults(run=_reap, stack="")

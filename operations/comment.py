@@ -103,13 +103,18 @@ def comment(preview: Preview) -> str:
     return "\n\n".join(sections) + "\n"
 
 
+def refusal(stack: str, said: str) -> str:
+    """The text for a program that refuses its own inputs: nothing else can be told then."""
+    return f"{MARK}\n### {stack}: the program refuses\n\n```\n{said}\n```\n"
+
+
 def _count(found: Sequence[Change]) -> str:
     counts = {action: sum(change.action == action for change in found) for action in _ORDER}
     return ", ".join(f"{count} to {action}" for action, count in counts.items() if count) or "no changes"
 
 
 def _data_at_risk(found: Sequence[Change]) -> Iterator[str]:
-    lines = [f"- **{change.action} {change.name}**{_reason(change)}" for change in found if change.loses_data]
+    lines = [f"- **{change.action} {_kind(change)} {change.name}**{_reason(change)}" for change in found if change.loses_data]
     if lines:
         yield "\n".join(["**Data at risk**", "", *lines])
 
@@ -117,7 +122,9 @@ def _data_at_risk(found: Sequence[Change]) -> Iterator[str]:
 def _by_host(preview: Preview) -> Iterator[str]:
     groups: dict[str, list[str]] = {}
     for change in preview.changes:
-        groups.setdefault(_host(change, preview.hosts), []).append(f"- {change.action} `{change.name}`{_reason(change)}")
+        groups.setdefault(_host(change, preview.hosts), []).append(
+            f"- {change.action} {_kind(change)} `{change.name}`{_reason(change)}"
+        )
     for host in sorted(groups, key=lambda host: (host == _STACK, host)):
         yield "\n".join([f"**{host}**", "", *groups[host]])
 
@@ -129,9 +136,16 @@ def _host(change: Change, hosts: Iterable[str]) -> str:
     return next((host for host in hosts if change.name == host or change.name.startswith(f"{host}-")), _STACK)
 
 
+def _kind(change: Change) -> str:
+    """An image and its container have one name."""
+    return change.type.rpartition(":")[2]
+
+
 def _reason(change: Change) -> str:
     if change.action == _REPLACE and change.forced_by:
         return f": forced by {_words(change.forced_by)}"
+    if change.action == _REPLACE and not change.properties:
+        return ": along with what it depends on"
     return f": {_words(change.properties)}" if change.action in (_UPDATE, _REPLACE) and change.properties else ""
 
 

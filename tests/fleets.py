@@ -1,7 +1,6 @@
 """Fleets and inputs for tests."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +11,9 @@ from model.host import Host
 from model.image import ImageLock
 from model.network import MESH
 from model.placement import Placement
-from model.secret import External, Secret
+from model.secret import External
 from model.service import Service
+from operations.offline.throwaway import dummy
 from services import catalogue
 from services.caddy import Door
 from services.networks import NETWORKS
@@ -25,12 +25,11 @@ DOOR = Door(vpn=(MESH,), acme_email="ops@example.org", authority="")
 EMPTY_LOCK = ImageLock({})
 
 
-def _dummy(secret: Secret) -> str:
-    shapes = (f"preview0value0of0{secret.name}", f"1000000001:preview0value0of0{secret.name}", "-1000000001")
-    return next(shape for shape in shapes if isinstance(secret.source, External) and re.fullmatch(secret.source.pattern, shape))
-
-
-DUMMY_SECRETS: Mapping[str, str] = {secret.name: _dummy(secret) for secret in catalogue.external_secrets()}
+DUMMY_SECRETS: Mapping[str, str] = {
+    secret.name: dummy(secret.name, secret.source.pattern)
+    for secret in catalogue.external_secrets()
+    if isinstance(secret.source, External)
+}
 """A value of the right shape for each external secret, for previews without real ones."""
 
 REQUIRED_SECRETS = frozenset(

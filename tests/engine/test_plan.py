@@ -41,7 +41,7 @@ def test_a_plan_is_shown_and_applied_only_from_a_pushed_and_clean_tree(project: 
     planned = operations(project, "plan")
     assert planned.returncode == 0, planned.stderr
     assert planned.stdout.startswith(f"{MARK}\n### prod: ")
-    assert "- create `sese-n8n`" in planned.stdout
+    assert "- create Container `sese-n8n`" in planned.stdout
     assert "**Policy**: passes" in planned.stdout
     kept = "".join(path.read_text() for path in (project.directory / ".vpai/plan/prod").iterdir())
     for name, value in DUMMY_SECRETS.items():

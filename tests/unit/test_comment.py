@@ -44,8 +44,8 @@ def test_nothing_to_do_is_said_in_the_first_line() -> None:
 def test_data_comes_first_then_each_host_then_the_stack() -> None:
     text = comment(replace(NOTHING, changes=changes(STEPS)))
     assert "### prod: 1 to delete, 1 to replace, 1 to update" in text
-    assert "- **delete seko-couchdb-data**" in text
-    assert "- replace `sese-caddy`: forced by `image`" in text
+    assert "- **delete Command seko-couchdb-data**" in text
+    assert "- replace Container `sese-caddy`: forced by `image`" in text
     places = [text.index(word) for word in ("Data at risk", "**seko**", "**sese**", "**the stack itself**", "**Cost**")]
     assert places == sorted(places)
 

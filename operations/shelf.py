@@ -1,0 +1,37 @@
+"""Files kept under a ref of their own at a remote, one commit without history: no branch shows them, no clone fetches them."""
+
+import shutil
+from pathlib import Path
+
+from operations.stack import output
+
+_WHO = ("-c", "user.name=vpai", "-c", "user.email=vpai@localhost")
+
+
+def put(directory: Path, ref: str, remote: str) -> None:
+    """Push the files of `directory` as `ref`, in place of what was there."""
+    listed = [
+        f"100644 blob {output(['git', 'hash-object', '-w', '--no-filters', str(path)]).strip()}\t{path.name}\n"
+        for path in sorted(directory.iterdir())
+    ]
+    tree = output(["git", "mktree"], "".join(listed)).strip()
+    commit = output(["git", *_WHO, "commit-tree", tree, "-m", ref]).strip()
+    output(["git", "push", "--quiet", remote, f"+{commit}:{ref}"])
+
+
+def take(ref: str, directory: Path, remote: str) -> bool:
+    """Write the files of `ref` to `directory`, in place of what was there; False when the remote has no such ref."""
+    shutil.rmtree(directory, ignore_errors=True)
+    if not output(["git", "ls-remote", remote, ref]).strip():
+        return False
+    output(["git", "fetch", "--quiet", "--depth", "1", remote, f"+{ref}:{ref}"])
+    directory.mkdir(parents=True)
+    for name in output(["git", "ls-tree", "--name-only", ref]).split():
+        (directory / name).write_text(output(["git", "show", f"{ref}:{name}"]))
+    return True
+
+
+def drop(ref: str, remote: str) -> None:
+    """Remove it."""
+    output(["git", "push", "--quiet", remote, f":{ref}"])
+    output(["git", "update-ref", "-d", ref])

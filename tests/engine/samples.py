@@ -1,0 +1,94 @@
+"""Sample changes whose previews are committed as reviewed examples: `python -m tests.engine.samples` writes them."""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from operations.offline.pull_request import Deployed, against, settled
+from tests.fleets import PROJECT
+
+EXAMPLES = PROJECT / "docs" / "reference" / "previews"
+_HOSTS = {
+    "sese": {"server": {"type": "cx43", "backups": True, "protected": True}},
+    "seko": {"address": "203.0.113.11", "memoryMib": 2048},
+    "waza": {"address": "203.0.113.12", "memoryMib": 16384},
+}
+"""One of them rented, so that a sample can change its type."""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """In a file, one text for another."""
+
+    file: str
+    old: str
+    new: str
+
+
+SAMPLES: Mapping[str, tuple[Edit, ...]] = {
+    "readme-only": (Edit("README.md", "# VPAI", "# VPAI, edited"),),
+    "environment-edit": (Edit("services/uptime_kuma.py", '"TZ": "Europe/Paris"', '"TZ": "UTC"'),),
+    "image-bump": (
+        Edit("services/redis.py", "redis:8.0-bookworm", "redis:8.2-bookworm"),
+        Edit("images.lock.yaml", "redis:8.0-bookworm", "redis:8.2-bookworm"),
+    ),
+    "new-public-route": (
+        Edit("services/uptime_kuma.py", "import Access, Route", "import Access, RateLimit, Route"),
+        Edit(
+            "services/uptime_kuma.py",
+            "access=Access.VPN, upgrades=True)",
+            'access=Access.PUBLIC, reason="customers see whether all is well", upgrades=True, '
+            "rate_limit=RateLimit(requests=300, seconds=60))",
+        ),
+    ),
+    "volume-removed": (Edit("services/redis.py", "volumes=(Volume(", "volumes=() and (Volume("),),
+    "server-type-changed": (Edit("Pulumi.prod.yaml", "type: cx43", "type: cx53"),),
+}
+
+
+def deployed(directory: Path) -> Deployed:
+    """Production as this checkout would have left it."""
+    return settled(_copy(directory / "checkout"), "prod", directory, "production as an example")
+
+
+def shown(name: str, base: Deployed, directory: Path) -> str:
+    """The text for one sample."""
+    head = _copy(directory / "checkout")
+    for edit in SAMPLES[name]:
+        file = head / edit.file
+        text = file.read_text()
+        assert edit.old in text, f"{edit.file} no longer has {edit.old}"
+        file.write_text(text.replace(edit.old, edit.new))
+    text, _ = against(base, head, "prod", directory)
+    return text
+
+
+def _copy(directory: Path) -> Path:
+    """This checkout, as of an operator who has set where the hosts are."""
+    shutil.copytree(PROJECT, directory, ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "lab", "toolchain"))
+    file = directory / "Pulumi.prod.yaml"
+    settings = yaml.safe_load(file.read_text())
+    settings["config"] |= {"vpai:hosts": _HOSTS, "vpai:trustedAddresses": ["203.0.113.7/32"]}
+    file.write_text(yaml.safe_dump(settings))
+    return directory
+
+
+def main() -> None:
+    EXAMPLES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in ("base", *SAMPLES):
+            (Path(temporary) / name).mkdir()
+        base = deployed(Path(temporary) / "base")
+        for name in sys.argv[1:] or SAMPLES:
+            text = shown(name, base, Path(temporary) / name)
+            (EXAMPLES / f"{name}.md").write_text(text)
+            print(f"== {name}\n{text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

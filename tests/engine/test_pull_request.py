@@ -1,0 +1,31 @@
+"""A pull request's preview, with no secret and no host: each sample prints what was reviewed, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from operations.offline.pull_request import Deployed
+from tests.engine.samples import EXAMPLES, SAMPLES, deployed, shown
+
+
+@pytest.fixture(scope="module")
+def engine(toolchain: Path) -> pytest.MonkeyPatch:
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PULUMI_HOME", str(toolchain / "home"))
+    patch.setenv("PATH", f"{toolchain / 'bin'}:/usr/local/bin:/usr/bin:/bin")
+    return patch
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, engine: pytest.MonkeyPatch) -> Deployed:
+    return deployed(tmp_path_factory.mktemp("base"))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_a_sample_change_reads_as_it_was_reviewed(name: str, base: Deployed, tmp_path: Path) -> None:
+    reviewed = (EXAMPLES / f"{name}.md").read_text()
+    assert shown(name, base, tmp_path) == reviewed, "python -m tests.engine.samples, and read what it wrote"
+
+
+def test_every_reviewed_example_has_its_sample() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.md")} == SAMPLES.keys()
