@@ -65,8 +65,8 @@ test: ## from a fresh clone: every layer, lab included; prints minutes per suite
 prove: ## the long rehearsals; results are committed
 	@bash tests/run.sh prove
 
-bench: ## measures, prints and saves benchmarks/results.json
-	@$(VENV)/python -m benchmarks
+bench: venv toolchain ## measures, prints and saves benchmarks/results.json
+	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
 preview: venv toolchain ## pulumi preview --diff, with the policy pack's verdict
 	@$(RUN) pulumi preview --diff --stack $(STACK) --policy-pack policy
@@ -92,6 +92,21 @@ plan: venv toolchain ## what an up would do, shown and kept in .vpai/plan/
 
 apply-plan: venv toolchain ## exactly the plan of `make plan`, unless a guard refuses: [MAY_LOSE=resource,...]
 	@$(RUN) $(PYTHON) -m operations apply-plan --stack $(STACK) --may-lose "$(MAY_LOSE)"
+
+publish-plan: venv # for another machine to apply: [REMOTE=origin]
+	@$(RUN) $(PYTHON) -m operations publish-plan --stack $(STACK) --remote "$(REMOTE)"
+
+take-plan: venv # the published one, once, if it is of the commit: COMMIT= [REMOTE=origin]
+	@$(RUN) $(PYTHON) -m operations take-plan --stack $(STACK) --commit "$(COMMIT)" --remote "$(REMOTE)"
+
+runner: venv toolchain # SSH and the mesh for a machine of a CI system: DEPLOY_KEY= MESH_KEY=
+	@$(RUN) $(PYTHON) -m operations runner --stack $(STACK)
+
+notify: venv toolchain ## a line to the operators' chat on Telegram: MESSAGE=
+	@$(RUN) $(PYTHON) -m operations notify --stack $(STACK) "$(MESSAGE)"
+
+comment: venv # a preview's text at its pull request, from stdin, by gh: NUMBER=
+	@$(VENV)/python -m operations comment "$(NUMBER)"
 
 policy: venv toolchain ## the policy pack's verdict on what stands
 	@$(RUN) pulumi policy analyze --stack $(STACK) --policy-pack policy
@@ -154,4 +169,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help cost preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap
+.PHONY: help cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap

@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from benchmarks import ansible_peer, cold, growth, meter, results
+from benchmarks import ansible_peer, cold, growth, judging, meter, results
 from benchmarks.meter import Run
 from benchmarks.results import Row
 from lab.errors import LabError
@@ -30,6 +30,8 @@ NOTES = (
     "and asks the host only whether a deployment could work.",
     "2 x, 4 x services: each service of the catalogue once or three times more, with its files, secrets, directories and gate, "
     "on an image that sleeps.",
+    "Preview of prod: in a throw-away stack with dummies and no hosts, every resource new; `above none` is the difference of two "
+    "runs in turn. `python -m benchmarks.judging` measures it alone.",
     "A ratio says how many times the median of the row the peer's is.",
 )
 _OPERATOR = ("python3", "-m", "lab", "exec", "--")
@@ -40,7 +42,7 @@ _NO_CHANGES = ("--stack", "lab", "--non-interactive", "--expect-no-changes")
 def main() -> int:
     try:
         lab = Lab.of_checkout(CHECKOUT)
-        rows = [*_cold(), *_newcomer(), *_program(lab)]
+        rows = [*_cold(), *_newcomer(), *_program(lab), *_judged()]
         results.save(rows, NOTES)
         rows += _growth(lab)
     except (meter.Failed, LabError) as failure:
@@ -136,6 +138,11 @@ def _program(lab: Lab) -> list[Row]:
         Row.of_times("make drift, three hosts", drift, 3),
         ansible,
     ]
+
+
+def _judged() -> list[Row]:
+    with step("the policy pack on a preview of prod"):
+        return judging.measure()
 
 
 def _growth(lab: Lab) -> list[Row]:

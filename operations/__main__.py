@@ -14,18 +14,21 @@ from operations.authentication import authentication
 from operations.cost import cost
 from operations.drift import drift
 from operations.junit import junit
+from operations.notify import notify
 from operations.offline import snapshot
 from operations.offline.pull_request import preview_pull_request
+from operations.pull_request_comment import say
 from operations.reap import reap
 from operations.recover import recover
 from operations.recovery_kit import write_recovery_kit
 from operations.renew import renew
 from operations.rollback import rollback
+from operations.runner import prepare
 from operations.smoke import Check, smoke
 from operations.stack import CommandFailed, Stack
 from operations.state_backend import state_backend
 from operations.table import table
-from operations.up import apply_plan, plan, up
+from operations.up import apply_plan, plan, publish_plan, take_plan, up
 
 
 def main() -> int:
@@ -184,6 +187,26 @@ def _up(stack: Stack, arguments: argparse.Namespace) -> int:
     return up(stack, arguments.may_lose)
 
 
+def _publish_plan(stack: Stack, arguments: argparse.Namespace) -> None:
+    publish_plan(stack, arguments.remote)
+
+
+def _take_plan(stack: Stack, arguments: argparse.Namespace) -> None:
+    take_plan(stack, arguments.commit, arguments.remote)
+
+
+def _comment(_: Stack, arguments: argparse.Namespace) -> None:
+    say(arguments.number, sys.stdin.read())
+
+
+def _notify(stack: Stack, arguments: argparse.Namespace) -> None:
+    notify(stack, arguments.message)
+
+
+def _runner(stack: Stack, _: argparse.Namespace) -> None:
+    prepare(stack)
+
+
 def _preview_pull_request(stack: Stack, arguments: argparse.Namespace) -> int:
     return preview_pull_request(stack.name, arguments.base, arguments.snapshot)
 
@@ -243,12 +266,20 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--base", default="origin/main", help="the commit to compare with where there is no snapshot")
     sub.add_argument("--snapshot", default="", help="the file of what is deployed")
     command("snapshot", _snapshot, "what is deployed, without its secrets")
+    command("runner", _runner, "SSH and the mesh for a machine of a CI system")
+    command("notify", _notify, "a line to the operators' chat").add_argument("message")
     moves = (
-        ("publish-snapshot", _publish_snapshot, "to a ref of its own"),
-        ("fetch-snapshot", _fetch_snapshot, "the published one"),
+        command("publish-snapshot", _publish_snapshot, "to a ref of its own"),
+        command("fetch-snapshot", _fetch_snapshot, "the published one"),
+        command("publish-plan", _publish_plan, "for another machine to apply"),
+        command("take-plan", _take_plan, "the published one, if it is of the commit"),
     )
-    for name, run, text in moves:
-        command(name, run, text).add_argument("--remote", default="origin")
+    for sub in moves:
+        sub.add_argument("--remote", default="origin")
+    moves[-1].add_argument("--commit", required=True, help="in full")
+    said = commands.add_parser("comment", help="a preview's text at its pull request, from stdin")
+    said.add_argument("number", type=int)
+    said.set_defaults(run=_comment, stack="")
     whole = commands.add_parser("reap", help="destroy the stacks that have expired, tell what belongs to none")
     whole.add_argument("--dry-run", action="store_true", help="only tell")
     whole.set_defaults(run=_reap, stack="")

@@ -17,7 +17,7 @@ from typing import Any
 from model.cost import invoice
 from model.problem import Problem, refuse
 from model.reachability import difference
-from operations import cost, guard, reachability_reference
+from operations import cost, guard, reachability_reference, shelf
 from operations.comment import Change, Preview, changes, comment
 from operations.guard import Backup, Tree
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
@@ -101,6 +101,34 @@ def up(stack: Stack, may_lose: str = "") -> int:
     return apply_plan(stack, may_lose)
 
 
+def publish_plan(stack: Stack, remote: str) -> None:
+    """Hand the plan to a machine that waits for an approval."""
+    place = Plan.of(stack)
+    refuse(_no_plan(place, stack))
+    shelf.put(place.directory, _ref(stack), remote)
+
+
+def take_plan(stack: Stack, commit: str, remote: str) -> None:
+    """The published plan, once, and only the one of `commit`."""
+    place = Plan.of(stack)
+    shelf.take(_ref(stack), place.directory, remote)
+    refuse(_no_plan(place, stack))
+    planned = json.loads(place.about.read_text())["commit"]
+    if planned != commit:
+        shutil.rmtree(place.directory)
+        refuse(
+            [
+                Problem(
+                    what=f"the plan is of {planned[:12]}, and {commit[:12] or 'nothing'} was approved",
+                    why="only what was shown and approved is applied",
+                    mend="type the commit of the plan in full, or make a plan of this one",
+                    example=planned,
+                )
+            ]
+        )
+    shelf.drop(_ref(stack), remote)
+
+
 def refused_by_policy(events: str) -> Iterator[str]:
     """The pack's mandatory findings in an event log, one JSON document a line."""
     for line in events.splitlines():
@@ -135,6 +163,10 @@ def _no_plan(place: Plan, stack: Stack) -> Iterator[Problem]:
             mend="make one, and read it",
             example=f"make plan STACK={stack.name}",
         )
+
+
+def _ref(stack: Stack) -> str:
+    return f"refs/plans/{stack.name}"
 
 
 def _tuples(change: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:

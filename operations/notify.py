@@ -1,0 +1,41 @@
+"""`make notify`: a line to the operators' chat on Telegram, by the bot and to the chat of the stack's own configuration."""
+
+import json
+
+from model.problem import Problem, refuse
+from operations.stack import Stack
+from operations.web import fetch
+from services.telegram import MONITORING_CHAT, MONITORING_TOKEN
+
+_LONGEST = 4096
+"""Characters of a message: more is refused by Telegram."""
+
+
+def notify(stack: Stack, text: str) -> None:
+    """Send `text`; raises `Refused` when Telegram does not take it."""
+    token, chat = (stack.inputs.external[secret.name] for secret in (MONITORING_TOKEN, MONITORING_CHAT))
+    body = json.dumps({"chat_id": chat, "text": text[:_LONGEST]}).encode()
+    try:
+        # The token is part of the address: no error of the client may be shown as it is.
+        url = f"https://api.telegram.org/bot{token}/sendMessage"
+        status, answer = fetch(stack, url, headers={"content-type": "application/json"}, body=body)
+    except OSError as error:
+        status, answer = 0, str(error).replace(token, "...").encode()
+    if status != 200:
+        refuse(
+            [
+                Problem(
+                    what=f"Telegram has not taken the message: {status or 'no answer'}, {_reason(answer)}",
+                    why="nobody is told of the result",
+                    mend="check the bot's token and the chat's number; the bot has to be a member of the chat",
+                    example=f"pulumi config set -s {stack.name} --secret vpai:{MONITORING_TOKEN.name}",
+                )
+            ]
+        )
+
+
+def _reason(answer: bytes) -> str:
+    try:
+        return str(json.loads(answer)["description"])
+    except (ValueError, KeyError, TypeError):
+        return answer[:200].decode(errors="replace")

@@ -1,0 +1,21 @@
+"""`make comment NUMBER=`: a preview's text at its pull request, in place of the former one, by GitHub's own `gh`."""
+
+import json
+import os
+
+from operations.comment import MARK
+from operations.stack import output
+
+_LONGEST = 65_000
+"""Characters; GitHub refuses a comment of more than 65536."""
+_OURS = f'.[] | select(.user.type == "Bot" and (.body | startswith("{MARK}"))) | .id'
+
+
+def say(number: int, text: str) -> None:
+    """Update the comment that begins with our mark, or make it."""
+    of = f"repos/{os.environ['GITHUB_REPOSITORY']}/issues"
+    found = output(["gh", "api", "--paginate", f"{of}/{number}/comments", "--jq", _OURS]).split()
+    where = ["PATCH", f"{of}/comments/{found[0]}"] if found else ["POST", f"{of}/{number}/comments"]
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST].rpartition(chr(10))[0]}\n\n... and more: the whole text is in the job's summary\n"
+    output(["gh", "api", "--silent", "--method", *where, "--input", "-"], json.dumps({"body": text}))
