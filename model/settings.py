@@ -264,6 +264,8 @@ def _problem(detail: Mapping[str, object], stack: str) -> Problem:
         )
     path = "--path " if len(location) > 1 else ""
     example = (field.examples or [""])[0]
+    if key == "hosts" and stack not in ("prod", "lab"):
+        example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'  # production's hub; the copy's own server is rented
     missing = detail["type"] == "missing"
     return Problem(
         what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {detail['input']!r}: {detail['msg']}",

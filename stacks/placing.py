@@ -1,5 +1,6 @@
 """From settings to a fleet: the hosts of each kind of stack and what stands on them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from model.cloud import CloudServer, cheapest
@@ -71,6 +72,7 @@ def preproduction(settings: Settings, around: Surroundings) -> Fleet:
     and nowhere else.
     """
     name = around.stack
+    refuse(_bad_copy(settings, name))
     where = settings.hosts.get(name) or HostSettings(server=ServerSettings())
     mesh = _mesh(settings) if HUB_HOST in settings.hosts else None
     domain = f"{name}.{settings.domain}" if mesh else settings.domain
@@ -87,6 +89,23 @@ def preproduction(settings: Settings, around: Surroundings) -> Fleet:
     placement = Placement(host=_host(settings, around, name, where, mesh, services), networks=NETWORKS, services=services)
     hub = _host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh) if mesh else None
     return _fleet(settings, around, domain, [placement], mesh, hub)
+
+
+def _bad_copy(settings: Settings, name: str) -> Iterator[Problem]:
+    if not {HUB_HOST, name} & settings.hosts.keys():
+        yield Problem(
+            what=f"vpai:hosts names neither {HUB_HOST} nor {name}",
+            why=f"at production's hub, {HUB_HOST}, the copy joins the mesh; without one its SSH is open to everybody",
+            mend=f"say where the hub is; or name {name!r} for a copy that is to have no mesh",
+            example=f"pulumi config set -s {name} --path vpai:hosts.{HUB_HOST}.address 203.0.113.11",
+        )
+    if settings.expires and settings.protect_data:
+        yield Problem(
+            what="vpai:expires is set, and so is vpai:protectData, which is so unless it is false",
+            why="`make reap` could not destroy the stack: its data is protected, and its server would be paid for ever after",
+            mend="let the data go with the stack",
+            example=f"pulumi config set -s {name} vpai:protectData false",
+        )
 
 
 def _known(settings: Settings, wanted: tuple[str, ...]) -> tuple[str, ...]:

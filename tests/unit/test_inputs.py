@@ -129,3 +129,33 @@ def test_what_nobody_looked_up_is_left_to_the_up_to_refuse() -> None:
     told = [problem.what for problem in inputs().unresolved]
     assert any("has no digest" in what for what in told)
     assert any("host key of sese is not pinned" in what for what in told)
+
+
+def test_a_first_up_of_preprod_is_told_everything_that_it_lacks_at_once() -> None:
+    with pytest.raises(Refused) as caught:
+        read("preprod", {**committed("preprod"), "domain": "", "hosts": "{}"}, set(), PROJECT)
+    told = {problem.what: problem for problem in caught.value.problems}
+    secrets = {f"the secret {name} is missing" for name in (*REQUIRED_SECRETS, CLOUD_TOKEN.name)}
+    [hosts] = [problem for what, problem in told.items() if what.startswith("vpai:hosts")]
+    assert told.keys() == {"vpai:domain is missing", hosts.what, *secrets}
+    assert '"seko": {"address"' in hosts.mend, "the hub is what a copy has to be told of"
+
+
+HUB = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'
+
+
+def test_the_hub_of_a_copy_is_pinned_before_anything_is_touched() -> None:
+    told = [problem.what for problem in inputs("preprod", hosts=HUB, hcloud_token="t" * 64).unresolved]
+    assert any(what.startswith("the host key of seko is not pinned in") for what in told)
+
+
+def test_a_copy_that_names_no_hub_is_no_copy_without_a_mesh_by_mistake() -> None:
+    [problem] = refused("preprod", hosts='{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}').problems
+    assert "neither seko nor preprod" in problem.what
+
+
+def test_what_is_to_expire_can_be_destroyed() -> None:
+    expiring = {"hosts": HUB, "expires": "2026-11-30T12:00Z", "hcloud_token": "t" * 64}
+    assert inputs("preprod", **expiring)
+    [problem] = refused("preprod", **expiring, protectData="true").problems
+    assert "vpai:protectData" in problem.what
