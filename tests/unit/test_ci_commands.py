@@ -15,6 +15,7 @@ from operations import notify, pull_request_comment, runner, shelf, stack, up
 from operations.comment import MARK
 from operations.stack import Stack
 from tests import fleets
+from tests.waiting import until
 
 _GH = """#!/usr/bin/env python3
 import json, os, pathlib, sys
@@ -105,7 +106,9 @@ def test_a_runner_gets_a_key_nobody_else_reads_and_a_place_in_the_mesh(tmp_path:
     seen = (tmp_path / "seen").read_text()
     assert "--login-server=https://singa.vpai.example.org" in seen and "--hostname=ci-12" in seen
     assert "\nhskey-auth-x" in seen and "hskey" not in seen.replace("\nhskey-auth-x", ""), "by file, not by argument"
-    assert "--state=mem:" in seen
+    until(
+        lambda: "--state=mem:" in (tmp_path / "seen").read_text(), 30, told=lambda: "the daemon, which runs on, was not started"
+    )
 
 
 def test_only_the_typed_commits_plan_is_taken_and_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
