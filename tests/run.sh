@@ -14,7 +14,7 @@ main() {
 	local suites=(tests/unit tests/graph tests/policy tests/engine tests/lab)
 	if [[ ${1:-} == prove ]]; then suites=(tests/prove); fi
 	echo "minutes before the tests: $(minutes $((SECONDS - total)))"
-	.venv/bin/python -m pytest "${suites[@]}"
+	.venv/bin/python -m pytest --durations=20 "${suites[@]}"
 }
 
 # The workspace's flags, so that what the toolchain compiled is not compiled again.
