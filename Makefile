@@ -145,6 +145,9 @@ authentication: ## every credential against the running stack: the right one is 
 drift: ## what differs on the hosts from what `up` makes of them; exit code 1 when anything does
 	@$(RUN) $(PYTHON) -m operations drift --stack $(STACK)
 
+dns: ## the records that the zone needs, and what of them is published; exit code 1 when anything differs
+	@$(RUN) $(PYTHON) -m operations dns --stack $(STACK)
+
 cost: ## EUR a month and an hour, now and after an up: [LIMIT=] [HCLOUD_TOKEN=]
 	@$(RUN) $(PYTHON) -m operations cost --stack $(STACK) --limit "$(LIMIT)"
 
@@ -169,4 +172,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap
+.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap

@@ -160,7 +160,8 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
     add("host", executables=["tailscale", "tailscaled"])
     add("server", "host")
     add("operator")
-    add("cloud", extra=(_HERE / "providers",))
+    acme = _HERE / "acme"
+    add("cloud", fetched={"pebble": partial(fetch.build_go_program, acme)}, extra=(_HERE / "providers", acme))
     add("storage", executables=["versitygw"], extra=(_HERE / "providers",))
     add("tools")
     add("stand-in", "tools")

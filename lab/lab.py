@@ -16,6 +16,7 @@ from lab.authority import Certificate, authority, issue
 from lab.engine import docker
 from lab.images import SERVICES, Build, Image, Inputs, Service, describe, served
 from lab.layout import (
+    ACME,
     CLOUD,
     HOSTS,
     LABEL,
@@ -171,7 +172,7 @@ class Lab:
         self.layout.directory.mkdir(exist_ok=True)
         with self._locked():
             root = authority(self._root.certificate.parent)
-            issue(root, root.certificate.parent, CLOUD, (REGISTRY.partition(":")[0], *PROVIDERS))
+            issue(root, root.certificate.parent, CLOUD, (REGISTRY.partition(":")[0], ACME, *PROVIDERS))
             issue(root, root.certificate.parent, STORAGE, (OBJECT_STORAGE,))
         for path in (*(self._host_key(name) for name in HOSTS), self._deploy_key):
             if not path.with_suffix(".pub").exists():
@@ -206,9 +207,8 @@ class Lab:
         (directory / "known_hosts").write_text("".join(f"{name} {' '.join(key)}\n" for name, key in pinned.items()))
         lines = [f"{json.dumps(name)}: {json.dumps(digest)}\n" for name, digest in digests.items()]
         (directory / "images.lock.yaml").write_text("".join(lines))
-        (directory / "ca").mkdir(mode=0o700, exist_ok=True)
+        (directory / "ca").mkdir(exist_ok=True)
         shutil.copy(self._root.certificate, directory / "ca/root.crt")
-        shutil.copy(self._root.key, directory / "ca/root.key")
         (directory / "state").mkdir(exist_ok=True)
         (directory / machines.RESOLVERS_DIRECTORY).mkdir(exist_ok=True)
         plugins, built = directory / "pulumi-home/plugins", Path(record.toolchain) / "home/plugins"
@@ -218,7 +218,7 @@ class Lab:
             plugins.symlink_to(built)
 
     def _cloud(self, record: Record) -> Machine:
-        return machines.cloud(self.layout, record, Certificate.in_directory(self.layout.shared / "ca", CLOUD))
+        return machines.cloud(self.layout, record, Certificate.in_directory(self._root.certificate.parent, CLOUD), self._root)
 
     def _storage(self, record: Record) -> Machine:
         return machines.storage(self.layout, record, Certificate.in_directory(self.layout.shared / "ca", STORAGE))

@@ -20,8 +20,13 @@ PROVIDERS = (
     "api.telegram.org",
     "api.hetzner.cloud",
     "api.github.com",
+    "eu.api.ovh.com",
 )
-"""The own names of model providers, Telegram, Hetzner and GitHub: the lab's DNS leads them to the stand-in."""
+"""The own names of model providers, Telegram, Hetzner, GitHub and OVH: the lab's DNS leads them to the stand-in."""
+
+ACME = f"acme.{DOMAIN}"
+ACME_PORT = 14000
+"""Where the lab's certificates are issued: https://<ACME>:<port>/dir."""
 
 RESOLVERS = ("1.1.1.1", "8.8.8.8")
 """The public resolvers that production asks: in the lab they are its cloud."""

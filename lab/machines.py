@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lab.authority import Certificate
 from lab.layout import (
+    ACME,
+    ACME_PORT,
     CLOUD,
     DOMAIN,
     HOSTS,
@@ -33,8 +35,12 @@ HUB_SITES = ("singa", "biki", "misu", "buku", "hook")
 """What the operator's DNS leads to Seko-VPN (docs/runbooks/first-deploy.md)."""
 
 
-def cloud(layout: Layout, record: Record, certificate: Certificate) -> Machine:
-    """DNS, registry and model providers; the registry's storage is shared with every other lab, read-only."""
+OVH_NAMES_PORT = 5300
+"""Of the cloud's loopback interface: where the name servers answer that OVH publishes the domain's records on."""
+
+
+def cloud(layout: Layout, record: Record, certificate: Certificate, root: Certificate) -> Machine:
+    """DNS, registry, model providers, an authority; the registry's storage is shared with every other lab, read-only."""
     addresses = record.addresses
     return Machine(
         name=CLOUD,
@@ -56,6 +62,9 @@ def cloud(layout: Layout, record: Record, certificate: Certificate) -> Machine:
             "/etc/lab/resolvers": FileInside(" ".join(f"{resolver}/32" for resolver in RESOLVERS)),
             "/etc/lab/cloud.crt": FileInside(certificate.certificate.read_text()),
             "/etc/lab/cloud.key": FileInside(certificate.key.read_text(), mode=0o600),
+            "/etc/lab/root.crt": FileInside(root.certificate.read_text()),
+            "/etc/lab/root.key": FileInside(root.key.read_text(), mode=0o600),
+            "/etc/lab/ports": FileInside(f"OVH_NAMES={OVH_NAMES_PORT}\nACME={ACME_PORT}\n"),
         },
     )
 
@@ -215,10 +224,13 @@ def names(addresses: Addresses) -> str:
         *(f"address=/{name}.{DOMAIN}/{addresses.on_internet(name)}" for name in HOSTS),
         *(f"address=/{site}.{DOMAIN}/{addresses.on_internet(SEKO)}" for site in HUB_SITES),
         f"address=/na.{DOMAIN}/",
-        *(f"address=/{name}/{here}" for name in (REGISTRY.partition(":")[0], *PROVIDERS)),
+        *(f"address=/{name}/{here}" for name in (REGISTRY.partition(":")[0], ACME, *PROVIDERS)),
         f"address=/{OBJECT_STORAGE}/{addresses.on_internet(STORAGE)}",
         # Without these a question for an IPv6 address would be refused instead of answered with nothing.
-        *(f"local=/{name}/" for name in (DOMAIN, OBJECT_STORAGE, *PROVIDERS)),
+        *(f"local=/{name}/" for name in (OBJECT_STORAGE, *PROVIDERS)),
+        # All but addresses is OVH's to answer: it publishes what proves the domain's names.
+        f"server=/{DOMAIN}/127.0.0.1#{OVH_NAMES_PORT}",
+        "cache-size=0",
     ]
     return "\n".join(lines) + "\n"
 

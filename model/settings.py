@@ -111,6 +111,12 @@ class Settings(_Frozen):
         examples=["ca/"],
     )
     acme_email: str = Field(default="", description="contact for the ACME account", examples=["ops@example.org"])
+    acme_directory: str = Field(
+        default="",
+        pattern=r"^(https://\S+)?$",
+        description="ACME directory of the authority that issues certificates; empty: Let's Encrypt's",
+        examples=["https://acme-staging-v02.api.letsencrypt.org/directory"],
+    )
     deploy_user: str = Field(
         default="deploy",
         pattern=r"^[a-z][a-z0-9-]{0,30}$",

@@ -12,6 +12,7 @@ from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from operations.authentication import authentication
 from operations.cost import cost
+from operations.dns import check as check_dns
 from operations.drift import drift
 from operations.junit import junit
 from operations.notify import notify
@@ -109,6 +110,10 @@ def _recover(stack: Stack, _: argparse.Namespace) -> None:
 
 def _drift(stack: Stack, _: argparse.Namespace) -> int:
     return drift(stack)
+
+
+def _dns(stack: Stack, _: argparse.Namespace) -> int:
+    return check_dns(stack)
 
 
 def _renew(stack: Stack, _: argparse.Namespace) -> None:
@@ -244,6 +249,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("command", nargs=argparse.REMAINDER)
     command("ssh-config", _ssh_config, "write the ssh_config that a plain refresh or destroy needs in a fresh clone")
     command("drift", _drift, "what differs on the hosts from what an up makes of them")
+    command("dns", _dns, "the records that the zone needs, and what of them is published")
     command("renew", _renew, "let members back in whose key in the mesh has expired")
     command("recover", _recover, "after a killed run: make state and hosts agree")
     command("cost", _cost, "EUR a month and an hour, now and after an up").add_argument("--limit", default="")

@@ -27,17 +27,23 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
     """Sese-AI, the hub, and the workstation and the applications' server where the settings name them."""
     _require(settings, "sese", HUB_HOST)
     mesh = _mesh(settings)
-    door = _door(settings, around)
     sese = Placement(
         host=_host(settings, around, "sese", settings.hosts["sese"], mesh),
         networks=NETWORKS,
-        services=catalogue.sese(settings.domain, door, settings.project, buckets=settings.bucket_prefix),
+        services=catalogue.sese(
+            settings.domain, _door(settings, around, settings.domain), settings.project, buckets=settings.bucket_prefix
+        ),
     )
     hub = Placement(
         host=_host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh),
         networks=(HUB, MONITORING, EGRESS, UPLINK),
         services=catalogue.hub(
-            settings.domain, door, mesh, f"{sese.host.name}.{mesh.domain}", sese.services, settings.bucket_prefix
+            settings.domain,
+            _door(settings, around),
+            mesh,
+            f"{sese.host.name}.{mesh.domain}",
+            sese.services,
+            settings.bucket_prefix,
         ),
     )
     placements = [hub, sese]
@@ -50,7 +56,7 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
             )
         )
     if APPLICATIONS_HOST in settings.hosts:
-        services = catalogue.applications(settings.domain, door)
+        services = catalogue.applications(settings.domain, _door(settings, around))
         where = settings.hosts[APPLICATIONS_HOST]
         if "release" not in where.model_fields_set:
             where = where.model_copy(update={"release": "ubuntu-24.04"})
@@ -79,7 +85,7 @@ def preproduction(settings: Settings, around: Surroundings) -> Fleet:
     wanted = settings.services or (() if name == "preprod" else CORE)
     services = catalogue.sese(
         domain,
-        _door(settings, around),
+        _door(settings, around, domain),
         settings.project,
         scale=0.5,
         buckets=settings.bucket_prefix,
@@ -152,8 +158,18 @@ def _mesh(settings: Settings) -> Mesh:
     )
 
 
-def _door(settings: Settings, around: Surroundings) -> Door:
-    return Door(vpn=settings.vpn_cidrs, acme_email=settings.acme_email, authority=around.authority)
+def _door(settings: Settings, around: Surroundings, wildcard: str = "") -> Door:
+    """Where the services are, names for members alone must not stand in public logs of certificates: one for `wildcard`.
+
+    The hub's names are known to the Internet anyway, and its key must not open the others' sites.
+    """
+    return Door(
+        vpn=settings.vpn_cidrs,
+        acme_email=settings.acme_email,
+        acme_directory=settings.acme_directory,
+        authority=around.authority,
+        wildcard=wildcard,
+    )
 
 
 def _host(

@@ -1,4 +1,4 @@
-"""Stands in for model providers, Telegram, Hetzner and GitHub: paths, authentication, answers' shapes, fixed token counts.
+"""Stands in for model providers, Telegram, Hetzner, OVH and GitHub: paths, authentication, answers' shapes, fixed token counts.
 
 Every answer says in a header that it is no real model's. `GET /__lab/requests` tells tests what was asked, and
 `PUT /__lab/troubles` lets a provider answer late or with an error: `{"api.openai.com": {"status": 500, "seconds": 0.5}}`.
@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lab.providers import github, hetzner
+from lab.providers import github, hetzner, ovh
 
 INPUT_TOKENS, OUTPUT_TOKENS, EMBEDDING_TOKENS, FILM_TOKENS = 12, 8, 5, 108_900
 BANNER = "stand-in of the VPAI lab, not a real provider"
@@ -45,6 +45,8 @@ class Request:
     body: Json
     data: bytes = b""
     """The body as it came."""
+    url: str = ""
+    """The whole one, as it was asked."""
 
     @property
     def model(self) -> str:
@@ -61,7 +63,7 @@ class Answer:
     """A JSON document, or with `events` a stream of server-sent events; neither with status 204."""
 
     status: int
-    document: Json | list[Json] | None = None
+    document: Any = None
     events: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -226,6 +228,15 @@ def github_api(request: Request) -> Answer | None:
     return Answer(*reply) if reply else None
 
 
+OVH = ovh.Ovh()
+
+
+def ovh_api(request: Request) -> Answer | None:
+    """OVH's API; `GET /__lab/published` tells which records came to be served."""
+    reply = OVH.answer(request.method, request.url, request.headers, request.data)
+    return Answer(*reply) if reply else None
+
+
 SHAPES: Mapping[str, Shape] = {
     "api.openai.com": openai,
     "openrouter.ai": openai,
@@ -235,6 +246,7 @@ SHAPES: Mapping[str, Shape] = {
     "api.search.brave.com": brave,
     "api.telegram.org": telegram,
     github.HOST: github_api,
+    ovh.HOST: ovh_api,
     hetzner.HOST: hetzner_cloud(hetzner.lab_cloud()),
 }
 
@@ -446,6 +458,7 @@ class Handler(BaseHTTPRequestHandler):
             headers={name.lower(): value for name, value in self.headers.items()},
             body=body,
             data=data,
+            url=f"{self.server.scheme}://{self.headers.get('host', '')}{self.path}",
         )
         trouble = TROUBLES.get(request.host, Trouble())
         time.sleep(trouble.seconds)
@@ -482,6 +495,7 @@ class Handler(BaseHTTPRequestHandler):
             "/__lab/messages": MESSAGES,
             "/__lab/pulls": GITHUB.pulls,
             "/__lab/comments": GITHUB.comments,
+            "/__lab/published": OVH.published,
         }
         kept = logs.get(path)
         if kept is None:
@@ -532,7 +546,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, tls: ssl.SSLContext | None, answer: Callable[[Request], Answer] = answer) -> None:
         """Without `tls` only this machine may ask."""
         super().__init__(("0.0.0.0" if tls else "127.0.0.1", port), Handler)
-        self._tls, self.answer = tls, answer
+        self._tls, self.answer, self.scheme = tls, answer, "https" if tls else "http"
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         # In the request's own thread: a slow handshake must not hold up the others.
@@ -552,9 +566,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--certificate", required=True)
     parser.add_argument("--key", required=True)
+    parser.add_argument("--names-port", type=int, required=True, help="where OVH's name servers answer, on this machine")
     arguments = parser.parse_args()
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(arguments.certificate, arguments.key)
+    ovh.serve_names(OVH, arguments.names_port)
     print(json.dumps({"banner": BANNER, "port": arguments.port, "hosts": sorted(SHAPES)}), flush=True)
     Server(arguments.port, tls).serve_forever()
 

@@ -41,6 +41,9 @@ class Door:
     vpn: tuple[IPv4Network, ...]
     acme_email: str
     authority: str
+    acme_directory: str = ""
+    wildcard: str = ""
+    """The domain whose names share one certificate; empty: each has its own."""
 
 
 def service(
@@ -124,4 +127,5 @@ def _tls(door: Door) -> tuple[AcmeOverOvh | OwnAuthority, tuple[File, ...], tupl
         for name in ("ovh_application_key", "ovh_application_secret", "ovh_consumer_key")
     )
     files = tuple(File(path=secret.name.replace("_", "-"), content=f"{secret}") for secret in secrets)
-    return AcmeOverOvh(email=door.acme_email, credentials=CURRENT), files, secrets
+    issuer = AcmeOverOvh(email=door.acme_email, credentials=CURRENT, directory=door.acme_directory, wildcard=door.wildcard)
+    return issuer, files, secrets

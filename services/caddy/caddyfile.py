@@ -22,6 +22,10 @@ class AcmeOverOvh:
 
     email: str
     credentials: str
+    directory: str = ""
+    """URL of the authority's ACME directory; empty: Caddy's own choice, Let's Encrypt."""
+    wildcard: str = ""
+    """The domain whose names share one certificate, so that no public log of certificates lists them; empty: one a name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,14 +64,20 @@ PAGES = (
 
 def render(sites: Iterable[Site], tls: AcmeOverOvh | OwnAuthority, vpn: Sequence[IPv4Network]) -> str:
     """The whole Caddyfile; `vpn` lists the client ranges that count as the VPN."""
-    blocks = [_global(tls), _headers(), _pages(), _tls(tls), _HEALTH, _NOBODY, *(_site(site, vpn) for site in sites)]
+    nobody = [_nobody("https://")]
+    if isinstance(tls, AcmeOverOvh) and tls.wildcard:
+        # Caddy asks for no certificate of a name that one of these covers.
+        nobody.append(_nobody(f"*.{tls.wildcard}", "	import certificate"))
+    blocks = [_global(tls), _headers(), _pages(), _tls(tls), _HEALTH, *nobody, *(_site(site, vpn) for site in sites)]
     return "\n\n".join(blocks) + "\n"
 
 
 def _global(tls: AcmeOverOvh | OwnAuthority) -> str:
     match tls:
-        case AcmeOverOvh(email=email):
-            options = f"email {email}"
+        case AcmeOverOvh(email=email, directory=directory):
+            # A look at dates in memory, else every ten minutes: what is due is not late, and a test need not wait.
+            lines = ["renew_interval 15s", f"email {email}" if email else "", f"acme_ca {directory}" if directory else ""]
+            options = "\n	".join(filter(None, lines))
         case OwnAuthority(certificate=certificate, key=key):
             options = f"""pki {{
 		ca local {{
@@ -160,11 +170,10 @@ http://:{METRICS_PORT} {{
 	metrics /metrics
 }}"""
 
-_NOBODY = """# A Host that no site has: Caddy would answer 200 with nothing in it.
-https:// {
-	import pages
-	error 404
-}"""
+
+def _nobody(address: str, certificate: str = "") -> str:
+    """A Host that no site has: Caddy would answer 200 with nothing in it."""
+    return "\n".join([f"{address} {{", *([certificate] if certificate else []), "	import pages", "	error 404", "}"])
 
 
 def _site(site: Site, vpn: Sequence[IPv4Network]) -> str:

@@ -60,7 +60,7 @@ def test_names_lead_to_public_addresses_and_nowhere_else() -> None:
     assert all(f"address=/{name}/198.18.7.2" in lines for name in PROVIDERS)
     assert "address=/fsn1.your-objectstorage.com/198.18.7.3" in lines
     assert "no-resolv" in lines
-    assert not any(line.startswith("server=") for line in lines)
+    assert [line for line in lines if line.startswith("server=")] == ["server=/vpai.test/127.0.0.1#5300"]
 
 
 def test_a_changed_description_makes_another_machine() -> None:
