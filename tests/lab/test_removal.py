@@ -22,11 +22,10 @@ def test_destroy_leaves_data_a_new_up_finds_it_and_delete_data_removes_it(stack:
     values = [word for name, value in kit.items() for word in ("--secret", f"vpai:kept.{name}={value}")]
     stack.pulumi("config", "set-all", "--path", *values)
     stack.configure("adoptBuckets", "true")
-    stack.up()
-    assert stack.sql("n8n", "SELECT answer FROM kept") == "42"
-
     stack.configure("deleteData", "true")
     stack.up()
+    assert stack.sql("n8n", "SELECT answer FROM kept") == "42", "data may be deleted by a destroy, and by nothing else"
+
     stack.pulumi("destroy", "--yes", "--skip-preview")
     left = stack.on_host("find", DATA, "-mindepth", "1").split()
     assert sorted(left) == [f"{DATA}/caddy", f"{DATA}/qdrant"], "parents of several directories, empty"
