@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from model.cloud import CloudServer
+
 
 class Kind(StrEnum):
     """What appears on an invoice as a line of its own."""
@@ -28,17 +30,30 @@ class Rented:
     gib: int = 0
 
 
+def of_server(server: CloudServer) -> Iterator[Rented]:
+    """What of a server that is still to be made will be paid for."""
+    yield from _server(server.name, server.type, server.location, backups=server.backups, address=not server.keeps_address)
+    if server.keeps_address:
+        yield Rented(kind=Kind.IPV4, name=f"{server.name}-address")
+
+
+def _server(name: str, kind: str, location: str, *, backups: bool, address: bool) -> Iterator[Rented]:
+    server = Rented(kind=Kind.SERVER, name=name, type=kind, location=location)
+    yield server
+    if backups:
+        yield replace(server, kind=Kind.BACKUPS)
+    if address:
+        yield Rented(kind=Kind.IPV4, name=name)
+
+
 def rented(kind: str, name: str, inputs: Mapping[str, Any]) -> Iterator[Rented]:
     """What of a resource of the engine's type `kind` is paid for."""
     if kind == "hcloud:index/server:Server":
-        server = Rented(kind=Kind.SERVER, name=name, type=str(inputs["serverType"]), location=str(inputs.get("location", "")))
-        yield server
-        if inputs.get("backups"):
-            yield replace(server, kind=Kind.BACKUPS)
         # An address of its own is a resource of its own.
         nets = inputs.get("publicNets") or [{}]
-        if nets[0].get("ipv4Enabled", True) and "ipv4" not in nets[0]:
-            yield Rented(kind=Kind.IPV4, name=name)
+        address = nets[0].get("ipv4Enabled", True) and "ipv4" not in nets[0]
+        place, backups = str(inputs.get("location", "")), bool(inputs.get("backups"))
+        yield from _server(name, str(inputs["serverType"]), place, backups=backups, address=address)
     elif kind == "hcloud:index/primaryIp:PrimaryIp" and inputs.get("type") == "ipv4":
         yield Rented(kind=Kind.IPV4, name=name)
     elif kind == "hcloud:index/volume:Volume":
@@ -143,6 +158,10 @@ class Invoice:
     def unknown(self) -> Sequence[Rented]:
         """What has no price by the month."""
         return [line.rented for line in self.lines if line.price.monthly is None]
+
+    def __str__(self) -> str:
+        missing = ", ".join(f"{thing.kind} {thing.name}" for thing in self.unknown)
+        return f"{self.monthly:.2f} EUR a month net" + (f", and without a known price: {missing}" if missing else "")
 
 
 def invoice(rented: Iterable[Rented], prices: Prices) -> Invoice:

@@ -197,6 +197,8 @@ class _Deployment:
 
     def _export(self) -> None:
         pulumi.export("urls", [f"https://{site.host}" for site in self._fleet.sites()])
+        if self._inputs.rents:
+            pulumi.export("cost", str(self._inputs.invoice))  # a preview tells the difference to what stands
         # What smoke checks and the recovery kit need; encrypted in the state like every secret.
         pulumi.export("secrets", pulumi.Output.secret(dict(self._store.values)))
         pulumi.export("irreplaceable", self._irreplaceable)

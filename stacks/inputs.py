@@ -9,7 +9,9 @@ from pathlib import Path
 
 import yaml
 
+from model import cost
 from model.bucket import Bucket
+from model.cost import Invoice, Kind, Prices, Rented
 from model.fleet import Fleet
 from model.image import DIGEST, ImageLock
 from model.problem import Problem, Refused, refuse
@@ -49,6 +51,8 @@ class Inputs:
     """The public keys that may log in on every host."""
     cloud_token: str
     """Empty where nothing is rented."""
+    invoice: Invoice
+    """What is paid by the month for what the stack rents, by the committed prices."""
     unresolved: tuple[Problem, ...]
     """What a preview may warn of and an `up` must refuse: facts nobody has looked up yet."""
 
@@ -122,6 +126,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         buckets=kept_in,
         authorized_keys=keys,
         cloud_token=token,
+        invoice=_invoice(fleet, kept_in, directory / PRICES),
         unresolved=unresolved,
     )
 
@@ -134,6 +139,13 @@ def _server_types(path: Path) -> tuple[tuple[str, Decimal, int], ...]:
     """Name, price by the month and MiB of each type of server that has a known price."""
     servers: Mapping[str, Mapping[str, str | int | None]] = yaml.safe_load(path.read_text())["servers"]
     return tuple((name, Decimal(str(of["monthly"])), int(of["memory_mib"] or 0)) for name, of in servers.items() if of["monthly"])
+
+
+def _invoice(fleet: Fleet, kept_in: Iterable[Bucket], path: Path) -> Invoice:
+    servers = (placement.host.rented for placement in fleet.placements)
+    things = [thing for server in servers if server for thing in cost.of_server(server)]
+    things += (Rented(kind=Kind.OBJECT_STORAGE, name=bucket.name) for bucket in kept_in)
+    return cost.invoice(things, Prices.written(yaml.safe_load(path.read_text())))
 
 
 def _image_lock(path: Path) -> ImageLock:

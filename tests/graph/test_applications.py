@@ -1,19 +1,24 @@
 """The server of our own applications: rented, prepared like every host, and no business of the others."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from model.cost import invoice
 from model.laws import broken_laws
 from model.placement import Placement
 from model.problem import Refused
 from model.service import Database
+from operations.cost import FALLBACK, committed, rented
 from services import catalogue
 from services.apps import APPS
 from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK
 from stacks.placing import APPLICATIONS_HOST
-from tests.fleets import DOOR, HOST, RENTED_HOST, inputs
+from tests.fleets import DOOR, HOST, RENTED_HOST, host_config, inputs
 from tests.graph.program import Graph, build
+from tests.hetzner import TOKEN
+from tests.unit.test_cost import documented
 
 SERVER = "server:Server"
 
@@ -49,6 +54,22 @@ def test_the_other_hosts_stay_as_they_are(graph: Graph) -> None:
     # Who watches is told of the new host, and the mesh lets it in.
     watching = {"sese-grafana", "sese-grafana-configuration", "seko-uptime-kuma-monitors"}
     assert changed == {"mesh-part", "seko-direct-path", *watching}
+
+
+@pytest.mark.parametrize(("stack", "heading"), [("prod", "Production"), ("preprod", "Preprod")])
+def test_what_the_program_rents_costs_what_the_worked_invoice_says(stack: str, heading: str) -> None:
+    if stack == "prod":
+        server = {"type": "cx23", "backups": True, "keepsAddress": True}
+        hosts = json.dumps({**json.loads(host_config("prod")), APPLICATIONS_HOST: {"server": server}})
+        settings = inputs("prod", **{**RENTED_HOST, "hosts": hosts})
+    else:
+        settings = inputs(
+            "preprod", hosts='{"preprod": {"server": {}}}', services='["litellm"]', bucketPrefix="", hcloud_token=TOKEN
+        )
+    registered = [{"type": it.type, "urn": it.urn, "inputs": it.inputs} for it in build(settings).resources]
+    found = invoice(rented(registered), committed(FALLBACK))
+    assert [*(f"{line.price.monthly:.3f}" for line in found.lines), f"{found.monthly:.3f}"] == documented(heading)
+    assert str(settings.invoice) == f"{found.monthly:.2f} EUR a month net", "what a preview shows among the outputs"
 
 
 def test_an_application_is_given_its_database_and_nobody_elses() -> None:
