@@ -204,7 +204,7 @@ def _paths(site: Site) -> list[str]:
         return []
     lines = [
         # Caddy cleans a path before it compares, and hands on the one that it was given.
-        r"@ambiguous vars_regexp {http.request.uri} `(?i)^[^?]*(//|\\|%5c|%00|(/|%2f)(\.|%2e){1,2}(/|%2f|[?]|$))`",
+        r"@ambiguous vars_regexp {http.request.uri} `(?i)^(/%2f|[^?]*(//|\\|%5c|%00|(/|%2f)(\.|%2e){1,2}(/|%2f|[?]|$)))`",
         "error @ambiguous 404",
         f"@undeclared not path {' '.join(site.declared)}",
         "error @undeclared 404",
