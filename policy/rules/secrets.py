@@ -74,7 +74,7 @@ def _plain(resource: Resource, program: Program) -> Iterator[Finding]:
     for key in resource.inputs:
         if key in resource.secret_inputs or key == "__provider":  # the code of a dynamic provider
             continue
-        if any(secret in text for secret in program.configured_secrets for text in _texts(resource.inputs[key])):
+        if any(secret in text for text in _texts(resource.inputs[key]) for secret in program.configured_secrets):
             yield Finding(what=f"{resource.name} has a configured secret in `{key}`, in plain text", subject=key)
         elif resource.type.startswith("pulumi:providers:") and key in _PROVIDER_SECRETS and resource.text(key):
             yield Finding(what=f"{resource.name} has {key} in plain text", subject=key)
