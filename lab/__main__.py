@@ -63,7 +63,10 @@ def status(lab: Lab) -> str:
     contents = [f"{name:<54}{service.real}" for name, service in lab.served.items()]
     stand_in = f"{'model providers, Telegram':<54}stand-in: answers with fixed texts and token counts; keeps messages"
     storage = f"{'object storage':<54}real: versitygw 1.8, policies enforced; lifecycle rules are kept and expire nothing"
-    return "\n".join([*machines, "", *contents, stand_in, storage])
+    certificates = (
+        f"{'certificates':<54}real: Pebble 2.10 by DNS-01, under the lab's root; OVH's API is a stand-in that checks signatures"
+    )
+    return "\n".join([*machines, "", *contents, stand_in, storage, certificates])
 
 
 def run_in_operator(lab: Lab, words: list[str]) -> int:

@@ -1,1 +1,1 @@
-"""Stand-ins of what the fleet talks to outside: model providers, Telegram, Hetzner."""
+"""Stand-ins of what the fleet talks to outside: model providers, Telegram, Hetzner, OVH, GitHub."""
