@@ -1,5 +1,5 @@
 """The long rehearsals use the lab as the lab tests do."""
 
-from tests.lab.conftest import _deployment, lab, stack
+from tests.lab.conftest import _deployment, deployed, lab, stack
 
-__all__ = ["_deployment", "lab", "stack"]
+__all__ = ["_deployment", "deployed", "lab", "stack"]
