@@ -27,6 +27,13 @@ def test_an_unknown_service_is_answered_with_the_known_ones(deployed: Deployment
     assert all(name in told.stdout for name in ("seko/caddy", "sese/caddy", "sese/litellm", "sese/postgresql"))
 
 
+def test_dns_prints_the_zone_and_finds_it_published(deployed: Deployment) -> None:
+    told = deployed.operate("dns").stdout
+    for name, host in (("llm", "sese"), ("hook", "seko")):
+        assert f"{name}.vpai.test. 3600 IN A {deployed.lab.addresses.on_internet(host)}" in told
+    assert re.search(r"^(\d+) of \1 questions", told, re.MULTILINE)
+
+
 def test_an_outsider_is_refused_where_a_vpn_client_is_served(deployed: Deployment) -> None:
     ask = ["curl", "-s", "-k", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "10", "https://llm.vpai.test/v1/models"]
     assert deployed.lab.outsider.run(ask).stdout == "403"
