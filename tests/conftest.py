@@ -1,4 +1,4 @@
-"""Minutes for each suite, printed before the runner's own summary."""
+"""Which tests run side by side; minutes for each suite, printed before the runner's own summary."""
 
 import subprocess
 import sys
@@ -6,10 +6,23 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.fleets import PROJECT
 
 _SECONDS: dict[str, float] = defaultdict(float)
+
+
+class _LabBesideOthers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Of two workers one has the lab, which there is once; the other has everything else."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "lab" if nodeid.startswith("tests/lab/") else "others"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """What `-n 2` means here."""
+    return _LabBesideOthers(config, log)
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

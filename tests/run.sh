@@ -11,7 +11,8 @@ main() {
 	timed "the command provider's own tests" provider_tests
 	timed "lab" python3 -m lab up
 	# One run of the runner over all layers, so that its summary counts every test; tests/conftest.py adds the minutes.
-	local suites=(tests/unit tests/graph tests/policy tests/engine tests/lab)
+	# Two workers: one has the lab and mostly waits for it, the other all the rest.
+	local suites=(-n 2 -v tests/unit tests/graph tests/policy tests/engine tests/lab)
 	if [[ ${1:-} == prove ]]; then suites=(tests/prove); fi
 	echo "minutes before the tests: $(minutes $((SECONDS - total)))"
 	.venv/bin/python -m pytest --durations=20 "${suites[@]}"

@@ -2,13 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.copies import copy
 from tests.fleets import PROJECT
 
 _COPIED = (
@@ -32,7 +32,6 @@ class Project:
         self.directory.mkdir()
         for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
             source = PROJECT / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy
             (self.directory / name).parent.mkdir(exist_ok=True)
             copy(source, self.directory / name)
         home, state = directory / "home", directory / "state"

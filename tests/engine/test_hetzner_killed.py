@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.copies import copy
 from tests.engine.rented import Rented
 from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, inputs
 from tests.hetzner import TOKEN, running
@@ -24,7 +25,7 @@ def killed(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
     with running(addresses=ADDRESSES) as there:
         stack = Rented(tmp_path, toolchain, there, "pr-1")
         shutil.copy(PROJECT / "__main__.py", stack.directory)
-        shutil.copytree(PROJECT / "operations", stack.directory / "operations")
+        copy(PROJECT / "operations", stack.directory / "operations")
         stack.environment |= {"HCLOUD_ENDPOINT": there.endpoint, "HCLOUD_TOKEN": TOKEN}
         images = inputs("prod").fleet.images()
         (stack.directory / "images.lock.yaml").write_text(yaml.safe_dump(dict.fromkeys(images, f"sha256:{'0' * 64}")))

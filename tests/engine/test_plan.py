@@ -1,7 +1,6 @@
 """`make plan` and `make apply-plan` with the real engine: a summary of the whole of production, and the guards' refusals."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from operations.comment import MARK
+from tests.copies import copy
 from tests.engine.project import Project
 from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_config
 
@@ -17,7 +17,7 @@ from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_config
 def project(tmp_path: Path, toolchain: Path) -> Project:
     project = Project(tmp_path, toolchain, "prod")
     for name in ("operations", "docs"):
-        shutil.copytree(PROJECT / name, project.directory / name)
+        copy(PROJECT / name, project.directory / name)
     hosts = {
         f"hosts.{name}.{key}": str(value) for name, host in json.loads(host_config("prod")).items() for key, value in host.items()
     }

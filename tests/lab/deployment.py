@@ -11,6 +11,7 @@ from typing import Any
 
 from components.docker_host import LABEL_SERVICE, LABEL_STACK
 from lab import Lab, Machine
+from tests.copies import copy
 from tests.fleets import PROJECT
 
 _COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "images.lock.yaml", "prices.yaml")
@@ -35,7 +36,7 @@ class Deployment:
             (shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink)(path)
         for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
             source = PROJECT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, self.directory / name)
+            copy(source, self.directory / name)
         (self.directory / ".lab").symlink_to(self.lab.layout.directory)
 
     def edit(self, path: str, *changes: tuple[str, str]) -> None:

@@ -107,7 +107,8 @@ def test_a_machine_outside_of_the_mesh_is_told_so_at_once(stack: Deployment) -> 
         "3 problems; nothing has been touched.",
     ):
         assert told in failed.stdout, failed.stdout
-    assert seconds < 20
+    # Not after the minute and more for which SSH, the mesh and Docker would try each host.
+    assert seconds < 60
 
 
 def test_ssh_is_not_closed_while_this_machine_is_out_of_the_mesh(stack: Deployment) -> None:
