@@ -12,14 +12,10 @@ from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from operations.authentication import authentication
 from operations.cost import cost
-from operations.dns import check as check_dns
 from operations.drift import drift
 from operations.junit import junit
 from operations.notify import notify
-from operations.offline import snapshot
-from operations.offline.pull_request import preview_pull_request
 from operations.pull_request_comment import say
-from operations.reap import reap
 from operations.recover import recover
 from operations.recovery_kit import write_recovery_kit
 from operations.renew import renew
@@ -113,7 +109,9 @@ def _drift(stack: Stack, _: argparse.Namespace) -> int:
 
 
 def _dns(stack: Stack, _: argparse.Namespace) -> int:
-    return check_dns(stack)
+    from operations.dns import check  # brings dnspython
+
+    return check(stack)
 
 
 def _renew(stack: Stack, _: argparse.Namespace) -> None:
@@ -213,22 +211,32 @@ def _runner(stack: Stack, _: argparse.Namespace) -> None:
 
 
 def _preview_pull_request(stack: Stack, arguments: argparse.Namespace) -> int:
+    from operations.offline.pull_request import preview_pull_request
+
     return preview_pull_request(stack.name, arguments.base, arguments.snapshot)
 
 
 def _snapshot(stack: Stack, _: argparse.Namespace) -> None:
+    from operations.offline import snapshot
+
     snapshot.snapshot(stack)
 
 
 def _publish_snapshot(stack: Stack, arguments: argparse.Namespace) -> None:
+    from operations.offline import snapshot
+
     snapshot.publish(stack.name, arguments.remote)
 
 
 def _fetch_snapshot(stack: Stack, arguments: argparse.Namespace) -> None:
+    from operations.offline import snapshot
+
     snapshot.fetch(stack.name, arguments.remote)
 
 
 def _reap(_: Stack, arguments: argparse.Namespace) -> int:
+    from operations.reap import reap  # brings Hetzner's client
+
     return reap(dry_run=arguments.dry_run)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hcloud import APIException, Client
 
 import model.cost
 from model.cost import Invoice, Price, Prices, Rented, invoice
@@ -16,14 +15,13 @@ from model.problem import Problem, refuse
 from operations.stack import PROJECT, Stack
 from operations.table import table
 
-_API = "https://api.hetzner.cloud/v1"
 FALLBACK = PROJECT / "prices.yaml"
 State = Mapping[str, Any]
 
 
 def cost(stack: Stack, limit: Decimal | None = None) -> None:
     """Print both invoices; refuse what costs more than `limit` EUR a month."""
-    listed = prices(os.environ.get("HCLOUD_TOKEN", ""), os.environ.get("HCLOUD_ENDPOINT", ""))
+    listed = prices(os.environ.get("HCLOUD_TOKEN", ""))
     deployed = json.loads(stack.pulumi("stack", "export"))["deployment"].get("resources", [])
     now = invoice(rented(deployed), listed)
     planned = invoice(rented(after(deployed, json.loads(stack.pulumi("preview", "--json"))["steps"])), listed)
@@ -69,14 +67,17 @@ def rented(states: Iterable[State]) -> Iterator[Rented]:
         yield from model.cost.rented(str(state["type"]), str(state["urn"]).rpartition("::")[2], state.get("inputs") or {})
 
 
-def prices(token: str, endpoint: str = "") -> Prices:
+def prices(token: str) -> Prices:
     """Those of today where there is a token; else those of prices.yaml. The API knows none of object storage."""
     fallback = committed(FALLBACK)
     if not token:
         return fallback
-    client = Client(token=token, api_endpoint=endpoint or _API)
+    from hcloud import APIException  # they take as long to import as most operations do
+
+    from components.hetzner import api
+
     try:
-        listed: Mapping[str, Any] = client.request("GET", "/pricing")["pricing"]
+        listed: Mapping[str, Any] = api.client(token).request("GET", "/pricing")["pricing"]
     except APIException as refused:
         refuse(
             [

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -88,9 +89,8 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         authority, authority_key = _authority(settings, directory)
         module = import_module(KINDS.get(stack, KINDS["preprod"]))
         place: Callable[[Settings, Surroundings], Fleet] = module.fleet
-        fleet = place(
-            settings, Surroundings(stack=stack, lock=lock, authority=authority, types=_server_types(directory / PRICES))
-        )
+        prices = yaml.safe_load((directory / PRICES).read_text())
+        fleet = place(settings, Surroundings(stack=stack, lock=lock, authority=authority, types=_server_types(prices)))
         plans = host_plans(fleet, settings, keys)
     except Refused as refused:
         # Which secrets are missing can be told without a fleet: one run names everything.
@@ -126,7 +126,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         buckets=kept_in,
         authorized_keys=keys,
         cloud_token=token,
-        invoice=_invoice(fleet, kept_in, directory / PRICES),
+        invoice=_invoice(fleet, kept_in, Prices.written(prices)),
         unresolved=unresolved,
     )
 
@@ -135,17 +135,17 @@ def _value(key: str, text: str) -> object:
     return text if key in _TEXT else yaml.safe_load(text)
 
 
-def _server_types(path: Path) -> tuple[tuple[str, Decimal, int], ...]:
+def _server_types(prices: Mapping[str, Any]) -> tuple[tuple[str, Decimal, int], ...]:
     """Name, price by the month and MiB of each type of server that has a known price."""
-    servers: Mapping[str, Mapping[str, str | int | None]] = yaml.safe_load(path.read_text())["servers"]
+    servers: Mapping[str, Mapping[str, str | int | None]] = prices["servers"]
     return tuple((name, Decimal(str(of["monthly"])), int(of["memory_mib"] or 0)) for name, of in servers.items() if of["monthly"])
 
 
-def _invoice(fleet: Fleet, kept_in: Iterable[Bucket], path: Path) -> Invoice:
+def _invoice(fleet: Fleet, kept_in: Iterable[Bucket], prices: Prices) -> Invoice:
     servers = (placement.host.rented for placement in fleet.placements)
     things = [thing for server in servers if server for thing in cost.of_server(server)]
     things += (Rented(kind=Kind.OBJECT_STORAGE, name=bucket.name) for bucket in kept_in)
-    return cost.invoice(things, Prices.written(yaml.safe_load(path.read_text())))
+    return cost.invoice(things, prices)
 
 
 def _image_lock(path: Path) -> ImageLock:

@@ -1,6 +1,5 @@
 """Sample changes whose previews are committed as reviewed examples: `python -m tests.engine.samples` writes them."""
 
-import shutil
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from operations.offline.pull_request import Deployed, against, settled
+from tests.copies import checkout
 from tests.fleets import PROJECT
 
 EXAMPLES = PROJECT / "docs" / "reference" / "previews"
@@ -70,7 +70,7 @@ def shown(name: str, base: Deployed, directory: Path) -> str:
 
 def _copy(directory: Path) -> Path:
     """This checkout, as of an operator who has set where the hosts are."""
-    shutil.copytree(PROJECT, directory, ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "lab", "toolchain"))
+    checkout(directory)
     file = directory / "Pulumi.prod.yaml"
     settings = yaml.safe_load(file.read_text())
     settings["config"] |= {"vpai:hosts": _HOSTS, "vpai:trustedAddresses": ["203.0.113.7/32"]}

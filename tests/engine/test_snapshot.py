@@ -12,6 +12,7 @@ from operations.offline import settled, throwaway
 from operations.offline.pull_request import against, published
 from operations.offline.settled import secret, settle
 from operations.offline.throwaway import Throwaway
+from tests.copies import checkout
 from tests.fleets import PROJECT
 
 STACK = "pr-7"
@@ -65,7 +66,7 @@ def test_against_a_snapshot_a_readme_changes_nothing_and_an_edit_only_itself(
     assert "none told" in taken.stdout
 
     head = tmp_path / "head"
-    shutil.copytree(PROJECT, head, ignore=shutil.ignore_patterns(".*", "__pycache__", "lab", "toolchain", "tests"))
+    checkout(head)
     (head / f"Pulumi.{STACK}.yaml").write_text(yaml.safe_dump({"config": _SETTINGS}))
     (head / "README.md").write_text("# Another\n")
     deployed = published(path)

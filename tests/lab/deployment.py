@@ -35,8 +35,7 @@ class Deployment:
         for path in set(self.directory.iterdir()) - {kept}:
             (shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink)(path)
         for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
-            source = PROJECT / name
-            copy(source, self.directory / name)
+            copy(PROJECT / name, self.directory / name)
         (self.directory / ".lab").symlink_to(self.lab.layout.directory)
 
     def edit(self, path: str, *changes: tuple[str, str]) -> None:

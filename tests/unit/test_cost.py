@@ -70,9 +70,10 @@ def test_what_an_up_would_leave_is_priced() -> None:
     assert planned.monthly == Decimal("8.49") * Decimal("1.2") + Decimal("0.50")
 
 
-def test_todays_prices_come_from_the_api() -> None:
+def test_todays_prices_come_from_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
     with running() as there:
-        listed = prices(TOKEN, there.endpoint)
+        monkeypatch.setenv("HCLOUD_ENDPOINT", there.endpoint)
+        listed = prices(TOKEN)
     assert listed.date == "today"
     found, fallback = invoice(rented(PRODUCTION), listed), invoice(rented(PRODUCTION), committed(FALLBACK))
     assert found.monthly == fallback.monthly, "the lab's cloud has the same prices"
