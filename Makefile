@@ -39,11 +39,19 @@ venv: .venv/ready
 packages: # what the checks need from Debian
 	@command -v shellcheck >/dev/null && test -x /usr/sbin/sshd || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends shellcheck openssh-server >/dev/null; }
 
-# Only its module is published; Go is the one that builds the toolchain.
+# The one that builds the toolchain; whether it is on the PATH or not.
+FIND_GO := python3 -c 'from toolchain.golang import find_go; from toolchain.provision import cache_directory; print(find_go(cache_directory()))'
+
+# Only its module is published.
 $(VENV)/actionlint: tests/actionlint/go.sum .venv/ready
-	@go=$$(python3 -c 'from toolchain.golang import find_go; from toolchain.provision import cache_directory; print(find_go(cache_directory()))') && \
+	@go=$$($(FIND_GO)) && \
 	env -C tests/actionlint GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 $$go build -trimpath -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
 	@touch $@
+
+# The workspace's flags, so that what the toolchain compiled is not compiled again.
+provider-tests: # the command provider's own
+	@go=$$($(FIND_GO)) && \
+	env -C toolchain/command CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local $$go test -timeout 3m -trimpath -tags osusergo,grpcnotrace,no_compose ./...
 
 # Out of Debian's package, which installed would run as a service.
 $(VENV)/promtool: .venv/ready
@@ -172,4 +180,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap
+.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint provider-tests test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap

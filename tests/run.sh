@@ -8,7 +8,7 @@ main() {
 	timed "install" make --no-print-directory venv packages .venv/bin/promtool
 	timed "lint" make --no-print-directory lint
 	timed "toolchain" python3 -m toolchain
-	timed "the command provider's own tests" provider_tests
+	timed "the command provider's own tests" make --no-print-directory provider-tests
 	timed "lab" python3 -m lab up
 	# One run of the runner over all layers, so that its summary counts every test; tests/conftest.py adds the minutes.
 	# Two workers: one has the lab and mostly waits for it, the other all the rest.
@@ -16,12 +16,6 @@ main() {
 	if [[ ${1:-} == prove ]]; then suites=(tests/prove); fi
 	echo "minutes before the tests: $(minutes $((SECONDS - total)))"
 	.venv/bin/python -m pytest --durations=20 "${suites[@]}"
-}
-
-# The workspace's flags, so that what the toolchain compiled is not compiled again.
-provider_tests() {
-	env -C toolchain/command CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local \
-		go test -timeout 3m -trimpath -tags osusergo,grpcnotrace,no_compose ./...
 }
 
 timed() {

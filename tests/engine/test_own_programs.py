@@ -6,6 +6,8 @@ import subprocess
 import pytest
 
 from tests.fleets import PROJECT
+from toolchain.golang import find_go
+from toolchain.provision import cache_directory
 
 PROGRAMS = sorted(path.parent.name for path in PROJECT.glob("images/*/go.mod"))
 
@@ -14,7 +16,12 @@ PROGRAMS = sorted(path.parent.name for path in PROJECT.glob("images/*/go.mod"))
 def test_a_program_passes_its_own_tests(program: str) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", "GOWORK": "off"}
     done = subprocess.run(
-        ["go", "test", "./..."], cwd=PROJECT / "images" / program, env=environment, capture_output=True, text=True, timeout=300
+        [find_go(cache_directory()), "test", "./..."],
+        cwd=PROJECT / "images" / program,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
