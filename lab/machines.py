@@ -168,6 +168,7 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
         options=(
             *_person(uid, gid, home),
             *_TUNNEL,
+            *("--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined"),  # to take Docker's mount of resolv.conf away
             *(f"--volume={path}:{path}" for path in mounts),
             f"--volume={executables}/tailscale:/usr/bin/tailscale:ro",
             f"--volume={executables}/tailscaled:/usr/sbin/tailscaled:ro",

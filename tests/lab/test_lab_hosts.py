@@ -159,6 +159,13 @@ def test_a_host_runs_without_failed_units(lab: Lab) -> None:
         assert host.run(["systemctl", "--failed", "--no-legend", "--plain"]).stdout == ""
 
 
+def test_resolv_conf_is_a_file_that_can_be_renamed_over(lab: Lab) -> None:
+    """tailscaled replaces it while images are pulled: over a mount it would empty it first, and a pull in between fails."""
+    for machine in (lab.operator, *lab.hosts):
+        assert "/etc/resolv.conf" not in machine.run(["cat", "/proc/self/mountinfo"]).stdout, machine.name
+        assert "nameserver" in machine.run(["cat", "/etc/resolv.conf"]).stdout, machine.name
+
+
 def test_tailscaled_starts_on_a_host(other: Lab) -> None:
     other.waza.run(["systemctl", "start", "tailscaled"])
     state = json.loads(other.waza.run(["tailscale", "status", "--json"], check=False).stdout)

@@ -13,7 +13,7 @@ systemctl mask systemd-udevd.service systemd-udevd-control.socket systemd-udevd-
 # What the bootstrap turns on; a timer of apt would reach for the Internet.
 systemctl disable docker.service docker.socket containerd.service tailscaled.service fail2ban.service auditd.service audit-rules.service \
     unattended-upgrades.service systemd-timesyncd.service apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer fstrim.timer
-systemctl enable proc-sys.service ssh.service
+systemctl enable proc-sys.service resolv-conf.service ssh.service
 # Each host makes its own identity at its first boot; systemd would take over D-Bus's, made with the image.
 rm -f /etc/machine-id /var/lib/dbus/machine-id
 : >/etc/machine-id

@@ -26,6 +26,11 @@ stop() {
     exit 0
 }
 
+if [ -x /usr/sbin/tailscaled ]; then # its resolv.conf is a file that tailscaled can rename over, as a host's: see images/host
+    content=$(cat /etc/resolv.conf)
+    umount /etc/resolv.conf
+    [ -s /etc/resolv.conf ] || printf '%s\n' "$content" >/etc/resolv.conf
+fi
 announce &
 trap stop TERM INT
 while [ -x /usr/sbin/tailscaled ]; do
