@@ -1,8 +1,10 @@
 """Run the program against mocks and record what it registers, resource options included."""
 
 import asyncio
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -10,7 +12,6 @@ from pulumi.runtime import mocks
 
 from stacks.deployment import deploy
 from stacks.inputs import Inputs
-from tests.fleets import PROJECT
 from tests.hetzner import PUBLIC_KEY
 
 _SECRET = "4dabf18193072939515e22adb298388d"
@@ -93,11 +94,14 @@ def build(inputs: Inputs) -> Graph:
     asyncio.set_event_loop(asyncio.new_event_loop())
     mocks.set_mocks(_Mocks(), project="vpai", stack=inputs.stack, preview=True, monitor=_Monitor(graph))
 
-    @pulumi.runtime.test  # type: ignore[untyped-decorator]
-    def run() -> None:
-        deploy(inputs, PROJECT)
+    # Elsewhere than in the checkout, whose `.vpai/lab` a lab may be deploying by right now.
+    with tempfile.TemporaryDirectory() as directory:
 
-    run()
+        @pulumi.runtime.test  # type: ignore[untyped-decorator]
+        def run() -> None:
+            deploy(inputs, Path(directory))
+
+        run()
     return graph
 
 
