@@ -30,6 +30,11 @@ try {
   process.exit(78);
 }
 
+// PouchDB takes a document's revision from its JSON: an attachment as a list of numbers is 700 MB for 20, more than CouchDB has.
+Buffer.prototype.toJSON = function () {
+  return this.toString("base64");
+};
+
 const configuration = path.join(DATA, ".config.json");
 fs.writeFileSync(configuration, JSON.stringify({ admins: { [user]: password } }), { mode: 0o600 });
 const couch = expressPouchDB(PouchDB.defaults({ prefix: `${DATA}/` }), {
