@@ -210,14 +210,13 @@ def rule_engine(stack: Deployment, grafana: Grafana, uid: str, directory: Path) 
         ),
         "user": "admin",
         "password": grafana.password,
+        "resolv.conf": stack.lab.operator.run(["cat", "/etc/resolv.conf"]).stdout,
     }
     for name, text in files.items():
         (directory / name).write_text(text)
-    operator = stack.lab.operator
-    assert operator.resolver
     image = stack.lab.image("rule-engine")
-    words = ["--label", f"{LABEL}.test=monitoring", "--network", f"container:{operator.container}"]
-    words += [f"--volume={directory}:/rules:ro", f"--volume={operator.resolver[0]}:/etc/resolv.conf:ro"]
+    words = ["--label", f"{LABEL}.test=monitoring", "--network", f"container:{stack.lab.operator.container}"]
+    words += [f"--volume={directory}:/rules:ro", f"--volume={directory / 'resolv.conf'}:/etc/resolv.conf:ro"]
     id = docker("run", "--detach", *words, image, f"https://tala.vpai.test{_PROXY}/victoriametrics").stdout.strip()
     try:
         time.sleep(5)
