@@ -302,9 +302,9 @@ def test_the_operators_connection_breaks_between_apply_and_confirm(rehearsal: Re
 
 def test_the_operators_connection_breaks_during_the_change(rehearsal: Rehearsal) -> None:
     rehearsal.stack.edit(*HARMLESS)
-    with rehearsal.watched() as watch, cut(rehearsal, WHILE_IT_IS_APPLIED, 120):
+    with rehearsal.watched() as watch, cut(rehearsal, WHILE_IT_IS_APPLIED, 60):
         rehearsal.fails("sese: the connection broke during the change", "so the host took it back", "nobody confirmed it within")
-    rehearsal.note("connection breaks", "while the change is made, for 120 s", "taken back; the next up converges", watch)
+    rehearsal.note("connection breaks", "while the change is made, for 60 s", "taken back; the next up converges", watch)
     rehearsal.stack.up()
     rehearsal.converges()
 
@@ -409,7 +409,7 @@ def test_the_operator_is_not_banned_in_the_mesh_and_gets_in_there_when_banned_el
 
 def test_the_hub_is_not_replaced_through_its_own_relay(rehearsal: Rehearsal) -> None:
     hub = rehearsal.lab.seko
-    rehearsal.stack.edit("services/headscale.py", ("memory_mib=256", "memory_mib=320"))
+    rehearsal.stack.edit("services/headscale.py", ("memory_mib=128", "memory_mib=112"))
     before = hub.run(["docker", "ps", "-q", "--no-trunc"]).stdout
     with without_udp(rehearsal), rehearsal.watched("seko") as watch:
         rehearsal.fails("this machine reaches seko only through the relay on seko itself", "tailscale ping seko")
