@@ -6,6 +6,7 @@ Under another project name, on other networks and without published ports: it st
 import json
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network
+from pathlib import PurePosixPath
 from typing import Any
 
 from model.network import Network
@@ -45,7 +46,9 @@ def _directories(service: Service) -> Iterator[Mapping[str, str]]:
     for volume in service.volumes:
         yield _owned(f"{BASE}/data/{volume.directory}", volume.owner, volume.mode)
     if service.configuration:
-        yield _owned(_configuration_directory(service), service.configuration.owner, 0o755)
+        nested = {str(parent) for file in service.configuration.files for parent in PurePosixPath(file.path).parents}
+        for path in sorted(nested | {"."}):
+            yield _owned(f"{_configuration_directory(service)}/{path}", service.configuration.owner, 0o755)
 
 
 def _files(service: Service, secrets: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
@@ -115,5 +118,14 @@ def _named(name: str) -> str:
     return f"{PROJECT}_{name}"
 
 
+def _as_written(value: Any) -> Any:
+    """Texts with braces of their own, such as Grafana's templates, marked as none of Ansible's."""
+    if isinstance(value, Mapping):
+        return {key: _as_written(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_written(item) for item in value]
+    return {"__ansible_unsafe": value} if isinstance(value, str) and "{" in value else value
+
+
 if __name__ == "__main__":
-    print(json.dumps(variables(Stack("lab"))))
+    print(json.dumps(_as_written(variables(Stack("lab")))))
