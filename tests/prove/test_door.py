@@ -12,13 +12,13 @@ from tests.lab.deployment import Deployment
 from tests.prove import proof
 
 RATE, CONNECTIONS = 100, 20
-Results = list[tuple[str, str, str]]
+Results = list[tuple[str, str, str, str]]
 
 _LOAD = """
 import collections, http.client, json, pathlib, sys, threading, time
 job = json.load(sys.stdin)
 stop, told, lock = threading.Event(), collections.Counter(), threading.Lock()
-slowest = 0.0
+slowest, again = 0.0, [0]
 
 def work(number):
     global slowest
@@ -29,17 +29,25 @@ def work(number):
         time.sleep(max(0.0, begin + asked * pause - time.monotonic()))
         asked += 1
         start = time.monotonic()
-        try:
-            # Every second request over a connection of its own: a listener that closes for a moment fails those.
-            if asked % 2:
-                connection.close()
-            connection.request("GET", "/v1/models", headers={"Authorization": job["key"]})
-            answer = connection.getresponse()
-            answer.read()
-            status = str(answer.status)
-        except (OSError, http.client.HTTPException) as error:
+        # Every second request over a connection of its own: a listener that closes for a moment fails those.
+        if asked % 2:
             connection.close()
-            status = type(error).__name__
+        for attempt in range(2):
+            kept = connection.sock is not None
+            try:
+                connection.request("GET", "/v1/models", headers={"Authorization": job["key"]})
+                answer = connection.getresponse()
+                answer.read()
+                status = str(answer.status)
+                break
+            except (OSError, http.client.HTTPException) as error:
+                connection.close()
+                status = type(error).__name__
+                # A server may close an idle connection at any time; every HTTP client asks again then (RFC 9112, 9.3.1).
+                if not (kept and isinstance(error, (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError))):
+                    break
+                with lock:
+                    again[0] += 1
         with lock:
             told[status] += 1
             slowest = max(slowest, time.monotonic() - start)
@@ -53,7 +61,7 @@ stop.set()
 for thread in threads:
     thread.join(40)
 pathlib.Path("/tmp/stop-load").unlink()
-print(json.dumps([told, slowest]))
+print(json.dumps([told, slowest, again[0]]))
 """
 
 
@@ -63,9 +71,10 @@ def results() -> Iterator[Results]:
     yield rows
     how = (
         f"A member asks LiteLLM for its models through Caddy, {RATE} times a second over {CONNECTIONS} connections, every second "
-        "request over a new one, from before the `up` until after it."
+        "request over a new one, from before the `up` until after it. Asked again: an idle connection was closed "
+        "under the client, which asked once more over a new one, as every HTTP client does."
     )
-    proof.write("door", "Changes under load", how, ("what", "answers", "longest"), rows)
+    proof.write("door", "Changes under load", how, ("what", "answers", "asked again", "longest"), rows)
 
 
 def test_a_route_is_added_and_no_request_fails(stack: Deployment, results: Results) -> None:
@@ -95,8 +104,8 @@ def _under_load(stack: Deployment, change: Callable[[], object], results: Result
             time.sleep(5)
         finally:
             operator.run(["touch", "/tmp/stop-load"])
-        told, slowest = json.loads(load.result().splitlines()[-1])
+        told, slowest, again = json.loads(load.result().splitlines()[-1])
     answers = ", ".join(f"{count} x {status}" for status, count in Counter(told).most_common())
-    results.append((what, answers, f"{slowest:.2f} s"))
-    print(f"{what}: {answers}; longest {slowest:.2f} s")
+    results.append((what, answers, f"{again}", f"{slowest:.2f} s"))
+    print(*results[-1])
     return Counter(told)
