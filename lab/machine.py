@@ -32,7 +32,7 @@ class FileInside:
 class Machine:
     """What is run. Of its volumes, the `lasting` ones outlive a machine that is made anew.
 
-    `resolver` is a file outside and its first content: the machine's own /etc/resolv.conf, in which tailscaled may write.
+    `resolver` is a file outside and its content: what the machine's /etc/resolv.conf is at its first start.
     """
 
     name: str

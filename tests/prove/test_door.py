@@ -18,10 +18,10 @@ _LOAD = """
 import collections, http.client, json, pathlib, sys, threading, time
 job = json.load(sys.stdin)
 stop, told, lock = threading.Event(), collections.Counter(), threading.Lock()
-slowest, again = 0.0, [0]
+slowest, again = 0.0, 0
 
 def work(number):
-    global slowest
+    global slowest, again
     connection = http.client.HTTPSConnection("llm.vpai.test", timeout=30)
     pause = job["connections"] / job["rate"]
     begin, asked = time.monotonic() + number / job["rate"], 0
@@ -47,7 +47,7 @@ def work(number):
                 if not (kept and isinstance(error, (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError))):
                     break
                 with lock:
-                    again[0] += 1
+                    again += 1
         with lock:
             told[status] += 1
             slowest = max(slowest, time.monotonic() - start)
@@ -61,7 +61,7 @@ stop.set()
 for thread in threads:
     thread.join(40)
 pathlib.Path("/tmp/stop-load").unlink()
-print(json.dumps([told, slowest, again[0]]))
+print(json.dumps([told, slowest, again]))
 """
 
 
