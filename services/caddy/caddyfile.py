@@ -250,25 +250,24 @@ def _limits(site: Site, route: Route, number: int) -> list[str]:
 def _answer(led: Led, host: str) -> list[str]:
     if led.upstream is None:
         return [f'respond "{led.route.answer}" 200']
-    return ["reverse_proxy {", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]
+    address = f"{led.upstream.name}:{led.upstream.port}"
+    return [f"reverse_proxy {address} {{", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]
 
 
 def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:
+    """How a name is asked. It is looked up for each new connection, which takes whichever of its addresses answers.
+
+    Not by `dynamic a`: that looks up under one lock for all sites. On a hub that starts the relay's lookup waits for the mesh,
+    the mesh for Headscale, and Headscale's site would wait for the lock.
+    """
     transport = [f"versions {route.upstream_http}"] if route.upstream_http else []
     if upstream.over_mesh:
         # The certificate is asked for, and verified, under the site's name.
-        transport = ["tls", f"tls_server_name {host}", "import trusted", *transport]
+        transport = [f"resolvers {MAGIC_DNS}", "tls", f"tls_server_name {host}", "import trusted", *transport]
     return [
-        # During a replacement the name stands for the old and the new container: take whichever answers.
-        "dynamic a {",
-        f"	name {upstream.name}",
-        f"	port {upstream.port}",
-        "	refresh 2s",
-        *([f"	resolvers {MAGIC_DNS}"] if upstream.over_mesh else []),
-        "}",
+        # A replaced container is away for seconds: a request waits for it.
         "lb_try_duration 10s",
         "lb_try_interval 250ms",
-        "fail_duration 5s",
         # Before a TLS upstream Caddy 2.11 puts the upstream's own name into Host, a site that the other Caddy does not have.
         *(["header_up Host {http.request.hostport}"] if upstream.over_mesh else []),
         *(["stream_close_delay 10m"] if route.upgrades else []),

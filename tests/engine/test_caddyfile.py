@@ -6,6 +6,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,9 +47,9 @@ def led(route: Route) -> Led:
 
 RELAYED = tuple(
     Led(route=replace(OPEN, subdomain=peer, paths=("/hook",)), upstream=Upstream(name=peer, port=443, over_mesh=True))
-    for peer in ("peer", "impostor")
+    for peer in ("peer", "impostor", "sought")
 )
-"""Sites that another Caddy answers; the one of the impostor holds a certificate of its own making."""
+"""Sites that another Caddy answers: the impostor has a certificate of its own making, and nobody tells where the sought is."""
 SITES = sites((*map(led, ROUTES), *RELAYED), DOMAIN)
 
 
@@ -110,6 +111,10 @@ class Caddy:
         certificate = directory / "root.crt"
         _authority(directory)
         self._peers = {"peer": _peer(directory, directory), "impostor": _peer(directory / "impostor", directory)}
+        self.name_server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        """Takes questions and answers none, as a member's while it is not logged in."""
+        self.name_server.bind(("127.0.0.1", 0))
+        self.name_server.settimeout(10)
         issuer = OwnAuthority(certificate=str(certificate), key=str(directory / "root.key"))
         config = adapted(binary, render(SITES, issuer, [vpn]), directory)
         self.port = _free_port()
@@ -137,10 +142,14 @@ class Caddy:
 
     def _led_here(self, part: Any) -> Any:
         if part.get("handler") == "reverse_proxy":
-            name = part.pop("dynamic_upstreams")["name"]
+            part["load_balancing"]["try_duration"] = "100ms"
+            [upstream] = part["upstreams"]
+            name = upstream["dial"].partition(":")[0]
+            if name == "sought":
+                part["transport"]["resolver"]["addresses"] = [f"127.0.0.1:{self.name_server.getsockname()[1]}"]
+                return part
             port = 1 if name == "down" else self._peers.get(name, self._upstream).server_address[1]
             part["upstreams"] = [{"dial": f"127.0.0.1:{port}"}]
-            part["load_balancing"]["try_duration"] = "100ms"
         return part
 
     def _answers(self) -> bool:
@@ -178,6 +187,7 @@ class Caddy:
         self._process.terminate()
         self._process.wait(20)
         self._log.close()
+        self.name_server.close()
         for server in (self._upstream, *self._peers.values()):
             server.shutdown()
             server.server_close()
@@ -345,6 +355,16 @@ def test_what_is_relayed_keeps_its_host_and_goes_to_nobody_with_another_certific
     # Before a TLS upstream Caddy 2.11 would put the upstream's own name there.
     assert told["headers"]["Host"] == f"peer.{DOMAIN}"
     assert caddy.ask("impostor", "/hook", STRANGER, "POST", body=body).status == 502
+
+
+def test_a_name_that_is_looked_up_for_long_holds_up_no_other_site(caddy: Caddy) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        sought = pool.submit(caddy.ask, "sought", "/hook", STRANGER, "POST")
+        caddy.name_server.recv(512)
+        for _ in range(20):
+            assert caddy.ask("open", "/", STRANGER).status == 200
+        assert not sought.done()
+        assert sought.result().status == 502
 
 
 def test_a_route_may_add_headers_of_its_own(caddy: Caddy) -> None:

@@ -1,18 +1,11 @@
 """A stack that rents its server, driven from a copy of the project: the lab's cloud, the lab's stack as production."""
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
 import yaml
 
 from lab import Lab
-from lab.engine import docker
 from tests.fleets import PROJECT
+from tests.lab.cloud import TOKEN
 from tests.lab.deployment import Deployment
-
-TOKEN = "v" * 64
-_KINDS = ("servers", "ssh_keys", "firewalls", "primary_ips", "networks", "placement_groups", "volumes")
 
 
 class Ephemeral(Deployment):
@@ -38,20 +31,3 @@ class Ephemeral(Deployment):
         """Destroy it, and forget it."""
         self.pulumi("destroy", "--yes", "--skip-preview")
         self.run("pulumi", "stack", "rm", "--yes", self.stack)
-
-    def inventory(self) -> Mapping[str, list[str]]:
-        """The names of everything in the cloud's project, by kind; empty kinds left out."""
-        found = {kind: sorted(entry["name"] for entry in self.ask("GET", f"/{kind}")[kind]) for kind in _KINDS}
-        return {kind: names for kind, names in found.items() if names}
-
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """What the cloud's API answers."""
-        data = ("--json", json.dumps(body)) if body else ()
-        command = ("curl", "-sS", "-X", method, "-H", f"Authorization: Bearer {TOKEN}", *data)
-        shown = self.lab.operator.run([*command, f"https://api.hetzner.cloud/v1{path}"]).stdout
-        return json.loads(shown) if shown else None
-
-    def servers(self) -> list[str]:
-        """Containers that play servers."""
-        mine = ("--filter", f"label=vpai.lab={self.lab.id}", "--filter", "label=vpai.lab.server")
-        return docker("ps", "--all", "--format", "{{.Names}}", *mine).stdout.split()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lab import Lab
+from tests.lab.cloud import Cloud
 from tests.lab.deployment import Deployment, health_of
 from tests.lab.ephemeral import Ephemeral
 
@@ -23,18 +24,19 @@ def preprod(deployed: Deployment) -> Iterator[Ephemeral]:
 
 
 def test_from_nothing_to_checked_and_gone_without_a_trace(preprod: Ephemeral, lab: Lab) -> None:
-    assert preprod.inventory() == {}
+    cloud = Cloud(lab)
+    assert cloud.inventory() == {}
     start = time.monotonic()
     preprod.up()
-    assert preprod.inventory() == {
+    assert cloud.inventory() == {
         "servers": ["preprod"],
         "ssh_keys": ["javisi-preprod-deploy"],
         "firewalls": ["preprod-firewall"],
-        "primary_ips": preprod.inventory()["primary_ips"],
+        "primary_ips": cloud.inventory()["primary_ips"],
     }
     print(f"up: {time.monotonic() - start:.0f} s")
     # The cheapest type that has room for the four.
-    [server] = preprod.ask("GET", "/servers")["servers"]
+    [server] = cloud.ask("GET", "/servers")["servers"]
     assert server["server_type"]["name"] == "cx23"
     assert _members(lab) == {"seko", "sese", "waza", "operator", "preprod"}
     names = _records(lab)
@@ -45,8 +47,8 @@ def test_from_nothing_to_checked_and_gone_without_a_trace(preprod: Ephemeral, la
     preprod.pulumi("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
 
     preprod.pulumi("destroy", "--yes", "--skip-preview")
-    assert preprod.inventory() == {}
-    assert preprod.servers() == []
+    assert cloud.inventory() == {}
+    assert cloud.servers() == []
     assert _members(lab) == {"seko", "sese", "waza", "operator"}
     assert not [name for name in _records(lab) if ".preprod." in name]
     assert set(health_of(lab.seko).values()) == {"healthy"}
