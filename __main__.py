@@ -7,7 +7,7 @@ import pulumi
 from pulumi.runtime import config
 
 from model.problem import Refused
-from stacks import deployment, inputs
+from stacks import deployment, event_loop, inputs
 
 PROJECT = Path(__file__).parent
 
@@ -25,4 +25,5 @@ def main() -> None:
 
 # Nearly everything is needed to the end, and the collector looks at it again and again: a fifth of the program's time.
 gc.disable()
+event_loop.spare()
 main()

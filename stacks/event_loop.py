@@ -1,0 +1,28 @@
+"""What the SDK (3.259) makes a program of hundreds of resources wait for, and nobody needs: docs/adr/0024."""
+
+import asyncio
+from collections.abc import Collection
+from types import SimpleNamespace
+from typing import Any
+
+import pulumi
+from pulumi.runtime import stack
+
+Tasks = set[asyncio.Task[Any]]
+
+
+def spare() -> None:
+    """Take both habits from the SDK, for this program alone."""
+    # Four messages a resource, each a call to the engine that the whole program waits for; `pulumi --debug` alone shows them.
+    pulumi.log.debug = _unsaid
+    # Whenever one output is known it looks at all others again, and there are thousands.
+    stack.asyncio = SimpleNamespace(**{**vars(asyncio), "wait": until_one_fails})  # type: ignore[assignment,attr-defined]
+
+
+async def until_one_fails(tasks: Collection[asyncio.Task[Any]], **_: str) -> tuple[Tasks, Tasks]:
+    """Those that are done and those that are not, when all are done or one has failed, which the SDK then raises."""
+    return await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+
+
+def _unsaid(*_: object, **__: object) -> None:
+    pass
