@@ -250,8 +250,7 @@ def _limits(site: Site, route: Route, number: int) -> list[str]:
 def _answer(led: Led, host: str) -> list[str]:
     if led.upstream is None:
         return [f'respond "{led.route.answer}" 200']
-    address = f"{led.upstream.name}:{led.upstream.port}"
-    return [f"reverse_proxy {address} {{", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]
+    return [f"reverse_proxy {led.upstream} {{", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]
 
 
 def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:
@@ -263,7 +262,7 @@ def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:
     transport = [f"versions {route.upstream_http}"] if route.upstream_http else []
     if upstream.over_mesh:
         # The certificate is asked for, and verified, under the site's name.
-        transport = [f"resolvers {MAGIC_DNS}", "tls", f"tls_server_name {host}", "import trusted", *transport]
+        transport = [f"resolvers {MAGIC_DNS}", f"tls_server_name {host}", "import trusted", *transport]
     return [
         # A replaced container is away for seconds: a request waits for it.
         "lb_try_duration 10s",

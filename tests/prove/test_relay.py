@@ -124,8 +124,10 @@ def test_a_restart_of_the_hub_loses_nothing_that_was_acknowledged(lab: Lab, stac
     print(said)
     results.append(("hub rebooted", _statuses(answered), said))
     assert not lost
-    # A request that the reboot cut off between hub and Sese-AI was not acknowledged: 502 tells its sender so.
-    assert {each.status for each in answered if isinstance(each.status, int)} <= {202, 502}
+    # A request that the reboot cut off between hub and Sese-AI was not acknowledged: 502 tells its sender so, once a connection.
+    told = Counter(each.status for each in answered if isinstance(each.status, int))
+    assert told.keys() <= {202, 502}
+    assert told[502] <= RESTART_RATE
     assert len(acknowledged) > RESTART_RATE * 10, "it answered before the restart, and after it"
 
 
