@@ -91,8 +91,8 @@ publish-snapshot: venv ## push it to refs/snapshots/: [REMOTE=origin]
 fetch-snapshot: venv ## the published one: [REMOTE=origin]
 	@$(VENV)/python -m operations fetch-snapshot --stack $(STACK) --remote "$(REMOTE)"
 
-up: venv toolchain ## pulumi up under the policy pack, for prod with its guards; seals the recovery kit when there is none yet
-	@$(RUN) $(if $(filter prod,$(STACK)),$(PYTHON) -m operations up --stack $(STACK) --may-lose "$(MAY_LOSE)",pulumi up --stack $(STACK) --policy-pack policy)
+up: venv toolchain ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks; seals the recovery kit when there is none
+	@$(RUN) $(PYTHON) -m operations up --stack $(STACK) --may-lose "$(MAY_LOSE)"
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --if-missing --recipient "$(RECIPIENT)"
 
 plan: venv toolchain ## what an up would do, shown and kept in .vpai/plan/

@@ -28,7 +28,7 @@ def rehearse(lab: Lab) -> None:
     marker.touch()
     print(f"\npulumi up -s {STACK}", flush=True)
     with step("pulumi up"):
-        _on_terminal(lab, "pulumi", "up", "--yes", "--skip-preview", "--refresh", "--stack", STACK)
+        _operate(lab, "up", "--", "--yes", "--skip-preview", "--refresh")
     marker.unlink()
     print(flush=True)
     with step("live checks"):

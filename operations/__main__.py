@@ -21,7 +21,7 @@ from operations.recovery_kit import write_recovery_kit
 from operations.renew import renew
 from operations.rollback import rollback
 from operations.runner import prepare
-from operations.smoke import Check, smoke
+from operations.smoke import report, smoke
 from operations.stack import CommandFailed, Stack
 from operations.state_backend import state_backend
 from operations.table import table
@@ -124,21 +124,9 @@ def _rollback(stack: Stack, arguments: argparse.Namespace) -> int:
 
 def _smoke(stack: Stack, arguments: argparse.Namespace) -> int:
     checks = smoke(stack, chat=arguments.chat)
-    rows = [(_verdict(check), check.subject, check.expected, check.found, f"{check.milliseconds} ms") for check in checks]
-    print(table(("", "check", "expected", "found", "time"), rows))
-    asked = [check for check in checks if check.asked]
-    failed = sum(not check.ok for check in asked)
-    rest = f", {len(checks) - len(asked)} left out" if len(asked) < len(checks) else ""
-    print(f"\n{len(asked) - failed} of {len(asked)} checks passed{rest}")
     if arguments.junit:
         Path(arguments.junit).write_text(junit(f"smoke {stack.name}", checks), encoding="utf-8")
-    return min(failed, 1)
-
-
-def _verdict(check: Check) -> str:
-    if not check.asked:
-        return "left out"
-    return "ok" if check.ok else "FAILED"
+    return report(checks)
 
 
 def _authentication(stack: Stack, _: argparse.Namespace) -> int:
@@ -187,7 +175,7 @@ def _apply_plan(stack: Stack, arguments: argparse.Namespace) -> int:
 
 
 def _up(stack: Stack, arguments: argparse.Namespace) -> int:
-    return up(stack, arguments.may_lose)
+    return up(stack, arguments.may_lose, arguments.option)
 
 
 def _publish_plan(stack: Stack, arguments: argparse.Namespace) -> None:
@@ -273,6 +261,7 @@ def _parser() -> argparse.ArgumentParser:
     kit.add_argument("--if-missing", action="store_true")
     command("plan", _plan, "what an up would do, kept to be applied")
     guarded = (command("apply-plan", _apply_plan, "exactly the plan"), command("up", _up, "show, ask, apply"))
+    guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")

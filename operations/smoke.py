@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from model.route import Site
 from model.service import Database, Service
 from operations import buckets, outside_view
 from operations.stack import CommandFailed, Stack, on_host
+from operations.table import table
 from operations.web import fetch
 
 _PUBLIC_ADDRESS = "1.1.1.1:443"
@@ -48,6 +49,23 @@ def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
     with ThreadPoolExecutor(max_workers=4) as pool:
         checks = tuple(pool.map(lambda ask: _answer(*ask), asks))
     return (*checks, *_left_out(stack))
+
+
+def report(checks: Sequence[Check]) -> int:
+    """Print what was asked and found; the exit code."""
+    rows = [(_verdict(check), check.subject, check.expected, check.found, f"{check.milliseconds} ms") for check in checks]
+    print(table(("", "check", "expected", "found", "time"), rows))
+    asked = [check for check in checks if check.asked]
+    failed = sum(not check.ok for check in asked)
+    rest = f", {len(checks) - len(asked)} left out" if len(asked) < len(checks) else ""
+    print(f"\n{len(asked) - failed} of {len(asked)} checks passed{rest}")
+    return min(failed, 1)
+
+
+def _verdict(check: Check) -> str:
+    if not check.asked:
+        return "left out"
+    return "ok" if check.ok else "FAILED"
 
 
 def _left_out(stack: Stack) -> Iterator[Check]:

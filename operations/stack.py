@@ -33,9 +33,10 @@ class Stack:
         """What `pulumi ARGUMENTS --stack NAME` prints; raises `CommandFailed` with its errors."""
         return output(["pulumi", *arguments, "--stack", self.name, "--non-interactive"], stdin)
 
-    def pulumi_live(self, *arguments: str, directory: Path = PROJECT) -> int:
-        """Run pulumi on the operator's terminal; its exit code."""
-        return subprocess.run(["pulumi", *arguments, "--stack", self.name], cwd=directory).returncode
+    def pulumi_live(self, *arguments: str, directory: Path = PROJECT, environment: Mapping[str, str] | None = None) -> int:
+        """Run pulumi on the operator's terminal, with `environment` besides our own; its exit code."""
+        words = ["pulumi", *arguments, "--stack", self.name]
+        return subprocess.run(words, cwd=directory, env={**os.environ, **(environment or {})}).returncode
 
     @cached_property
     def inputs(self) -> inputs.Inputs:

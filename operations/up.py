@@ -1,6 +1,7 @@
 """`make plan` and `make apply-plan`: a preview whose summary is shown, the guards' answer, then exactly that plan, and a record.
 
-`make up STACK=prod` is both, with one question between.
+`make up STACK=prod` is both, with one question between. Any other stack's `make up` is a plain `pulumi up`, then where its
+time went and, where the server is rented, the live checks.
 """
 
 import getpass
@@ -8,7 +9,8 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,9 +19,10 @@ from typing import Any
 from model.cost import invoice
 from model.problem import Problem, refuse
 from model.reachability import difference
-from operations import cost, guard, reachability_reference, shelf
+from operations import cost, guard, phases, reachability_reference, shelf
 from operations.comment import Change, Preview, changes, comment
 from operations.guard import Backup, Tree
+from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
 
 _GUARDED = "prod"
@@ -91,14 +94,37 @@ def apply_plan(stack: Stack, may_lose: str = "") -> int:
     return code
 
 
-def up(stack: Stack, may_lose: str = "") -> int:
-    """Show, refuse or ask once, apply."""
+def up(stack: Stack, may_lose: str = "", options: Sequence[str] = ()) -> int:
+    """Show, refuse or ask once, apply. A stack that is there to be tried on takes `options` of pulumi's, production none."""
+    if stack.name != _GUARDED:
+        return _tried(stack, options)
     plan(stack)
     _guarded(stack, Plan.of(stack), may_lose)
     if not sys.stdin.isatty() or input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
         print("Nothing has been touched.", file=sys.stderr)
         return 1
     return apply_plan(stack, may_lose)
+
+
+def _tried(stack: Stack, options: Sequence[str]) -> int:
+    events = PROJECT / ".vpai" / stack.name / "events.json"
+    events.parent.mkdir(parents=True, exist_ok=True)
+    begin = time.monotonic()
+    # The event log's flag belongs to the debugging commands.
+    code = stack.pulumi_live(
+        *("up", "--policy-pack", "policy", "--event-log", str(events), *options), environment={"PULUMI_DEBUG_COMMANDS": "true"}
+    )
+    found = phases.phases(events.read_text().splitlines()) if events.exists() else ()
+    events.unlink(missing_ok=True)
+    if code == 0 and stack.inputs.rents:
+        deployed = time.monotonic()
+        print(flush=True)
+        code = report(smoke(stack, chat=False))
+        smoked = phases.Phase("live checks", round(deployed - begin), round(time.monotonic() - begin), 0)
+        found = (*found, smoked)
+    if found:
+        print(f"\n{phases.shown(found)}\n{time.monotonic() - begin:.0f} s in all")
+    return code
 
 
 def publish_plan(stack: Stack, remote: str) -> None:

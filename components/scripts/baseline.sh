@@ -6,6 +6,8 @@ set -euo pipefail
 LOCK=/run/lock/vpai-baseline
 PENDING=/var/lib/vpai/baseline/pending
 LOCK_SECONDS=300
+JAIL=/etc/fail2ban/jail.d/60-vpai.local
+SPARED=/etc/fail2ban/jail.d/61-vpai-deploying.local
 SWAP_MIB=2048
 SWAP_BELOW_MIB=6144
 
@@ -16,8 +18,9 @@ main() {
 		"two at once would undo each other" "wait for it, or look who it is: fuser -v $LOCK"
 	work=$(mktemp -d)
 	# shellcheck disable=SC2064 # $work is local, and known now.
-	trap "rm -rf -- '$work'" EXIT
+	trap "rm -rf -- '$work' '$SPARED'" EXIT
 	cat >"$work/description"
+	spare_whoever_deploys
 	install -d -m 0755 /etc/vpai
 	install -d -m 0700 /var/lib/vpai "$PENDING"
 	while read -r item rest; do
@@ -202,6 +205,7 @@ take_effect() {
 		3-journald) systemctl restart systemd-journald ;;
 		3-audit) in_container || reported "the audit rules were not accepted" augenrules --load ;;
 		4-fail2ban)
+			spare_whoever_deploys
 			systemctl enable --quiet fail2ban
 			systemctl restart fail2ban
 			reported "fail2ban does not watch sshd" watches_sshd
@@ -214,6 +218,18 @@ take_effect() {
 		esac
 		rm -f "$action"
 	done
+}
+
+# fail2ban starts with the journal's last ten minutes. On a machine that was just made these have our own logins, of before it
+# took our key: it banned whoever was about to set it up, in the middle of it. Gone with the run, and with fail2ban's next start.
+spare_whoever_deploys() {
+	local client=${SSH_CONNECTION:-} others="ignoreip = 127.0.0.0/8 ::1"
+	# sudo keeps it from us, not from itself.
+	if [[ -z $client ]]; then client=$(tr '\0' '\n' <"/proc/$PPID/environ" | sed -n 's/^SSH_CONNECTION=//p' || true); fi
+	if [[ -z $client ]]; then return 0; fi
+	install -d -m 0755 "$(dirname "$SPARED")"
+	others=$(grep '^ignoreip = ' "$JAIL" 2>/dev/null || echo "$others")
+	printf '[DEFAULT]\n%s %s\n' "$others" "${client%% *}" >"$SPARED"
 }
 
 # shellcheck disable=SC2317 # Called through `reported`.

@@ -24,11 +24,9 @@ def _deployment(lab: Lab) -> Deployment:
 
 @pytest.fixture
 def stack(_deployment: Deployment) -> Iterator[Deployment]:
-    """The deployed stack; what a test changed is put back by an `up` of the committed project."""
+    """The deployed stack; what a test changed is put back."""
     yield _deployment
-    _deployment.reset()
-    if _deployment.up(check=False).returncode:
-        _deployment.up("--refresh")  # The hosts have less than the state says.
+    _deployment.put_back()
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The lab's deployed stack, changed through a copy of the project, so that tests never touch the checkout."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -14,7 +15,12 @@ from lab import Lab, Machine
 from tests.copies import copy
 from tests.fleets import PROJECT
 
-_COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "images.lock.yaml", "prices.yaml")
+_COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "policy", "images.lock.yaml", "prices.yaml")
+_LOOKS = {
+    *("preview", "config", "stack"),
+    *("authentication", "dns", "drift", "logs", "smoke", "ssh-config", "status"),
+}
+"""Commands of pulumi and of the operator that change nothing that is deployed."""
 CONTAINER = "docker:index/container:Container"
 Done = subprocess.CompletedProcess[str]
 
@@ -25,6 +31,9 @@ class Deployment:
     def __init__(self, lab: Lab, stack: str = "lab") -> None:
         self.lab, self.stack = lab, stack
         self.directory = lab.layout.directory / ("test-project" if stack == "lab" else f"test-{stack}")
+        self._stands = ""
+        """The project as it was at an `up` that succeeded, when nothing has been changed since."""
+        self._secrets: Mapping[str, str] = {}
         self.reset()
         self.operate("ssh-config")
 
@@ -37,6 +46,21 @@ class Deployment:
         for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
             copy(PROJECT / name, self.directory / name)
         (self.directory / ".lab").symlink_to(self.lab.layout.directory)
+
+    def put_back(self) -> None:
+        """Deploy the project as it is committed, unless it stands as that."""
+        self.reset()
+        if self._stands == self._fingerprint:
+            return
+        if self.up(check=False).returncode:
+            self.up("--refresh")  # The hosts have less than the state says.
+
+    @property
+    def _fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for path in sorted(path for path in self.directory.rglob("*") if path.is_file() and ".vpai" not in path.parts):
+            digest.update(f"{path.relative_to(self.directory)}\0".encode() + path.read_bytes())
+        return digest.hexdigest()
 
     def edit(self, path: str, *changes: tuple[str, str]) -> None:
         """Replace texts in a file of the copy; each must be there."""
@@ -70,6 +94,8 @@ class Deployment:
 
     def run(self, *words: str, check: bool = True) -> Done:
         """Run `words` in the operator, in the copy."""
+        if not _LOOKS & set(words):
+            self._stands, self._secrets = "", {}
         done = self.lab.operator.run(
             ["sh", "-c", '"$@" 2>&1', "sh", *words], directory=str(self.directory), check=False, timeout=600
         )
@@ -78,7 +104,11 @@ class Deployment:
 
     def up(self, *arguments: str, check: bool = True) -> Done:
         """Deploy the copy."""
-        return self.pulumi("up", "--yes", "--skip-preview", *arguments, check=check)
+        project = self._fingerprint
+        done = self.pulumi("up", "--yes", "--skip-preview", *arguments, check=check)
+        if done.returncode == 0 and "--target" not in arguments:
+            self._stands = project
+        return done
 
     def changes(self) -> Mapping[str, str]:
         """What an `up` would do: resource name -> operation, unchanged ones left out."""
@@ -97,9 +127,10 @@ class Deployment:
 
     @property
     def secrets(self) -> Mapping[str, str]:
-        """Every secret in plain text."""
-        shown: Mapping[str, str] = json.loads(self.pulumi("stack", "output", "secrets", "--json", "--show-secrets").stdout)
-        return shown
+        """Every secret in plain text; asked once, until something may have changed them."""
+        if not self._secrets:
+            self._secrets = json.loads(self.pulumi("stack", "output", "secrets", "--json", "--show-secrets").stdout)
+        return self._secrets
 
     @property
     def host(self) -> Machine:

@@ -1,0 +1,59 @@
+"""Where the time of an `up` went: the engine's event log, read as the phases of a deployment."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from operations.table import table
+
+_PHASES = (
+    ("server", ("hcloud:", "vpai:index:Hetzner", "hetzner-contact:")),
+    ("bootstrap", ("vpai:index:ManagedHost",)),
+    ("mesh", ("mesh:", "::mesh-part", "-direct-path")),
+    ("services", ("vpai:index:DockerHost", "vpai:index:ServiceContainer")),
+)
+"""Each with what the URN of a resource of it holds, the innermost phase first: a component's type stands in its children's."""
+_REST = "secrets, buckets"
+
+
+@dataclass(frozen=True)
+class Phase:
+    """From its first resource's begin to its last one's end, in seconds since the begin of all; phases overlap."""
+
+    name: str
+    begin: int
+    end: int
+    changed: int
+    """Resources that were made, changed or removed."""
+
+
+def phases(events: Iterable[str]) -> tuple[Phase, ...]:
+    """The phases in which something changed, in the order in which they began; `events` are lines of an event log.
+
+    The log's clock has whole seconds. Providers and unchanged resources are left out.
+    """
+    begin: int | None = None
+    spans: dict[str, list[tuple[int, bool]]] = {}
+    for line in events:
+        event = json.loads(line)
+        begin = event["timestamp"] if begin is None else begin
+        told = event.get("resourcePreEvent") or event.get("resOutputsEvent")
+        if not told or told["metadata"]["op"] in ("same", "read") or "::pulumi:" in told["metadata"]["urn"]:
+            continue
+        done = "resOutputsEvent" in event
+        spans.setdefault(_of(told["metadata"]["urn"]), []).append((event["timestamp"] - (begin or 0), done))
+    found = (
+        Phase(name, min(at for at, _ in span), max(at for at, _ in span), sum(done for _, done in span))
+        for name, span in spans.items()
+    )
+    return tuple(sorted(found, key=lambda phase: (phase.begin, phase.end)))
+
+
+def shown(found: Iterable[Phase]) -> str:
+    """As a table."""
+    rows = ((phase.name, f"{phase.begin} s", f"{phase.end - phase.begin} s", str(phase.changed)) for phase in found)
+    return table(("phase", "begins after", "takes", "resources"), rows)
+
+
+def _of(urn: str) -> str:
+    return next((name for name, parts in _PHASES if any(part in urn for part in parts)), _REST)
