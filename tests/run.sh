@@ -9,9 +9,8 @@ main() {
 	timed "lint" make --no-print-directory lint
 	timed "toolchain" python3 -m toolchain
 	timed "the command provider's own tests" make --no-print-directory provider-tests
-	timed "lab" python3 -m lab up
 	# One run of the runner over all layers, so that its summary counts every test; tests/conftest.py adds the minutes.
-	# Two workers: one has the lab and mostly waits for it, the other all the rest.
+	# Two workers: one raises the lab and mostly waits for it, the other has all the rest.
 	local suites=(-n 2 -v tests/unit tests/graph tests/policy tests/engine tests/lab)
 	if [[ ${1:-} == prove ]]; then suites=(tests/prove); fi
 	echo "minutes before the tests: $(minutes $((SECONDS - total)))"

@@ -10,8 +10,9 @@ from typing import TextIO
 
 
 @contextmanager
-def step(title: str, detail: Callable[[], str] = str, out: TextIO = sys.stderr) -> Iterator[None]:
-    """Shows `title`, the seconds since the start and what `detail` says, until the block ends."""
+def step(title: str, detail: Callable[[], str] = str, out: TextIO | None = None) -> Iterator[None]:
+    """Shows `title`, the seconds since the start and what `detail` says, until the block ends; on stderr without `out`."""
+    out = out or sys.stderr
     start = time.monotonic()
     done = threading.Event()
     live = out.isatty()

@@ -11,9 +11,11 @@ from tests.lab.deployment import Deployment
 
 
 @pytest.fixture(scope="session")
-def lab() -> Lab:
+def lab(pytestconfig: pytest.Config) -> Lab:
+    """Raised and deployed while the other worker tests what needs no lab; its progress is shown as it comes."""
     raised = Lab.of_checkout(PROJECT)
-    rehearse(raised)
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        rehearse(raised)
     return raised
 
 
