@@ -104,9 +104,11 @@ class Deployment:
 
     def up(self, *arguments: str, check: bool = True) -> Done:
         """Deploy the copy."""
-        project = self._fingerprint
+        stood, project = self._stands, self._fingerprint
         done = self.pulumi("up", "--yes", "--skip-preview", *arguments, check=check)
-        if done.returncode == 0 and "--target" not in arguments:
+        if "nothing has been touched" in done.stdout:
+            self._stands = stood
+        elif done.returncode == 0 and "--target" not in arguments:
             self._stands = project
         return done
 

@@ -1,25 +1,13 @@
-"""Nobody helps: a host that reboots, containers that start in the worst order, stores that restart under their clients."""
+"""Nobody helps: containers that start in the worst order, stores that restart under their clients. Reboots: tests/prove."""
 
 import time
 
-from lab import Machine
 from tests.fleets import inputs
 from tests.lab.deployment import Deployment, health_of, healthy
 from tests.waiting import until
 
 PATIENCE = 480
 """Seconds: twice the longest deadline of a gate, on a machine that other tests keep busy too."""
-
-
-def test_a_host_that_reboots_comes_back_healthy_by_itself(deployed: Deployment) -> None:
-    before = set(deployed.containers())
-    booted = _booted(deployed.host)
-    deployed.host.run(["systemctl", "reboot"], check=False)
-    until(lambda: _booted(deployed.host) not in {booted, ""}, PATIENCE)
-    until(lambda: healthy(deployed.host), PATIENCE, told=lambda: str(health_of(deployed.host)))
-    assert set(deployed.containers()) == before, "nothing was replaced"
-    deployed.smoke()
-    deployed.up("--expect-no-changes")
 
 
 def test_the_order_in_which_docker_starts_them_does_not_matter(deployed: Deployment) -> None:
@@ -41,8 +29,3 @@ def test_clients_recover_when_their_stores_restart(deployed: Deployment) -> None
     assert set(health_of(deployed.host).values()) == {"healthy"}
     deployed.smoke()
     assert "credentials are checked as they should be" in deployed.operate("authentication").stdout
-
-
-def _booted(machine: Machine) -> str:
-    """What differs between two starts of a host; empty while it does not answer."""
-    return machine.run(["systemctl", "show", "-P", "UserspaceTimestampMonotonic"], check=False).stdout.strip()

@@ -30,7 +30,7 @@ def test_a_restarted_host_comes_back_over_the_mesh_with_its_rules(
     lab: Lab, stack: Deployment, results: Results, host: str
 ) -> None:
     machine = next(machine for machine in lab.hosts if machine.name == host)
-    before, booted = rules(machine), _booted(machine)
+    before, booted, containers = rules(machine), _booted(machine), set(stack.containers())
     start = time.monotonic()
     machine.run(["systemctl", "reboot"], check=False)
     until(lambda: _booted(machine) not in {booted, ""}, 60)
@@ -39,6 +39,7 @@ def test_a_restarted_host_comes_back_over_the_mesh_with_its_rules(
     until(lambda: healthy(machine), 180)
     recovered = time.monotonic() - start
 
+    assert set(stack.containers()) == containers, "nothing was replaced"
     assert rules(machine) == before
     machine.run(["vpai-forward", "check"])
     found = scan(lab, [host])
