@@ -10,7 +10,6 @@ REPLACED_LITELLM = {"sese-litellm": "replace", "sese-litellm-healthy": "replace"
 
 
 def test_a_second_up_and_a_refresh_find_nothing_to_do(stack: Deployment) -> None:
-    stack.up()
     stack.up("--expect-no-changes")
     stack.pulumi("preview", "--expect-no-changes")
     stack.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes")
