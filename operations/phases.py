@@ -14,6 +14,8 @@ _PHASES = (
 )
 """Each with what the URN of a resource of it holds, the innermost phase first: a component's type stands in its children's."""
 _REST = "secrets, buckets"
+_DONE = "resOutputsEvent"
+_TOLD = ("resourcePreEvent", _DONE, "resOpFailedEvent")
 
 
 @dataclass(frozen=True)
@@ -30,18 +32,18 @@ class Phase:
 def phases(events: Iterable[str]) -> tuple[Phase, ...]:
     """The phases in which something changed, in the order in which they began; `events` are lines of an event log.
 
-    The log's clock has whole seconds. Providers and unchanged resources are left out.
+    The log's clock has whole seconds. Providers, components and unchanged resources are left out.
     """
     begin: int | None = None
     spans: dict[str, list[tuple[int, bool]]] = {}
     for line in events:
         event = json.loads(line)
         begin = event["timestamp"] if begin is None else begin
-        told = event.get("resourcePreEvent") or event.get("resOutputsEvent")
-        if not told or told["metadata"]["op"] in ("same", "read") or "::pulumi:" in told["metadata"]["urn"]:
+        kind = next((kind for kind in _TOLD if kind in event), "")
+        step = event[kind]["metadata"] if kind else {"op": "same"}
+        if step["op"] in ("same", "read") or not (step.get("new") or step["old"]).get("custom") or "::pulumi:" in step["urn"]:
             continue
-        done = "resOutputsEvent" in event
-        spans.setdefault(_of(told["metadata"]["urn"]), []).append((event["timestamp"] - (begin or 0), done))
+        spans.setdefault(_of(step["urn"]), []).append((event["timestamp"] - begin, kind == _DONE))
     found = (
         Phase(name, min(at for at, _ in span), max(at for at, _ in span), sum(done for _, done in span))
         for name, span in spans.items()

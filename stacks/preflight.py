@@ -70,6 +70,8 @@ def _refused_files(host: SshHost, placement: Placement, fleet: Fleet, mirror: st
         file = configuration.files[0]
         arguments = [current, file.path, configuration.directory, image, *configuration.on_change.accepts]
         done = host.run("accepted.sh", arguments, file.content, seconds=_SECONDS)
+        if done.returncode == NO_ANSWER:
+            return  # as its provider handed it over, with nothing of ours in force
         if said := done.stdout.strip() or (done.returncode and done.stderr.strip()):
             yield Problem(
                 what=f"{host.alias}: {service.name} would refuse its new {file.path}: {said}",

@@ -4,10 +4,11 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from components.host_script import SshHost, text
+from components.host_script import NO_ANSWER, SshHost, text
 from model.fleet import Fleet
 from model.placement import Placement
 from model.service import File
@@ -77,6 +78,18 @@ def test_on_a_host_without_the_image_or_the_service_nothing_is_asked(shell: Path
     assert preflight.problems(broken(), "ssh_config", "") == ()
     monkeypatch.setenv("IMAGE_MISSING", "0")
     (shell / "config/caddy/current").rmdir()
+    assert preflight.problems(broken(), "ssh_config", "") == ()
+
+
+def test_a_machine_that_is_not_ours_yet_is_not_asked(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = SshHost.run
+
+    def refuse_whom_it_does_not_know(self: SshHost, script: str, *rest: Any, **seconds: float) -> Any:
+        """Its first user may log in, ours not: as after an `up` that was cut off when the server stood."""
+        ours = not self.alias.endswith("-first")
+        return asked(self, script, *rest, **seconds) if not ours else subprocess.CompletedProcess([], NO_ANSWER, "", "denied")
+
+    monkeypatch.setattr(SshHost, "run", refuse_whom_it_does_not_know)
     assert preflight.problems(broken(), "ssh_config", "") == ()
 
 

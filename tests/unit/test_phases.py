@@ -14,13 +14,15 @@ _UNCHANGED = "vpai:index:ManagedHost$command:local:Command::seko-baseline"
 def _log(*told: tuple[int, str, str, str]) -> Iterator[str]:
     yield json.dumps({"sequence": 0, "timestamp": 1000, "preludeEvent": {"config": {}}})
     for at, kind, op, resource in told:
-        urn = f"urn:pulumi:pr-1::vpai::{resource}"
-        yield json.dumps({"timestamp": 1000 + at, kind: {"metadata": {"op": op, "urn": urn}}})
+        state = {"custom": resource.count("vpai:index") != 1 or "$" in resource}
+        metadata = {"op": op, "urn": f"urn:pulumi:pr-1::vpai::{resource}", "old": None, "new": state}
+        yield json.dumps({"timestamp": 1000 + at, kind: {"metadata": metadata}})
 
 
 def test_a_phase_lasts_from_its_first_begin_to_its_last_end_and_unchanged_resources_belong_to_none() -> None:
-    begun, done = "resourcePreEvent", "resOutputsEvent"
+    begun, done, failed = "resourcePreEvent", "resOutputsEvent", "resOpFailedEvent"
     log = _log(
+        (1, begun, "create", "vpai:index:ManagedHost::pr-1"),
         (1, begun, "same", _UNCHANGED),
         (2, begun, "create", _SERVER),
         (3, begun, "create", "pulumi:providers:docker::pr-1"),
@@ -28,9 +30,9 @@ def test_a_phase_lasts_from_its_first_begin_to_its_last_end_and_unchanged_resour
         (9, begun, "create", _BASELINE),
         (20, begun, "create", _CONTAINER),
         (22, done, "create", _BASELINE),
-        (31, done, "create", _CONTAINER),
+        (31, failed, "create", _CONTAINER),
     )
-    assert phases(log) == (Phase("server", 2, 9, 1), Phase("bootstrap", 9, 22, 1), Phase("services", 20, 31, 1))
+    assert phases(log) == (Phase("server", 2, 9, 1), Phase("bootstrap", 9, 22, 1), Phase("services", 20, 31, 0))
 
 
 def test_an_up_without_changes_has_no_phases() -> None:
