@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from operations.table import table
 
@@ -14,6 +15,7 @@ _PHASES = (
 )
 """Each with what the URN of a resource of it holds, the innermost phase first: a component's type stands in its children's."""
 _REST = "secrets, buckets"
+_UNCHANGED = ("same", "read", "refresh")
 _DONE = "resOutputsEvent"
 _TOLD = ("resourcePreEvent", _DONE, "resOpFailedEvent")
 
@@ -40,8 +42,8 @@ def phases(events: Iterable[str]) -> tuple[Phase, ...]:
         event = json.loads(line)
         begin = event["timestamp"] if begin is None else begin
         kind = next((kind for kind in _TOLD if kind in event), "")
-        step = event[kind]["metadata"] if kind else {"op": "same"}
-        if step["op"] in ("same", "read") or not (step.get("new") or step["old"]).get("custom") or "::pulumi:" in step["urn"]:
+        step: dict[str, Any] = event[kind]["metadata"] if kind else {"op": "same"}
+        if step["op"] in _UNCHANGED or not (step.get("new") or step["old"]).get("custom") or "::pulumi:" in step["urn"]:
             continue
         spans.setdefault(_of(step["urn"]), []).append((event["timestamp"] - begin, kind == _DONE))
     found = (

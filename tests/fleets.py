@@ -79,6 +79,12 @@ RENTED_HOST: Mapping[str, str] = {
 }
 """What is set besides where production rents a server for its applications."""
 
+RENTED_COPY: Mapping[str, str] = {
+    "hosts": json.dumps({"seko": {"address": "203.0.113.11", "memoryMib": 2048}}),
+    "hcloud_token": "t" * 64,
+}
+"""What is set where a copy rents its server and joins production's mesh."""
+
 
 def inputs(stack: str = "prod", **changes: str) -> Inputs:
     """Inputs of a stack with dummy secrets, as a preview without hosts reads them."""

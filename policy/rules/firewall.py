@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pulumi_policy import Severity
 
 from model.firewall import WIREGUARD_PORT
+from model.host import SSH_PORT
 from model.mesh import INTERFACE
 from model.network import MESH
 from policy.program import CADDY, CLOUD_FIREWALL, CONTAINER, HOST_ACCESS, Program, Resource
@@ -85,7 +86,10 @@ def _public_sites(caddy: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _cloud_agrees(program: Program) -> Iterator[Finding]:
-    """A cloud's firewall lets in whatever some host lets strangers reach, and nothing else."""
+    """A cloud's firewall lets in whatever some host lets strangers reach, and nothing else.
+
+    Besides SSH: a copy is met from anywhere for the first time, and its own UFW closes it. Production's: `hetzner-ssh-closed`.
+    """
     hosts = list(_with_containers(program))
     wanted = {
         f"{match['port']}/{match['protocol']}"
@@ -93,6 +97,8 @@ def _cloud_agrees(program: Program) -> Iterator[Finding]:
         for rule in _forward(access).splitlines()
         if (match := _OPENING.search(rule))
     } | {f"{WIREGUARD_PORT}/udp"}
+    if not program.is_production:
+        wanted.add(f"{SSH_PORT}/tcp")
     for firewall in program.of_type(CLOUD_FIREWALL) if hosts else ():
         for rule in firewall.list("rules"):
             port = f"{rule.get('port')}/{rule['protocol']}"

@@ -84,12 +84,12 @@ def test_on_a_host_without_the_image_or_the_service_nothing_is_asked(shell: Path
 def test_a_machine_that_is_not_ours_yet_is_not_asked(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = SshHost.run
 
-    def refuse_whom_it_does_not_know(self: SshHost, script: str, *rest: Any, **seconds: float) -> Any:
-        """Its first user may log in, ours not: as after an `up` that was cut off when the server stood."""
-        ours = not self.alias.endswith("-first")
-        return asked(self, script, *rest, **seconds) if not ours else subprocess.CompletedProcess([], NO_ANSWER, "", "denied")
+    def first_user_alone(self: SshHost, script: str, *rest: Any, seconds: float) -> Any:
+        """As after an `up` that was cut off when the server stood."""
+        known = self.alias.endswith("-first")
+        return asked(self, script, *rest, seconds=seconds) if known else subprocess.CompletedProcess([], NO_ANSWER, "", "denied")
 
-    monkeypatch.setattr(SshHost, "run", refuse_whom_it_does_not_know)
+    monkeypatch.setattr(SshHost, "run", first_user_alone)
     assert preflight.problems(broken(), "ssh_config", "") == ()
 
 

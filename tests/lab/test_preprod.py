@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from lab import Lab
+from model.host import SSH_PORT
 from tests.lab.cloud import Cloud
 from tests.lab.deployment import Deployment, health_of
 from tests.lab.ephemeral import Ephemeral
 
-_THE_SERVER_ALONE = [word for part in ("Hetzner**", "hetzner**", "-deploy**", "DockerHost::*") for word in ("--target", f"**{part}")]
+_THE_SERVER_ALONE = [
+    word for part in ("Hetzner**", "hetzner**", "-deploy**", "DockerHost::*") for word in ("--target", f"**{part}")
+]
 _PHASES = {"bootstrap", "mesh", "secrets, buckets", "services", "live checks"}
 
 
@@ -59,7 +62,7 @@ def _knock(preprod: Ephemeral, cloud: Cloud) -> None:
     """More often than fail2ban forgives, as somebody does who waits for a machine to boot; it counts once it is installed."""
     [server] = cloud.ask("GET", "/servers")["servers"]
     for _ in range(6):
-        preprod.run("bash", "-c", f"exec 3<>/dev/tcp/{server['public_net']['ipv4']['ip']}/22; read -r <&3; exec 3>&-")
+        preprod.run("bash", "-c", f"exec 3<>/dev/tcp/{server['public_net']['ipv4']['ip']}/{SSH_PORT}; read -r <&3; exec 3>&-")
 
 
 def _members(lab: Lab) -> set[str]:
