@@ -49,7 +49,7 @@ def lab_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"imageLock": str(lock), "certificateAuthority": "", "authorizedKeys": "tests/authorized_keys"}
 
 
-def test_a_stack_breaks_no_rule(verdict: Told) -> None:
+def test_a_stack_breaks_no_rule(stack: str, verdict: Told) -> None:
     assert set(verdict.broken) <= _NOT_LOOKED_UP_YET
     assert set(verdict.broken) <= verdict.advisory
     assert not verdict.undecided or stack == _RENTED, "an address that is not there yet cannot be decided on"
