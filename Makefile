@@ -73,7 +73,7 @@ test: ## from a fresh clone: every layer, lab included; prints minutes per suite
 prove: ## the long rehearsals; results are committed
 	@bash tests/run.sh prove
 
-bench: venv toolchain ## measures, prints and saves benchmarks/results.json
+bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
 preview: venv toolchain ## pulumi preview --diff, with the policy pack's verdict

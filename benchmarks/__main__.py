@@ -1,12 +1,13 @@
 """`make bench`: measures what the project promises to be fast; prints a table and saves it.
 
 A benchmark, not a test: a missed target is shown, and the exit code is 0. It removes this checkout's lab and raises it again.
-COLD=1 adds a newcomer's first `make lab`, which takes many minutes; without it that row keeps its former value.
+`ONLY=program,growth` measures those groups alone, on the lab as it stands; all other rows keep what they were and when.
 """
 
 import json
 import os
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import ansible_peer, cold, growth, judging, meter, results
@@ -18,10 +19,10 @@ from toolchain.progress import step
 
 CHECKOUT = Path(__file__).parent.parent
 RUNS = 5
-COLD = "make lab, cold"
+COLD, ANSIBLE = "make lab, cold", "Ansible, no changes"
 NOTES = (
     f"`{COLD}`: a fresh clone; VPAI's, Go's, pip's and Maven's caches empty. Still warm: {cold.STILL_WARM}. "
-    "Measured only with COLD=1: the row may be older than the others.",
+    "Measured only when it is named: it takes many minutes.",
     "Every row of several runs follows one that is not counted.",
     "Bootstrap: from machines as a provider hands them over to a user, packages (there already), Docker, firewall and sshd on "
     "804, on three hosts at once.",
@@ -42,25 +43,37 @@ _NO_CHANGES = ("--stack", "lab", "--non-interactive", "--expect-no-changes")
 
 def main() -> int:
     lab = Lab.of_checkout(CHECKOUT)
-    rows: list[Row] = []
+    groups: Mapping[str, Callable[[], list[Row]]] = {
+        "cold": _cold,
+        "newcomer": _newcomer,
+        "program": lambda: _program(lab),
+        "judged": _judged,
+        "growth": lambda: _growth(lab),
+        "ansible": lambda: [_ansible(lab)],
+    }
+    only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else []
+    if unknown := sorted(set(only) - set(groups)):
+        known = ", ".join(groups)
+        print(f"bench: ONLY names {', '.join(unknown)}; the groups are {known}, as in: make bench ONLY=growth", file=sys.stderr)
+        return 1
+    rows = {name: row for name, row in results.former().items() if only or name == COLD}
     try:
-        for group in (_cold, _newcomer, lambda: _program(lab), _judged, lambda: _growth(lab)):
-            rows += group()
-            results.save(rows, NOTES)
-        ansible = _ansible(lab)
-        rows = [*(row.compared_with(ansible) if row.name in _COMPARED else row for row in rows), ansible]
-        results.save(rows, NOTES)
+        if only and "newcomer" not in only:
+            with step("make lab"):
+                meter.measure(1, ["make", "lab"], CHECKOUT, warm_up=False)
+        for name in only or [name for name in groups if name != "cold"]:
+            rows |= {row.name: row for row in groups[name]()}
+            if ansible := rows.get(ANSIBLE):
+                rows |= {name: rows[name].compared_with(ansible) for name in _COMPARED & set(rows)}
+            results.save(tuple(rows.values()), NOTES)
     except (meter.Failed, LabError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
-    print(f"\n{results.shown(rows)}\n\n{results.machine()}")
+    print(f"\n{results.shown(tuple(rows.values()))}\n\n{results.machine()}")
     return 0
 
 
 def _cold() -> list[Row]:
-    if os.environ.get("COLD") != "1":
-        former = results.former().get(COLD)
-        return [former] if former else []
     with step(COLD):
         runs = cold.measure(CHECKOUT)
     return [Row.of_times(COLD, runs, 1200, whole_tree=False)]
@@ -142,7 +155,7 @@ def _program(lab: Lab) -> list[Row]:
 
 def _ansible(lab: Lab) -> Row:
     with step("Ansible"), ansible_peer.deployed(lab) as command:
-        return Row.of_times("Ansible, no changes", _in_operator(lab, *command))
+        return Row.of_times(ANSIBLE, _in_operator(lab, *command))
 
 
 def _judged() -> list[Row]:

@@ -5,7 +5,7 @@ import os
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.meter import Run
@@ -29,6 +29,7 @@ class Row:
     peer: str | None = None
     ratio: float | None = None
     peak_mib: float | None = None
+    taken: str = field(default_factory=lambda: time.strftime("%Y-%m-%d"))
 
     @classmethod
     def of_times(cls, name: str, runs: Sequence[Run], target: float | None = None, *, whole_tree: bool = True) -> "Row":
@@ -73,7 +74,7 @@ def save(rows: Sequence[Row], notes: Sequence[str]) -> None:
 
 def shown(rows: Sequence[Row]) -> str:
     """The rows as a table for terminals."""
-    head = ("name", "unit", "runs", "min", "median", "max", "target", "", "peer", "ratio", "peak MiB")
+    head = ("name", "unit", "runs", "min", "median", "max", "target", "", "peer", "ratio", "peak MiB", "taken")
     return table(head, [_cells(row) for row in rows])
 
 
@@ -89,4 +90,4 @@ def _cells(row: Row) -> tuple[str, ...]:
     numbers = ["" if value is None else f"{value:g}" for value in values]
     ratio = f"{row.ratio:g}" if row.ratio else ""
     peak = f"{row.peak_mib:g}" if row.peak_mib else ""
-    return (row.name, row.unit, str(row.runs), *numbers, row.verdict, row.peer or "", ratio, peak)
+    return (row.name, row.unit, str(row.runs), *numbers, row.verdict, row.peer or "", ratio, peak, row.taken)

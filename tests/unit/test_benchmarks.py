@@ -46,7 +46,7 @@ def test_saved_rows_have_the_agreed_keys_and_are_read_back(tmp_path: Path, monke
     assert results.former() == {}
     rows = [Row.of_times("up", RUNS, 2), Row.of_memory("memory", RUNS)]
     results.save(rows, ["A note."])
-    keys = ["name", "unit", "runs", "min", "median", "max", "target", "peer", "ratio", "peak_mib"]
+    keys = ["name", "unit", "runs", "min", "median", "max", "target", "peer", "ratio", "peak_mib", "taken"]
     assert [list(row) for row in json.loads((tmp_path / "results.json").read_text())] == [keys, keys]
     assert results.former() == {row.name: row for row in rows}
     assert "missed" not in (tmp_path / "results.md").read_text()
