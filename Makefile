@@ -48,11 +48,6 @@ $(VENV)/actionlint: tests/actionlint/go.sum .venv/ready
 	env -C tests/actionlint GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 $$go build -trimpath -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
 	@touch $@
 
-# The workspace's flags, so that what the toolchain compiled is not compiled again.
-provider-tests: # the command provider's own
-	@go=$$($(FIND_GO)) && \
-	env -C toolchain/command CGO_ENABLED=0 GOFLAGS=-buildvcs=false GOTOOLCHAIN=local $$go test -timeout 3m -trimpath -tags osusergo,grpcnotrace,no_compose ./...
-
 # Out of Debian's package, which installed would run as a service.
 $(VENV)/promtool: .venv/ready
 	@cd $$(mktemp -d) && { apt-get download -qq prometheus 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq prometheus; }; } && \
@@ -180,4 +175,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint provider-tests test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap
+.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap

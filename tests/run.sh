@@ -8,7 +8,6 @@ main() {
 	timed "install" make --no-print-directory venv packages .venv/bin/promtool
 	timed "lint" make --no-print-directory lint
 	timed "toolchain" python3 -m toolchain
-	timed "the command provider's own tests" make --no-print-directory provider-tests
 	# One run of the runner over all layers, so that its summary counts every test; tests/conftest.py adds the minutes.
 	# Two workers: one raises the lab and mostly waits for it, the other has all the rest.
 	local suites=(-n 2 -v tests/unit tests/graph tests/policy tests/engine tests/lab)
