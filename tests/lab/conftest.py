@@ -1,5 +1,6 @@
 """One lab for all tests of this directory, deployed once; each test finds and leaves the committed stack."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ def lab(pytestconfig: pytest.Config) -> Lab:
     """Raised and deployed while the other worker tests what needs no lab; its progress is shown as it comes."""
     raised = Lab.of_checkout(PROJECT)
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        os.dup2(2, 1)  # a worker's own stdout leads nowhere
         rehearse(raised)
     return raised
 
