@@ -61,7 +61,9 @@ class Go:
         environment = os.environ | {
             "CGO_ENABLED": "0",
             "GOFLAGS": "-buildvcs=false",
-            "GOGC": os.environ.get("GOGC", "400"),  # a fifth less CPU time in the compiler, for more memory
+            # A third less CPU time in the compiler, for more memory: it collects none below the limit, which each process has.
+            "GOGC": os.environ.get("GOGC", "off"),
+            "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "2GiB"),
             "GOTOOLCHAIN": "local",
             "GOWORK": "off" if self.module else str(HERE / "go.work"),
         }
