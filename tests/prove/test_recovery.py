@@ -1,4 +1,4 @@
-"""Nobody helps: containers that start in the worst order, stores that restart under their clients. Reboots: tests/prove."""
+"""Nobody helps: containers that start in the worst order, stores that restart under their clients."""
 
 import time
 
