@@ -169,10 +169,13 @@ rollback: ## deploy the previous commit again: [COMMIT=]
 rotate: ## a new value for a generated secret at the next up: SECRET=
 	@$(RUN) $(PYTHON) -m operations rotate --stack $(STACK) $(SECRET)
 
+fake-secrets: ## for a copy: values that open nothing, for each secret that it needs and has not
+	@$(RUN) $(PYTHON) -m operations fake-secrets --stack $(STACK)
+
 recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --recipient "$(RECIPIENT)"
 
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate recovery-kit reap
+.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

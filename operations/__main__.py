@@ -166,6 +166,12 @@ def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
     print(f"vpai:rotations.{arguments.secret} = {number}; the next `pulumi up` makes the new value and replaces whoever uses it")
 
 
+def _fake_secrets(stack: Stack, _: argparse.Namespace) -> None:
+    from operations.fake_secrets import fake_secrets  # brings the whole catalogue
+
+    fake_secrets(stack)
+
+
 def _plan(stack: Stack, _: argparse.Namespace) -> None:
     plan(stack)
 
@@ -265,6 +271,7 @@ def _parser() -> argparse.ArgumentParser:
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
+    command("fake-secrets", _fake_secrets, "values that open nothing for what a copy needs and has not")
     sub = command("preview-pull-request", _preview_pull_request, "what this checkout would change, without secrets and hosts")
     sub.add_argument("--base", default="origin/main", help="the commit to compare with where there is no snapshot")
     sub.add_argument("--snapshot", default="", help="the file of what is deployed")

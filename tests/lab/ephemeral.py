@@ -3,13 +3,13 @@
 import yaml
 
 from lab import Lab
-from tests.fleets import PROJECT
+from tests.fleets import PROJECT, REQUIRED_SECRETS
 from tests.lab.cloud import TOKEN
 from tests.lab.deployment import Deployment
 
 
 class Ephemeral(Deployment):
-    """The stack `name`, empty: a member of the lab's mesh, with the lab's images and authority, in a project of its own."""
+    """The stack `name`, empty: a member of the lab's mesh with its images and authority, fake keys, a project of its own."""
 
     def __init__(self, lab: Lab, name: str, **settings: object) -> None:
         self._settings = settings
@@ -22,10 +22,13 @@ class Ephemeral(Deployment):
         mine["vpai:hosts"] = {"seko": mine["vpai:hosts"]["seko"]}
         del mine["vpai:runner"]  # the operator is a member by the lab's own stack
         mine["vpai:bucketPrefix"] = f"vpai-{self.stack}"
+        for name in REQUIRED_SECRETS:
+            mine.pop(f"vpai:{name}", None)
         mine |= {f"vpai:{key}": value for key, value in self._settings.items()}
         (self.directory / f"Pulumi.{self.stack}.yaml").write_text(yaml.safe_dump(lab))
         self.run("pulumi", "stack", "select", "--create", self.stack)
         self.pulumi("config", "set", "--secret", "vpai:hcloud_token", TOKEN)
+        self.operate("fake-secrets")
 
     def remove(self) -> None:
         """Destroy it, and forget it."""

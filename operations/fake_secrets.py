@@ -1,0 +1,43 @@
+"""Values that open nothing, in a copy's configuration, for what it needs of others and nobody has given it."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+
+from model.problem import Problem, refuse
+from model.secret import External, Secret
+from operations.offline.throwaway import dummy
+from operations.stack import Stack
+from services import catalogue
+from stacks.inputs import KINDS
+
+_NO_COPIES = set(KINDS) - {"preprod"}
+
+
+def fake_secrets(stack: Stack) -> None:
+    """Set every secret that is required and missing; what is set stays. Refuses stacks that are no copies."""
+    refuse(_not_a_copy(stack.name))
+    given = json.loads(stack.pulumi("config", "--json"))
+    made = missing(catalogue.external_secrets(), {key.removeprefix("vpai:") for key in given})
+    if made:
+        # No secrets: they may stand on a command line.
+        stack.pulumi("config", "set-all", *(word for name in made for word in ("--secret", f"vpai:{name}={made[name]}")))
+    print("\n".join(f"vpai:{name} is fake now" for name in made) or "nothing is missing")
+
+
+def missing(secrets: Iterable[Secret], given: set[str]) -> Mapping[str, str]:
+    """A fake of the right shape for each secret that a deployment would refuse to do without."""
+    return {
+        secret.name: dummy(secret.name, secret.source.pattern)
+        for secret in secrets
+        if isinstance(secret.source, External) and not secret.source.optional and secret.name not in given
+    }
+
+
+def _not_a_copy(stack: str) -> Iterator[Problem]:
+    if stack in _NO_COPIES:
+        yield Problem(
+            what=f"{stack} is no copy, and is given no fake secrets",
+            why="its services would start and fail at their first use",
+            mend="give it the real ones; the preview names each, and where to get it",
+            example=f"pulumi config set -s {stack} --secret vpai:openai_api_key",
+        )
