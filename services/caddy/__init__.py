@@ -31,7 +31,14 @@ AUTHORITY_KEY = Secret(
     name="certificate_authority_key",
     source=External(obtain="root.key beside the root.crt in vpai:certificateAuthority", pattern=r"[\x20-\x7e\n]{40,}"),
 )
-_OVH_RIGHTS = "OVH API token with GET, POST, PUT, DELETE on /domain/zone/* (docs/runbooks/first-deploy.md)"
+OVH = tuple(
+    Secret(
+        name=name,
+        source=External(obtain="OVH API token with GET, POST, PUT, DELETE on /domain/zone/* (docs/runbooks/first-deploy.md)"),
+    )
+    for name in ("ovh_application_key", "ovh_application_secret", "ovh_consumer_key")
+)
+"""What certificates are proved with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,10 +129,6 @@ def _tls(door: Door) -> tuple[AcmeOverOvh | OwnAuthority, tuple[File, ...], tupl
     if door.authority:
         root = (File(path="root.crt", content=door.authority), File(path="root.key", content=f"{AUTHORITY_KEY}"))
         return OwnAuthority(certificate=f"{CURRENT}/root.crt", key=f"{CURRENT}/root.key"), root, (AUTHORITY_KEY,)
-    secrets = tuple(
-        Secret(name=name, source=External(obtain=_OVH_RIGHTS))
-        for name in ("ovh_application_key", "ovh_application_secret", "ovh_consumer_key")
-    )
-    files = tuple(File(path=secret.name.replace("_", "-"), content=f"{secret}") for secret in secrets)
+    files = tuple(File(path=secret.name.replace("_", "-"), content=f"{secret}") for secret in OVH)
     issuer = AcmeOverOvh(email=door.acme_email, credentials=CURRENT, directory=door.acme_directory, wildcard=door.wildcard)
-    return issuer, files, secrets
+    return issuer, files, OVH

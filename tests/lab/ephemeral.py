@@ -3,7 +3,8 @@
 import yaml
 
 from lab import Lab
-from tests.fleets import PROJECT, REQUIRED_SECRETS
+from operations.fake_secrets import fakes
+from tests.fleets import PROJECT
 from tests.lab.cloud import TOKEN
 from tests.lab.deployment import Deployment
 
@@ -22,7 +23,7 @@ class Ephemeral(Deployment):
         mine["vpai:hosts"] = {"seko": mine["vpai:hosts"]["seko"]}
         del mine["vpai:runner"]  # the operator is a member by the lab's own stack
         mine["vpai:bucketPrefix"] = f"vpai-{self.stack}"
-        for name in REQUIRED_SECRETS:
+        for name in fakes():
             mine.pop(f"vpai:{name}", None)
         mine |= {f"vpai:{key}": value for key, value in self._settings.items()}
         (self.directory / f"Pulumi.{self.stack}.yaml").write_text(yaml.safe_dump(lab))
