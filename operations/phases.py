@@ -39,11 +39,14 @@ def phases(events: Iterable[str]) -> tuple[Phase, ...]:
     begin: int | None = None
     spans: dict[str, list[tuple[int, bool]]] = {}
     for line in events:
+        if not line.endswith("}"):
+            break  # of an engine that was killed
         event = json.loads(line)
         begin = event["timestamp"] if begin is None else begin
         kind = next((kind for kind in _TOLD if kind in event), "")
         step: dict[str, Any] = event[kind]["metadata"] if kind else {"op": "same"}
-        if step["op"] in _UNCHANGED or not (step.get("new") or step["old"]).get("custom") or "::pulumi:" in step["urn"]:
+        state = step.get("new") or step.get("old") or {}
+        if step["op"] in _UNCHANGED or not state.get("custom") or "::pulumi:" in step["urn"]:
             continue
         spans.setdefault(_of(step["urn"]), []).append((event["timestamp"] - begin, kind == _DONE))
     found = (

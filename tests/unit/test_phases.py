@@ -38,3 +38,8 @@ def test_a_phase_lasts_from_its_first_begin_to_its_last_end_and_unchanged_resour
 def test_an_up_without_changes_has_no_phases() -> None:
     assert phases(_log((1, "resourcePreEvent", "same", _SERVER))) == ()
     assert phases([]) == ()
+
+
+def test_what_a_killed_engine_had_written_is_read_up_to_its_last_whole_event() -> None:
+    log = [*_log((1, "resourcePreEvent", "create", _SERVER), (4, "resOutputsEvent", "create", _SERVER)), '{"sequence": 3, "time']
+    assert phases(log) == (Phase("server", 1, 4, 1),)
