@@ -23,7 +23,7 @@ def deployed(lab: Lab, checkout: Path, times: int) -> Iterator[Path]:
         shutil.copy(checkout / name, directory)
     for name in _PACKAGES:
         shutil.copytree(checkout / name, directory / name)
-    for name in ("__init__.py", "grown.py"):
+    for name in ("__init__.py", "grown.py", "meter.py"):
         shutil.copy(checkout / "benchmarks" / name, directory / "benchmarks")
     (directory / ".lab").symlink_to(lab.layout.directory)
     program = f"from functools import partial\n\nfrom benchmarks.grown import grown\n\nfleet = partial(grown, times={times})\n"
