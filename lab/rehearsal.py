@@ -62,14 +62,10 @@ def _machine_ids(lab: Lab) -> Mapping[str, str]:
 
 
 def _operate(lab: Lab, command: str, *arguments: str) -> None:
-    _on_terminal(lab, "vpai-python", "-m", "operations", command, "--stack", STACK, *arguments)
-
-
-def _on_terminal(lab: Lab, *command: str) -> None:
-    """Run `command` in the operator, its output on the terminal as it comes."""
-    words = [*lab.operator.exec_command(directory=str(lab.layout.checkout)), *command]
-    if subprocess.run(words).returncode:
+    """Run an operator command in the operator, its output on the terminal as it comes."""
+    words = ["vpai-python", "-m", "operations", command, "--stack", STACK, *arguments]
+    if subprocess.run([*lab.operator.exec_command(directory=str(lab.layout.checkout)), *words]).returncode:
         raise LabError(
-            f"`{' '.join(command)}` failed; what it said stands above. The lab keeps running: mend the cause and run "
+            f"`{' '.join(words)}` failed; what it said stands above. The lab keeps running: mend the cause and run "
             "`make lab` again, or look around with `make shell STACK=lab`."
         )

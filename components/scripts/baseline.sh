@@ -223,13 +223,13 @@ take_effect() {
 # fail2ban starts with the journal's last ten minutes. On a machine that was just made these have our own logins, of before it
 # took our key: it banned whoever was about to set it up, in the middle of it. Gone with the run, and with fail2ban's next start.
 spare_whoever_deploys() {
-	local client=${SSH_CONNECTION:-} others="ignoreip = 127.0.0.0/8 ::1"
+	local client=${SSH_CONNECTION:-} spared
 	# sudo keeps it from us, not from itself.
 	if [[ -z $client ]]; then client=$(tr '\0' '\n' <"/proc/$PPID/environ" | sed -n 's/^SSH_CONNECTION=//p' || true); fi
 	if [[ -z $client ]]; then return 0; fi
 	install -d -m 0755 "$(dirname "$SPARED")"
-	others=$(grep '^ignoreip = ' "$JAIL" 2>/dev/null || echo "$others")
-	printf '[DEFAULT]\n%s %s\n' "$others" "${client%% *}" >"$SPARED"
+	spared=$(grep '^ignoreip = ' "$JAIL" 2>/dev/null || echo "ignoreip = 127.0.0.0/8 ::1")
+	printf '[DEFAULT]\n%s %s\n' "$spared" "${client%% *}" >"$SPARED"
 }
 
 # shellcheck disable=SC2317 # Called through `reported`.
