@@ -61,7 +61,7 @@ class Go:
         environment = os.environ | {
             "CGO_ENABLED": "0",
             "GOFLAGS": "-buildvcs=false",
-            # Three tenths less CPU time in the compiler, for more memory: it collects none below the limit, which each process has.
+            # Three tenths less CPU time in the compiler, for more memory: none is collected below the limit of each process.
             "GOGC": os.environ.get("GOGC", "off"),
             "GOMEMLIMIT": os.environ.get("GOMEMLIMIT", "2GiB"),
             "GOTOOLCHAIN": "local",

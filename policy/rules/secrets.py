@@ -19,7 +19,7 @@ _SHAPES = re.compile(
 )
 """Values that their issuers make recognisable: keys, tokens of LLM providers, GitHub, AWS, Tailscale, Telegram.
 
-Each begins with a letter, not with `\\b`: so the search skips to the letters that it could be, and takes a fifteenth of the time.
+Each begins with a character, not with `\\b`: so the search skips to those that it could be, and takes a fifteenth of the time.
 """
 _TOLD = 8
 """Characters of one that a message shows; of Telegram's the digits, which are no secret."""

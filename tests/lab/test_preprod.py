@@ -47,6 +47,7 @@ def test_from_nothing_to_checked_and_gone_without_a_trace(preprod: Ephemeral, la
     names = _records(lab)
     assert names["llm.preprod.vpai.test"] == _address(lab, "preprod")
     assert names["llm.vpai.test"] == _address(lab, "sese"), "production's names stay as they are"
+    preprod.smoke()
     assert json.loads(preprod.pulumi("stack", "output", "urls", "--json").stdout) == ["https://llm.preprod.vpai.test"]
     preprod.pulumi("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
 
