@@ -67,8 +67,14 @@ def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES) -> 
         ),
         databases=databases,
         tasks=tuple(_provisioning(database) for database in databases),
+        # Over TCP: while it is being created, PostgreSQL answers on its socket already. And not as the superuser, whose
+        # refusal over TCP would be a FATAL in the log each time: anybody else is asked for a password, which says enough.
         healthcheck=Healthcheck(
-            command=("pg_isready", "-U", "postgres", "-h", "127.0.0.1", "-q"), interval=10, timeout=5, retries=5, start_period=120
+            command=("pg_isready", "-U", "healthcheck", "-h", "127.0.0.1", "-q"),
+            interval=10,
+            timeout=5,
+            retries=5,
+            start_period=120,
         ),
         user="999:999",
         scratch=("/tmp", "/var/run/postgresql"),

@@ -321,6 +321,22 @@ func TestAJobGoesToTheOneWhoAsksAndIsRefusedWhereNobodyDoes(t *testing.T) {
 	}
 }
 
+func TestWhoeverWaitsForAJobIsLetGoWhenTheGateStops(t *testing.T) {
+	stopped, stop := context.WithCancel(context.Background())
+	stop()
+	for path, status := range map[string]int{"GET /jobs/next": 204, "POST /jobs": 503} {
+		method, path, _ := strings.Cut(path, " ")
+		request := httptest.NewRequest(method, path, strings.NewReader(`{"number":9}`)).WithContext(stopped)
+		request.Header.Set("Authorization", "Bearer jobs-token-of-the-test")
+		answer := httptest.NewRecorder()
+		before := time.Now()
+		newJobs("jobs-token-of-the-test").ServeHTTP(answer, request)
+		if answer.Code != status || time.Since(before) > time.Second {
+			t.Errorf("%s %s: %d after %s", method, path, answer.Code, time.Since(before))
+		}
+	}
+}
+
 func TestAConfigurationThatLeavesAHoleIsRefused(t *testing.T) {
 	directory := t.TempDir()
 	write := func(name, text string) {

@@ -87,16 +87,17 @@ func (jobs *Jobs) propose(writer http.ResponseWriter, request *http.Request) {
 	}
 }
 
-// next waits for a job, and answers 204 when there is none for a while.
+// next waits for a job, and answers 204 when there is none for a while or the gate stops.
 func (jobs *Jobs) next(writer http.ResponseWriter, request *http.Request) {
+	ctx, cancel := context.WithTimeout(request.Context(), askedFor)
+	defer cancel()
 	select {
 	case job := <-jobs.offer:
 		writer.Header().Set("Content-Type", "application/json")
 		writer.Header().Set("X-Job", job.id)
 		_, _ = writer.Write(job.body)
-	case <-time.After(askedFor):
+	case <-ctx.Done():
 		writer.WriteHeader(http.StatusNoContent)
-	case <-request.Context().Done():
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -87,7 +88,11 @@ func serve(directory, data string) error {
 	ended := make(chan error, len(servers))
 	running := make([]*http.Server, 0, len(servers))
 	for address, handler := range servers {
-		server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute}
+		server := &http.Server{
+			Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
+			// Whoever only waits, for a job or for somebody to take it, is let go at once.
+			BaseContext: func(net.Listener) context.Context { return stopped },
+		}
 		running = append(running, server)
 		go func() { ended <- server.ListenAndServe() }()
 		slog.Info("listening", "address", address)
