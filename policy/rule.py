@@ -2,11 +2,19 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-
-from pulumi_policy import Severity
+from enum import StrEnum
 
 from model.problem import Problem
 from policy.program import Program, Resource
+
+
+class Severity(StrEnum):
+    """As the engine's protocol names them."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
 
 
 @dataclass(frozen=True, kw_only=True)

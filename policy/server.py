@@ -15,11 +15,10 @@ import grpc  # type: ignore[import-untyped]
 from google.protobuf import json_format  # type: ignore[import-untyped]
 from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
 from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc, plugin_pb2
-from pulumi_policy import Severity
 from pulumi_policy.proxy import UnknownValueError, unknown_checking_proxy
 
 from policy.program import Program, Resource
-from policy.rule import Finding, ProgramRule, ResourceRule, Rule
+from policy.rule import Finding, ProgramRule, ResourceRule, Rule, Severity
 from policy.rules import RULES
 
 NAME, VERSION = "vpai", "1.0.0"
@@ -28,16 +27,12 @@ WAIVERS, UNDECIDED = "waivers-in-force", "undecided-in-preview"
 _REPORTS = {WAIVERS: "What is waived, why, and until when.", UNDECIDED: "What is known after `up` only, and then decided."}
 _SECRET_KEY, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 """How a secret is marked on the wire."""
+_RESOURCE_RULES = tuple(rule for rule in RULES if isinstance(rule, ResourceRule))
+_PROGRAM_RULES = tuple(rule for rule in RULES if isinstance(rule, ProgramRule))
 _SHORTEST_SECRET = 8
 """Of a configured value that is looked for in plain inputs: a shorter one is found everywhere."""
 _LARGEST_MESSAGE = 400 << 20
 """As the engine's own."""
-_SEVERITIES = {
-    Severity.LOW: analyzer_pb2.POLICY_SEVERITY_LOW,
-    Severity.MEDIUM: analyzer_pb2.POLICY_SEVERITY_MEDIUM,
-    Severity.HIGH: analyzer_pb2.POLICY_SEVERITY_HIGH,
-    Severity.CRITICAL: analyzer_pb2.POLICY_SEVERITY_CRITICAL,
-}
 
 
 def serve(today: date | None = None) -> tuple[Any, int]:
@@ -50,11 +45,13 @@ def serve(today: date | None = None) -> tuple[Any, int]:
 
 
 class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
-    """One run: what stack it is, then every resource before it is made, then the stack."""
+    """One run: what stack it is, then every resource before it is made, then the stack, with what a preview found."""
 
     def __init__(self, today: date) -> None:
         self._preview = False
         self._program = Program(stack="", today=today)
+        self._shown: list[Any] = []
+        """What a preview has shown so far."""
         self._open: dict[str, list[str]] = {}
         """What rules found in a preview that nobody may have looked up yet; told once a rule."""
 
@@ -71,7 +68,7 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
                         name=rule.name,
                         description=rule.asks,
                         enforcementLevel=self._level(rule),
-                        severity=_SEVERITIES[rule.severity],
+                        severity=_severity(rule.severity),
                         remediation_steps=rule.mend,
                         tags=rule.decides,
                         policy_type=analyzer_pb2.POLICY_TYPE_RESOURCE
@@ -110,24 +107,25 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.RemediateResponse()
 
     def Analyze(self, request: Any, context: Any) -> Any:
-        resource = _resource(request)
-        self._program.learn(resource)
         found = analyzer_pb2.AnalyzeResponse()
-        for rule in RULES:
-            if isinstance(rule, ResourceRule):
-                self._tell(found, rule, rule.findings(resource, self._program), resource)
+        if self._preview:
+            # It makes nothing that a finding would have to prevent; told in the end, one finding does not hide the others.
+            self._shown.append(request)
+        else:
+            self._judge(request, found)
         return found
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
-        # Its resources carry outputs; the rules ask about the inputs, which have been learned by now.
+        # Its resources carry outputs; the rules ask about the inputs, which have been shown by now.
         found = analyzer_pb2.AnalyzeResponse()
-        for rule in RULES:
-            if isinstance(rule, ProgramRule):
-                self._tell(found, rule, rule.findings(self._program), None)
-        for rule in RULES:
-            if whats := self._open.get(rule.name):
-                text = rule.message(Finding(what="\n".join(whats)))
-                found.diagnostics.append(_diagnostic(rule.name, rule.asks, text, analyzer_pb2.ADVISORY, rule=rule))
+        for shown in self._shown:
+            self._judge(shown, found)
+        for rule in _PROGRAM_RULES:
+            self._tell(found, rule, rule.findings(self._program), None)
+        for open_ in RULES:
+            if whats := self._open.get(open_.name):
+                text = open_.message(Finding(what="\n".join(whats)))
+                found.diagnostics.append(_diagnostic(open_.name, open_.asks, text, analyzer_pb2.ADVISORY, rule=open_))
         for name, lines in ((WAIVERS, _waived(self._program)), (UNDECIDED, _undecided(self._program))):
             if text := "\n".join(lines):
                 found.diagnostics.append(_diagnostic(name, _REPORTS[name], text, analyzer_pb2.ADVISORY))
@@ -135,6 +133,12 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
 
     def Cancel(self, request: Any, context: Any) -> Any:
         return Empty()
+
+    def _judge(self, request: Any, found: Any) -> None:
+        resource = _resource(request)
+        self._program.learn(resource)
+        for rule in _RESOURCE_RULES:
+            self._tell(found, rule, rule.findings(resource, self._program), resource)
 
     def _tell(self, found: Any, rule: Rule, findings: Iterable[Finding], resource: Resource | None) -> None:
         try:
@@ -164,8 +168,12 @@ def _diagnostic(name: str, asks: str, text: str, level: Any, urn: str = "", rule
         message=f"{asks}\n{text}",
         enforcementLevel=level,
         urn=urn,
-        severity=_SEVERITIES[rule.severity] if rule else analyzer_pb2.POLICY_SEVERITY_LOW,
+        severity=_severity(rule.severity if rule else Severity.LOW),
     )
+
+
+def _severity(severity: Severity) -> Any:
+    return analyzer_pb2.PolicySeverity.Value(f"POLICY_SEVERITY_{severity.name}")
 
 
 def _resource(request: Any) -> Resource:

@@ -1,4 +1,4 @@
-"""What the SDK (3.259) makes a program of hundreds of resources wait for, and nobody needs: docs/adr/0024."""
+"""What the SDK (3.259) does for each of a program's hundreds of resources, and nobody needs: docs/adr/0024."""
 
 import asyncio
 from collections.abc import Collection
@@ -6,15 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import pulumi
-from pulumi.runtime import stack
+from pulumi.runtime import resource, stack
+from pulumi.runtime.proto import source_pb2
 
 Tasks = set[asyncio.Task[Any]]
 
 
 def spare() -> None:
-    """Take both habits from the SDK, for this program alone."""
+    """Take these habits from the SDK, for this program alone."""
     # Four messages a resource, each a call to the engine that the whole program waits for; `pulumi --debug` alone shows them.
     pulumi.log.debug = _unsaid
+    # Who called, file by file up to here: for a line number in the state, which each edit of a program would change.
+    resource._get_stack_trace = source_pb2.StackTrace
     # Whenever one output is known it looks at all others again, and there are thousands.
     stack.asyncio = SimpleNamespace(**{**vars(asyncio), "wait": until_one_fails})  # type: ignore[assignment,attr-defined]
 

@@ -4,10 +4,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pulumi_policy import Severity
-
 from policy.program import BUCKET, Program, Resource
-from policy.rule import Finding, ResourceRule
+from policy.rule import Finding, ResourceRule, Severity
 
 _TYPES = (BUCKET,)
 

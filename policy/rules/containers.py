@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
 
-from pulumi_policy import Severity
-
 from model.service import DOCKER_SOCKETS
 from policy.program import CONTAINER, Program, Resource, known_first
-from policy.rule import Finding, ProgramRule, ResourceRule
+from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
 _TYPES = (CONTAINER,)
 _HARMLESS = frozenset({"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"})

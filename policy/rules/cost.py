@@ -6,11 +6,10 @@ from functools import cache
 from pathlib import Path
 
 import yaml
-from pulumi_policy import Severity
 
 from model.cost import Kind, Prices, invoice, rented
 from policy.program import Program
-from policy.rule import Finding, ProgramRule
+from policy.rule import Finding, ProgramRule, Severity
 
 LIMIT_PRODUCTION, LIMIT_OTHER = Decimal(40), Decimal(25)
 """EUR a month, net."""

@@ -6,10 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from pulumi_policy import Severity
-
 from policy.program import LOCAL_COMMAND, MANAGED_HOST, Program, Resource
-from policy.rule import Finding, ResourceRule
+from policy.rule import Finding, ResourceRule, Severity
 
 _FILE = re.compile(r"^file \d{4} /etc/docker/daemon\.json (\S+)$", re.MULTILINE)
 

@@ -3,14 +3,12 @@
 import re
 from collections.abc import Iterator
 
-from pulumi_policy import Severity
-
 from model.firewall import WIREGUARD_PORT
 from model.host import SSH_PORT
 from model.mesh import INTERFACE
 from model.network import MESH
 from policy.program import CADDY, CLOUD_FIREWALL, CONTAINER, HOST_ACCESS, Program, Resource
-from policy.rule import Finding, ProgramRule, ResourceRule
+from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
 EVERYBODY = frozenset({"0.0.0.0/0", "::/0"})
 _FORWARD = "/etc/vpai/forward.v4"

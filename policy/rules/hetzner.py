@@ -3,11 +3,9 @@
 import re
 from collections.abc import Iterator
 
-from pulumi_policy import Severity
-
 from model.host import SSH_PORT
 from policy.program import CLOUD_FIREWALL, CLOUD_VOLUME, FIREWALL_ATTACHMENT, SERVER, Program, Resource
-from policy.rule import Finding, ProgramRule, ResourceRule
+from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 from policy.rules.firewall import EVERYBODY
 
 _SERVERS = (SERVER,)

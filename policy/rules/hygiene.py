@@ -3,8 +3,6 @@
 import re
 from collections.abc import Iterator
 
-from pulumi_policy import Severity
-
 from policy.program import (
     CONTAINER,
     DOCKER_VOLUME,
@@ -15,7 +13,7 @@ from policy.program import (
     Program,
     Resource,
 )
-from policy.rule import Finding, ProgramRule, ResourceRule
+from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
 _COMMANDS = (LOCAL_COMMAND, REMOTE_COMMAND)
 _DELETES_DATA = re.compile(r"\bremove (?:true|false) .*/data/")

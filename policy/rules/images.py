@@ -3,10 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from pulumi_policy import Severity
-
 from policy.program import REMOTE_IMAGE, Program, Resource
-from policy.rule import Finding, ResourceRule
+from policy.rule import Finding, ResourceRule, Severity
 
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
 _FLOATING = ("", "latest", "edge", "main", "master", "nightly", "stable")

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from itertools import combinations
 
-from pulumi_policy import Severity
-
 from model.network import DOCKER_POOL, MESH
 from policy.program import CLOUD_NETWORK, CONTAINER, DOCKER_NETWORK, Program, Resource
-from policy.rule import Finding, ProgramRule, ResourceRule
+from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
 _DEFAULTS = ("bridge", "default", "host", "none")
 

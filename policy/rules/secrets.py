@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pulumi_policy import Severity
-
 from policy.program import CONTAINER, LOCAL_COMMAND, REMOTE_COMMAND, REMOTE_COPY, SERVER, Program, Resource
-from policy.rule import Finding, ResourceRule
+from policy.rule import Finding, ResourceRule, Severity
 
 _SHAPES = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----"

@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pulumi_policy import Severity
-
 from policy.program import DOCKER_PROVIDER, HOST_ACCESS, LOCAL_COMMAND, REMOTE_COMMAND, REMOTE_COPY, Program, Resource
-from policy.rule import Finding, ResourceRule
+from policy.rule import Finding, ResourceRule, Severity
 
 _DROP_IN = "/etc/ssh/sshd_config.d/10-vpai.conf"
 _BLIND = re.compile(r"(?i)StrictHostKeyChecking[= ]\s*\"?(no|off|accept-new)|UserKnownHostsFile[= ]\s*\"?/dev/null")

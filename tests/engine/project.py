@@ -38,6 +38,7 @@ class Project:
         home.mkdir()
         state.mkdir()
         (home / "plugins").symlink_to(toolchain / "home" / "plugins")
+        (home / "logs").touch()  # as toolchain/env.sh has it
         self.environment = {
             **os.environ,
             "PATH": f"{toolchain / 'bin'}:{os.environ['PATH']}",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfbridge"
 	"github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfgen"
+	shim "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim"
 	shimv2 "github.com/pulumi/pulumi-terraform-bridge/v3/pkg/tfshim/sdk-v2"
 	"github.com/terraform-providers/terraform-provider-docker/internal/provider"
 	"vpai/toolchain/beside"
@@ -74,7 +75,29 @@ func info() tfbridge.ProviderInfo {
 		IgnoreMappings: []string{"docker_registry_image_tags"},
 	}
 	info.SetAutonaming(255, "-")
+	for token, resource := range info.Resources {
+		resource.Fields = named(info.P.ResourcesMap().Get(token).Schema(), resource.Fields)
+	}
 	return info
+}
+
+// named gives every property the name that it has: the bridge, looking for one, would work out those of all others each time,
+// in which this plugin spent two fifths of a preview.
+func named(schema shim.SchemaMap, fields map[string]*tfbridge.SchemaInfo) map[string]*tfbridge.SchemaInfo {
+	all := map[string]*tfbridge.SchemaInfo{}
+	schema.Range(func(key string, property shim.Schema) bool {
+		field := &tfbridge.SchemaInfo{}
+		if given := fields[key]; given != nil {
+			*field = *given
+		}
+		field.Name = tfbridge.TerraformToPulumiNameV2(key, schema, fields)
+		if block, ok := property.Elem().(shim.Resource); ok {
+			field.Elem = &tfbridge.SchemaInfo{Fields: named(block.Schema(), nil)}
+		}
+		all[key] = field
+		return true
+	})
+	return all
 }
 
 func resource(token string) *tfbridge.ResourceInfo {

@@ -14,5 +14,5 @@ def _wait_for_another_parent(engine: int) -> None:
     while os.getppid() == engine:
         time.sleep(1)
     if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGTERM)  # with the policy packs that this process started
+        os.killpg(0, signal.SIGTERM)  # with whatever the program started
     os._exit(1)

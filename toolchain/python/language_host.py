@@ -1,4 +1,4 @@
-"""Runs Pulumi programs and policy packs written in Python, for the engine that starts this file and talks gRPC to it.
+"""Runs Pulumi programs written in Python, for the engine that starts this file and talks gRPC to it.
 
 It stands in for the official host, which no package registry offers, and is built from the parts that the SDK on PyPI has.
 """
@@ -9,16 +9,13 @@ import json
 import os
 import runpy
 import signal
-import subprocess
 import sys
-import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
-from queue import SimpleQueue
-from typing import IO, Any
+from typing import Any
 
 from engine_watch import end_with_the_engine  # type: ignore[import-not-found]
 
@@ -49,7 +46,7 @@ def main() -> None:
 
 
 class LanguageHost(LanguageServer):
-    """The calls that the engine makes to preview, deploy, and check policies."""
+    """The calls that the engine makes to preview and deploy."""
 
     def __init__(self, engine_address: str) -> None:
         super().__init__(lambda: None)
@@ -81,20 +78,6 @@ class LanguageHost(LanguageServer):
         response = super().Run(request, context)  # type: ignore[no-untyped-call]
         # LanguageServer has logged the error to the engine; "bail" says so, else it is printed twice.
         return language_pb2.RunResponse(bail=True) if response.error else response
-
-    def RunPlugin(self, request: Any, context: Any) -> Iterator[Any]:
-        if request.kind != "analyzer":
-            context.abort(grpc.StatusCode.UNIMPLEMENTED, f"Python {request.kind} plugins cannot be run, only policy packs.")
-        process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "pulumi.policy", *request.args, request.info.program_directory],
-            cwd=request.pwd,
-            env=dict(entry.split("=", 1) for entry in request.env) or None,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        context.add_callback(process.terminate)
-        yield from _output(process)
-        yield language_pb2.RunPluginResponse(exitcode=process.wait())
 
     def Cancel(self, request: Any, context: Any) -> Any:
         return Empty()
@@ -132,26 +115,6 @@ def _required_packages() -> Iterator[Any]:
             plugin = json.loads(file.read_text())
             if plugin.get("resource"):
                 yield plugin_pb2.PackageDependency(name=plugin["name"], kind="resource", version=plugin["version"])
-
-
-def _output(process: subprocess.Popen[bytes]) -> Iterator[Any]:
-    """What the process writes, as it comes, until both its streams are closed."""
-    chunks: SimpleQueue[Any] = SimpleQueue()
-
-    def pump(stream: IO[bytes], response: Callable[[bytes], Any]) -> None:
-        while chunk := os.read(stream.fileno(), 65536):
-            chunks.put(response(chunk))
-        chunks.put(None)
-
-    assert process.stdout and process.stderr
-    streams = {
-        process.stdout: lambda chunk: language_pb2.RunPluginResponse(stdout=chunk),
-        process.stderr: lambda chunk: language_pb2.RunPluginResponse(stderr=chunk),
-    }
-    for stream, response in streams.items():
-        threading.Thread(target=pump, args=(stream, response), daemon=True).start()
-    for _ in streams:
-        yield from iter(chunks.get, None)
 
 
 if __name__ == "__main__":

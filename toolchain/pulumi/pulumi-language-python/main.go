@@ -1,12 +1,14 @@
 // Command pulumi-language-python is the engine's door to programs written in Python.
 //
 // The engine starts it three times for one `up`, and only two of those run the program. So it answers what needs no Python
-// itself, at once, and starts the host in Python (../../python/language_host.py) for the calls that do.
+// itself, at once, and starts the host in Python (../../python/language_host.py) for the calls that do. A policy pack is a
+// process of its own, started beside that host.
 package main
 
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +37,7 @@ func main() {
 		case <-stop:
 		case <-engineGone(): // killed: nobody would ever call again
 		}
-		host.close()
+		host.processes.close()
 		os.Exit(0)
 	}()
 	handle, err := rpcutil.ServeWithOptions(rpcutil.ServeOptions{
@@ -71,9 +73,9 @@ type languageHost struct {
 	pulumirpc.UnimplementedLanguageRuntimeServer
 
 	arguments []string
-	mutex     sync.Mutex
-	process   *exec.Cmd
+	mutex     sync.Mutex // of python
 	python    pulumirpc.LanguageRuntimeClient
+	processes processes
 }
 
 func (h *languageHost) Handshake(
@@ -125,33 +127,8 @@ func (h *languageHost) Run(ctx context.Context, request *pulumirpc.RunRequest) (
 	return client.Run(ctx, request)
 }
 
-func (h *languageHost) RunPlugin(
-	request *pulumirpc.RunPluginRequest, server grpc.ServerStreamingServer[pulumirpc.RunPluginResponse],
-) error {
-	client, err := h.host()
-	if err != nil {
-		return err
-	}
-	output, err := client.RunPlugin(server.Context(), request)
-	if err != nil {
-		return err
-	}
-	for {
-		part, err := output.Recv()
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := server.Send(part); err != nil {
-			return err
-		}
-	}
-}
-
 func (h *languageHost) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
-	h.close()
+	h.processes.close()
 	return &emptypb.Empty{}, nil
 }
 
@@ -169,13 +146,11 @@ func (h *languageHost) host() (pulumirpc.LanguageRuntimeClient, error) {
 	script := filepath.Join(filepath.Dir(self), "..", "python", "language_host.py")
 	process := exec.Command(projectPython(), append([]string{"-u", script}, h.arguments...)...)
 	process.Stderr = os.Stderr
-	// Its own process group: Ctrl-C is for the engine, which then cancels its plugins in order.
-	process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output, err := process.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
-	if err := process.Start(); err != nil {
+	if _, err := h.processes.start(process); err != nil {
 		return nil, fmt.Errorf("the program's python does not start: %w", err)
 	}
 	reader := bufio.NewReader(output)
@@ -192,17 +167,39 @@ func (h *languageHost) host() (pulumirpc.LanguageRuntimeClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	h.process, h.python = process, pulumirpc.NewLanguageRuntimeClient(connection)
+	h.python = pulumirpc.NewLanguageRuntimeClient(connection)
 	return h.python, nil
 }
 
-func (h *languageHost) close() {
-	h.mutex.Lock()
-	defer h.mutex.Unlock()
-	if h.process != nil {
-		_ = syscall.Kill(-h.process.Process.Pid, syscall.SIGTERM) // the group: policy packs run below the host
-		_, _ = h.process.Process.Wait()
-		h.process = nil
+// processes are those started here, which end with this one.
+type processes struct {
+	mutex  sync.Mutex
+	closed bool
+	stops  []func()
+}
+
+func (p *processes) start(command *exec.Cmd) (stop func(), err error) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.closed {
+		return nil, errors.New("the language host is stopping")
+	}
+	// Its own process group: Ctrl-C is for the engine, which then cancels its plugins in order.
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := command.Start(); err != nil {
+		return nil, err
+	}
+	stop = func() { _ = syscall.Kill(-command.Process.Pid, syscall.SIGTERM) }
+	p.stops = append(p.stops, stop)
+	return stop, nil
+}
+
+func (p *processes) close() {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	p.closed = true
+	for _, stop := range p.stops {
+		stop()
 	}
 }
 
