@@ -45,13 +45,11 @@ def serve(today: date | None = None) -> tuple[Any, int]:
 
 
 class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
-    """One run: what stack it is, then every resource before it is made, then the stack, with what a preview found."""
+    """One run: what stack it is, then every resource before it is made, then the stack."""
 
     def __init__(self, today: date) -> None:
         self._preview = False
         self._program = Program(stack="", today=today)
-        self._shown: list[Any] = []
-        """What a preview has shown so far."""
         self._open: dict[str, list[str]] = {}
         """What rules found in a preview that nobody may have looked up yet; told once a rule."""
 
@@ -107,19 +105,16 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
         return analyzer_pb2.RemediateResponse()
 
     def Analyze(self, request: Any, context: Any) -> Any:
+        resource = _resource(request)
+        self._program.learn(resource)
         found = analyzer_pb2.AnalyzeResponse()
-        if self._preview:
-            # It makes nothing that a finding would have to prevent; told in the end, one finding does not hide the others.
-            self._shown.append(request)
-        else:
-            self._judge(request, found)
+        for rule in _RESOURCE_RULES:
+            self._tell(found, rule, rule.findings(resource, self._program), resource)
         return found
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
-        # Its resources carry outputs; the rules ask about the inputs, which have been shown by now.
+        # Its resources carry outputs; the rules ask about the inputs, which have been learned by now.
         found = analyzer_pb2.AnalyzeResponse()
-        for shown in self._shown:
-            self._judge(shown, found)
         for rule in _PROGRAM_RULES:
             self._tell(found, rule, rule.findings(self._program), None)
         for open_ in RULES:
@@ -133,12 +128,6 @@ class Analyzer(analyzer_pb2_grpc.AnalyzerServicer):
 
     def Cancel(self, request: Any, context: Any) -> Any:
         return Empty()
-
-    def _judge(self, request: Any, found: Any) -> None:
-        resource = _resource(request)
-        self._program.learn(resource)
-        for rule in _RESOURCE_RULES:
-            self._tell(found, rule, rule.findings(resource, self._program), resource)
 
     def _tell(self, found: Any, rule: Rule, findings: Iterable[Finding], resource: Resource | None) -> None:
         try:
