@@ -7,7 +7,7 @@ A benchmark, not a test: a missed target is shown, and the exit code is 0. It re
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import ansible_peer, cold, growth, judging, meter, results
@@ -44,7 +44,7 @@ _NO_CHANGES = ("--stack", "lab", "--non-interactive", "--expect-no-changes")
 
 def main() -> int:
     lab = Lab.of_checkout(CHECKOUT)
-    groups: Mapping[str, Callable[[], list[Row]]] = {
+    groups: Mapping[str, Callable[[], Iterable[Row]]] = {
         "cold": _cold,
         "newcomer": _newcomer,
         "program": lambda: _program(lab),
@@ -63,10 +63,11 @@ def main() -> int:
             with step("make lab"):
                 meter.measure(1, ["make", "lab"], CHECKOUT, warm_up=False)
         for name in only or [name for name in groups if name != "cold"]:
-            rows |= {row.name: row for row in groups[name]()}
-            if ansible := rows.get(ANSIBLE):
-                rows |= {name: rows[name].compared_with(ansible) for name in _COMPARED & set(rows)}
-            results.save(tuple(rows.values()), NOTES)
+            for row in groups[name]():
+                rows[row.name] = row
+                if ansible := rows.get(ANSIBLE):
+                    rows |= {name: rows[name].compared_with(ansible) for name in _COMPARED & set(rows)}
+                results.save(tuple(rows.values()), NOTES)
     except (meter.Failed, LabError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
         return 1
@@ -164,24 +165,20 @@ def _judged() -> list[Row]:
         return judging.measure()
 
 
-def _growth(lab: Lab) -> list[Row]:
-    """The same with two and four of each service; leaves the committed stack."""
-    rows = []
+def _growth(lab: Lab) -> Iterator[Row]:
+    """The same with two and four of each service, told as soon as it is known; leaves the committed stack."""
     try:
         for times in (2, 4):
             with step(f"{times} of each service"), growth.deployed(lab, CHECKOUT, times) as directory:
                 preview = _in_operator(lab, "pulumi", "preview", *_NO_CHANGES, directory=directory)
                 up = _in_operator(lab, "pulumi", "up", "--yes", *_NO_CHANGES, directory=directory)
                 refresh = _in_operator(lab, "pulumi", "refresh", "--yes", "--skip-preview", *_NO_CHANGES, directory=directory)
-            rows += [
-                Row.of_times(f"pulumi preview, {times} x services", preview),
-                Row.of_times(f"pulumi up, {times} x services", up),
-                Row.of_times(f"pulumi refresh --skip-preview, {times} x services", refresh),
-            ]
+            yield Row.of_times(f"pulumi preview, {times} x services", preview)
+            yield Row.of_times(f"pulumi up, {times} x services", up)
+            yield Row.of_times(f"pulumi refresh --skip-preview, {times} x services", refresh)
     finally:
         with step("one of each service"):
             growth.undo(lab, CHECKOUT)
-    return rows
 
 
 def _in_operator(lab: Lab, *command: str, directory: Path = CHECKOUT) -> list[Run]:
