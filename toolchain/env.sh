@@ -10,6 +10,8 @@ export PULUMI_SKIP_UPDATE_CHECK=true PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION
 export PULUMI_PARALLEL_DIFF=${PULUMI_PARALLEL_DIFF:-true}
 mkdir -p "$PULUMI_HOME" "$_project/.state"
 # A file where the engine's automatic log would have its directory: it writes none, a third of its work (docs/adr/0026).
-[ -f "$PULUMI_HOME/logs" ] || { rm -rf "$PULUMI_HOME/logs" && : >"$PULUMI_HOME/logs"; }
+# Somebody's own PULUMI_HOME keeps the logs that it has.
+[ "$PULUMI_HOME" != "$_project/.pulumi-home" ] || [ ! -d "$PULUMI_HOME/logs" ] || rm -rf "$PULUMI_HOME/logs"
+[ -e "$PULUMI_HOME/logs" ] || : >"$PULUMI_HOME/logs"
 ln -sfn "$_toolchain/home/plugins" "$PULUMI_HOME/plugins"
 unset _project _toolchain
