@@ -68,7 +68,7 @@ def render(sites: Iterable[Site], tls: AcmeOverOvh | OwnAuthority, vpn: Sequence
     if isinstance(tls, AcmeOverOvh) and tls.wildcard:
         # Caddy asks for no certificate of a name that one of these covers.
         nobody.append(_nobody(f"*.{tls.wildcard}", "	import certificate"))
-    blocks = [_global(tls), _headers(), _pages(), _tls(tls), _HEALTH, *nobody, *(_site(site, vpn) for site in sites)]
+    blocks = [_global(tls), _headers(), _pages(), _FAILURES, _tls(tls), _HEALTH, *nobody, *(_site(site, vpn) for site in sites)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -132,6 +132,7 @@ def _page(page: Page) -> str:
 		import headers
 		header Content-Type "text/html; charset=utf-8"
 		header Cache-Control no-store
+		log_append error {{err.message}}
 		respond "{body}" {{err.status_code}}
 	}}"""
 
@@ -160,6 +161,20 @@ def _tls(tls: AcmeOverOvh | OwnAuthority) -> str:
 {trusted}}}"""
 
 
+# Requests that failed behind Caddy, and why: it says nothing of errors for which there is a page. What others may not read
+# (tokens in headers and queries) stays out.
+_FAILURES = r"""(failures) {
+	log {
+		output stderr
+		level ERROR
+		format filter {
+			request>headers delete
+			request>uri regexp `\?.*` ``
+			resp_headers delete
+		}
+	}
+}"""
+
 _HEALTH = f"""http://127.0.0.1:{HEALTH_PORT} {{
 	bind 127.0.0.1
 	respond /health 200
@@ -179,11 +194,8 @@ def _nobody(address: str, certificate: str = "") -> str:
 def _site(site: Site, vpn: Sequence[IPv4Network]) -> str:
     routes = [line for number, led in enumerate(site.routes) for line in _route(site, led, number)]
     steps = [*_strangers(site, vpn), *_paths(site), *routes, "error 404"]
-    return "\n".join(
-        [f"{site.host} {{", "	import certificate", "	import headers", "	import pages", "	route {"]
-        + [f"		{step}" for step in steps]
-        + ["	}", "}"]
-    )
+    snippets = [f"	import {name}" for name in ("certificate", "headers", "pages", "failures")]
+    return "\n".join([f"{site.host} {{", *snippets, "	route {"] + [f"		{step}" for step in steps] + ["	}", "}"])
 
 
 def _strangers(site: Site, vpn: Sequence[IPv4Network]) -> list[str]:

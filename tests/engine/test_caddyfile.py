@@ -183,6 +183,11 @@ class Caddy:
             answer: HTTPResponse = http.getresponse()
             return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
 
+    def failures(self) -> list[Any]:
+        """What it logged of requests."""
+        lines = map(json.loads, Path(self._log.name).read_text().splitlines())
+        return [line for line in lines if line.get("logger", "").startswith("http.log.access")]
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(20)
@@ -330,11 +335,16 @@ def test_a_body_that_is_too_large_is_refused(caddy: Caddy) -> None:
 
 
 def test_members_only_and_a_dead_service_are_told_apart(caddy: Caddy) -> None:
-    closed, dead = caddy.ask("down", "/", STRANGER), caddy.ask("down", "/", MEMBER)
+    closed, dead = caddy.ask("down", "/", STRANGER), caddy.ask("down", "/?token=hidden", MEMBER, headers={"X-Token": "hidden"})
     assert (closed.status, dead.status) == (403, 502)
     assert "answers members of the VPN" in closed.text
     assert STRANGER in closed.text
     assert "is down or starting" in dead.text
+    [told] = [line for line in caddy.failures() if line["request"]["host"] == f"down.{DOMAIN}"]
+    assert (told["level"], told["status"], told["request"]["uri"]) == ("error", 502, "/")
+    assert "connection refused" in told["error"], "the operator reads why"
+    assert "hidden" not in json.dumps(told)
+    assert all(line["status"] >= 500 for line in caddy.failures())
 
 
 @pytest.mark.parametrize(("path", "source", "status"), [("/", MEMBER, 200), ("/", STRANGER, 403)])
