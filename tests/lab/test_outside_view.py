@@ -166,6 +166,37 @@ def test_a_restart_of_docker_changes_nothing_of_it(lab: Lab) -> None:
     assert lab.outsider.run(ask).stdout == "403"
 
 
+def test_after_a_restart_of_docker_a_stopped_container_gives_its_address_up(deployed: Deployment) -> None:
+    """Docker leaves its interface to the kernel then, which waits for whoever is silent: 106 s without docs/adr/0027."""
+    stays = deployed.on_host("bash", "-c", _STOPPED, "bash", deployed.container("webhook-gate"), deployed.container("caddy"))
+    assert int(stays) < 5000
+
+
+_STOPPED = r"""
+set -euo pipefail
+of() { docker inspect -f "$2" "$1"; }
+settings=$(of "$1" '{{range $name, $value := .HostConfig.Sysctls}}--sysctl={{$name}}={{$value}} {{end}}')
+network=$(of "$1" '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}}{{end}}')
+# shellcheck disable=SC2086
+probe=$(docker run -d --network "$network" $settings --entrypoint caddy "$(of "$2" '{{.Image}}')" respond --listen :9999)
+address=$(of "$probe" '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}')
+trap 'docker rm -f "$probe" >/dev/null 2>&1 || true; iptables -D INPUT -s "$address" -j DROP' EXIT
+systemctl restart docker
+link=$(nsenter -t "$(of "$probe" '{{.State.Pid}}')" -n ip -o link show eth0 | sed 's/.*eth0@if\([0-9]*\):.*/\1/')
+exec 3<>"/dev/tcp/$address/9999"
+iptables -I INPUT -s "$address" -j DROP
+docker rm -f "$probe" >/dev/null
+since=$(date +%s%N)
+for _ in {1..600}; do
+	ip -o link | grep -q "^$link:" || break
+	sleep 0.2
+done
+echo "$((($(date +%s%N) - since) / 1000000))"
+"""
+"""Prints for how many ms the interface of a container stays that has the first one's only network and settings, and
+runs the second one's image; who is connected to it has fallen silent."""
+
+
 def scan(lab: Lab, hosts: Sequence[str]) -> dict[str, set[int]]:
     """Every open TCP port of `hosts`, by address, as the outsider sees them."""
     v4 = [lab.addresses.on_internet(host) for host in hosts]
