@@ -189,6 +189,7 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
             "AWS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_PARALLEL_DIFF": "true",
+            "GOGC": "400",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "REQUESTS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
             "VPAI_CACHE": str(layout.cache),

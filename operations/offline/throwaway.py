@@ -19,7 +19,7 @@ from operations.up import refused_by_policy
 Step = Mapping[str, Any]
 Resource = dict[str, Any]
 
-_NEEDED = ("HOME", "LANG", "PATH", "PYTHONPATH", "TMPDIR")
+_NEEDED = ("GOGC", "HOME", "LANG", "PATH", "PYTHONPATH", "TMPDIR")
 """Of the caller's environment; credentials stay outside."""
 _PASSPHRASE = "throwaway"  # noqa: S105 - it protects dummies
 _LEFT_OUT = (".*", "__pycache__", "tests", "docs", "benchmarks", "lab", "images", "toolchain")
