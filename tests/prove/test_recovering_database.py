@@ -24,7 +24,7 @@ def test_a_recovering_database_is_waited_for_and_never_recreated(stack: Deployme
     )
     failed = stack.up("--refresh", check=False)
     assert failed.returncode != 0
-    assert "is not healthy after 35 s" in failed.stdout
+    assert "is not healthy after 35 s" in failed.stdout, failed.stdout[-3000:]
     recovering = stack.container("postgresql")
 
     stack.up()
