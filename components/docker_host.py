@@ -37,8 +37,6 @@ class DockerHost(pulumi.ComponentResource):
             ssh_opts=["-F", host.config],
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.internal = frozenset(network.name for network in networks if network.internal)
-        """Names of the networks without a way out."""
         self.networks: Mapping[str, docker.Network] = {network.name: self._network(network) for network in networks}
         self.register_outputs({})
 

@@ -11,7 +11,7 @@ from components.configuration_directory import CaddyConfiguration, Configuration
 from components.docker_host import LABEL_SERVICE, DockerHost
 from components.host.docker_daemon import OPEN_FILES
 from components.host_script import HostScript
-from model.network import MAGIC_DNS
+from model.network import MAGIC_DNS, Network
 from model.route import ALL, Site
 from model.secret import references
 from model.service import Configuration, Reload, Replacement, Service
@@ -42,7 +42,7 @@ _GATE_MARGIN_SECONDS = 60
 
 
 class ServiceContainer(pulumi.ComponentResource):
-    """One service on one host. `ready` is what others depend on: healthy, tasks done."""
+    """One service on one host, left by the networks `ways_out`. `ready` is what others depend on: healthy, tasks done."""
 
     ready: Sequence[pulumi.Resource]
 
@@ -51,6 +51,7 @@ class ServiceContainer(pulumi.ComponentResource):
         service: Service,
         host: DockerHost,
         *,
+        ways_out: Sequence[Network],
         reference: Callable[[str], str],
         base: str,
         hash_key: pulumi.Input[str],
@@ -61,7 +62,8 @@ class ServiceContainer(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("vpai:index:ServiceContainer", host.named(service.name), _declared(service, host), opts)
-        self._service, self._host, self._base, self._resolve = service, host, base, resolve
+        self._service, self._host, self._ways_out = service, host, ways_out
+        self._base, self._resolve = base, resolve
         self._image = self._pulled(service.name, reference(service.image))
         spawned = [self._for_spawning(spawned.image, reference(spawned.image)) for spawned in service.spawned]
         data = self._data(protect_data, delete_data)
@@ -183,7 +185,7 @@ class ServiceContainer(pulumi.ComponentResource):
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
             security_opts=["no-new-privileges:true"],
             volumes=[*data, *shown, *([configuration] if configuration else [])],
-            sysctls=_ONE_LAST_TRY if host.internal.issuperset(service.networks) else None,
+            sysctls=None if self._ways_out else _ONE_LAST_TRY,
             # The names of the mesh, which the resolvers of all other containers do not know.
             dns=[str(MAGIC_DNS)] if service.links and not service.finds_links else None,
             networks_advanced=[
