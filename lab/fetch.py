@@ -30,7 +30,7 @@ def site_packages(requirements: Path, cache: Path) -> Path:
     """The directory with these packages in the cache; installed at the first call."""
     key = hashlib.sha256(PYTHON.encode() + requirements.read_bytes()).hexdigest()[:16]
     site = cache / "site-packages" / key
-    if not site.exists():
+    if not site.exists() or not any(site.iterdir()):
         site.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=site.parent, prefix="partial-") as partial:
             _run(

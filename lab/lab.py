@@ -56,7 +56,10 @@ class Lab:
         """Raise the lab, or what of it is missing or out of date."""
         with step("Docker engine"):
             engine.prepare()
-        if not Record.exists(self.layout.directory) or network.outdated(self.layout):
+        if not Record.exists(self.layout.directory):
+            # Of a first `up` that was interrupted, or of a checkout that was deleted without `down`.
+            self._remove_all()
+        elif network.outdated(self.layout):
             self._remove_machines()
         toolchain, _ = provide()
         with step("keys and certificates"):
@@ -85,8 +88,7 @@ class Lab:
         """Remove every container, volume, network and file of this lab; the shared cache stays."""
         engine.prepare()
         with step("remove machines, volumes, network and files"):
-            self._remove_machines()
-            shutil.rmtree(self.layout.directory, ignore_errors=True)
+            self._remove_all()
 
     def image(self, recipe: str) -> str:
         """The tag of the image that `recipe` makes, built when it is missing; the lab itself may be down."""
@@ -155,6 +157,11 @@ class Lab:
     def served(self) -> Mapping[str, Service]:
         """The images in the lab's registry, by the names that production pulls."""
         return served(self.layout.checkout / "images.lock.yaml")
+
+    def _remove_all(self) -> None:
+        self._remove_machines()
+        if self.layout.directory.exists():
+            shutil.rmtree(self.layout.directory)
 
     def _remove_machines(self) -> None:
         """Remove what Docker holds of a lab of this id, be it of a checkout that was deleted or of another version."""

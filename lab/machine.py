@@ -134,18 +134,27 @@ class Machine:
             path, content = self.resolver
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(content)
-            volumes.append(f"{path}:/etc/resolv.conf")
         v4, v6 = self.addresses
         docker(
             *("create", "--name", self.container, "--hostname", self.name),
             *("--network", self.network, "--ip", v4, "--ip6", v6),
             *labels,
             *(f"--volume={volume}" for volume in volumes),
+            *((bind(self.resolver[0], "/etc/resolv.conf"),) if self.resolver else ()),
             *self.options,
             self.image,
         )
         if self.files:
             docker("cp", "-", f"{self.container}:/", input=_archive(self.files))
+
+
+def bind(source: Path, target: str = "", *, readonly: bool = False) -> str:
+    """The option that shows a container `source`, at its own path unless told otherwise.
+
+    `--volume` would have the engine make a directory wherever the source is missing, as it is when a checkout was deleted and
+    the engine starts its lab again: in the way of the file that the next lab writes there.
+    """
+    return f"--mount=type=bind,source={source},target={target or source}{',readonly' if readonly else ''}"
 
 
 def _archive(files: Mapping[str, FileInside]) -> bytes:

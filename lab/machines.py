@@ -25,7 +25,7 @@ from lab.layout import (
     Addresses,
     Layout,
 )
-from lab.machine import FileInside, Machine
+from lab.machine import FileInside, Machine, bind
 from lab.network import INTERNET
 from lab.record import Record
 from lab.storage import HOST as OBJECT_STORAGE
@@ -51,9 +51,9 @@ def cloud(layout: Layout, record: Record, certificate: Certificate, root: Certif
         labels=_labels(layout),
         options=(
             *("--restart", "unless-stopped", "--cap-add", "NET_ADMIN"),
-            f"--volume={layout.shared / 'registry'}:/var/lib/registry:ro",
+            bind(layout.shared / "registry", "/var/lib/registry", readonly=True),
             # It boots the servers that it rents out (lab/providers/hetzner/machines.py).
-            *(f"--volume={path}:{path}" for path in (_SOCKET, layout.directory / RESOLVERS_DIRECTORY)),
+            *(bind(path) for path in (_SOCKET, layout.directory / RESOLVERS_DIRECTORY)),
         ),
         files={
             "/etc/lab/dnsmasq.conf": FileInside(names(addresses)),
@@ -115,7 +115,7 @@ def _host_options() -> tuple[str, ...]:
         # --privileged would ask for CAP_SYS_RESOURCE, which not every machine has to give.
         *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
         *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
-        *("--cgroupns", "host", "--volume=/sys/fs/cgroup:/sys/fs/cgroup:rw"),
+        *("--cgroupns", "host", bind(Path("/sys/fs/cgroup"))),
         *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
         *("--stop-signal", "SIGRTMIN+3", "--stop-timeout", "20", "--restart", "unless-stopped"),
         *_TUNNEL,
@@ -157,7 +157,7 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
     home = "/root" if uid == 0 else "/home/deployer"
     mounts = [layout.checkout] + ([] if layout.cache.is_relative_to(layout.checkout) else [layout.cache])
     key = FileInside(deploy_key.read_text(), mode=0o600, uid=uid, gid=gid)
-    executables = f"{record.toolchain}/bin"
+    executables = Path(record.toolchain) / "bin"
     return Machine(
         name=OPERATOR,
         container=layout.named(OPERATOR),
@@ -169,10 +169,10 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
             *_person(uid, gid, home),
             *_TUNNEL,
             *("--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined"),  # to take Docker's mount of resolv.conf away
-            *(f"--volume={path}:{path}" for path in mounts),
-            f"--volume={executables}/tailscale:/usr/bin/tailscale:ro",
-            f"--volume={executables}/tailscaled:/usr/sbin/tailscaled:ro",
-            f"--volume={record.python_site}:/opt/vpai/site:ro",
+            *(bind(path) for path in mounts),
+            bind(executables / "tailscale", "/usr/bin/tailscale", readonly=True),
+            bind(executables / "tailscaled", "/usr/sbin/tailscaled", readonly=True),
+            bind(Path(record.python_site), "/opt/vpai/site", readonly=True),
         ),
         lasting=(f"{layout.named(OPERATOR)}-tailscale:/var/lib/tailscale",),
         resolver=_resolver(layout, record, OPERATOR),

@@ -37,6 +37,7 @@ def provide() -> tuple[Path, bool]:
         try:
             assemble(wanted, installed, partial, cache)
             (partial / MANIFEST).write_text(json.dumps(_manifest(wanted, installed, partial), indent=2))
+            shutil.rmtree(result, ignore_errors=True)  # without a manifest: not ours
             partial.rename(result)
         finally:
             shutil.rmtree(partial, ignore_errors=True)

@@ -284,6 +284,17 @@ def test_what_an_earlier_version_left_is_made_anew(other: Lab) -> None:
     assert docker("network", "ls", "--quiet", "--filter", f"label={LABEL}={other.id}").stdout.count("\n") == 1
 
 
+def test_a_checkout_deleted_under_its_lab_leaves_nothing_in_the_way_of_the_next(other: Lab) -> None:
+    # As CI's checkout finds it: the engine, started anew, starts the lab of a checkout that is gone.
+    shutil.rmtree(other.layout.directory)
+    machines = docker("ps", "--quiet", "--filter", f"label={LABEL}={other.id}").stdout.split()
+    docker("restart", "--time", "1", *machines, check=False)
+    assert not other.layout.directory.exists()
+    (other.layout.directory / "resolv/sese").mkdir(parents=True)  # what the engine left of labs before `bind`
+    other.up()
+    assert resolved(other.sese, "api.openai.com") == other.addresses.on_internet("cloud")
+
+
 def test_a_host_survives_its_reboot_with_its_files(other: Lab) -> None:
     other.sese.run(["sh", "-c", "mkdir /etc/vpai && touch /etc/vpai/kept && systemctl enable docker"])
     other.sese.run(["systemctl", "reboot"], check=False)

@@ -173,6 +173,8 @@ def test_a_build_is_made_once_and_drops_long_unused_ones(tmp_path: Path, monkeyp
     assert not cached
     assert {entry.name for entry in (tmp_path / "toolchain").iterdir()} == {"lock", "recent", result.name}
     assert provision.provide() == (result, True)
+    (result / provision.MANIFEST).unlink()  # as a directory is that somebody else made there
+    assert provision.provide() == (result, False)
 
 
 def test_a_failed_build_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,7 @@ class LabMachines:
         _docker(
             *("create", "--name", container, "--hostname", server["name"], "--label", f"{LABEL}={server['id']}"),
             *("--ip", ipv4, "--ip6", str(ipaddress.IPv6Network(self.network_v6)[last])),
-            *("--volume", "/var/lib/docker", "--volume", f"{resolver}:/etc/resolv.conf"),
+            *("--volume", "/var/lib/docker", "--mount", f"type=bind,source={resolver},target=/etc/resolv.conf"),
             *self.options,
             self.image,
         )
