@@ -1,9 +1,12 @@
 """What the engine starts: serves the rules until the run ends."""
 
 import gc
+import os
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 from types import ModuleType
 
 # Of the SDK the pack needs the protocol's messages, and of pulumi-policy what stands for an unknown value. The packages
@@ -17,10 +20,22 @@ for _name in ("pulumi", "pulumi.runtime", "pulumi_policy"):
 _HERE = Path(__file__).parent
 sys.path[:] = [str(_HERE.parent), *(entry for entry in sys.path if Path(entry).resolve() != _HERE.resolve())]
 
-from policy.server import serve  # noqa: E402
+from policy.analyzer import Analyzer  # noqa: E402
 
 # What it has learned is needed to the end, which comes within seconds.
 gc.disable()
-server, port = serve()
-print(port, flush=True)
-server.wait_for_termination()
+analyzer = Analyzer()
+# The rules are needed when the first resource comes: until then the program starts beside them.
+Thread(target=import_module, args=("policy.judge",), daemon=True).start()
+if pipes := os.environ.get("PULUMI_POLICY_PIPE"):
+    from policy.pipe import answer
+
+    calls, answers = map(int, pipes.split(","))
+    with os.fdopen(calls, "rb") as asked, os.fdopen(answers, "wb") as told:
+        answer(asked, told, analyzer)
+else:
+    from policy.server import serve
+
+    server, port = serve(analyzer)
+    print(port, flush=True)
+    server.wait_for_termination()

@@ -163,6 +163,18 @@ def test_a_policy_pack_runs(project: Path, pulumi: Pulumi, tmp_path: Path) -> No
         time.sleep(0.2)
 
 
+def test_a_pack_on_pipes_that_ends_fails_the_run_with_what_it_said(project: Path, pulumi: Pulumi, tmp_path: Path) -> None:
+    pack = tmp_path / "pack"
+    pack.mkdir()
+    (pack / "PulumiPolicy.yaml").write_text("runtime: {name: python, options: {pipe: true}}\nversion: 0.0.1\n")
+    (pack / "__main__.py").write_text("import os, sys\nos.read(3, 1)\nsys.exit('out of tea')\n")
+    write_program(project, "random.RandomId('id', byte_length=2)")
+    failed = pulumi("preview", "--policy-pack", str(pack))
+    assert failed.returncode != 0
+    assert "the policy pack has ended" in failed.stdout + failed.stderr
+    assert "out of tea" in failed.stdout + failed.stderr
+
+
 def test_an_interrupted_run_ends_without_a_traceback(project: Path, pulumi: Pulumi, environment: dict[str, str]) -> None:
     started = project / "started"
     write_program(project, f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(60)")

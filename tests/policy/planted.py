@@ -12,8 +12,10 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 from pulumi_policy.proxy import UNKNOWN_STRING_VALUE as UNKNOWN
 
 from model.waiver import Waiver
+from policy.analyzer import Analyzer
+from policy.judge import UNDECIDED, WAIVERS
 from policy.program import PRODUCTION
-from policy.server import UNDECIDED, WAIVERS, serve
+from policy.server import serve
 
 TODAY = date(2026, 11, 23)
 SECRET = "swordfish-swordfish"
@@ -75,7 +77,7 @@ class Told:
 @contextmanager
 def server(stack: str = PRODUCTION, *, preview: bool = True, today: date = TODAY) -> Iterator[Any]:
     """A client of a running pack that knows its stack."""
-    running, port = serve(today)
+    running, port = serve(Analyzer(today))
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         client = analyzer_pb2_grpc.AnalyzerStub(channel)
         config = {"vpai:some_api_key": SECRET, "vpai:domain": "vpai.test"}

@@ -12,9 +12,9 @@ import pytest
 from components.bucket import Bucket
 from components.hetzner.server import WAIVERS as SERVER_WAIVERS
 from operations.policy_reference import in_force
+from policy.analyzer import Analyzer
 from policy.rule import ResourceRule
 from policy.rules import RULES
-from policy.server import Analyzer
 from tests.fleets import PROJECT, RENTED_COPY, inputs
 from tests.graph.program import build
 from tests.policy.planted import TODAY, Told, server, told

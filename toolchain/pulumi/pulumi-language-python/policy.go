@@ -27,6 +27,14 @@ func (h *languageHost) RunPlugin(
 	arguments := append([]string{"-u", request.GetInfo().GetProgramDirectory()}, request.GetArgs()...)
 	process := exec.Command(projectPython(), arguments...)
 	process.Dir, process.Env = request.GetPwd(), request.GetEnv()
+	var piped *pipedPack
+	if request.GetInfo().GetOptions().GetFields()["pipe"].GetBoolValue() {
+		var err error
+		if piped, err = pipe(process); err != nil {
+			return err
+		}
+		defer piped.close()
+	}
 	var sending sync.Mutex
 	send := func(response *pulumirpc.RunPluginResponse) error {
 		sending.Lock()
@@ -44,6 +52,13 @@ func (h *languageHost) RunPlugin(
 		return fmt.Errorf("the policy pack's python does not start: %w", err)
 	}
 	defer context.AfterFunc(server.Context(), stop)()
+	if piped != nil {
+		piped.started()
+		port := []byte(fmt.Sprintf("%d\n", piped.port()))
+		if err := send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stdout{Stdout: port}}); err != nil {
+			return err
+		}
+	}
 	_ = process.Wait()
 	exitcode := int32(process.ProcessState.ExitCode()) //nolint:gosec // a byte, or -1
 	return send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Exitcode{Exitcode: exitcode}})

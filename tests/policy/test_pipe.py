@@ -1,0 +1,58 @@
+"""The pack at the end of two pipes, which is how our language host runs it."""
+
+import io
+import struct
+from typing import Any
+
+from pulumi.runtime.proto import analyzer_pb2
+
+from policy.analyzer import Analyzer
+from policy.pipe import answer
+from tests.policy.planted import TODAY
+
+OK, UNKNOWN, UNIMPLEMENTED = 0, 2, 12
+
+
+def answered(*calls: tuple[str, Any], analyzer: Analyzer | None = None) -> list[tuple[int, bytes]]:
+    """Codes and answers, in the order of the calls."""
+    asked = b""
+    for name, message in calls:
+        encoded = message.SerializeToString()
+        asked += struct.pack(">II", len(name), len(encoded)) + name.encode() + encoded
+    told = io.BytesIO()
+    answer(io.BytesIO(asked), told, analyzer or Analyzer(TODAY))
+    text, answers = told.getvalue(), []
+    while text:
+        code, length = struct.unpack(">II", text[:8])
+        answers.append((code, text[8 : 8 + length]))
+        text = text[8 + length :]
+    return answers
+
+
+def test_what_a_resource_breaks_is_told_as_over_grpc() -> None:
+    run = analyzer_pb2.AnalyzerStackConfigureRequest(stack="prod", dry_run=True)
+    container = analyzer_pb2.AnalyzeRequest(type="docker:index/container:Container", name="bare", urn="urn:bare")
+    container.properties.update({"image": "redis:latest", "privileged": True})
+    configured, judged = answered(("ConfigureStack", run), ("Analyze", container))
+    direct = Analyzer(TODAY)
+    direct.ConfigureStack(run, None)
+    assert configured == (OK, b"")
+    assert judged == (OK, direct.Analyze(container, None).SerializeToString())
+    assert "bare" in str(analyzer_pb2.AnalyzeResponse.FromString(judged[1]))
+
+
+def test_a_call_that_no_pack_has_is_refused_and_the_next_is_answered() -> None:
+    nothing = analyzer_pb2.AnalyzerHandshakeRequest()
+    refused, greeted = answered(("Brew", nothing), ("Handshake", nothing))
+    assert refused[0] == UNIMPLEMENTED
+    assert greeted == (OK, b"")
+
+
+def test_a_rule_that_fails_is_an_answer_with_its_traceback() -> None:
+    class Broken(Analyzer):
+        def Analyze(self, request: Any, context: Any) -> Any:  # noqa: N802
+            raise ValueError("a rule of thumb")
+
+    [(code, text)] = answered(("Analyze", analyzer_pb2.AnalyzeRequest()), analyzer=Broken(TODAY))
+    assert code == UNKNOWN
+    assert b"a rule of thumb" in text
