@@ -1,6 +1,6 @@
 """What is asked of the hosts before `up` touches anything: reachable, known, a running Docker, room, the images."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,8 +21,8 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
     def ask(placement: Placement) -> list[Problem]:
         host = SshHost(alias=placement.host.name, config=ssh_config)
         images = {fleet.image_lock.reference(image, mirror) for service in placement.services for image in service.images}
-        found = list(_host_problems(host, placement, fleet.project, images))
-        return found or list(_refused_files(host, placement, fleet, mirror))
+        arguments = [f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), *sorted(images)]
+        return list(_host_problems(host, placement, arguments, "".join(_files(placement, fleet, mirror))))
 
     directory = Path(ssh_config).parent
     # A server that is still to be made can say nothing.
@@ -37,11 +37,10 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
         return tuple(problem for found in pool.map(ask, present) for problem in found)
 
 
-def _host_problems(host: SshHost, placement: Placement, project: str, images: Iterable[str]) -> Iterator[Problem]:
-    arguments = [f"/opt/{project}", str(MINIMUM_FREE_MIB), *sorted(images)]
-    done = host.run("preflight.sh", arguments, seconds=_SECONDS)
+def _host_problems(host: SshHost, placement: Placement, arguments: Sequence[str], files: str) -> Iterator[Problem]:
+    done = host.run("preflight.sh", arguments, files, seconds=_SECONDS)
     if done.returncode == NO_ANSWER:
-        first = host.as_handed_over.run("preflight.sh", arguments, seconds=_SECONDS)
+        first = host.as_handed_over.run("preflight.sh", arguments, files, seconds=_SECONDS)
         done = done if first.returncode == NO_ANSWER and "host key verification failed" not in first.stderr.lower() else first
     if done.returncode and placement.host.rented:
         return  # made a moment ago, maybe by a run that was killed: the first contact waits for it, and says what is wrong
@@ -56,29 +55,20 @@ def _host_problems(host: SshHost, placement: Placement, project: str, images: It
         return
     for line in done.stdout.splitlines():
         kind, _, finding = line.partition(" ")
-        yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing}[kind](host.alias, finding)
+        yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing, "file": _file_refused}[kind](
+            host.alias, finding
+        )
 
 
-def _refused_files(host: SshHost, placement: Placement, fleet: Fleet, mirror: str) -> Iterator[Problem]:
-    """What the image that is to run says of the file that it is to run on. Files with secrets are not asked about."""
+def _files(placement: Placement, fleet: Fleet, mirror: str) -> Iterator[str]:
+    """What the images that are to run are asked of the files that they are to run on. Files with secrets are not asked about."""
     for service in placement.services:
         configuration = service.configuration
-        if not configuration or not isinstance(configuration.on_change, Reload) or not configuration.on_change.accepts:
-            continue
-        current = f"/opt/{fleet.project}/config/{service.name}/current"
-        image = fleet.image_lock.reference(service.image, mirror)
-        file = configuration.files[0]
-        arguments = [current, file.path, configuration.directory, image, *configuration.on_change.accepts]
-        done = host.run("accepted.sh", arguments, file.content, seconds=_SECONDS)
-        if done.returncode == NO_ANSWER:
-            return  # as its provider handed it over, with nothing of ours in force
-        if said := done.stdout.strip() or (done.returncode and done.stderr.strip()):
-            yield Problem(
-                what=f"{host.alias}: {service.name} would refuse its new {file.path}: {said}",
-                why="the old one would stay in force after half a deployment, or the service would not start again",
-                mend=f"correct what services/{service.name.replace('-', '_')} renders",
-                example=" ".join(configuration.on_change.accepts),
-            )
+        if configuration and isinstance(configuration.on_change, Reload) and configuration.on_change.accepts:
+            file, image = configuration.files[0], fleet.image_lock.reference(service.image, mirror)
+            size = str(len(file.content.encode()))
+            asked = (service.name, size, file.path, configuration.directory, image, *configuration.on_change.accepts)
+            yield "\t".join(asked) + "\n" + file.content
 
 
 def _unreachable(placement: Placement, said: str) -> Problem:
@@ -133,4 +123,14 @@ def _image_missing(host: str, finding: str) -> Problem:
         why="the service could not be started",
         mend="push the image to the mirror (vpai:imageMirror), or correct its name or digest in the image lock",
         example=f"docker manifest inspect {image}",
+    )
+
+
+def _file_refused(host: str, finding: str) -> Problem:
+    service, _, said = finding.partition(" ")
+    return Problem(
+        what=f"{host}: {service} would refuse its new configuration: {said}",
+        why="the old one would stay in force after half a deployment, or the service would not start again",
+        mend=f"correct what services/{service.replace('-', '_')} renders",
+        example=f"git diff main -- services/{service.replace('-', '_')}",
     )

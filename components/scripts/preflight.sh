@@ -1,24 +1,27 @@
 # What a deployment needs of a host, asked before anything is touched: preflight.sh BASE MINIMUM_FREE_MIB IMAGE...
-# Prints one line a finding: "docker TEXT", "disk PATH FREE_MIB", "image REFERENCE TEXT". Nothing printed: all is well.
+# On stdin, for each configuration file that its image can judge, a line SERVICE, BYTES, FILE, MOUNTED_AT, IMAGE, COMMAND, ARGUMENT...
+# with tabs between them, then the file: COMMAND reads it, and sees what is in force at MOUNTED_AT for what the file refers to.
+# Prints one line a finding: "docker TEXT", "disk PATH FREE_MIB", "image REFERENCE TEXT", "file SERVICE TEXT". Nothing printed: all is well.
 set -euo pipefail
 
 main() {
-	local base=$1 minimum=$2 root found image
+	local base=$1 minimum=$2 said found image
 	shift 2
 	free_space "$base" "$minimum"
 	# On a machine that is not ours yet, and on one that had no containers, Docker is still to come.
 	if [[ $# == 0 || ! -e /etc/vpai/ufw.rules ]] || ! systemctl is-enabled --quiet docker; then return 0; fi
-	if ! root=$(docker info --format '{{if .ServerVersion}}{{.DockerRootDir}}{{end}}' 2>&1) || [[ $root != /* ]]; then
-		echo "docker ${root//$'\n'/ }"
-		return 0
-	fi
-	free_space "$root" "$minimum"
 	# One call for all: each start of docker's client costs more than its question.
 	found=$(docker image inspect --format '{{join .RepoDigests " "}} {{join .RepoTags " "}}' "$@" 2>/dev/null || true)
+	if [[ -z $found ]] && ! said=$(docker version 2>&1 >/dev/null); then
+		echo "docker ${said//$'\n'/ }"
+		return 0
+	fi
+	free_space /var/lib/docker "$minimum"
 	for image in "$@"; do
 		if [[ " ${found//$'\n'/ } " != *" $image "* ]]; then offered "$image" & fi
 	done
 	wait
+	refused_files "$base"
 }
 
 free_space() {
@@ -31,6 +34,24 @@ free_space() {
 offered() {
 	local answer
 	answer=$(docker manifest inspect "$1" 2>&1 >/dev/null) || echo "image $1 ${answer//$'\n'/ }"
+}
+
+# Nothing is said where the service or its image is still to come, and where the image runs on this very file already.
+refused_files() {
+	local current service bytes file mounted image asked output
+	new=$(mktemp)
+	trap 'rm -f "$new"' EXIT
+	while IFS=$'\t' read -ra asked; do
+		service=${asked[0]} bytes=${asked[1]} file=${asked[2]} mounted=${asked[3]} image=${asked[4]}
+		head -c "$bytes" >"$new"
+		current=$1/config/$service/current
+		if [[ ! -e $current ]]; then continue; fi
+		if cmp -s "$new" "$current/$file" && [[ -n $(docker ps --quiet --filter "ancestor=$image") ]]; then continue; fi
+		if ! docker image inspect "$image" >/dev/null 2>&1; then continue; fi
+		output=$(docker run --rm -i --pull never --network none --read-only --memory 256m --tmpfs /tmp --tmpfs /data --tmpfs /config \
+			-e XDG_DATA_HOME=/data -e XDG_CONFIG_HOME=/config -v "$(dirname "$current"):$mounted:ro" --entrypoint "${asked[5]}" \
+			"$image" "${asked[@]:6}" 2>&1 <"$new") || echo "file $service $(tail -n 5 <<<"$output" | tr '\n' ' ')"
+	done
 }
 
 main "$@"

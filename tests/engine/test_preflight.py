@@ -17,6 +17,7 @@ from tests.fleets import EMPTY_LOCK, placement
 
 # The engine's `docker run ... --entrypoint COMMAND IMAGE ARGUMENT...`, without the container around it.
 _DOCKER = """#!/bin/bash
+[[ $1 == version || $1 == manifest ]] && exit
 [[ $1 == image ]] && exit "${IMAGE_MISSING:-0}"
 [[ $1 == ps ]] && { echo "${RUNNING:-}"; exit; }
 while [[ $1 != --entrypoint ]]; do shift; done
@@ -28,19 +29,18 @@ exec "$command" "$@"
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, toolchain: Path, tmp_path: Path) -> Path:
     """SSH hosts run their scripts here; returns the directory that stands for /opt/javisi."""
-    docker = tmp_path / "docker"
-    docker.write_text(_DOCKER)
-    docker.chmod(0o755)
+    for name, program in (("docker", _DOCKER), ("systemctl", "#!/bin/sh\n")):
+        (tmp_path / name).write_text(program)
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "ufw.rules").touch()
     (tmp_path / "config/caddy/current").mkdir(parents=True)
     path = f"{tmp_path}:{toolchain / 'bin'}:{os.environ['PATH']}"
 
     def run(_: SshHost, script: str, arguments: list[str], payload: str = "", *, seconds: float) -> object:
-        if script == "preflight.sh":
-            return subprocess.CompletedProcess([], 0, "", "")
         here = [argument.replace("/opt/javisi", str(tmp_path)) for argument in arguments]
         return subprocess.run(
             ["bash", "-s", "--", *here],
-            input=text(script) + payload,
+            input=text(script).replace("/etc/vpai/ufw.rules", str(tmp_path / "ufw.rules")) + payload,
             capture_output=True,
             text=True,
             timeout=seconds,
@@ -65,7 +65,7 @@ def broken() -> Fleet:
 
 def test_a_caddyfile_that_caddy_refuses_stops_the_deployment_with_its_own_words(shell: Path) -> None:
     [problem] = preflight.problems(broken(), "ssh_config", "")
-    assert "caddy would refuse its new Caddyfile" in problem.what
+    assert "caddy would refuse its new configuration" in problem.what
     assert "unrecognized directive: no_such_directive" in problem.what
 
 
@@ -82,6 +82,7 @@ def test_on_a_host_without_the_image_or_the_service_nothing_is_asked(shell: Path
 
 
 def test_a_machine_that_is_not_ours_yet_is_not_asked(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (shell / "ufw.rules").unlink()
     asked = SshHost.run
 
     def first_user_alone(self: SshHost, script: str, *rest: Any, seconds: float) -> Any:
