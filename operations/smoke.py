@@ -84,12 +84,20 @@ def _answer(subject: str, expected: str, ask: Ask) -> Check:
 
 
 def _settled_containers(stack: Stack, host: SshHost, placement: Placement) -> list[Mapping[str, Any]]:
-    """The host's containers once none is starting any more: after a reboot that takes as long as a gate would wait."""
-    deadline = time.monotonic() + max(service.healthcheck.deadline for service in placement.services)
+    """The host's containers once none is starting any more: after a reboot that takes as long as a gate would wait.
+
+    What is unhealthy is looked at once more: it may not have been asked since its database came back.
+    """
+    probes = [service.healthcheck for service in placement.services]
+    patience = {
+        "starting": max(probe.deadline for probe in probes),
+        "unhealthy": max(probe.interval + probe.timeout for probe in probes),
+    }
+    begin = time.monotonic()
     while True:
         containers = stack.containers(host)
-        starting = any(container["State"].get("Health", {}).get("Status") == "starting" for container in containers)
-        if not starting or time.monotonic() > deadline:
+        health = {container["State"].get("Health", {}).get("Status") for container in containers}
+        if all(time.monotonic() - begin > seconds for state, seconds in patience.items() if state in health):
             return containers
         time.sleep(1)
 

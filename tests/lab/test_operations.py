@@ -89,6 +89,17 @@ def test_smoke_waits_for_what_is_starting(deployed: Deployment) -> None:
     deployed.smoke()
 
 
+def test_smoke_looks_again_at_what_was_unhealthy_a_moment_ago(deployed: Deployment) -> None:
+    """As whatever needs a database that an `up` has just replaced."""
+    container = deployed.container("victoriametrics")
+    deployed.on_host("docker", "kill", "--signal", "STOP", container)
+    try:
+        until(lambda: health_of(deployed.host)["victoriametrics"] == "unhealthy", 120)
+    finally:
+        deployed.on_host("docker", "kill", "--signal", "CONT", container)
+    deployed.smoke()
+
+
 def test_smoke_tells_a_failure(deployed: Deployment) -> None:
     redis = deployed.container("redis")
     deployed.on_host("docker", "stop", redis)
