@@ -10,8 +10,8 @@ from threading import Thread
 from types import ModuleType
 
 # Of the SDK the pack needs the protocol's messages, and of pulumi-policy what stands for an unknown value. The packages
-# around them import the rest of both, which would take 0.2 s of every preview: here they are only where to look.
-for _name in ("pulumi", "pulumi.runtime", "pulumi_policy"):
+# around them import the rest of both, and gRPC, which would take 0.2 s of every preview: here they are only where to look.
+for _name in ("pulumi", "pulumi.runtime", "pulumi.runtime.proto", "pulumi_policy"):
     _package, _found = ModuleType(_name), find_spec(_name)
     _package.__path__ = list((_found and _found.submodule_search_locations) or ())
     sys.modules[_name] = _package
