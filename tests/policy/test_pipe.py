@@ -1,13 +1,18 @@
-"""The pack at the end of two pipes, which is how our language host runs it."""
+"""The pack at the end of two pipes, which is how our language host runs it; any other finds a gRPC server."""
 
 import io
 import struct
+import subprocess
+import sys
 from typing import Any
 
-from pulumi.runtime.proto import analyzer_pb2
+import grpc  # type: ignore[import-untyped]
+from google.protobuf.empty_pb2 import Empty  # type: ignore[import-untyped]
+from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from policy.analyzer import Analyzer
 from policy.pipe import answer
+from tests.fleets import PROJECT
 from tests.policy.planted import TODAY
 
 OK, UNKNOWN, UNIMPLEMENTED = 0, 2, 12
@@ -56,3 +61,16 @@ def test_a_rule_that_fails_is_an_answer_with_its_traceback() -> None:
     [(code, text)] = answered(("Analyze", analyzer_pb2.AnalyzeRequest()), analyzer=Broken(TODAY))
     assert code == UNKNOWN
     assert b"a rule of thumb" in text
+
+
+def test_without_pipes_the_pack_prints_its_port_and_answers_there() -> None:
+    with subprocess.Popen([sys.executable, "-u", PROJECT / "policy"], stdout=subprocess.PIPE, text=True) as pack:
+        try:
+            assert pack.stdout
+            with grpc.insecure_channel(f"127.0.0.1:{pack.stdout.readline().strip()}") as channel:
+                client = analyzer_pb2_grpc.AnalyzerStub(channel)
+                assert client.GetAnalyzerInfo(Empty()).name == "vpai"
+                told = client.Analyze(analyzer_pb2.AnalyzeRequest(type="docker:index/container:Container", name="bare"))
+                assert told.diagnostics
+        finally:
+            pack.kill()
