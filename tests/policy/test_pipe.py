@@ -70,7 +70,7 @@ def test_without_pipes_the_pack_prints_its_port_and_answers_there() -> None:
             with grpc.insecure_channel(f"127.0.0.1:{pack.stdout.readline().strip()}") as channel:
                 client = analyzer_pb2_grpc.AnalyzerStub(channel)
                 assert client.GetAnalyzerInfo(Empty()).name == "vpai"
-                told = client.Analyze(analyzer_pb2.AnalyzeRequest(type="docker:index/container:Container", name="bare"))
-                assert told.diagnostics
+                bare = analyzer_pb2.AnalyzeRequest(type="docker:index/container:Container", name="bare", urn="urn:bare")
+                assert client.Analyze(bare).diagnostics
         finally:
             pack.kill()
