@@ -121,10 +121,10 @@ def _baselines(lab: Lab) -> str:
     exported = lab.operator.run(["pulumi", "stack", "export", "--stack", "lab"], directory=str(CHECKOUT)).stdout
     resources = json.loads(exported)["deployment"]["resources"]
     lines = ["set -e", ": >/tmp/changed"]
-    for name, inputs in ((each["urn"].rpartition("::")[2], each.get("inputs", {})) for each in resources):
-        if name.endswith("-baseline"):
-            lab.operator.run(["sh", "-c", f"cat >/tmp/{name}"], input=inputs["stdin"])
-            lines += [f"({inputs['create']}) </tmp/{name} >>/tmp/changed &", 'all="$all $!"']
+    for each in (each for each in resources if each["urn"].endswith("-baseline")):
+        name, inputs = each["urn"].rpartition("::")[2], each["inputs"]
+        lab.operator.run(["sh", "-c", f"cat >/tmp/{name}"], input=inputs["stdin"])
+        lines += [f"({inputs['create']}) </tmp/{name} >>/tmp/changed &", 'all="$all $!"']
     lines += ["for each in $all; do wait $each; done", "if [ -s /tmp/changed ]; then cat /tmp/changed >&2; exit 1; fi"]
     lab.operator.run(["sh", "-c", "cat >/tmp/baselines"], input="\n".join(lines))
     return "/tmp/baselines"

@@ -9,7 +9,7 @@ from components.host_script import NO_ANSWER, SshHost
 from model.fleet import Fleet
 from model.placement import Placement
 from model.problem import Problem
-from model.service import Reload
+from model.service import Configuration, Reload, Service
 
 MINIMUM_FREE_MIB = 1024
 _SECONDS = 60
@@ -22,7 +22,7 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
         host = SshHost(alias=placement.host.name, config=ssh_config)
         images = {fleet.image_lock.reference(image, mirror) for service in placement.services for image in service.images}
         arguments = [f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), *sorted(images)]
-        return list(_host_problems(host, placement, arguments, "".join(_files(placement, fleet, mirror))))
+        return list(_host_problems(host, placement, arguments, "".join(_asked_of_images(placement, fleet, mirror))))
 
     directory = Path(ssh_config).parent
     # A server that is still to be made can say nothing.
@@ -55,20 +55,26 @@ def _host_problems(host: SshHost, placement: Placement, arguments: Sequence[str]
         return
     for line in done.stdout.splitlines():
         kind, _, finding = line.partition(" ")
-        yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing, "file": _file_refused}[kind](
-            host.alias, finding
-        )
+        if kind == "file":
+            yield _file_refused(placement, finding)
+        else:
+            yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing}[kind](host.alias, finding)
 
 
-def _files(placement: Placement, fleet: Fleet, mirror: str) -> Iterator[str]:
-    """What the images that are to run are asked of the files that they are to run on. Files with secrets are not asked about."""
+def _judged_files(placement: Placement) -> Iterator[tuple[Service, Configuration, tuple[str, ...]]]:
+    """Who can be asked whether it would take the first of its files, and how. Files with secrets are not asked about."""
     for service in placement.services:
         configuration = service.configuration
         if configuration and isinstance(configuration.on_change, Reload) and configuration.on_change.accepts:
-            file, image = configuration.files[0], fleet.image_lock.reference(service.image, mirror)
-            size = str(len(file.content.encode()))
-            asked = (service.name, size, file.path, configuration.directory, image, *configuration.on_change.accepts)
-            yield "\t".join(asked) + "\n" + file.content
+            yield service, configuration, configuration.on_change.accepts
+
+
+def _asked_of_images(placement: Placement, fleet: Fleet, mirror: str) -> Iterator[str]:
+    """For preflight.sh: what the images that are to run are asked of the files that they are to run on."""
+    for service, configuration, command in _judged_files(placement):
+        file, image = configuration.files[0], fleet.image_lock.reference(service.image, mirror)
+        size = str(len(file.content.encode()))
+        yield "\t".join((service.name, size, file.path, configuration.directory, image, *command)) + "\n" + file.content
 
 
 def _unreachable(placement: Placement, said: str) -> Problem:
@@ -126,11 +132,14 @@ def _image_missing(host: str, finding: str) -> Problem:
     )
 
 
-def _file_refused(host: str, finding: str) -> Problem:
-    service, _, said = finding.partition(" ")
+def _file_refused(placement: Placement, finding: str) -> Problem:
+    name, _, said = finding.partition(" ")
+    [(file, command)] = [
+        (asked.files[0], command) for service, asked, command in _judged_files(placement) if service.name == name
+    ]
     return Problem(
-        what=f"{host}: {service} would refuse its new configuration: {said}",
+        what=f"{placement.host.name}: {name} would refuse its new {file.path}: {said}",
         why="the old one would stay in force after half a deployment, or the service would not start again",
-        mend=f"correct what services/{service.replace('-', '_')} renders",
-        example=f"git diff main -- services/{service.replace('-', '_')}",
+        mend=f"correct what services/{name.replace('-', '_')} renders",
+        example=" ".join(command),
     )

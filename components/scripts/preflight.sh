@@ -1,7 +1,7 @@
 # What a deployment needs of a host, asked before anything is touched: preflight.sh BASE MINIMUM_FREE_MIB IMAGE...
 # On stdin, for each configuration file that its image can judge, a line SERVICE, BYTES, FILE, MOUNTED_AT, IMAGE, COMMAND, ARGUMENT...
 # with tabs between them, then the file: COMMAND reads it, and sees what is in force at MOUNTED_AT for what the file refers to.
-# Prints one line a finding: "docker TEXT", "disk PATH FREE_MIB", "image REFERENCE TEXT", "file SERVICE TEXT". Nothing printed: all is well.
+# Prints one line a finding: "docker TEXT", "disk PATH FREE_MIB", "image REFERENCE TEXT", "file SERVICE TEXT". Nothing: all is well.
 set -euo pipefail
 
 main() {

@@ -65,7 +65,7 @@ def broken() -> Fleet:
 
 def test_a_caddyfile_that_caddy_refuses_stops_the_deployment_with_its_own_words(shell: Path) -> None:
     [problem] = preflight.problems(broken(), "ssh_config", "")
-    assert "caddy would refuse its new configuration" in problem.what
+    assert "caddy would refuse its new Caddyfile" in problem.what
     assert "unrecognized directive: no_such_directive" in problem.what
 
 

@@ -175,6 +175,31 @@ def test_a_pack_on_pipes_that_ends_fails_the_run_with_what_it_said(project: Path
     assert "out of tea" in failed.stdout + failed.stderr
 
 
+def test_a_pack_on_pipes_ends_with_its_host(project: Path, environment: dict[str, str], pulumi: Pulumi, tmp_path: Path) -> None:
+    pack, pids = tmp_path / "pack", tmp_path / "pids"
+    pack.mkdir()
+    (pack / "PulumiPolicy.yaml").write_text("runtime: {name: python, options: {pipe: true}}\nversion: 0.0.1\n")
+    (pack / "__main__.py").write_text(
+        "import os, pathlib, time\n"
+        f"pathlib.Path({str(pids)!r}).write_text(f'{{os.getpid()}} {{os.getppid()}}\\n')\n"
+        "while os.read(3, 4096): pass\n"
+    )
+    write_program(project, "")
+    with subprocess.Popen(
+        ["pulumi", "preview", "--policy-pack", str(pack)], cwd=project, env=environment, stdout=subprocess.DEVNULL
+    ) as run:
+        while not pids.exists() or not pids.read_text().endswith("\n"):
+            assert run.poll() is None
+            time.sleep(0.05)
+        child, host = pids.read_text().split()
+        os.kill(int(host), signal.SIGKILL)
+        deadline = time.monotonic() + 5
+        while Path(f"/proc/{child}").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        run.kill()
+
+
 def test_an_interrupted_run_ends_without_a_traceback(project: Path, pulumi: Pulumi, environment: dict[str, str]) -> None:
     started = project / "started"
     write_program(project, f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(60)")

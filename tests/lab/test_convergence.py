@@ -53,17 +53,14 @@ def test_changed_access_ranges_reload_caddy_and_replace_nothing(stack: Deploymen
 
 @pytest.mark.parametrize(
     ("asked_first", "told"),
-    [
-        (True, "caddy would refuse its new configuration"),
-        (False, "The new configuration was refused; the old one stays in force"),
-    ],
+    [(True, "caddy would refuse its new Caddyfile"), (False, "The new configuration was refused; the old one stays in force")],
     ids=["asked before anything is touched", "found at the reload"],
 )
 def test_a_configuration_that_caddy_refuses_leaves_the_old_one_in_force(stack: Deployment, asked_first: bool, told: str) -> None:
     before = stack.resources()
     stack.edit("services/caddy/caddyfile.py", ("lb_try_duration 10s", "lb_try_duration ten"))
     if not asked_first:
-        stack.edit("stacks/preflight.py", ("*configuration.on_change.accepts)", "'true')"))
+        stack.edit("stacks/preflight.py", ("image, *command)", "image, 'true')"))
     failed = stack.up(check=False)
     assert failed.returncode != 0
     assert told in failed.stdout
