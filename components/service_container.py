@@ -11,7 +11,7 @@ from components.configuration_directory import CaddyConfiguration, Configuration
 from components.docker_host import LABEL_SERVICE, DockerHost
 from components.host.docker_daemon import OPEN_FILES
 from components.host_script import HostScript
-from model.network import MAGIC_DNS, Network
+from model.network import MAGIC_DNS
 from model.route import ALL, Site
 from model.secret import references
 from model.service import Configuration, Reload, Replacement, Service
@@ -33,16 +33,12 @@ STANDING_WAIVERS = (
         until=date(2027, 5, 31),
     ),
 )
-# Docker 26 forgets in a restart which interfaces belong to containers that have internal networks alone. Stopped, such a
-# container answers at its address for as long as its kernel waits for somebody's last word, whoever has the address by then:
-# 106 s at eight tries, 1.5 s at one (docs/adr/0027).
-_ONE_LAST_TRY = {"net.ipv4.tcp_orphan_retries": "1"}
 # Time for the engine's own calls around the gate's deadline.
 _GATE_MARGIN_SECONDS = 60
 
 
 class ServiceContainer(pulumi.ComponentResource):
-    """One service on one host, left by the networks `ways_out`. `ready` is what others depend on: healthy, tasks done."""
+    """One service on one host. `ready` is what others depend on: healthy, tasks done."""
 
     ready: Sequence[pulumi.Resource]
 
@@ -51,7 +47,6 @@ class ServiceContainer(pulumi.ComponentResource):
         service: Service,
         host: DockerHost,
         *,
-        ways_out: Sequence[Network],
         reference: Callable[[str], str],
         base: str,
         hash_key: pulumi.Input[str],
@@ -62,7 +57,7 @@ class ServiceContainer(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("vpai:index:ServiceContainer", host.named(service.name), _declared(service, host), opts)
-        self._service, self._host, self._ways_out = service, host, ways_out
+        self._service, self._host = service, host
         self._base, self._resolve = base, resolve
         self._image = self._pulled(service.name, reference(service.image))
         spawned = [self._for_spawning(spawned.image, reference(spawned.image)) for spawned in service.spawned]
@@ -185,7 +180,6 @@ class ServiceContainer(pulumi.ComponentResource):
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
             security_opts=["no-new-privileges:true"],
             volumes=[*data, *shown, *([configuration] if configuration else [])],
-            sysctls=None if self._ways_out else _ONE_LAST_TRY,
             # The names of the mesh, which the resolvers of all other containers do not know.
             dns=[str(MAGIC_DNS)] if service.links and not service.finds_links else None,
             networks_advanced=[

@@ -128,7 +128,6 @@ class _Deployment:
             made = ServiceContainer(
                 service,
                 host,
-                ways_out=placement.ways_out(service),
                 reference=lambda image: self._fleet.image_lock.reference(image, self._settings.image_mirror),
                 base=self._base,
                 hash_key=self._hash_key.result,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 from components.host import audit, fail2ban, sysctl, upgrades
-from components.host.docker_daemon import daemon_json, stopped_with_the_host
+from components.host.docker_daemon import SWEEPER, daemon_json, stopped_with_the_host, swept_bridges
 from components.host.files import HostFile
 from model.network import MESH
 from model.problem import Problem, refuse
@@ -88,11 +88,11 @@ def baseline(
             upgrades.apt_configuration(reboot_window),
             *audit.files(docker=docker),
             fail2ban.jail((*((mesh,) if mesh else ()), *trusted)),
-            *((daemon_json(dns), *stopped_with_the_host()) if docker else ()),
+            *((daemon_json(dns), *stopped_with_the_host(), *swept_bridges()) if docker else ()),
         ),
         sysctls=sysctl.network_parameters(forwarding=docker),
         kernel_sysctls=sysctl.kernel_parameters(),
-        units=("fail2ban.service", "unattended-upgrades.service", *(("docker.service",) if docker else ())),
+        units=("fail2ban.service", "unattended-upgrades.service", *(("docker.service", SWEEPER) if docker else ())),
         machine_units=("auditd.service", "systemd-timesyncd.service", "apt-daily.timer", "apt-daily-upgrade.timer"),
     )
 

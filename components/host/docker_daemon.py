@@ -43,6 +43,39 @@ def stopped_with_the_host() -> tuple[HostFile, ...]:
     return installed("vpai-containers"), HostFile("/etc/systemd/system/docker.service.d/vpai.conf", stop)
 
 
+def swept_bridges() -> tuple[HostFile, ...]:
+    """What removes interfaces that Docker forgot with live-restore, as containers start (docs/adr/0027)."""
+    return (
+        installed("vpai-interfaces"),
+        HostFile("/etc/systemd/system/vpai-interfaces.service", _SWEEP),
+        HostFile(f"/etc/systemd/system/{SWEEPER}", _SWEEP_AT),
+    )
+
+
+SWEEPER = "vpai-interfaces.path"
+
+# As many containers may start at once as like.
+_SWEEP = """[Unit]
+Description=Remove interfaces of containers that have ended
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=/usr/local/sbin/vpai-interfaces
+"""
+
+# Each container that starts has a file there.
+_SWEEP_AT = """[Unit]
+Description=Look for interfaces of containers that have ended whenever one starts
+
+[Path]
+PathChanged=/run/docker/netns
+TriggerLimitIntervalSec=0
+
+[Install]
+WantedBy=multi-user.target
+"""
+
 CONTROLS: Mapping[str, Control] = {
     "2.1": Waiver("rootless daemon", "it cannot publish 80 and 443 with the clients' addresses, nor keep them from mesh rules"),
     "2.2": Setting("no traffic between containers of the default bridge", {"icc": "false"}),

@@ -54,15 +54,6 @@ def test_only_who_has_a_link_asks_for_the_names_of_the_mesh() -> None:
     assert asks == {name: ["100.100.100.100"] for name in linked}
 
 
-def test_who_has_internal_networks_alone_says_a_last_word_once() -> None:
-    """So says docs/adr/0027. Not whoever talks to the Internet, where a word gets lost."""
-    graph = build(inputs("prod"))
-    closed = {network.inputs["name"] for network in graph.of_type(NETWORK) if network.inputs["internal"]}
-    for container in graph.of_type(CONTAINER):
-        networks = {network["name"] for network in container.inputs["networksAdvanced"]}
-        assert container.inputs.get("sysctls") == ({"net.ipv4.tcp_orphan_retries": "1"} if networks <= closed else None)
-
-
 def test_containers_are_confined(graph: Graph) -> None:
     for container in graph.of_type(CONTAINER):
         values = container.inputs
