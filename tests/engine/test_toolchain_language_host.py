@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from toolchain.provision import provide
 
 Pulumi = Callable[..., subprocess.CompletedProcess[str]]
@@ -157,10 +158,11 @@ def test_a_policy_pack_runs(project: Path, pulumi: Pulumi, tmp_path: Path) -> No
     refused = pulumi("preview", "--policy-pack", str(pack))
     assert refused.returncode != 0
     assert "leave nothing to chance" in refused.stdout
-    deadline = time.monotonic() + 5
-    while str(pack) in (running := subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout):
-        assert time.monotonic() < deadline, f"the pack still runs: {running}"
-        time.sleep(0.2)
+    until(lambda: str(pack) not in _running(), 5, told=lambda: f"the pack still runs: {_running()}")
+
+
+def _running() -> str:
+    return subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
 
 
 def test_a_pack_on_pipes_that_ends_fails_the_run_with_what_it_said(project: Path, pulumi: Pulumi, tmp_path: Path) -> None:
@@ -188,21 +190,15 @@ def test_a_pack_on_pipes_ends_with_its_host(project: Path, environment: dict[str
     with subprocess.Popen(
         ["pulumi", "preview", "--policy-pack", str(pack)], cwd=project, env=environment, stdout=subprocess.DEVNULL
     ) as run:
-        while not pids.exists() or not pids.read_text().endswith("\n"):
-            assert run.poll() is None
-            time.sleep(0.05)
-        child, host = pids.read_text().split()
+        child, host = _written(run, pids).split()
         os.kill(int(host), signal.SIGKILL)
-        deadline = time.monotonic() + 5
-        while Path(f"/proc/{child}").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        until(lambda: not Path(f"/proc/{child}").exists(), 5)
         run.kill()
 
 
 def test_an_interrupted_run_ends_without_a_traceback(project: Path, pulumi: Pulumi, environment: dict[str, str]) -> None:
     started = project / "started"
-    write_program(project, f"import pathlib, time\npathlib.Path({str(started)!r}).touch()\ntime.sleep(60)")
+    write_program(project, f"import pathlib, time\npathlib.Path({str(started)!r}).write_text('yes\\n')\ntime.sleep(60)")
     with subprocess.Popen(
         ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"],
         cwd=project,
@@ -211,9 +207,7 @@ def test_an_interrupted_run_ends_without_a_traceback(project: Path, pulumi: Pulu
         stderr=subprocess.STDOUT,
         text=True,
     ) as run:
-        while not started.exists():
-            assert run.poll() is None
-            time.sleep(0.05)
+        _written(run, started)
         run.send_signal(signal.SIGINT)
         output, _ = run.communicate(timeout=20)
     assert run.returncode != 0
@@ -222,18 +216,22 @@ def test_an_interrupted_run_ends_without_a_traceback(project: Path, pulumi: Pulu
 
 def test_nothing_outlives_a_killed_engine(project: Path, environment: dict[str, str], pulumi: Pulumi) -> None:
     pid = project / "pid"
-    write_program(project, f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\ntime.sleep(60)")
+    write_program(
+        project, f"import os, pathlib, time\npathlib.Path({str(pid)!r}).write_text(f'{{os.getpid()}}\\n')\ntime.sleep(60)"
+    )
     with subprocess.Popen(
         ["pulumi", "up", "--yes", "--skip-preview"], cwd=project, env=environment, stdout=subprocess.DEVNULL
     ) as run:
-        while not pid.exists() or not pid.read_text():
-            assert run.poll() is None
-            time.sleep(0.05)
+        program = _written(run, pid).strip()
         run.kill()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid.read_text()}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    until(lambda: not Path(f"/proc/{program}").exists(), 10)
+
+
+def _written(run: subprocess.Popen[Any], file: Path) -> str:
+    """The line that a part of `run`, which goes on, has written there."""
+    until(lambda: run.poll() is not None or (file.exists() and file.read_text().endswith("\n")), 60, every=0.05)
+    assert run.poll() is None
+    return file.read_text()
 
 
 def write_program(project: Path, text: str) -> None:
