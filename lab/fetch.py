@@ -64,7 +64,7 @@ def copy_node_modules(project: Path, cache: Path, to: Path) -> None:
             for path in settings:
                 shutil.copy(path, partial)
             # No scripts: they compile, or fetch programs from elsewhere.
-            options = ("--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--silent")
+            options = ("--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--loglevel=error")
             _run(["npm", *(("ci",) if locked else ("install", "--no-package-lock")), "--prefix", partial, *options])
             _prune(Path(partial) / "node_modules")
             (Path(partial) / "node_modules").rename(modules)
