@@ -65,6 +65,9 @@ test-quick: lint $(VENV)/promtool ## unit, graph and policy tests: no Docker, no
 test: ## from a fresh clone: every layer, lab included; prints minutes per suite
 	@bash tests/run.sh
 
+test-lab: ## the tests of the lab itself, which `make test` runs when their content is new
+	@bash tests/run.sh lab
+
 prove: ## the long rehearsals; results are committed
 	@bash tests/run.sh prove
 
@@ -178,4 +181,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

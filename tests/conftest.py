@@ -1,23 +1,25 @@
-"""Which tests run side by side; minutes for each suite, printed before the runner's own summary."""
+"""Which tests run side by side; minutes for each suite and the slowest tests, printed before the runner's own summary."""
 
 import subprocess
 import sys
-from collections import defaultdict
+import time
 from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.fleets import PROJECT
+from tests.timing import Timing
 
-_SECONDS: dict[str, float] = defaultdict(float)
+_TIMING = Timing()
+_BEGAN = time.monotonic()
 
 
 class _LabBesideOthers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """Of two workers one has the lab, which there is once; the other has everything else."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "lab" if nodeid.startswith("tests/lab/") else "others"
+        return "lab" if nodeid.startswith(("tests/lab/", "tests/lab_itself/")) else "others"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
@@ -25,13 +27,22 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScope
     return _LabBesideOthers(config, log)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--timing", metavar="FILE", help="write the seconds of each test there, as JSON")
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    _SECONDS[Path(report.nodeid.split("::")[0]).parent.name] += report.duration
+    _TIMING.add(report.nodeid, report.duration)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if file := config.getoption("--timing"):
+        terminalreporter.section(f"the {len(_TIMING.slowest)} slowest tests, seconds")
+        for nodeid, seconds in _TIMING.slowest:
+            terminalreporter.line(f"{seconds:7.1f}  {nodeid}")
+        _TIMING.write(Path(file), time.monotonic() - _BEGAN)
     terminalreporter.section("minutes per suite")
-    for suite, seconds in _SECONDS.items():
+    for suite, seconds in _TIMING.folders.items():
         terminalreporter.line(f"{suite:10} {seconds / 60:6.2f}")
 
 

@@ -1,19 +1,32 @@
 #!/usr/bin/env bash
-# Every suite in turn, its minutes, and the test runner's own summary last: tests/run.sh [prove]
+# Every suite in turn, its minutes, and the test runner's own summary last: tests/run.sh [prove|lab]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 main() {
-	local total=$SECONDS
+	local total=$SECONDS wanted=${1:-all}
 	timed "install" make --no-print-directory venv packages .venv/bin/promtool
 	timed "lint" make --no-print-directory lint
 	timed "toolchain" python3 -m toolchain
-	# One run of the runner over all layers, so that its summary counts every test; tests/conftest.py adds the minutes.
-	# Two workers: one raises the lab and mostly waits for it, the other has all the rest.
-	local suites=(-n 2 -v tests/unit tests/graph tests/policy tests/engine tests/lab)
-	if [[ ${1:-} == prove ]]; then suites=(tests/prove); fi
+	local suites content
+	content=$(.venv/bin/python -m tests.lab_itself.content key)
+	case $wanted in
+	all)
+		# One run of the runner over all layers, so that its summary counts every test; tests/conftest.py adds the minutes.
+		# Two workers: one raises the lab and mostly waits for it, the other has all the rest.
+		suites=(-n 2 -v --timing benchmarks/tests.json tests/unit tests/graph tests/policy tests/engine tests/lab)
+		if .venv/bin/python -m tests.lab_itself.content needed "$content"; then suites+=(tests/lab_itself); fi
+		;;
+	lab) suites=(-v tests/lab_itself) ;;
+	prove) suites=(tests/prove) ;;
+	*)
+		echo "usage: tests/run.sh [prove|lab]" >&2
+		exit 2
+		;;
+	esac
 	echo "minutes before the tests: $(minutes $((SECONDS - total)))"
-	.venv/bin/python -m pytest --durations=20 "${suites[@]}"
+	.venv/bin/python -m pytest "${suites[@]}"
+	if [[ " ${suites[*]} " == *" tests/lab_itself "* ]]; then .venv/bin/python -m tests.lab_itself.content passed "$content"; fi
 }
 
 timed() {

@@ -205,7 +205,7 @@ DESIGN: dict[int, tuple[laws.Law | str, ...]] = {
         laws.services_are_confined,
         laws.healthchecks_are_sound,
         "tests/graph/test_graph.py::test_containers_are_confined",
-        "tests/lab/test_images.py::test_only_the_tools_of_the_real_image_are_there",
+        "tests/lab_itself/test_images.py::test_only_the_tools_of_the_real_image_are_there",
     ),
     7: (laws.names_are_unique,),
     8: (laws.data_is_owned, "tests/graph/test_graph.py::test_data_directories_are_protected_in_prod_alone"),
