@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pulumi.runtime import mocks
 
 from stacks.deployment import deploy
 from stacks.inputs import Inputs
+from tests.fleets import inputs as inputs_of
 from tests.hetzner import PUBLIC_KEY
 
 _SECRET = "4dabf18193072939515e22adb298388d"
@@ -86,6 +88,12 @@ class _Monitor(mocks.MockMonitor):
             )
         )
         return response
+
+
+@cache
+def built(stack: str, **changes: str) -> Graph:
+    """The graph of a preview of `stack` with `changes` to its configuration, built once for all tests: it is read only."""
+    return build(inputs_of(stack, **changes))
 
 
 def build(inputs: Inputs) -> Graph:

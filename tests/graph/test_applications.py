@@ -16,7 +16,7 @@ from services.apps import APPS
 from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK
 from stacks.placing import APPLICATIONS_HOST
 from tests.fleets import DOOR, HOST, RENTED_HOST, host_config, inputs
-from tests.graph.program import Graph, build
+from tests.graph.program import Graph, build, built
 from tests.hetzner import TOKEN
 from tests.unit.test_cost import documented
 
@@ -25,7 +25,7 @@ SERVER = "server:Server"
 
 @pytest.fixture(scope="module")
 def graph() -> Graph:
-    return build(inputs("prod", **RENTED_HOST))
+    return built("prod", **RENTED_HOST)
 
 
 def test_the_server_is_rented_and_prepared_like_every_host(graph: Graph) -> None:
@@ -42,9 +42,7 @@ def test_the_server_is_rented_and_prepared_like_every_host(graph: Graph) -> None
 
 
 def test_the_other_hosts_stay_as_they_are(graph: Graph) -> None:
-    without = {
-        resource.urn: resource for resource in build(inputs("prod", trustedAddresses=RENTED_HOST["trustedAddresses"])).resources
-    }
+    without = {resource.urn: resource for resource in built("prod", trustedAddresses=RENTED_HOST["trustedAddresses"]).resources}
     changed = {
         resource.name
         for resource in graph.resources

@@ -4,7 +4,7 @@ import pytest
 
 from stacks.inputs import KINDS
 from tests.fleets import DUMMY_SECRETS, inputs
-from tests.graph.program import Graph, build
+from tests.graph.program import Graph, built
 
 CONTAINER, NETWORK, COMMAND = "container:Container", "network:Network", "local:Command"
 
@@ -16,7 +16,7 @@ def stack(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def graph(stack: str) -> Graph:
-    return build(inputs(stack))
+    return built(stack)
 
 
 def test_every_service_has_image_container_gate_and_configuration(stack: str, graph: Graph) -> None:
@@ -45,9 +45,7 @@ def test_the_five_networks_stand_with_the_specifications_ranges(graph: Graph) ->
 
 def test_only_who_has_a_link_asks_for_the_names_of_the_mesh() -> None:
     asks = {
-        container.name: container.inputs["dns"]
-        for container in build(inputs("prod")).of_type(CONTAINER)
-        if "dns" in container.inputs
+        container.name: container.inputs["dns"] for container in built("prod").of_type(CONTAINER) if "dns" in container.inputs
     }
     # Not the hub's Caddy: without a certificate there is no mesh, and without the mesh no name of the authority.
     linked = ("seko-alloy", "seko-uptime-kuma", "waza-alloy", "waza-auto-fix")
@@ -89,7 +87,7 @@ def test_no_secret_reaches_a_command_line_or_a_container(graph: Graph) -> None:
 
 def test_data_directories_are_protected_in_prod_alone() -> None:
     for stack, protected in (("prod", True), ("preprod", False)):
-        data = [resource for resource in build(inputs(stack)).of_type(COMMAND) if resource.name.endswith("-data")]
+        data = [resource for resource in built(stack).of_type(COMMAND) if resource.name.endswith("-data")]
         assert data
         assert all(resource.protect == protected for resource in data), stack
 
@@ -102,7 +100,7 @@ def test_a_service_waits_for_the_tasks_of_what_it_needs(graph: Graph) -> None:
 
 
 def test_ssh_is_closed_to_the_public_after_everything_else_on_the_host() -> None:
-    graph = build(inputs("prod"))
+    graph = built("prod")
     members = {resource.name for resource in graph.resources if resource.name.endswith("-in-mesh")}
     assert members == {"operator-in-mesh", "seko-in-mesh", "sese-in-mesh", "waza-in-mesh"}
     for placement in inputs("prod").fleet.placements:
@@ -113,42 +111,35 @@ def test_ssh_is_closed_to_the_public_after_everything_else_on_the_host() -> None
 
 
 def test_nothing_of_a_host_that_is_switched_off_changes() -> None:
-    everything = [
-        resource for resource in build(inputs("prod", offline='["waza"]')).resources if resource.name.startswith("waza-")
-    ]
+    everything = [resource for resource in built("prod", offline='["waza"]').resources if resource.name.startswith("waza-")]
     assert everything
     assert all(resource.ignore_changes == ("*",) for resource in everything)
 
 
 def test_preprod_has_halved_limits() -> None:
     memory = {
-        host: {
-            c.name.removeprefix(host): c.inputs["memory"]
-            for c in build(inputs(stack)).of_type(CONTAINER)
-            if c.name.startswith(host)
-        }
+        host: {c.name.removeprefix(host): c.inputs["memory"] for c in built(stack).of_type(CONTAINER) if c.name.startswith(host)}
         for host, stack in (("sese-", "prod"), ("preprod-", "preprod"))
     }
     assert memory["preprod-"] == {name: value // 2 for name, value in memory["sese-"].items()}
 
 
 def test_buckets_are_made_with_references_instead_of_keys_and_kept_where_data_is() -> None:
-    found = {resource.name: resource for resource in build(inputs("prod")).of_type("s3:Bucket")}
+    found = {resource.name: resource for resource in built("prod").of_type("s3:Bucket")}
     assert set(found) == {"bucket-backups", "bucket-shared"}
     for bucket in found.values():
         assert bucket.protect and bucket.retained
         assert "${secret:s3_admin_access_key}" in bucket.inputs["policy"]
         assert not [name for name, value in DUMMY_SECRETS.items() if value in str(bucket.inputs)]
-    changed = build(inputs("prod", s3_access_key="another0value0of0s3_access_key"))
+    changed = built("prod", s3_access_key="another0value0of0s3_access_key")
     before, after = (
-        {bucket.name: bucket.inputs["keys"] for bucket in graph.of_type("s3:Bucket")}
-        for graph in (build(inputs("prod")), changed)
+        {bucket.name: bucket.inputs["keys"] for bucket in graph.of_type("s3:Bucket")} for graph in (built("prod"), changed)
     )
     assert all(before[name] != after[name] for name in before), "a new key writes both policies again"
-    (copy,) = build(inputs("preprod")).of_type("s3:Bucket")
+    (copy,) = built("preprod").of_type("s3:Bucket")
     assert (copy.name, copy.inputs["emptied"], copy.protect, copy.retained) == ("bucket-shared", True, False, False)
     emptied = {
         resource.name: resource.inputs["emptied"]
-        for resource in build(inputs("prod", deleteData="true", backupLockDays="14")).of_type("s3:Bucket")
+        for resource in built("prod", deleteData="true", backupLockDays="14").of_type("s3:Bucket")
     }
     assert emptied == {"bucket-backups": False, "bucket-shared": True}, "what is locked is not emptied"

@@ -21,8 +21,8 @@ from operations.table import markdown
 from policy.benchmarks import COMPOSE_LINT, deciding
 from policy.program import CONTAINER, REMOTE_IMAGE, Program, Resource
 from policy.rule import ResourceRule
-from tests.fleets import PROJECT, inputs
-from tests.graph.program import build
+from tests.fleets import PROJECT
+from tests.graph.program import built
 from tests.policy.cases import CASES
 
 PAGE = PROJECT / "docs/reference/compose-lint.md"
@@ -59,7 +59,7 @@ def catalogue() -> tuple[Resource, ...]:
     """Every container and image of prod."""
     return tuple(
         Resource(urn=registered.urn, type=registered.type, name=registered.name, inputs=registered.inputs)
-        for registered in build(inputs("prod")).resources
+        for registered in built("prod").resources
         if registered.type in (CONTAINER, REMOTE_IMAGE)
     )
 

@@ -16,7 +16,7 @@ from policy.analyzer import Analyzer
 from policy.rule import ResourceRule
 from policy.rules import RULES
 from tests.fleets import PROJECT, RENTED_COPY, inputs
-from tests.graph.program import build
+from tests.graph.program import built
 from tests.policy.planted import TODAY, Told, server, told
 from tests.policy.recorded import requests
 
@@ -36,7 +36,7 @@ def stack(request: pytest.FixtureRequest) -> str:
 def verdict(stack: str, lab_files: dict[str, str]) -> Told:
     changes: Mapping[str, Mapping[str, str]] = {"lab": lab_files, _RENTED: RENTED_COPY}
     name = stack.partition(",")[0]
-    graph = build(inputs(name, **changes.get(stack, {})))
+    graph = built(name, **changes.get(stack, {}))
     with server(name) as client:
         return told(client, requests(graph))
 
@@ -56,7 +56,7 @@ def test_a_stack_breaks_no_rule(stack: str, verdict: Told) -> None:
 
 
 def test_the_pack_takes_less_than_half_a_second_for_production() -> None:
-    asked = list(requests(build(inputs("prod"))))
+    asked = list(requests(built("prod")))
     analyzer, start = Analyzer(TODAY), time.process_time()
     for request in asked:
         analyzer.Analyze(request, None)
@@ -87,6 +87,6 @@ def test_rules_ask_about_types_that_exist() -> None:
     commands = (command.remote.Command, command.remote.CopyToRemote)
     offered = (*vars(docker).values(), *vars(hcloud).values(), *commands)
     known = {kind.pulumi_type for kind in offered if hasattr(kind, "pulumi_type")}
-    known |= {resource.type for resource in build(inputs("prod")).resources} | {f"pulumi-python:{Bucket._resource_type_name}"}
+    known |= {resource.type for resource in built("prod").resources} | {f"pulumi-python:{Bucket._resource_type_name}"}
     asked = {kind for rule in RULES if isinstance(rule, ResourceRule) for kind in rule.types}
     assert asked <= known
