@@ -24,6 +24,8 @@ _LOOKS = {
 _NEVER_STARTED, _EXEC_TRIES = "unable to start container process: waiting for init preliminary setup", 3
 """runc 1.1.15 loses an exec now and then on a busy machine (seen once in some thousand); the command has not begun."""
 CONTAINER = "docker:index/container:Container"
+HELLO = ("        diun.service(scale),\n", "        diun.service(scale),\n        apps.service(apps.APPS[0]),\n")
+"""A change of services/catalogue.py: the application `hello` stands on Sese-AI too."""
 Done = subprocess.CompletedProcess[str]
 
 
@@ -174,15 +176,17 @@ class Deployment:
         psql = ("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database)
         return self.on_host("docker", "exec", "-i", self.container("postgresql"), *psql, input=statement)
 
+    def add_hello(self) -> None:
+        """Deploy an application that starts in a moment beside the rest: what is shown of any service is shown of it."""
+        self.edit("services/catalogue.py", HELLO)
+        self.up()
+
     @contextmanager
-    def requests(self) -> Iterator[list[str]]:
-        """Ask LiteLLM for its models through Caddy, ten times a second; the statuses seen are there at the end."""
+    def requests(self, url: str = "https://llm.vpai.test/v1/models") -> Iterator[list[str]]:
+        """Ask for `url` through Caddy, ten times a second, with LiteLLM's key; the statuses seen are there at the end."""
         seen: list[str] = []
         ask = 'curl -s -o /dev/null -w "%{http_code}\\n" --max-time 15 --cacert .lab/ca/root.crt -H @/tmp/requests-key'
-        script = (
-            f"while [ ! -e /tmp/stop-requests ]; do {ask} https://llm.vpai.test/v1/models; sleep 0.1; done; "
-            "rm -f /tmp/stop-requests"
-        )
+        script = f"while [ ! -e /tmp/stop-requests ]; do {ask} {url}; sleep 0.1; done; rm -f /tmp/stop-requests"
         key = f"Authorization: Bearer {self.secrets['litellm_master_key']}"
         self.lab.operator.run(["sh", "-c", "rm -f /tmp/stop-requests; umask 077; cat > /tmp/requests-key"], input=key)
         command = [*self.lab.operator.exec_command(directory=str(self.directory)), "sh", "-c", script]

@@ -6,7 +6,10 @@ import pytest
 
 from tests.lab.deployment import Deployment
 
-REPLACED_LITELLM = {"sese-litellm": "replace", "sese-litellm-healthy": "replace"}
+
+def replaced(service: str) -> dict[str, str]:
+    """What `changes` says of a service that is replaced on Sese-AI."""
+    return {f"sese-{service}": "replace", f"sese-{service}-healthy": "replace"}
 
 
 def test_a_second_up_and_a_refresh_find_nothing_to_do(stack: Deployment) -> None:
@@ -23,7 +26,7 @@ def test_the_guard_above_sees_a_change(stack: Deployment) -> None:
 
 def test_a_changed_litellm_configuration_replaces_exactly_that_service_without_a_refused_request(stack: Deployment) -> None:
     stack.edit("services/litellm/configuration.py", ('"cooldown_time": 60', '"cooldown_time": 61'))
-    assert stack.changes() == {"sese-litellm-configuration": "update", **REPLACED_LITELLM}
+    assert stack.changes() == {"sese-litellm-configuration": "update", **replaced("litellm")}
     before = stack.container("litellm")
     with stack.requests() as statuses:
         stack.up()
@@ -88,32 +91,32 @@ def test_a_file_edited_on_the_host_is_seen_by_refresh_and_put_right(stack: Deplo
 
 
 def test_a_rotated_redis_password_reaches_exactly_its_users_and_works(stack: Deployment) -> None:
-    old = stack.secrets["redis_litellm_password"]
-    assert "replaces whoever uses it" in stack.operate("rotate", "redis_litellm_password").stdout
+    old = stack.secrets["redis_sure_password"]
+    assert "replaces whoever uses it" in stack.operate("rotate", "redis_sure_password").stdout
     assert stack.changes() == {
-        "redis_litellm_password": "replace",
+        "redis_sure_password": "replace",
         "sese-redis-configuration": "update",
-        "sese-redis": "replace",
-        "sese-redis-healthy": "replace",
-        "sese-litellm-configuration": "update",
-        **REPLACED_LITELLM,
+        **replaced("redis"),
+        "sese-sure-web-configuration": "update",
+        "sese-sure-worker-configuration": "update",
+        **replaced("sure-web"),
+        **replaced("sure-worker"),
     }
     stack.up()
-    assert stack.secrets["redis_litellm_password"] != old
+    assert stack.secrets["redis_sure_password"] != old
     stack.smoke()
-    client = 'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user litellm ping 2>&1'
+    client = 'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user sure ping 2>&1'
     answer = stack.on_host("docker", "exec", "-i", stack.container("redis"), "sh", "-c", client, input=old)
     assert "WRONGPASS" in answer
 
 
 def test_a_rotated_database_password_changes_the_user_and_whoever_logs_in_with_it(stack: Deployment) -> None:
-    stack.operate("rotate", "postgresql_litellm_password")
-    changes = stack.changes()
-    assert changes == {
-        "postgresql_litellm_password": "replace",
-        "sese-database-litellm": "update",
-        "sese-litellm-configuration": "update",
-        **REPLACED_LITELLM,
+    stack.operate("rotate", "postgresql_nocodb_password")
+    assert stack.changes() == {
+        "postgresql_nocodb_password": "replace",
+        "sese-database-nocodb": "update",
+        "sese-nocodb-configuration": "update",
+        **replaced("nocodb"),
     }
     stack.up()
     stack.smoke()

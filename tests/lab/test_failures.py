@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,33 +10,36 @@ from contextlib import contextmanager
 import pytest
 
 from lab.engine import docker
-from tests.lab.deployment import Deployment
+from tests.lab.deployment import HELLO, Deployment
 
-IMPATIENT = (("start_period=90", "start_period=5"), ("interval=15", "interval=10"), ("retries=5", "retries=1"))
-"""LiteLLM's healthcheck with a deadline of 35 seconds."""
-STABLE, SICK = "litellm:v1.81.3-stable", "litellm:v1.81.3-sick"
+IMPATIENT = ("interval=10, timeout=5, retries=3, start_period=30", "interval=3, timeout=3, retries=1, start_period=3")
+SICK = ('command=("caddy", "respond", "--listen", ":8080", "--access-log", "hello from app-prod")', 'command=("sleep", "3600")')
+NEXT = ("hello from app-prod", "hello again")
 
 
 def test_a_sick_new_version_fails_with_its_reason_while_the_old_one_answers(stack: Deployment) -> None:
-    stack.edit("services/litellm/__init__.py", (STABLE, SICK), *IMPATIENT)
-    old = stack.container("litellm")
-    with stack.requests() as statuses:
+    stack.add_hello()
+    old = stack.container("hello")
+    stack.edit("services/apps.py", IMPATIENT, SICK)
+    with stack.requests("https://hello.vpai.test/") as statuses:
         failed = stack.up(check=False)
     assert failed.returncode != 0
-    assert "is not healthy after 35 s" in failed.stdout
+    assert re.search(r"is not healthy after \d+ s", failed.stdout), failed.stdout
     assert "--- health log" in failed.stdout
     assert "--- last log lines" in failed.stdout
     assert set(statuses) == {"200"}, statuses
-    [sick] = set(stack.containers("litellm")) - {old}
+    [sick] = set(stack.containers("hello")) - {old}
 
     assert stack.up(check=False).returncode != 0
-    assert set(stack.containers("litellm")) == {old, sick}, "a second failing up changes nothing"
+    assert set(stack.containers("hello")) == {old, sick}, "a second failing up changes nothing"
 
-    stack.reset()  # and as patient as it is committed: a busy machine takes longer than 35 s to start it
-    with stack.requests() as statuses:
+    stack.reset()
+    stack.edit("services/catalogue.py", HELLO)
+    stack.edit("services/apps.py", NEXT)
+    with stack.requests("https://hello.vpai.test/") as statuses:
         stack.up()
     assert set(statuses) == {"200"}, statuses
-    assert stack.container("litellm") not in {old, sick}
+    assert stack.container("hello") not in {old, sick}
     stack.up("--expect-no-changes")
 
 
@@ -129,8 +133,8 @@ def test_a_killed_up_is_recovered_and_the_next_one_converges(stack: Deployment) 
 
 
 def kill_recover_converge(stack: Deployment, signal: str, seconds: float) -> str:
-    """Kill an `up` that replaces Redis and LiteLLM; what `recover` said, once everything is as it should be again."""
-    stack.configure("rotations.redis_litellm_password", str(time.time_ns() % 1_000_000))
+    """Kill an `up` that replaces Redis and Sure; what `recover` said, once everything is as it should be again."""
+    stack.configure("rotations.redis_sure_password", str(time.time_ns() % 1_000_000))
     killed = (
         "pulumi up --yes --skip-preview --stack lab --non-interactive >/tmp/killed.log 2>&1 & up=$!; "
         f"sleep {seconds}; kill -{signal} $up; wait $up; echo exit $?"

@@ -85,7 +85,7 @@ def test_a_rollback_deploys_the_former_commit_without_the_registry_and_old_image
 
 
 def test_smoke_waits_for_what_is_starting(deployed: Deployment) -> None:
-    deployed.on_host("docker", "restart", deployed.container("litellm"))
+    deployed.on_host("docker", "restart", deployed.container("nocodb"))
     deployed.smoke()
 
 

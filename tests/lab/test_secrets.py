@@ -45,8 +45,8 @@ def test_docker_inspect_shows_no_secret(deployed: Deployment) -> None:
 
 def test_a_rotation_shows_old_and_new_values_nowhere(stack: Deployment) -> None:
     before = values(stack)
-    stack.configure("rotations.redis_litellm_password", "77")
-    stack.configure("rotations.postgresql_n8n_password", "77")
+    stack.configure("rotations.redis_sure_password", "77")
+    stack.configure("rotations.postgresql_nocodb_password", "77")
     watch = "rm -f /tmp/watched /tmp/unwatch; while [ ! -e /tmp/unwatch ]; do ps -eo args >>/tmp/watched; sleep 0.02; done"
     watchers = [subprocess.Popen([*machine.exec_command(), "sh", "-c", watch]) for machine in (stack.host, stack.lab.operator)]
     shown = stack.pulumi("preview", "--diff").stdout
@@ -58,7 +58,7 @@ def test_a_rotation_shows_old_and_new_values_nowhere(stack: Deployment) -> None:
         seen += machine.run(["cat", "/tmp/watched"]).stdout
     assert "psql -U postgres" in seen, "the watch saw the commands that carry secrets on their stdin"
     after = values(stack)
-    assert before["redis_litellm_password"] != after["redis_litellm_password"]
+    assert before["redis_sure_password"] != after["redis_sure_password"]
     for secrets in (before, after):
         assert_none(shown, secrets, "the output of preview and up")
         assert_none(seen, secrets, "a process list")
