@@ -1,5 +1,6 @@
 """A machine of the fleet and where its sshd may answer."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from model.cloud import CloudServer
@@ -61,3 +62,11 @@ class Host:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Of a host that is ours, in the order in which they are tried: the first that shows an SSH banner is taken."""
         return (self.in_mesh, self.in_public) if self.in_mesh else (self.in_public,)
+
+
+def host_of(resource: str, hosts: Iterable[str]) -> str:
+    """The one of `hosts` that a resource belongs to by its name, `<host>` or `<host>-<rest>`; empty where none is.
+
+    The longest name that fits: `sese-2-redis` is of the host `sese-2` where there is one, although it begins with `sese-` too.
+    """
+    return max((host for host in hosts if resource == host or resource.startswith(f"{host}-")), key=len, default="")

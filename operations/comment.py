@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from model.host import host_of
 from model.reachability import Difference, Reach
 
 State = Mapping[str, Any]
@@ -133,7 +134,7 @@ _STACK = "the stack itself"
 
 
 def _host(change: Change, hosts: Iterable[str]) -> str:
-    return next((host for host in hosts if change.name == host or change.name.startswith(f"{host}-")), _STACK)
+    return host_of(change.name, hosts) or _STACK
 
 
 def _kind(change: Change) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from model.host import host_of
 from model.placement import Placement
 from model.problem import Problem
 from operations.comment import DIRECTORIES, SERVER, Change
@@ -115,7 +116,7 @@ def _held(change: Change, kept: Mapping[str, Mapping[str, bool]]) -> frozenset[s
     """host/service of everything whose backup has to be fresh; a name that no backup has where nobody knows what it holds."""
     if change.type == SERVER and change.name in kept:
         return frozenset(f"{change.name}/{service}" for service, matters in kept[change.name].items() if matters)
-    host = next((host for host in kept if change.name.startswith(f"{host}-")), "")
+    host = host_of(change.name, kept)
     if change.type != DIRECTORIES or not host:
         return frozenset({change.name})
     service = change.name.removeprefix(f"{host}-").removesuffix("-data")

@@ -1,7 +1,7 @@
 """From a fleet to resources."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from components.mesh_member import MeshMember
 from components.secret_store import SecretStore
 from components.service_container import ServiceContainer
 from model import mesh
+from model.host import host_of
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
@@ -75,7 +76,7 @@ class _Deployment:
         placements = {placement.host.name: placement for placement in self._fleet.placements}
         for placement in placements.values():
             if placement.host.offline:
-                _leave_alone(placement.host.name)
+                _leave_alone(placement.host.name, [host.name for host in self._fleet.hosts])
         contacts = self._rent()
         hosts = {name: self._host(placement, contacts.get(name, ())) for name, placement in placements.items()}
         ready = {name: list(host.ready) for name, host in hosts.items()}
@@ -223,11 +224,11 @@ class _Deployment:
         return f"{self._base}/data/headscale/parts"
 
 
-def _leave_alone(host: str) -> None:
+def _leave_alone(host: str, hosts: Collection[str]) -> None:
     """A host that is switched off keeps what it has: no input of its resources counts as changed."""
 
     def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        if not args.name.startswith(f"{host}-"):
+        if args.name == host or host_of(args.name, hosts) != host:
             return None
         unchanged = pulumi.ResourceOptions(ignore_changes=["*"])
         return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, unchanged))

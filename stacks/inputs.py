@@ -63,7 +63,7 @@ class Inputs:
         return any(placement.host.rented for placement in self.fleet.placements)
 
     @property
-    def key_name(self) -> str:
+    def cloud_project(self) -> str:
         """The first part of what the stack's own things are called in the Hetzner project."""
         return f"{self.fleet.project}-{self.stack}"
 

@@ -1,7 +1,7 @@
 """The servers that a stack rents: what is asked of Hetzner before `up` touches anything, where those that stand are, and the
 resources. Imported by stacks that rent alone: Hetzner's SDK and client take a quarter of a program's start."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pulumi
@@ -13,10 +13,12 @@ from components.hetzner import HetznerProject, HetznerServer, ServerContact, pre
 from components.hetzner.api import NO_ANSWER
 from components.hetzner.api import client as api
 from components.hetzner.host_key import HOST_KEY_LABEL, HostKey, labelled_host_key
+from components.hetzner.project import deploy_key_name
 from components.host.firewall import EVERYWHERE
 from components.host_script import SshHost
 from components.mesh_member import MeshMember
 from model.cloud import EXPIRES, NEVER, CloudServer, expiry_label
+from model.host import host_of
 from model.problem import Problem
 from stacks.inputs import Inputs
 
@@ -47,7 +49,8 @@ def problems(inputs: Inputs) -> Iterator[Problem]:
     servers = tuple(placement.host.rented for placement in inputs.fleet.placements if placement.host.rented)
     if not servers:
         return
-    yield from preflight.problems(client(inputs), servers, key_name=inputs.key_name, public_key=inputs.deploy_key)
+    key_name = deploy_key_name(inputs.cloud_project)
+    yield from preflight.problems(client(inputs), servers, key_name=key_name, public_key=inputs.deploy_key)
     if inputs.settings.expires:
         yield from _too_many(inputs)
 
@@ -71,7 +74,7 @@ def _too_many(inputs: Inputs) -> Iterator[Problem]:
 def register(inputs: Inputs, ssh_config: str) -> Mapping[str, Sequence[pulumi.Resource]]:
     """The servers of the stack; for each, by name, what whatever stands on it waits for."""
     cloud = pulumi.ResourceOptions(providers={"hcloud": provider("hetzner", token=inputs.cloud_token)})
-    name = inputs.key_name
+    name = inputs.cloud_project
     key = inputs.deploy_key or HostKey(f"{name}-deploy-key", host=name).public
     production = inputs.stack == "prod"
     labels = {
@@ -111,11 +114,11 @@ def _server(
         host_key=made.host_key,
         opts=pulumi.ResourceOptions(depends_on=[made.resource], replace_with=[made.resource]),
     )
-    goes_with(server.name, made.resource, contact)
+    goes_with(server.name, [host.name for host in inputs.fleet.hosts], made.resource, contact)
     return contact
 
 
-def goes_with(host: str, server: pulumi.Resource, contact: ServerContact) -> None:
+def goes_with(host: str, hosts: Collection[str], server: pulumi.Resource, contact: ServerContact) -> None:
     """Everything on a server is made anew when the server is (the docker provider would never notice, traps D3), and nothing
     of it is taken away one by one when the server goes. The mesh has to be told all the same.
 
@@ -125,7 +128,7 @@ def goes_with(host: str, server: pulumi.Resource, contact: ServerContact) -> Non
 
     def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         elsewhere = args.type_.startswith(("hcloud:", "pulumi:")) or isinstance(args.resource, pulumi.ComponentResource)
-        if elsewhere or not args.name.startswith(f"{host}-"):
+        if elsewhere or host_of(args.name, hosts) != host:
             return None
         follows = pulumi.ResourceOptions(replace_with=[server])
         if not isinstance(args.resource, MeshMember):

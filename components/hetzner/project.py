@@ -21,7 +21,7 @@ def provider(name: str, *, token: pulumi.Input[str], endpoint: str = "") -> hclo
 
 
 class HetznerProject(pulumi.ComponentResource):
-    """`<name>-deploy` is the key. With a `network` servers may meet in private; with `spread` each stands on its own hardware."""
+    """With a `network` servers may meet in private; with `spread` each stands on its own hardware."""
 
     def __init__(
         self,
@@ -37,16 +37,16 @@ class HetznerProject(pulumi.ComponentResource):
         super().__init__("vpai:index:HetznerProject", name, None, opts)
         self.labels = labels
         mine = pulumi.ResourceOptions(parent=self)
+        self.deploy_key_name = deploy_key_name(name)
+        """By name: were it an output of the key, whoever refers to it would be replaced along with it."""
         self.deploy_key = hcloud.SshKey(
-            f"{name}-deploy",
-            name=f"{name}-deploy",
+            self.deploy_key_name,
+            name=self.deploy_key_name,
             public_key=pulumi.Output.from_input(deploy_key).apply(bare),
             labels=labels,
             # A key cannot be changed, and no two have one name: the old one goes first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
-        self.deploy_key_name = f"{name}-deploy"
-        """By name: were it an output of the key, whoever refers to it would be replaced along with it."""
         self.network_id: pulumi.Output[int] | None = None
         self.subnet: hcloud.NetworkSubnet | None = None
         if network:
@@ -72,6 +72,11 @@ class HetznerProject(pulumi.ComponentResource):
             group = hcloud.PlacementGroup(f"{name}-spread", name=f"{name}-spread", type="spread", labels=labels, opts=mine)
             self.placement_group_id = group.id.apply(int)
         self.register_outputs({})
+
+
+def deploy_key_name(project: str) -> str:
+    """What the key of the project `project` is called at Hetzner."""
+    return f"{project}-deploy"
 
 
 def bare(public_key: str) -> str:

@@ -50,7 +50,7 @@ PROGRAM = """
         met = ServerContact(f"{rented.name}-contact", host=alias, server=server.resource.id, address=server.address,
                             host_key=server.host_key, seconds=contact["seconds"],
                             opts=pulumi.ResourceOptions(depends_on=[server.resource], replace_with=[server.resource]))
-        goes_with(rented.name, server.resource, met)
+        goes_with(rented.name, [rented.name], server.resource, met)
         for name in contact.get("stands", ()):
             # As a host that was handed over a moment ago: the machines of this test have no other port.
             HostScript(f"{rented.name}-{name}", alias.as_handed_over, "first_boot.sh", [f"make {name}"],

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from model.host import host_of
 from operations import guard
 from operations.comment import Change
 from operations.guard import Backup, Tree
@@ -98,3 +99,12 @@ def test_a_backup_without_a_time_zone_is_none() -> None:
     assert Backup.written({"service": "sese/postgresql", "time": "2026-11-25T12:00:00+01:00", "bytes": 4096}) == replace(
         BACKUP, time=NOW - timedelta(hours=25)
     )
+
+
+@pytest.mark.parametrize(
+    ("resource", "host"),
+    [("sese-2-redis-data", "sese-2"), ("sese-redis-data", "sese"), ("sese-2", "sese-2"), ("sese", "sese"), ("seseko-redis", "")],
+)
+def test_a_resource_belongs_to_the_host_whose_whole_name_it_bears(resource: str, host: str) -> None:
+    assert host_of(resource, ["sese", "sese-2"]) == host
+    assert host_of(resource, ["sese-2", "sese"]) == host

@@ -13,6 +13,9 @@ from components.hetzner.cloud_init import user_data
 from components.hetzner.preflight import problems
 from model import cloud
 from model.cloud import CloudServer
+from stacks import rented
+from tests.fleets import RENTED_HOST, inputs
+from tests.graph.program import built
 from tests.hetzner import PUBLIC_KEY, TOKEN, RunningCloud, running
 
 
@@ -97,3 +100,13 @@ def test_a_private_network_stays_clear_of_the_mesh_and_of_docker(network: str) -
 def test_cloud_init_is_told_the_host_key_and_nothing_else_of_worth() -> None:
     assert user_data("PRIVATE").count("PRIVATE") == 1
     assert "password" not in user_data("KEY")
+
+
+def test_the_key_that_the_stack_made_is_no_hindrance_to_its_next_up(there: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the wiring: the name that is asked for is the one under which the program registers the key."""
+    monkeypatch.setenv("HCLOUD_ENDPOINT", there.endpoint)
+    settled = inputs("prod", **{**RENTED_HOST, "hcloud_token": TOKEN})
+    assert list(rented.problems(settled)) == []
+    (registered,) = [made for made in built("prod", **RENTED_HOST).resources if made.type == "hcloud:index/sshKey:SshKey"]
+    Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys.create(registered.inputs["name"], registered.inputs["publicKey"])
+    assert list(rented.problems(settled)) == []
