@@ -1,10 +1,12 @@
 """The settings of a stack: `vpai:` keys of Pulumi.<stack>.yaml, typed, with every mistake told at once."""
 
+import re
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -13,6 +15,25 @@ from model.network import MESH
 from model.problem import Problem, Refused
 
 HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+_NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+
+
+def _host_address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError:
+        if not _NAME.fullmatch(text) or re.fullmatch(r"[0-9.]+", text):
+            said = "is neither an IP address nor a host's name; the user and the port have settings of their own"
+            raise PydanticCustomError("address", said) from None
+    return text
+
+
+def _time_zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise PydanticCustomError("time_zone", "is no time zone of the IANA database") from None
+    return text
 
 
 class _Frozen(BaseModel):
@@ -39,7 +60,9 @@ class ServerSettings(_Frozen):
 class HostSettings(_Frozen):
     """Where a host is and how large; or the server that it is to be."""
 
-    address: str = Field(default="", description="public address or name of the host", examples=["203.0.113.10"])
+    address: Annotated[str, AfterValidator(_host_address)] = Field(
+        default="", description="public address or name of the host", examples=["203.0.113.10"]
+    )
     server: ServerSettings | None = Field(
         default=None, description="make this server in Hetzner's cloud, instead of using a machine that is there", examples=["{}"]
     )
@@ -110,7 +133,12 @@ class Settings(_Frozen):
         description="directory with root.crt and root.key of an own authority; empty: ACME over OVH's DNS",
         examples=["ca/"],
     )
-    acme_email: str = Field(default="", description="contact for the ACME account", examples=["ops@example.org"])
+    acme_email: str = Field(
+        default="",
+        pattern=r"^([A-Za-z0-9._%+-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,})?$",
+        description="contact for the ACME account",
+        examples=["ops@example.org"],
+    )
     acme_directory: str = Field(
         default="",
         pattern=r"^(https://\S+)?$",
@@ -143,9 +171,8 @@ class Settings(_Frozen):
         description="resolvers of containers and mesh members for names outside of the mesh",
         examples=['["1.1.1.1", "8.8.8.8"]'],
     )
-    timezone: str = Field(
+    timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
         default="Europe/Paris",
-        pattern=r"^[A-Za-z_]+(/[A-Za-z_]+)*$",
         description="time zone of the hosts",
         examples=["Europe/Paris"],
     )
@@ -255,11 +282,8 @@ def _problem(detail: Mapping[str, object], stack: str) -> Problem:
     if isinstance(context, dict) and "field" in context:
         location = (*location, context["field"])
     key = ".".join(str(part) for part in location)
-    model: type[BaseModel] = HostSettings if location[0] == "hosts" and len(location) > 2 else Settings
-    field = next(
-        (field for name, field in model.model_fields.items() if to_camel(name) == location[-1 if model is HostSettings else 0]),
-        None,
-    )
+    model, name = _setting(location)
+    field = next((field for known, field in model.model_fields.items() if to_camel(known) == name), None)
     if field is None:
         known = ", ".join(to_camel(name) for name in model.model_fields)
         return Problem(
@@ -278,3 +302,12 @@ def _problem(detail: Mapping[str, object], stack: str) -> Problem:
         why=field.description or "",
         mend=f"pulumi config set -s {stack} {path}'vpai:{key}' '{example}'",
     )
+
+
+def _setting(location: tuple[object, ...]) -> tuple[type[BaseModel], object]:
+    """The model that a place in the settings belongs to, and the name of its field there: hosts.<host>.server.<field>."""
+    if location[0] != "hosts" or len(location) < 3:
+        return Settings, location[0]
+    if location[2] == "server" and len(location) > 3:
+        return ServerSettings, location[3]
+    return HostSettings, location[2]

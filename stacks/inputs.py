@@ -1,5 +1,6 @@
 """The edge where a stack's configuration and files are read, checked and turned into values."""
 
+import codecs
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from model import cost
+from model import cost, ssh_key
 from model.bucket import Bucket
 from model.cost import Invoice, Kind, Prices, Rented
 from model.fleet import Fleet
@@ -83,7 +84,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     """
     configured = {secret.name: raw.get(secret.name, "") for secret in (*catalogue.external_secrets(), CLOUD_TOKEN)}
     try:
-        settings = Settings.parse({key: _value(key, text) for key, text in raw.items() if key not in configured}, stack)
+        settings = _settings(stack, {key: text for key, text in raw.items() if key not in configured})
         lock = _image_lock(directory / settings.image_lock)
         keys = _authorized_keys(directory / settings.authorized_keys)
         authority, authority_key = _authority(settings, directory)
@@ -131,8 +132,43 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     )
 
 
-def _value(key: str, text: str) -> object:
-    return text if key in _TEXT else yaml.safe_load(text)
+def _settings(stack: str, raw: Mapping[str, str]) -> Settings:
+    """The settings in `raw`; raises `Refused` with those that cannot be read and those that are wrong, all at once."""
+    values: dict[str, object] = {}
+    unreadable = []
+    for key, text in raw.items():
+        try:
+            values[key] = text if key in _TEXT else yaml.load(text, _Value)  # noqa: S506 - a SafeLoader
+        except yaml.YAMLError:
+            unreadable.append(_unreadable(stack, key, text))
+    try:
+        settings = Settings.parse(values, stack)
+    except Refused as refused:
+        # One that could not be read is not missing too.
+        unread = {f"vpai:{key} is missing" for key in raw.keys() - values.keys()}
+        raise Refused([*unreadable, *(problem for problem in refused.problems if problem.what not in unread)]) from None
+    refuse(unreadable)
+    return settings
+
+
+class _Value(yaml.SafeLoader):
+    """YAML in which numbers are decimal: 010, 0x10, 1_000 and 1:30 stay texts, which no number's setting takes."""
+
+
+_Value.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.rpartition(":")[2] in ("bool", "null")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Value.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(0|[1-9][0-9]*)$"), list("-0123456789"))
+
+
+def _unreadable(stack: str, key: str, text: str) -> Problem:
+    return Problem(
+        what=f"vpai:{key} = {text!r} is neither a plain value nor a whole list or mapping",
+        why="nothing of it can be used, and what it was meant to set would stay as it is by default",
+        mend="close every bracket and quote; or set one member of a list or mapping at a time",
+        example=f"pulumi config set -s {stack} --path 'vpai:{key}[0]' value",
+    )
 
 
 def _server_types(prices: Mapping[str, Any]) -> tuple[tuple[str, Decimal, int], ...]:
@@ -170,7 +206,8 @@ def _authorized_keys(path: Path) -> tuple[str, ...]:
     """The lines of a file in the form of authorized_keys, without comments."""
     if not path.exists():
         refuse([_missing_file(path, "vpai:authorizedKeys", "nobody could log in on the hosts", "ssh-ed25519 AAAA... operator")])
-    return tuple(line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#"))
+    lines = _read(path, "vpai:authorizedKeys").splitlines()
+    return tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
 
 
 def _authority(settings: Settings, directory: Path) -> tuple[str, Mapping[str, str]]:
@@ -185,6 +222,27 @@ def _authority(settings: Settings, directory: Path) -> tuple[str, Mapping[str, s
         if not path.exists()
     )
     return certificate.read_text(), {AUTHORITY_KEY.name: key.read_text()}
+
+
+def _read(path: Path, key: str) -> str:
+    """The text of a file; raises `Refused` for one that is not plain UTF-8, which sshd and ssh would not understand either."""
+    data = path.read_bytes()
+    try:
+        if not data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return data.decode()
+    except UnicodeDecodeError:
+        pass
+    refuse(
+        [
+            Problem(
+                what=f"{path.name} ({key}) is not plain UTF-8",
+                why="saved in another encoding, or with a mark in front, its first line would not be understood",
+                mend="save it as UTF-8 without BOM",
+                example=f"iconv -f UTF-16 -t UTF-8 {path.name} > {path.name}.new",
+            )
+        ]
+    )
+    raise AssertionError("refused above")
 
 
 def _missing_file(path: Path, key: str, why: str, example: str) -> Problem:
@@ -280,12 +338,14 @@ def _unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
 
 
 def _unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
-    pinned = {line.split()[0] for line in known_hosts.read_text().splitlines() if line.strip()} if known_hosts.exists() else set()
+    text = _read(known_hosts, "vpai:knownHosts") if known_hosts.exists() else ""
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    pinned = {name for name, *key in lines if key[:1] == [ssh_key.HOST_KEY_TYPE] and not ssh_key.fault(" ".join(key))}
     return [
         Problem(
-            what=f"the host key of {host.name} is not pinned in {known_hosts}",
-            why="at the first contact anybody could play the host and would get every secret",
-            mend="read the key on the provider's console and add a line with the host's name",
+            what=f"the {ssh_key.HOST_KEY_TYPE} host key of {host.name} is not pinned in {known_hosts}",
+            why="at the first contact anybody could play the host and would get every secret; sshd shows no other key afterwards",
+            mend="read the key on the provider's console and add a whole line with the host's name",
             example=f"{host.name} ssh-ed25519 AAAA...   # from: cat /etc/ssh/ssh_host_ed25519_key.pub",
         )
         for host in fleet.hosts

@@ -9,6 +9,7 @@ from ipaddress import ip_address, ip_network
 from components.host import audit, fail2ban, sysctl, upgrades
 from components.host.docker_daemon import SWEEPER, daemon_json, stopped_with_the_host, swept_bridges
 from components.host.files import HostFile
+from model import ssh_key
 from model.network import MESH
 from model.problem import Problem, refuse
 
@@ -108,9 +109,6 @@ def _encoded(content: str) -> str:
     return base64.b64encode(content.encode()).decode() or "-"
 
 
-_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp\d+|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com) AAAA\S+( .*)?")
-
-
 def _problems(
     user: str,
     authorized_keys: Sequence[str],
@@ -133,13 +131,13 @@ def _problems(
             mend="give the public key of everybody who deploys",
             example="ssh-ed25519 AAAAC3Nz... you@laptop",
         )
-    for key in authorized_keys:
-        if not _KEY.fullmatch(key):
+    for number, key in enumerate(authorized_keys, 1):
+        if fault := ssh_key.fault(key):
             yield Problem(
-                what=f"{key[:40]!r} is not a public key as authorized_keys has it",
+                what=f"key {number} of vpai:authorizedKeys {fault}",
                 why="sshd ignores such a line in silence; its owner would be locked out",
-                mend="one line of a .pub file, without options in front",
-                example="ssh-ed25519 AAAAC3Nz... you@laptop",
+                mend="give the one line of a .pub file; make a new key where the old one is too small",
+                example="ssh-keygen -t ed25519; cat ~/.ssh/id_ed25519.pub",
             )
     if not re.fullmatch(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", timezone):
         yield Problem(

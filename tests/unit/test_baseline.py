@@ -14,7 +14,7 @@ from components.host.control import Waiver
 from model.network import DOCKER_POOL
 from model.problem import Refused
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAtU someone@laptop"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILg7F3+j46hq0MgNVhuGW63tdNpgZLqVh5LC/2SOhv6P someone@laptop"
 GOOD: dict[str, Any] = {"user": "deploy", "authorized_keys": [KEY], "timezone": "Europe/Paris", "docker": True}
 
 
@@ -92,9 +92,9 @@ def test_the_mesh_and_trusted_addresses_are_never_banned() -> None:
     [
         ("user", "root", "the deploy user 'root'"),
         ("authorized_keys", [], "no authorized key"),
-        ("authorized_keys", ["ssh-ed25519"], "is not a public key"),
-        ("authorized_keys", [f'command="x" {KEY}'], "is not a public key"),
-        ("authorized_keys", [f"{KEY}\n{KEY}"], "is not a public key"),
+        ("authorized_keys", ["ssh-ed25519"], "is not a whole public key"),
+        ("authorized_keys", [f'command="x" {KEY}'], "options in front"),
+        ("authorized_keys", [f"{KEY}\n{KEY}"], "has blanks or a line's end around it"),
         ("timezone", "paris; reboot", "is not a time zone"),
         ("reboot_window", "25:00", "is not a time of day"),
         ("dns", ["dns.example.org"], "is not an address"),

@@ -2,9 +2,13 @@
 
 import json
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from model.problem import Refused
 from model.settings import Settings
@@ -108,7 +112,7 @@ def test_memory_over_the_hosts_is_refused() -> None:
         ({"hosts": '{"seko": {"address": "203.0.113.10", "memoryMib": 9000}}'}, "says nothing of 'sese'"),
         ({"hosts": host_config("prod").replace("113.11", "113.10")}, "the address '203.0.113.10' belongs to 2 hosts"),
         ({"authorizedKeys": "nowhere"}, "nowhere does not exist"),
-        ({"authorizedKeys": "README.md"}, "is not a public key"),
+        ({"authorizedKeys": "README.md"}, "is not a whole public key"),
         ({"rebootWindow": "25:00"}, "vpai:rebootWindow"),
         ({"trustedAddresses": '["home"]'}, "vpai:trustedAddresses.0"),
         ({"imageMiror": "x"}, "vpai:imageMiror is not a setting"),
@@ -119,6 +123,30 @@ def test_memory_over_the_hosts_is_refused() -> None:
         ({"kept": '{"redis_health_password": "x"}'}, "vpai:kept names 'redis_health_password'"),
         ({"kept": '{"litellm_salt_key": "x"}'}, "the secret kept stands in plain text"),
         ({"recoveryRecipient": "AGE-SECRET-KEY-1"}, "vpai:recoveryRecipient"),
+        ({"offline": "[waza"}, "vpai:offline = '[waza' is neither a plain value nor a whole list"),
+        ({"offline": "[waza", "hosts": "{sese: {", "revertSeconds": "5"}, "3 problems"),
+        ({"revertSeconds": "0x10"}, "vpai:revertSeconds = '0x10'"),
+        ({"revertSeconds": "1:30"}, "vpai:revertSeconds = '1:30'"),
+        ({"revertSeconds": "007"}, "greater than or equal to 10"),
+        ({"acmeEmail": "ops@example.org\nadmin 0.0.0.0:2019"}, "vpai:acmeEmail"),
+        ({"acmeEmail": "ops@example.org {"}, "vpai:acmeEmail"),
+        ({"timezone": "Europe/Pariss"}, "vpai:timezone = 'Europe/Pariss': is no time zone"),
+        ({"timezone": "../../etc/passwd"}, "is no time zone"),
+        *(
+            (
+                {"hosts": json.dumps({**json.loads(host_config("prod")), "sese": {"address": wrong, "memoryMib": 11264}})},
+                "is neither an IP",
+            )
+            for wrong in ("root@203.0.113.10", "203.0.113.10:22", " 203.0.113.10", "203.0.113", "203.0.113.10\n", "-example.org")
+        ),
+        (
+            {"hosts": json.dumps({**json.loads(host_config("prod")), "app-prod-01": {"server": {"type": "CX 33"}}})},
+            "vpai:hosts.app-prod-01.server.type = 'CX 33'",
+        ),
+        (
+            {"hosts": json.dumps({**json.loads(host_config("prod")), "app-prod-01": {"server": {"typ": "cx33"}}})},
+            "vpai:hosts.app-prod-01.server.typ is not a setting",
+        ),
     ],
 )
 def test_a_wrong_setting_is_told_by_name(changes: dict[str, str], told: str) -> None:
@@ -146,7 +174,7 @@ HUB = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'
 
 def test_the_hub_of_a_copy_is_pinned_before_anything_is_touched() -> None:
     told = [problem.what for problem in inputs("preprod", hosts=HUB, hcloud_token="t" * 64).unresolved]
-    assert any(what.startswith("the host key of seko is not pinned in") for what in told)
+    assert any(what.startswith("the ssh-ed25519 host key of seko is not pinned in") for what in told)
 
 
 def test_a_copy_that_names_no_hub_is_no_copy_without_a_mesh_by_mistake() -> None:
@@ -159,3 +187,47 @@ def test_what_is_to_expire_can_be_destroyed() -> None:
     assert inputs("preprod", **expiring)
     [problem] = refused("preprod", **expiring, protectData="true").problems
     assert "vpai:protectData" in problem.what
+
+
+def test_a_number_is_decimal_and_what_looks_like_a_word_stays_one() -> None:
+    assert inputs(revertSeconds="010").settings.revert_seconds == 10
+    assert inputs(offline='["waza"]').settings.offline == ("waza",)
+    assert inputs(protectData="false").settings.protect_data is False
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ("\ufeff{key}".encode(), "is not plain UTF-8"),
+        ("{key}".encode("utf-16"), "is not plain UTF-8"),
+        (b"ssh-ed25519 AAAA \xe9t\xe9", "is not plain UTF-8"),
+        (b"-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUSECRET\n", "is the beginning of a private key"),
+        (b"{key_cut}", "is not a whole public key"),
+        (b"ssh-rsa {blob}", "is not a whole public key"),
+        (b"{rsa}", "is an RSA key of 2048 bits; sshd accepts 3072 and more"),
+    ],
+    ids=["a mark in front", "UTF-16", "Latin-1", "a private key", "half a key", "another type than its blob", "too small"],
+)
+def test_a_key_that_sshd_would_not_take_is_refused_and_never_shown(data: bytes, told: str) -> None:
+    key = next(line for line in (PROJECT / "tests/authorized_keys").read_text().splitlines() if line.startswith("ssh-"))
+    if b"{rsa}" in data:
+        public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+        data = public.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    data = (
+        data.replace(b"{key_cut}", key[:40].encode()).replace(b"{blob}", key.split()[1].encode()).replace(b"{key}", key.encode())
+    )
+    with tempfile.NamedTemporaryFile(suffix=".authorized_keys") as file:
+        Path(file.name).write_bytes(data)
+        said = str(refused(authorizedKeys=file.name))
+    assert told in said
+    assert "SECRET" not in said
+
+
+def test_a_pin_counts_when_it_is_whole_and_of_the_type_that_sshd_shows() -> None:
+    key = next(line for line in (PROJECT / "tests/authorized_keys").read_text().splitlines() if line.startswith("ssh-"))
+    _, blob, _ = key.split()
+    pins = f"sese ssh-ed25519 {blob}\nseko ssh-ed25519 {blob[:30]}\nwaza ecdsa-sha2-nistp256 {blob}\n"
+    with tempfile.NamedTemporaryFile(suffix=".known_hosts") as file:
+        Path(file.name).write_text(pins)
+        found = [problem.what for problem in inputs(knownHosts=file.name).unresolved if "host key of" in problem.what]
+    assert [what.split()[5] for what in found] == ["seko", "waza"]
