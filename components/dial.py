@@ -9,8 +9,10 @@ import os
 import select
 import socket
 import sys
+import time
 
 SECONDS_TO_BANNER = 2.0
+LONGEST_GREETING = 8192
 STDIN, STDOUT = 0, 1
 
 
@@ -24,18 +26,40 @@ def main(endpoints: list[str]) -> int:
                     host = file.read()
                 endpoint = f"{host}:{port}"
             connection = socket.create_connection((host, int(port)), timeout=SECONDS_TO_BANNER)
-            banner = connection.recv(4096)
+            greeting = _greeting(connection)
         except OSError as error:
             print(f"{endpoint}: {error}", file=sys.stderr)
             continue
-        if banner.startswith(b"SSH-"):
+        if _is_sshd(greeting):
             connection.settimeout(None)
-            _copy(connection, banner)
+            _copy(connection, greeting)
             return 0
         print(f"{endpoint}: something answers, but not sshd", file=sys.stderr)
         connection.close()
     print(f"no sshd answers at {', '.join(endpoints)}", file=sys.stderr)
     return 1
+
+
+def _greeting(connection: socket.socket) -> bytes:
+    """What the other side says until it has named its protocol; it may come in pieces, and after other lines (RFC 4253, 4.2)."""
+    end = time.monotonic() + SECONDS_TO_BANNER
+    greeting = b""
+    while not _is_sshd(greeting) and len(greeting) < LONGEST_GREETING and (left := end - time.monotonic()) > 0:
+        connection.settimeout(left)
+        try:
+            data = connection.recv(4096)
+        except TimeoutError:
+            if not greeting:
+                raise
+            break
+        if not data:
+            break
+        greeting += data
+    return greeting
+
+
+def _is_sshd(greeting: bytes) -> bool:
+    return greeting.startswith(b"SSH-") or b"\nSSH-" in greeting
 
 
 def _copy(connection: socket.socket, first: bytes) -> None:

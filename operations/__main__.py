@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from components import ssh
@@ -153,7 +153,26 @@ def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def _cost(stack: Stack, arguments: argparse.Namespace) -> None:
-    cost(stack, Decimal(arguments.limit) if arguments.limit else None)
+    cost(stack, _euros(arguments.limit) if arguments.limit else None)
+
+
+def _euros(text: str) -> Decimal:
+    try:
+        amount = Decimal(text)
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite() or not 0 <= amount < 10**9:
+        refuse(
+            [
+                Problem(
+                    what=f"LIMIT is {text!r}, which is no amount",
+                    why="the cost is compared with it",
+                    mend="give EUR a month, net",
+                    example="make cost LIMIT=25.50",
+                )
+            ]
+        )
+    return amount
 
 
 def _state_backend(stack: Stack, arguments: argparse.Namespace) -> None:

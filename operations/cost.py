@@ -72,19 +72,17 @@ def prices(token: str) -> Prices:
     fallback = committed(FALLBACK)
     if not token:
         return fallback
-    from hcloud import APIException  # they take as long to import as most operations do
-
-    from components.hetzner import api
+    from components.hetzner import api  # it takes as long to import as most operations do
 
     try:
         listed: Mapping[str, Any] = api.client(token).request("GET", "/pricing")["pricing"]
-    except APIException as refused:
+    except api.NO_ANSWER as refused:
         refuse(
             [
                 Problem(
-                    what=f"Hetzner tells no prices: {refused}",
+                    what=f"Hetzner gives no prices: {refused}",
                     why="the cost would be guessed",
-                    mend="correct HCLOUD_TOKEN, or unset it to use prices.yaml",
+                    mend="try again, correct HCLOUD_TOKEN, or unset it to use prices.yaml",
                     example="env -u HCLOUD_TOKEN make cost",
                 )
             ]

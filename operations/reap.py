@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from hcloud import Client
+
 from components.hetzner import api
 from model.cloud import EXPIRES, NEVER
 from model.problem import Problem, refuse
@@ -73,17 +75,34 @@ def reap(*, dry_run: bool) -> int:
         )
     # The cloud first: a stack that is made in between is then known, not an orphan.
     client = api.client(token)
-    verdict = decide(labelled(client), _known(), datetime.now(UTC))
+    verdict = decide(_there(client), _known(), datetime.now(UTC))
     rows = [(stack, *(("would be destroyed", "") if dry_run else _destroy(stack))) for stack in verdict.expired]
     failed = [row for row in rows if row[2]]
     rows += [(it.stack, "kept", f"{it.kind} {it.name}: {EXPIRES}={it.expires} is no moment") for it in verdict.unreadable]
     print(table(("stack", "done", "why"), rows) if rows else "No stack has expired.")
     # A stack that is gone may leave what its state never knew, after an `up` that was killed.
-    orphans = decide(labelled(client), _known(), datetime.now(UTC)).orphans if rows else verdict.orphans
+    orphans = decide(_there(client), _known(), datetime.now(UTC)).orphans if rows else verdict.orphans
     if orphans:
         print(f"\n{len(orphans)} resources belong to no stack that the backend knows:")
         print(table(("stack", "kind", "name", "remove with"), ((it.stack, it.kind, it.name, it.removal) for it in orphans)))
     return int(bool(orphans or verdict.unreadable or failed))
+
+
+def _there(client: Client) -> tuple[Resource, ...]:
+    try:
+        return labelled(client)
+    except api.NO_ANSWER as refused:
+        refuse(
+            [
+                Problem(
+                    what=f"Hetzner's cloud does not answer: {refused}",
+                    why="only the cloud knows what is paid for",
+                    mend="try again, or correct the token: the one of the project, with read and write access",
+                    example="HCLOUD_TOKEN=... make reap DRY_RUN=1",
+                )
+            ]
+        )
+        raise
 
 
 def _known() -> list[str]:

@@ -1,11 +1,17 @@
 """What `make reap` decides, over values."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from operations.cloud import Resource
 from operations.reap import decide
+from tests.fleets import PROJECT
+from tests.hetzner import running
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 PAST, FUTURE = "2026-11-26T12.00Z", "2026-11-26T12.01Z"
@@ -50,3 +56,30 @@ def test_what_no_stack_knows_is_an_orphan_and_destroyed_by_nobody(expires: str) 
 @pytest.mark.parametrize("stack", ["prod", "preprod"])
 def test_nothing_of_production_is_an_orphan(stack: str) -> None:
     assert decide([_server(stack, PAST)], [], NOW).orphans == ()
+
+
+@pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9/v1"], ids=["a wrong token", "no network"])
+@pytest.mark.parametrize("command", [["reap", "--dry-run"], ["cost", "--stack", "prod"]], ids=lambda words: words[0])
+def test_a_cloud_that_does_not_answer_is_one_clear_message(command: list[str], endpoint: str, tmp_path: Path) -> None:
+    with running() as cloud:
+        environment = {
+            **os.environ,
+            "HCLOUD_ENDPOINT": endpoint or cloud.endpoint,
+            "HCLOUD_TOKEN": "wrong",
+            "PULUMI_BACKEND_URL": f"file://{tmp_path}",
+        }
+        words = [sys.executable, "-m", "operations", *command]
+        done = subprocess.run(words, cwd=PROJECT, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "1 problem; nothing has been touched." in done.stderr
+    assert "Hetzner" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("limit", ["a lot", "-1", "nan", "1e999999999"])
+def test_a_limit_that_is_no_amount_is_refused(limit: str) -> None:
+    words = [sys.executable, "-m", "operations", "cost", "--stack", "prod", f"--limit={limit}"]
+    done = subprocess.run(words, cwd=PROJECT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"LIMIT is {limit!r}" in done.stderr
+    assert "Traceback" not in done.stderr

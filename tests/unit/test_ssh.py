@@ -4,6 +4,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,3 +66,28 @@ def test_a_silent_port_does_not_count_as_a_host() -> None:
         done = dialed(f"127.0.0.1:{silent.getsockname()[1]}")
     assert done.returncode == 1
     assert b"no sshd answers at" in done.stderr
+
+
+def test_a_banner_in_pieces_or_after_other_lines_is_one() -> None:
+    said = b"Welcome to the machine\r\nSS"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(said)
+                time.sleep(0.3)
+                connection.sendall(b"H-2.0-x\r\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        done = dialed(f"127.0.0.1:{server.getsockname()[1]}")
+    assert (done.returncode, done.stdout) == (0, said + b"H-2.0-x\r\n")
+
+
+def test_who_never_names_a_protocol_is_given_up_in_time() -> None:
+    begin = time.monotonic()
+    with listener(b"220 mail.example.org ESMTP\r\n") as mail:
+        done = dialed(mail)
+    assert done.returncode == 1
+    assert b"something answers, but not sshd" in done.stderr
+    assert time.monotonic() - begin < 10
