@@ -1,5 +1,6 @@
 """What a preview would do, as one text for a pull request or a terminal: data at risk first, short lines that fit a phone."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -36,6 +37,9 @@ class Change:
     properties: tuple[str, ...] = ()
     forced_by: tuple[str, ...] = ()
     protected: bool = False
+    left_behind: tuple[str, ...] = ()
+    """Data directories, each with its owner, that an update turns away from: the service would start on an empty one, or could
+    not read what it has."""
 
     @property
     def name(self) -> str:
@@ -48,11 +52,10 @@ class Change:
 
     @property
     def loses_data(self) -> bool:
-        """Whether the resource holds data and would be deleted or replaced."""
+        """Whether the resource holds data and would be deleted, replaced or turned away from it."""
         if self.action not in (_DELETE, _REPLACE):
-            return False
-        directories = self.type == DIRECTORIES and self.name.endswith("-data")
-        return directories or self.type in _DATA_TYPES or (self.type in _RANDOM and self.protected)
+            return bool(self.left_behind)
+        return _has_data(self.urn) or self.type in _DATA_TYPES or (self.type in _RANDOM and self.protected)
 
 
 def changes(steps: Iterable[Mapping[str, Any]]) -> tuple[Change, ...]:
@@ -72,7 +75,21 @@ def _change(step: Mapping[str, Any]) -> Change:
         properties=tuple(sorted({*reasons, *(path.split(".")[0].split("[")[0] for path in step.get("detailedDiff") or ())})),
         forced_by=tuple(sorted(forced)),
         protected=bool(old.get("protect")),
+        left_behind=_left_behind(old, step.get("newState") or {}) if step["op"] == _UPDATE and _has_data(step["urn"]) else (),
     )
+
+
+def _has_data(urn: str) -> bool:
+    return urn.endswith("-data") and f"{DIRECTORIES}::" in urn
+
+
+_DIRECTORY = re.compile(r"(\d+:\d+) 0[0-7]{3} (/[\w./-]+)")
+"""As directories.sh is called with them: owner, mode, path."""
+
+
+def _left_behind(old: State, new: State) -> tuple[str, ...]:
+    before, after = (_DIRECTORY.findall(str((state.get("inputs") or {}).get("create", ""))) for state in (old, new))
+    return tuple(sorted(f"{path} of {owner}" for owner, path in {*before} - {*after}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +164,8 @@ def _reason(change: Change) -> str:
         return f": forced by {_words(change.forced_by)}"
     if change.action == _REPLACE and not change.properties:
         return ": along with what it depends on"
+    if change.left_behind:
+        return f": leaves behind {_words(change.left_behind)}"
     return f": {_words(change.properties)}" if change.action in (_UPDATE, _REPLACE) and change.properties else ""
 
 

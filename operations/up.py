@@ -196,7 +196,7 @@ def _ref(stack: Stack) -> str:
 
 
 def _tuples(change: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
-    return {key: tuple(change[key]) for key in ("properties", "forced_by")}
+    return {key: tuple(change[key]) for key in ("properties", "forced_by", "left_behind")}
 
 
 def _preview(stack: Stack, found: tuple[Change, ...], steps: list[Mapping[str, Any]], verdict: tuple[str, ...]) -> Preview:

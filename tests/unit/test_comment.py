@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from model.reachability import Difference, Reach
-from operations.comment import MARK, Preview, changes, comment
+from operations.comment import MARK, Change, Preview, changes, comment
+from tests.graph.program import built
 
 _CONTAINER = "vpai:index:ServiceContainer$docker:index/container:Container"
 NOTHING = Preview(
@@ -59,3 +60,36 @@ def test_cost_reach_and_policy_are_differences() -> None:
     assert "- opens: anyone → https://n8n.example.org on sese (* -> n8n:5678)" in text
     assert "**Policy**: refuses, 1" in text
     assert "|" not in text, "a table would not fit a phone"
+
+
+def _updates(**configured: str) -> dict[str, Change]:
+    """What an `up` with other settings does to the data directories of production, by name."""
+    before, after = ({it.urn: it for it in built("prod", **settings).resources} for settings in ({}, configured))
+    steps = [
+        {"op": "update", "urn": urn, "oldState": {"inputs": old.inputs}, "newState": {"inputs": after[urn].inputs}}
+        for urn, old in before.items()
+        if urn.endswith("-data")
+    ]
+    return {change.name: change for change in changes(steps)}
+
+
+def test_a_renamed_project_puts_every_data_directory_at_risk() -> None:
+    found = _updates(project="another")
+    assert len(found) > 8
+    assert all(change.loses_data and change.left_behind for change in found.values())
+    text = comment(replace(NOTHING, changes=tuple(found.values())))
+    assert "- **update Command sese-postgresql-data**: leaves behind `/opt/javisi/data/postgresql of 999:999`" in text
+
+
+def test_data_that_stays_where_it_is_is_at_no_risk() -> None:
+    found = _updates(deleteData="true")
+    assert len(found) > 8
+    assert not any(change.loses_data for change in found.values())
+
+
+def test_another_owner_of_the_same_directory_is_told() -> None:
+    called = "ssh sese -- apply false {owner} 0755 /opt/javisi/data/redis"
+    old, new = ({"inputs": {"create": called.format(owner=owner)}} for owner in ("999:999", "1999:1999"))
+    urn = "urn:pulumi:prod::vpai::vpai:index:ServiceContainer$command:local:Command::sese-redis-data"
+    (change,) = changes([{"op": "update", "urn": urn, "oldState": old, "newState": new}])
+    assert change.left_behind == ("/opt/javisi/data/redis of 999:999",)
