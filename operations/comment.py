@@ -108,6 +108,8 @@ class Preview:
     """What the policy pack refuses, one text each."""
     unpriced: tuple[str, ...] = ()
     """Names of rented things that nobody knows the price of."""
+    missing: tuple[str, ...] = ()
+    """Facts that still have to be looked up: an `up` refuses without them."""
 
 
 def comment(preview: Preview) -> str:
@@ -118,6 +120,7 @@ def comment(preview: Preview) -> str:
     sections += _reach(preview.reach)
     sections.append(f"**Cost**: {_cost(preview)}")
     sections.append(_policy(preview.policy))
+    sections += _missing(preview.missing)
     return "\n\n".join(sections) + "\n"
 
 
@@ -188,6 +191,16 @@ def _cost(preview: Preview) -> str:
         return f"as before, {preview.cost_after:.2f} EUR a month net{unknown}"
     change = preview.cost_after - preview.cost_before
     return f"{change:+.2f} EUR a month net ({preview.cost_before:.2f} → {preview.cost_after:.2f}){unknown}"
+
+
+_SHOWN = 5
+
+
+def _missing(facts: Sequence[str]) -> Iterator[str]:
+    if facts:
+        more = [f"- and {len(facts) - _SHOWN} more"] if len(facts) > _SHOWN else []
+        heading = f"**An up refuses** until {len(facts)} facts are looked up"
+        yield "\n".join([heading, "", *(f"- {fact}" for fact in facts[:_SHOWN]), *more])
 
 
 def _policy(refused: Sequence[str]) -> str:

@@ -46,8 +46,9 @@ def of_tree(tree: Tree) -> Iterator[Problem]:
         yield Problem(
             what=f"not committed: {', '.join(tree.changed[:5])}{' ...' if len(tree.changed) > 5 else ''}",
             why="nobody could tell later what was deployed, nor go back to it",
-            mend="commit it, or put it aside",
-            example="git stash --include-untracked",
+            # Never a stash: it sets Pulumi.<stack>.yaml aside too, and with the salt in it every secret of the stack.
+            mend="commit it, and push it to a remote of your own",
+            example="git add --all && git commit && git push",
         )
     if not tree.pushed:
         yield Problem(

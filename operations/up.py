@@ -173,6 +173,7 @@ def _guarded(stack: Stack, place: Plan, may_lose: str) -> Mapping[str, Any]:
 
 def _refusals(stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str]) -> Iterator[Problem]:
     yield from guard.of_policy(about["policy"])
+    yield from stack.inputs.unresolved  # the program would refuse too, but only after the question
     if stack.name == _GUARDED:
         tree = _tree()
         yield from guard.of_tree(tree)
@@ -214,6 +215,7 @@ def _preview(stack: Stack, found: tuple[Change, ...], steps: list[Mapping[str, A
         reach=difference(_deployed_reach(stack), reachability_reference.read(reachability_reference.PAGE.read_text())),
         policy=verdict,
         unpriced=tuple(thing.name for thing in after.unknown),
+        missing=tuple(problem.what for problem in stack.inputs.unresolved),
     )
 
 

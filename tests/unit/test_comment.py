@@ -93,3 +93,11 @@ def test_another_owner_of_the_same_directory_is_told() -> None:
     urn = "urn:pulumi:prod::vpai::vpai:index:ServiceContainer$command:local:Command::sese-redis-data"
     (change,) = changes([{"op": "update", "urn": urn, "oldState": old, "newState": new}])
     assert change.left_behind == ("/opt/javisi/data/redis of 999:999",)
+
+
+def test_what_an_up_would_refuse_stands_at_the_end_of_what_is_read_before_the_question() -> None:
+    facts = tuple(f"the image x{number} has no digest" for number in range(24))
+    text = comment(replace(NOTHING, missing=facts))
+    assert text.endswith("- and 19 more\n")
+    assert "**An up refuses** until 24 facts are looked up" in text
+    assert "An up refuses" not in comment(NOTHING)

@@ -108,3 +108,9 @@ def test_a_backup_without_a_time_zone_is_none() -> None:
 def test_a_resource_belongs_to_the_host_whose_whole_name_it_bears(resource: str, host: str) -> None:
     assert host_of(resource, ["sese", "sese-2"]) == host
     assert host_of(resource, ["sese-2", "sese"]) == host
+
+
+def test_nothing_that_is_advised_sets_the_configuration_aside() -> None:
+    problems = [*guard.of_tree(replace(TREE, changed=("Pulumi.prod.yaml",), pushed=False))]
+    assert len(problems) == 2
+    assert not any("stash" in problem.mend + problem.example for problem in problems)
