@@ -541,18 +541,20 @@ def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem
 
 
 def links_lead_to_vpn_routes(placements: Sequence[Placement]) -> Iterator[Problem]:
-    """Law 4: a link leads to a service of another host that has a VPN route, and says why."""
+    """Law 4: a link leads to a service of one other host that has a VPN route, and says why."""
     for placement in placements:
-        reachable = {
-            service.name
-            for other in placements
-            if other.host.name != placement.host.name
-            for service in other.services
-            if any(route.access is Access.VPN or route.relayed for route in service.routes)
-        }
         for service in placement.services:
             for link in service.links:
-                if link.service not in reachable:
+                others = [
+                    other.host.name for other in placements if other is not placement and other.answers_links_to(link.service)
+                ]
+                if len(others) > 1:
+                    yield Problem(
+                        what=f"{placement.host.name}: the link of {service.name} to {link.service} leads to {', '.join(others)}",
+                        why="one name cannot mean several hosts, and the firewall opens the way to one",
+                        mend="place that service on one of them, or give one of the two another name",
+                    )
+                if not others:
                     yield Problem(
                         what=f"{placement.host.name}: {service.name} has a link to {link.service!r}, which has no VPN route on"
                         + " another host",

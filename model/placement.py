@@ -5,7 +5,7 @@ from graphlib import TopologicalSorter
 
 from model.host import Host
 from model.network import Network
-from model.route import Site
+from model.route import Access, Site
 from model.service import Database, Service
 
 
@@ -39,3 +39,12 @@ class Placement:
     def members(self, network: str) -> frozenset[str]:
         """Names of the services on `network`."""
         return frozenset(service.name for service in self.services if network in service.networks)
+
+    def answers_links_to(self, service: str) -> bool:
+        """Whether `service` stands here behind a route that members of the VPN may use: a link from another host ends there."""
+        return any(
+            route.access is Access.VPN or route.relayed
+            for other in self.services
+            if other.name == service
+            for route in other.routes
+        )

@@ -58,8 +58,9 @@ def _of_host(fleet: Fleet, placement: Placement) -> Iterator[Reach]:
         yield from _on_network(placement, network)
     for service in placement.services:
         for link in service.links:
-            [other] = [each.host.name for each in fleet.placements if each is not placement and link.service in _names(each)]
-            yield Reach(f"{host}/{service.name}", f"{other}/caddy", "the mesh, 443/tcp")
+            for other in fleet.placements:
+                if other is not placement and other.answers_links_to(link.service):
+                    yield Reach(f"{host}/{service.name}", f"{other.host.name}/caddy", "the mesh, 443/tcp")
     yield from _ports(placement)
     yield from _sites(placement)
 
@@ -116,7 +117,3 @@ def _in_mesh(fleet: Fleet) -> Iterator[Reach]:
         for source in grant.sources:
             for port in grant.ports:
                 yield Reach({OPERATOR_TAG: "the operator", **names}[source], names[grant.destination], f"the mesh, {port}/tcp")
-
-
-def _names(placement: Placement) -> frozenset[str]:
-    return frozenset(service.name for service in placement.services)

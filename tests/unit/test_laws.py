@@ -330,3 +330,9 @@ def test_all_broken_laws_are_told_at_once() -> None:
     with pytest.raises(Refused) as refused:
         fleet(broken)
     assert len(refused.value.problems) >= 3
+
+
+def test_a_link_to_a_service_that_two_hosts_have_is_refused_with_both() -> None:
+    another = placement(host=replace(HOST, name="another", address="203.0.113.12"))
+    found = list(laws.links_lead_to_vpn_routes((placement(), another, _linked(LINK))))
+    assert "seko: the link of alloy to loki leads to sese, another" in [problem.what for problem in found]
