@@ -18,6 +18,7 @@ from policy.program import (
     HOST_ACCESS,
     LOCAL_COMMAND,
     MANAGED_HOST,
+    MESH_MEMBER,
     REMOTE_COMMAND,
     REMOTE_IMAGE,
     SERVER,
@@ -95,6 +96,7 @@ _NETWORK = Planted(
     inputs={"name": "javisi_frontend", "ipamConfigs": [{"subnet": "172.20.1.0/24", "gateway": "172.20.1.1"}]},
     host="sese",
 )
+_SWARM_SERVICE = {"name": "redis", "taskSpec": {"containerSpec": {"image": "docker.io/library/redis:8.0-bookworm"}}}
 
 _FORWARD = """*filter
 :DOCKER-USER - [0:0]
@@ -103,8 +105,10 @@ _FORWARD = """*filter
 -A DOCKER-USER -d 10.0.0.0/8 -i br-+ -j DROP
 -A DOCKER-USER -d 172.16.0.0/12 -i br-+ -j DROP
 -A DOCKER-USER -d 192.168.0.0/16 -i br-+ -j DROP
+-A DOCKER-USER -i docker0 -j DROP
 -A DOCKER-USER -o br-+ -p tcp -m conntrack --ctorigdstport 443 -j RETURN
 -A DOCKER-USER -o br-+ -j DROP
+-A DOCKER-USER -o docker0 -j DROP
 COMMIT
 *raw
 -A VPAI-MESH -s 100.64.0.0/10 -j DROP
@@ -157,6 +161,11 @@ def _remote(**connection: Any) -> Program:
 def _provider(**inputs: Any) -> Program:
     options = {"host": "ssh://sese", "sshOpts": '["-F",".vpai/prod/ssh_config"]', **inputs}
     return (Planted(type=DOCKER_PROVIDER, name="sese", inputs=options),)
+
+
+def _member(*flags: str) -> Program:
+    inputs = {"flags": list(flags), "login_server": "https://singa.vpai.test", "alias": "sese"}
+    return (Planted(type=MESH_MEMBER, name="sese-in-mesh", inputs=inputs),)
 
 
 def _caddy(sites: Mapping[str, str]) -> Program:
@@ -232,9 +241,26 @@ def _waiving(**waiver: str) -> Program:
 
 
 CASES: Mapping[str, Case] = {
+    "coverage-types": Case(
+        obeys=(_IMAGE,),
+        breaks=(
+            (Planted(type="docker:index/service:Service", name="sese-redis", inputs=_SWARM_SERVICE, host="sese"),),
+            (Planted(type="docker:index/plugin:Plugin", name="sese-sshfs", inputs={"name": "vieux/sshfs"}, host="sese"),),
+        ),
+        unknown="",
+        subject="docker:index/service:Service",
+    ),
+    "coverage-inputs": _container(
+        "",
+        {"groupAdds": ["999"]},
+        {"sysctls": {"net.ipv4.ip_forward": "1"}},
+        {"runtime": "runc"},
+        {"volumes": [{"hostPath": "/opt/javisi/data/caddy", "containerPath": "/data", "selinuxRelabel": "z"}]},
+        subject="groupAdds",
+    ),
     "hygiene-waivers": Case(
         obeys=_waiving(),
-        breaks=(_waiving(until="2026-11-22"), _waiving(rule="no-such-rule"), _waiving(reason=" ")),
+        breaks=(_waiving(until="2026-11-22"), _waiving(rule="no-such-rule"), _waiving(reason=" "), _waiving(until="2999-12-31")),
         unknown="waivers",
         subject="containers-user",
     ),
@@ -341,8 +367,8 @@ CASES: Mapping[str, Case] = {
     ),
     "containers-mount-propagation": _container(
         "mounts",
-        {"mounts": [{"type": "bind", "source": "/opt/x", "target": "/x", "bindOptions": {"propagation": "rshared"}}]},
-        subject="/opt/x",
+        {"mounts": [{"type": "bind", "source": "/opt/javisi/data/x", "target": "/x", "bindOptions": {"propagation": "rshared"}}]},
+        subject="/opt/javisi/data/x",
     ),
     "containers-healthcheck": _container("healthcheck", {"healthcheck": None}, {"healthcheck": {"tests": ["NONE"]}}),
     "containers-no-sshd": _container(
@@ -408,6 +434,7 @@ CASES: Mapping[str, Case] = {
         breaks=(
             (_access(_without(_FORWARD, "-A DOCKER-USER -d 169.254.0.0/16 -i br-+ -j DROP\n")),),
             (_access(_without(_FORWARD, "-A DOCKER-USER -o br-+ -j DROP\n")),),
+            (_access(_FORWARD.replace(":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n-A DOCKER-USER -i br-+ -j RETURN\n")),),
         ),
         unknown="files",
         subject="169.254.0.0/16",
@@ -431,6 +458,12 @@ CASES: Mapping[str, Case] = {
     ),
     "firewall-cloud-agrees": Case(
         obeys=(_access(), _cloud("443")), breaks=((_access(), _cloud("8443")),), unknown="rules", subject="8443/tcp"
+    ),
+    "firewall-mesh-flags": Case(
+        obeys=_member("--netfilter-mode=off", "--accept-dns=true"),
+        breaks=(_member("--ssh"), _member("--advertise-routes=10.0.0.0/8"), _member("--advertise-exit-node")),
+        unknown="flags",
+        subject="--ssh",
     ),
     "ssh-host-keys": Case(
         obeys=_remote(hostKey="ssh-ed25519 AAAA"),
