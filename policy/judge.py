@@ -133,7 +133,8 @@ def _ending(program: Program) -> Iterator[str]:
     for waiver, names in sorted(program.waived.items(), key=lambda item: (item[0].until, item[0].rule, item[0].subject)):
         if waiver.ends_soon(program.today):
             subject = f" ({waiver.subject})" if waiver.subject else ""
-            yield f"in {(waiver.until - program.today).days} days, {waiver.until}: {waiver.rule}{subject}: {', '.join(sorted(names))}"
+            left = (waiver.until - program.today).days
+            yield f"in {left} days, {waiver.until}: {waiver.rule}{subject}: {', '.join(sorted(names))}"
 
 
 def _undecided(program: Program) -> Iterator[str]:

@@ -42,6 +42,7 @@ _LABELS = "labels, by which nothing is let in"
 _WAITING = "how long something waits, and for what"
 _CONTENT = "says when something is made again"
 _CLIENT = "how the provider works, not what it makes"
+_ASKED_FOR = "secrets-plain-inputs asks that it is marked as secret"
 _SEALED = "marked as secret, and written by a script of ours"
 _OWN_SCRIPTS = "goes to a script of ours, which checks it"
 
@@ -66,12 +67,14 @@ _PROVIDER = _inputs("", version=_CLIENT, pluginDownloadURL=_CLIENT)
 
 KNOWN: Mapping[str, Mapping[str, str]] = {
     CONTAINER: _inputs(
-        "image envs command entrypoints healthcheck labels hosts privileged capabilities securityOpts user networkMode pidMode"
+        "image envs command entrypoints healthcheck privileged capabilities securityOpts user networkMode pidMode"
         " ipcMode usernsMode cgroupParent cgroupnsMode memory memorySwap cpus cpuQuota ulimits readOnly ports publishAllPorts"
         " restart maxRetryCount volumes mounts devices deviceRequests gpus tmpfs logDriver logOpts networksAdvanced",
         name=_NAME,
         hostname=_NAME,
         domainname=_NAME,
+        labels=_LABELS,
+        hosts="names for addresses; the firewall decides whom it reaches",
         **dict.fromkeys(("stopTimeout", "stopSignal", "destroyGraceSeconds"), _WAITING),
         **dict.fromkeys(("wait", "waitTimeout", "mustRun", "start"), _WAITING),
         **dict.fromkeys(("attach", "logs", "containerReadRefreshTimeoutMilliseconds", "tty", "stdinOpen"), _CLIENT),
@@ -100,7 +103,13 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
     IMAGE_TAG: _inputs("sourceImage", targetImage="a name on one host", tagTriggers=_CONTENT),
     DOCKER_PROVIDER: {**_inputs("host sshOpts", disableDockerDaemonCheck=_CLIENT), **_PROVIDER},
     "pulumi:providers:hcloud": {
-        **_inputs("token", endpoint="whose cloud: rehearsals have their own", pollInterval=_CLIENT, pollFunction=_CLIENT),
+        **_inputs(
+            "",
+            token=_ASKED_FOR,
+            endpoint="whose cloud: rehearsals have their own",
+            pollInterval=_CLIENT,
+            pollFunction=_CLIENT,
+        ),
         **_PROVIDER,
     },
     **dict.fromkeys((f"pulumi:providers:{name}" for name in ("command", "random")), _PROVIDER),
@@ -138,11 +147,11 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
     ),
     SERVER: _inputs(
         "serverType location datacenter image sshKeys firewallIds backups deleteProtection rebuildProtection"
-        " shutdownBeforeDeletion labels userData",
+        " shutdownBeforeDeletion labels userData publicNets",
         name=_NAME,
         keepDisk="whether it can become smaller again",
         placementGroupId="which hardware it stands on",
-        **dict.fromkeys(("publicNets", "networks"), "its addresses; the firewall that every server has decides who reaches them"),
+        networks="its addresses in private; the firewall that every server has decides who reaches it",
         ignoreRemoteFirewallIds=OFF,
         allowDeprecatedImages="an image by name is judged",
     ),
@@ -167,10 +176,10 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
         "", name=_NAME, labels=_LABELS, publicKey="the deploy key's public half, which settings give and check"
     ),
     CLOUD_VOLUME: _inputs(
-        "deleteProtection",
+        "deleteProtection size",
         name=_NAME,
         labels=_LABELS,
-        **dict.fromkeys(("size", "location", "serverId", "automount", "format"), "how large a disk is, and where"),
+        **dict.fromkeys(("location", "serverId", "automount", "format"), "where a disk is, and how it is used"),
     ),
     "random:index/randomPassword:RandomPassword": _inputs(
         "",

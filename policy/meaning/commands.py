@@ -105,7 +105,7 @@ _ASSIGNED = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>.+)")
 
 def is_literal(value: str) -> bool:
     """Whether a value is written out: no variable, no command's output, no placeholder."""
-    return bool(value) and not value.startswith(("$", "`", "<", "{"))
+    return bool(bare := value.lstrip("\"'")) and not bare.startswith(("$", "`", "<", "{"))
 
 
 def credentials(words: Sequence[str]) -> Iterator[str]:

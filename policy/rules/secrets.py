@@ -61,7 +61,8 @@ def _environment(container: Resource, _program: Program) -> Iterator[Finding]:
     check: Any = container.inputs.get("healthcheck") or {}
     for words in (container.list("entrypoints"), container.list("command"), list(check.get("tests") or ())):
         # Once as they are, once as a shell among them would read them.
-        for name in dict.fromkeys((*credentials(list(map(str, words))), *_given_away(" ".join(map(str, words))))):
+        whole = [word for word in map(str, words) if not any(letter.isspace() for letter in word)]
+        for name in dict.fromkeys((*credentials(whole), *_given_away(" ".join(map(str, words))))):
             yield Finding(what=f"{container.name} has the credential {name} on its command line", subject=name)
 
 
