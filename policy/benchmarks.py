@@ -248,7 +248,7 @@ BENCHMARKS = (CIS_CONTAINERS, CIS_DAEMON, KICS, COMPOSE_LINT, SSHD, HETZNER, OUR
 
 _NO_PIDS_LIMIT = Waived(
     reason="the docker provider has no pids_limit: a limit of processes for the container's user instead",
-    until=date(2027, 5, 31),
+    until=date(2027, 10, 25),
     instead="containers-process-limit",
 )
 WITHOUT_RULE: Mapping[str, Inherent | Waived] = {

@@ -30,19 +30,19 @@ def service(memory_mib: int = 160, scale: float = 1.0) -> Service:
         # The predecessor lost every container's series for five months behind a proxy without these (lesson 137).
         host_cgroups=True,
         host_mounts=(
-            HostMount(path="/", container_path="/rootfs", reason="the file systems whose use it counts", until=date(2027, 5, 31)),
-            HostMount(path="/sys", container_path="/sys", reason="the control groups", until=date(2027, 5, 31)),
+            HostMount(path="/", container_path="/rootfs", reason="the file systems whose use it counts", until=date(2027, 3, 15)),
+            HostMount(path="/sys", container_path="/sys", reason="the control groups", until=date(2027, 3, 15)),
             HostMount(
                 path="/var/lib/docker",
                 container_path="/var/lib/docker",
                 reason="the layers that containers write",
-                until=date(2027, 5, 31),
+                until=date(2027, 3, 15),
             ),
             HostMount(
                 path="/run",
                 container_path="/var/run",
                 reason="Docker's socket, which tells which control group is which container; it publishes nothing",
-                until=date(2027, 5, 31),
+                until=date(2027, 3, 15),
             ),
         ),
         healthcheck=Healthcheck(
@@ -56,13 +56,13 @@ def service(memory_mib: int = 160, scale: float = 1.0) -> Service:
         read_only_root=False,
         waivers=(
             Waiver(
-                rule="containers-read-only-root", reason="nobody has shown yet that it writes nothing", until=date(2027, 5, 31)
+                rule="containers-read-only-root", reason="nobody has shown yet that it writes nothing", until=date(2027, 3, 15)
             ),
             Waiver(
                 rule="containers-own-cgroup",
                 subject="host",
                 reason="it measures the control groups of all containers; in its own it would see itself",
-                until=date(2027, 5, 31),
+                until=date(2027, 3, 15),
             ),
         ),
     )

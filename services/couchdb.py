@@ -98,7 +98,7 @@ def service(scale: float = 1.0) -> Service:
             Waiver(
                 rule="containers-read-only-root",
                 reason="the entrypoint writes the administrator below /opt/couchdb/etc/local.d",
-                until=date(2027, 5, 31),
+                until=date(2027, 7, 19),
             ),
         ),
     )

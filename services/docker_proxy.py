@@ -82,7 +82,7 @@ def questions(*networks: str) -> Service:
                 path="/run",
                 container_path="/var/run",
                 reason="Docker's socket: it is the one that may talk to Docker, so that nobody else has to",
-                until=date(2027, 5, 31),
+                until=date(2027, 2, 15),
             ),
         ),
         healthcheck=Healthcheck(command=("/docker-proxy", "-health"), interval=15, timeout=5, retries=3, start_period=10),
@@ -92,7 +92,7 @@ def questions(*networks: str) -> Service:
                 rule="containers-user",
                 subject="root",
                 reason="root without any capability: the socket's owner may open it, and that is all this root can do",
-                until=date(2027, 5, 31),
+                until=date(2027, 2, 15),
             ),
         ),
     )

@@ -146,7 +146,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
                 path="/usr/bin/docker",
                 container_path="/usr/local/bin/docker",
                 reason="OpenClaw starts sandboxes with Docker's client, which its image lacks; it speaks to docker-proxy",
-                until=date(2027, 5, 31),
+                until=date(2027, 3, 1),
             ),
         ),
         routes=(Route(subdomain="javisi", port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
@@ -158,7 +158,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
             Waiver(
                 rule="containers-read-only-root",
                 reason="it rewrites files below /app and /home/node at its start",
-                until=date(2027, 5, 31),
+                until=date(2027, 3, 1),
             ),
         ),
         stop_timeout=30,

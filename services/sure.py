@@ -132,12 +132,12 @@ def _service(
         read_only_root=False,
         waivers=(
             Waiver(
-                rule="containers-read-only-root", reason="Rails writes below /rails/tmp and /rails/log", until=date(2027, 5, 31)
+                rule="containers-read-only-root", reason="Rails writes below /rails/tmp and /rails/log", until=date(2027, 10, 11)
             ),
             Waiver(
                 rule="containers-own-data",
                 reason="web and worker are one program; both write uploads to /rails/storage",
-                until=date(2027, 5, 31),
+                until=date(2027, 10, 11),
             ),
         ),
         stop_timeout=30,

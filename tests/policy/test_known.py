@@ -5,14 +5,12 @@ from typing import Any
 
 import pytest
 
-from model.waiver import WARNED, Waiver
-from policy.judge import ENDING
 from policy.known import JUDGED, KNOWN, OFF
 from policy.program import Program, Resource
 from policy.rule import ResourceRule
 from policy.rules import RULES
 from tests.policy.cases import CASES
-from tests.policy.planted import TODAY, Planted, tell, with_waiver
+from tests.policy.planted import TODAY, Planted, tell
 
 _READ_ALL = ("coverage-types", "coverage-inputs", "secrets-plain-inputs", "hygiene-waivers")
 """Rules that look into every input there is."""
@@ -84,22 +82,3 @@ def test_a_switch_that_stays_off_is_found_when_it_is_on() -> None:
     server = CASES["hetzner-image"].obeys[0]
     assert "coverage-inputs" in tell([server.with_inputs(ignoreRemoteFirewallIds=True)]).broken
     assert "coverage-inputs" not in tell([server.with_inputs(ignoreRemoteFirewallIds=False)]).broken
-
-
-@pytest.mark.parametrize("days", [0, 1, WARNED.days])
-def test_a_run_warns_before_a_waiver_ends(days: int) -> None:
-    told = tell(with_waiver(CASES["containers-user"].breaks[0], _waiver(days)))
-    [message] = told.broken[ENDING]
-    assert f"in {days} days" in message
-    assert "containers-user" in message
-    assert ENDING in told.advisory
-
-
-def test_a_run_does_not_warn_earlier() -> None:
-    assert ENDING not in tell(with_waiver(CASES["containers-user"].breaks[0], _waiver(WARNED.days + 1))).broken
-
-
-def _waiver(days: int) -> Waiver:
-    from datetime import timedelta
-
-    return Waiver(rule="containers-user", reason="it is looked at", until=TODAY + timedelta(days=days), subject="root")
