@@ -1,8 +1,17 @@
 """Commands inside any text: what is asked of Docker's client, and which credentials stand in words."""
 
+import base64
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+
+_FILE = re.compile(r"^file \d+ (\S+) ([A-Za-z0-9+/]+=*)$", re.MULTILINE)
+
+
+def written_files(stdin: str) -> list[tuple[str, str]]:
+    """Files that a host's baseline writes, in its order: path and content (components/scripts/baseline.sh)."""
+    return [(path, base64.b64decode(content).decode(errors="replace")) for path, content in _FILE.findall(stdin)]
+
 
 _QUOTES = re.compile(r"\\\n|[\"'\\]")
 _CLIENT = re.compile(r"(?<![\w.-])(?:docker|podman|nerdctl)(?![\w.-])[^\n;|&]*")

@@ -1,16 +1,14 @@
 """Docker's daemon: daemon.json as it goes to a host, inside the baseline's list of files."""
 
-import base64
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from policy.meaning.commands import written_files
 from policy.meaning.paths import canonical
 from policy.program import LOCAL_COMMAND, MANAGED_HOST, Program, Resource
 from policy.rule import Finding, ResourceRule, Severity
 
-_FILE = re.compile(r"^file \d+ (\S+) (\S+)$", re.MULTILINE)
 _DAEMON_JSON = "/etc/docker/daemon.json"
 _JUDGED = frozenset(
     {"icc", "log-level", "iptables", "insecure-registries", "storage-driver", "hosts", "tlsverify", "default-ulimits"}
@@ -45,10 +43,10 @@ def _tcp(daemon: Mapping[str, Any]) -> bool:
 def _daemon_json(command: Resource, program: Program) -> Mapping[str, Any] | None:
     """The daemon.json that a host's baseline writes; None for any other command."""
     parent = program.parent(command)
-    files = _FILE.findall(command.text("stdin")) if parent and parent.type == MANAGED_HOST else ()
+    files = written_files(command.text("stdin")) if parent and parent.type == MANAGED_HOST else ()
     # What is written last stays.
     found = [content for path, content in files if canonical(path) == _DAEMON_JSON]
-    daemon: Mapping[str, Any] | None = json.loads(base64.b64decode(found[-1])) if found else None
+    daemon: Mapping[str, Any] | None = json.loads(found[-1]) if found else None
     return daemon
 
 

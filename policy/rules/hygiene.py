@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from policy.meaning.commands import DockerCall, docker_calls
+from policy.meaning.commands import DockerCall, docker_calls, written_files
 from policy.meaning.docker import HARMLESS, capability, is_root, keeps_privileges_down, loosened
 from policy.meaning.paths import is_own
 from policy.program import (
@@ -63,6 +63,7 @@ def _texts(resource: Resource) -> Iterator[tuple[str, str]]:
     """What a resource has run, by input: its commands, and the files that it puts onto a host."""
     if resource.type in _COMMANDS:
         yield from resource.texts("create", "update", "delete", "stdin")
+        yield from (("stdin", content) for _, content in written_files(resource.text("stdin")))
         return
     files = resource.inputs.get("files") or {}
     yield from known_first((lambda path=path: (path, str(files[path]["content"]))) for path in files)  # type: ignore[misc]

@@ -757,6 +757,8 @@ def test_a_container_that_is_entered_as_root_is_found(client: str, loose: str, a
 def test_a_file_on_a_host_that_loosens_a_container_is_found(loose: str, data: st.DataObject) -> None:
     unit = f"[Service]\nExecStart=/usr/bin/docker run {data.draw(quoted(loose))} redis\n"
     assert found("hygiene-docker-commands", one(HOST_ACCESS, files={"/etc/systemd/system/x.service": {"content": unit}}))
+    written = f"script\nfile 0644 /etc/systemd/system/x.service {base64.b64encode(unit.encode()).decode()}\n"
+    assert found("hygiene-docker-commands", command(written, "stdin"))
 
 
 @given(_CLIENT, _VERB, _MORE, _LOOSE, _QUOTING)
