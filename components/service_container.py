@@ -155,7 +155,11 @@ class ServiceContainer(pulumi.ComponentResource):
         service, host = self._service, self._host
         stop_first = service.replacement is Replacement.STOP_FIRST
         data = [
-            docker.ContainerVolumeArgs(host_path=f"{self._base}/data/{volume.directory}", container_path=volume.path)
+            docker.ContainerVolumeArgs(
+                host_path=f"{self._base}/data/{volume.directory}",
+                container_path=volume.path,
+                read_only=volume.read_only or None,  # false said is a difference at every run
+            )
             for volume in service.volumes
         ]
         shown = [

@@ -97,6 +97,8 @@ class Volume:
     """How it is backed up, or why it is not."""
     shared: bool = False
     """Whether every service that names it knows of the others: parts of one program, such as a server and its worker."""
+    read_only: bool = False
+    """Whether the service only reads what root writes there."""
 
 
 DOCKER_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")

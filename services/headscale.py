@@ -1,7 +1,7 @@
 """Headscale 0.28: the mesh's control server, with an embedded relay. Who is a member and what resolves is not in here.
 
-The policy and the DNS records lie in `PARTS`, one part a stack, merged on the hub (components/scripts/mesh_hub.sh):
-production and an ephemeral copy of it share the hub without editing each other's part.
+The policy and the DNS records are merged on the hub from one part a stack (components/scripts/mesh_hub.sh): production and an
+ephemeral copy of it share the hub without editing each other's part. They lie in a directory that root alone writes to.
 """
 
 import json
@@ -14,7 +14,9 @@ from model.waiver import Waiver
 from services.networks import EGRESS, HUB
 
 DIRECTORY = "/etc/headscale"
-PARTS = "/var/lib/headscale/parts"
+MERGED = "/var/lib/headscale-mesh"
+"""Where it reads them; mesh_hub.sh names it too."""
+MERGED_DIRECTORY = "headscale-mesh"
 _PORT = 8080
 _STUN = 3478
 
@@ -39,6 +41,14 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
                 owner="0:0",
                 mode=0o700,
                 backup="db.sqlite and the keys, daily: without them every member has to join anew",
+            ),
+            Volume(
+                path=MERGED,
+                directory=MERGED_DIRECTORY,
+                owner="0:0",
+                mode=0o755,
+                backup="none: each stack's next `up` publishes its part again",
+                read_only=True,
             ),
         ),
         routes=(
@@ -101,7 +111,7 @@ def _settings(mesh: Mesh) -> str:
                 "type": "sqlite",
                 "sqlite": {"path": "/var/lib/headscale/db.sqlite", "write_ahead_log": True},
             },
-            "policy": {"mode": "file", "path": f"{PARTS}/policy.json"},
+            "policy": {"mode": "file", "path": f"{MERGED}/policy.json"},
             "dns": {
                 "magic_dns": True,
                 "base_domain": mesh.domain,
@@ -109,7 +119,7 @@ def _settings(mesh: Mesh) -> str:
                 "override_local_dns": True,
                 "nameservers": {"global": list(mesh.nameservers), "split": {}},
                 "search_domains": [],
-                "extra_records_path": f"{PARTS}/records.json",
+                "extra_records_path": f"{MERGED}/records.json",
             },
             "unix_socket": "/var/run/headscale/headscale.sock",
             "unix_socket_permission": "0770",
