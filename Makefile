@@ -111,8 +111,11 @@ apply-plan: venv toolchain ## exactly the plan of `make plan`, unless a guard re
 publish-plan: venv # for another machine to apply: [REMOTE=origin]
 	@$(RUN) $(PYTHON) -m operations publish-plan --stack "$$STACK" --remote "$$REMOTE"
 
-take-plan: venv # the published one, once, if it is of the commit: COMMIT= [REMOTE=origin]
-	@$(RUN) $(PYTHON) -m operations take-plan --stack "$$STACK" --commit "$$COMMIT" --remote "$$REMOTE"
+plan-digest: venv # by which the plan is approved
+	@$(RUN) $(PYTHON) -m operations plan-digest --stack "$$STACK"
+
+take-plan: venv # the published one, once, if it is the approved one: COMMIT= DIGEST= [REMOTE=origin]
+	@$(RUN) $(PYTHON) -m operations take-plan --stack "$$STACK" --commit "$$COMMIT" --digest "$$DIGEST" --remote "$$REMOTE"
 
 runner: venv toolchain # SSH and the mesh for a machine of a CI system: DEPLOY_KEY= MESH_KEY=
 	@$(RUN) $(PYTHON) -m operations runner --stack "$$STACK"
@@ -190,4 +193,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -25,7 +25,7 @@ from operations.smoke import report, smoke
 from operations.stack import CommandFailed, Stack
 from operations.state_backend import state_backend
 from operations.table import table
-from operations.up import apply_plan, plan, publish_plan, take_plan, up
+from operations.up import apply_plan, plan, plan_digest, publish_plan, take_plan, up
 
 
 def main() -> int:
@@ -208,7 +208,11 @@ def _publish_plan(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def _take_plan(stack: Stack, arguments: argparse.Namespace) -> None:
-    take_plan(stack, arguments.commit, arguments.remote)
+    take_plan(stack, arguments.commit, arguments.digest, arguments.remote)
+
+
+def _plan_digest(stack: Stack, _: argparse.Namespace) -> None:
+    plan_digest(stack)
 
 
 def _comment(_: Stack, arguments: argparse.Namespace) -> None:
@@ -289,6 +293,7 @@ def _parser() -> argparse.ArgumentParser:
     guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
+    command("plan-digest", _plan_digest, "the digest by which a plan is approved")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
     command("fake-secrets", _fake_secrets, "values that open nothing for what a copy needs and has not")
     sub = command("preview-pull-request", _preview_pull_request, "what this checkout would change, without secrets and hosts")
@@ -306,6 +311,7 @@ def _parser() -> argparse.ArgumentParser:
     for sub in moves:
         sub.add_argument("--remote", default="origin")
     moves[-1].add_argument("--commit", required=True, help="in full")
+    moves[-1].add_argument("--digest", required=True, help="in full, as the plan showed it")
     said = commands.add_parser("comment", help="a preview's text at its pull request, from stdin")
     said.add_argument("number", type=int)
     said.set_defaults(run=_comment, stack="")
