@@ -152,7 +152,7 @@ logs: ## a service's last log lines: SERVICE=
 	@$(RUN) $(PYTHON) -m operations logs --stack "$$STACK" "$$SERVICE"
 
 exec: ## a command of its shell (or the shell) inside a service, with all of its environment: SERVICE= [COMMAND=]
-	@$(RUN) $(PYTHON) -m operations exec --stack "$$STACK" --shell "$$COMMAND" "$$SERVICE"
+	@$(RUN) $(PYTHON) -m operations exec --stack "$$STACK" --shell="$$COMMAND" "$$SERVICE"
 
 smoke: ## live checks of a deployed stack, inside and outside of the mesh: [JUNIT=] writes JUnit XML
 	@$(RUN) $(PYTHON) -m operations smoke --stack "$$STACK" $(CHAT) --junit "$$JUNIT"

@@ -282,6 +282,13 @@ class Service:
         return (self.image, *(spawned.image for spawned in self.spawned))
 
     @property
+    def with_secrets(self) -> tuple[str, ...]:
+        """What stands before a command inside the service so that it finds the secret environment; empty where there is none."""
+        if not (self.secret_environment and self.configuration):
+            return ()
+        return ("sh", "-c", f'set -a; . {self.configuration.directory}/environment; set +a; exec "$@"', "sh")
+
+    @property
     def texts(self) -> tuple[str, ...]:
         """Every string that may refer to a secret."""
         files = self.configuration.files if self.configuration else ()
