@@ -251,6 +251,8 @@ class Service:
     """Added back after ALL were dropped."""
     user: str = ""
     """uid:gid; empty for the image's own."""
+    image_uid: int = 0
+    """The uid of the image's own user, from its Dockerfile: what the service runs as where `user` is empty."""
     read_only_root: bool = True
     scratch: tuple[str, ...] = ()
     """Writable directories in memory."""
@@ -270,6 +272,11 @@ class Service:
     def all_waivers(self) -> tuple[Waiver, ...]:
         """Its own and those of its host mounts."""
         return (*self.waivers, *(waiver for mount in self.host_mounts for waiver in mount.waivers))
+
+    @property
+    def uid(self) -> int:
+        """The user of the host that it runs as: there are no user namespaces (ADR 37)."""
+        return int(self.user.partition(":")[0]) if self.user else self.image_uid
 
     @property
     def memory_mib(self) -> int:

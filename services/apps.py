@@ -39,7 +39,7 @@ APPS = (
         limits=Limits(memory_mib=64, cpus=0.25),
         metrics=Silent(reason="it answers one sentence; cAdvisor sees the container, Uptime Kuma the site"),
         logs=Logs.JSON,
-        user="65534:65534",
+        user="20006:20006",
         # Without what its file says that it needs, the program does not even start.
         capabilities=("NET_BIND_SERVICE",),
     ),

@@ -18,6 +18,7 @@ MERGED = "/var/lib/headscale-mesh"
 """Where it reads them; mesh_hub.sh names it too."""
 MERGED_DIRECTORY = "headscale-mesh"
 _PORT = 8080
+_USER = "20001:20001"
 _STUN = 3478
 
 
@@ -33,12 +34,12 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
         metrics=Silent(reason="its metrics listener serves /debug/ too, to whoever reaches it: it stays on 127.0.0.1"),
         logs=Logs.PLAIN,
         command=("serve",),
-        configuration=Configuration(directory=DIRECTORY, files=(File(path="config.yaml", content=_settings(mesh)),)),
+        configuration=Configuration(directory=DIRECTORY, owner=_USER, files=(File(path="config.yaml", content=_settings(mesh)),)),
         volumes=(
             Volume(
                 path="/var/lib/headscale",
                 directory="headscale",
-                owner="0:0",
+                owner=_USER,
                 mode=0o700,
                 backup="db.sqlite and the keys, daily: without them every member has to join anew",
             ),
@@ -67,6 +68,7 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
         ),
         ports=(Port(number=_STUN, protocol="udp", access=Access.PUBLIC, reason="STUN: members learn their own address"),),
         healthcheck=Healthcheck(command=("headscale", "health"), interval=10, timeout=5, retries=5, start_period=30),
+        user=_USER,
         scratch=("/var/run/headscale",),
         waivers=(
             Waiver(

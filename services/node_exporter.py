@@ -36,5 +36,5 @@ def service() -> Service:
             retries=3,
             start_period=15,
         ),
-        user="65534:65534",
+        user="20005:20005",
     )

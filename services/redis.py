@@ -25,7 +25,7 @@ def service(scale: float = 1.0) -> Service:
         command=("redis-server", f"{DIRECTORY}/redis.conf"),
         configuration=Configuration(
             directory=DIRECTORY,
-            owner="999:999",
+            owner="20002:20002",
             files=(
                 File(path="redis.conf", content=_settings(limits.memory_mib // 2)),
                 File(path="users.acl", content=_USERS),
@@ -38,7 +38,9 @@ def service(scale: float = 1.0) -> Service:
             Credential(secret=LITELLM_PASSWORD, holder="LiteLLM", proof=RedisLogin(user="litellm")),
             Credential(secret=SURE_PASSWORD, holder="Sure", proof=RedisLogin(user="sure")),
         ),
-        volumes=(Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup="dump.rdb after BGSAVE, daily"),),
+        volumes=(
+            Volume(path="/data", directory="redis", owner="20002:20002", mode=0o755, backup="dump.rdb after BGSAVE, daily"),
+        ),
         healthcheck=Healthcheck(
             # The password stays out of the process list and of `docker inspect`.
             command=(
@@ -51,7 +53,7 @@ def service(scale: float = 1.0) -> Service:
             retries=5,
             start_period=30,
         ),
-        user="999:999",
+        user="20002:20002",
         scratch=("/tmp",),
         stop_timeout=30,
     )
