@@ -89,7 +89,7 @@ def plan(stack: Stack) -> None:
     events.unlink(missing_ok=True)
     print(text)
     if place.engine.exists():
-        print(_approval(about["commit"], place.digest))
+        print(_approval(str(about["commit"]), place.digest))
 
 
 def plan_digest(stack: Stack) -> None:

@@ -4,6 +4,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.shell import calls, run, stub
 from tests.whole import DOMAIN, MESH
 
 SERVICE = "vpai.service=headscale"
-PART = {
+PART: dict[str, Any] = {
     "policy": {"tagOwners": {"tag:sese": []}, "acls": [{"action": "accept", "src": ["tag:sese"], "dst": ["*:443"]}]},
     "records": {"llm.vpai.test": "sese"},
 }
