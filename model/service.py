@@ -42,8 +42,11 @@ class Healthcheck:
 
     @property
     def deadline(self) -> int:
-        """Seconds after which a start that is not healthy has failed: the engine's own verdict plus two probes."""
-        return self.start_period + self.interval * (self.retries + 2)
+        """Seconds after which a start that is not healthy has failed: the engine's own verdict plus two probes.
+
+        A probe that hangs ends after `timeout`, and the next one begins `interval` later (moby, daemon/health.go).
+        """
+        return self.start_period + (self.interval + self.timeout) * (self.retries + 2)
 
 
 @dataclass(frozen=True, kw_only=True)

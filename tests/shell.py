@@ -1,14 +1,14 @@
-"""Shell that runs on hosts, run here: the real script, with programs of the test's before all others on its PATH."""
+"""Shell that runs on hosts, run here: the real script, its paths below a directory, with programs of the test's on its PATH."""
 
 import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.host_script import SCRIPTS, text
+from components.host_script import text
 
 
-def stub(directory: Path, name: str, body: str) -> None:
+def stub(directory: Path, name: str, body: str = "") -> None:
     """A program `name` in `directory`, of `body` in bash; each call is a line in `directory`/calls."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
@@ -23,24 +23,28 @@ def calls(directory: Path) -> list[str]:
 
 
 def run(
-    script: str, *arguments: str, payload: str = "", programs: Path, environment: Mapping[str, str] | None = None, body: str = ""
+    script: str, *arguments: str, payload: str = "", programs: Path, below: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `script` of components/scripts as `HostScript` does, its text and then `payload` on stdin; `body` in its place."""
+    """Run `script` of components/scripts as a host does, `payload` on stdin; `below` holds the host's own directories."""
+    words = text(script) if below is None else _moved(script, below, programs)
     return subprocess.run(
         ["bash", "-s", "--", *arguments],
-        input=(body or text(script)) + payload,
-        env={**os.environ, **(environment or {}), "PATH": f"{programs}:{os.environ['PATH']}"},
+        input=words + payload,
+        env=_environment(programs),
         capture_output=True,
         text=True,
         timeout=60,
     )
 
 
-def moved(script: str, **places: str) -> str:
-    """The text of `script` with paths of a host replaced by others: each keyword's text is `old=new`."""
-    found = (SCRIPTS / script).read_text()
-    for change in places.values():
-        old, _, new = change.partition("=")
-        assert old in found, f"{script} has no {old}"
-        found = found.replace(old, new)
+def _moved(script: str, below: Path, programs: Path) -> str:
+    found = text(script)
+    for old, new in (("/usr/local/sbin", programs), *((place, f"{below}{place}") for place in ("/etc/", "/var/lib/", "/run/"))):
+        found = found.replace(old, str(new))
+    for place in ("etc", "var/lib", "run/lock"):
+        (below / place).mkdir(parents=True, exist_ok=True)
     return found
+
+
+def _environment(programs: Path) -> Mapping[str, str]:
+    return {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
