@@ -135,6 +135,7 @@ images: venv ## ask the registries for the digest of each image of the lock: [WR
 docs: venv ## write docs/reference/ from the catalogue
 	@$(VENV)/python -m operations.reference
 	@$(VENV)/python -m operations.reachability_reference
+	@$(VENV)/python -m operations.security_reference
 	@$(VENV)/python -m lab.reference
 	@$(VENV)/python -m operations.policy_reference
 	@$(VENV)/python -m tests.policy.compose_lint

@@ -282,6 +282,17 @@ class Service:
         return int(self.user.partition(":")[0]) if self.user else self.image_uid
 
     @property
+    def opens_docker(self) -> bool:
+        """Whether it is root and finds Docker's socket among its host's files: read-only or not, a socket is opened."""
+        socket = PurePosixPath(DOCKER_SOCKETS[0])
+        seen = (
+            PurePosixPath(mount.container_path) / socket.relative_to(mount.path)
+            for mount in self.host_mounts
+            if socket.is_relative_to(mount.path)
+        )
+        return self.uid == 0 and any(not any(path.is_relative_to(hidden) for hidden in self.scratch) for path in seen)
+
+    @property
     def memory_mib(self) -> int:
         """Its limit and that of everything it may start."""
         return self.limits.memory_mib + sum(spawned.memory_mib * spawned.at_most for spawned in self.spawned)
