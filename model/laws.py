@@ -416,15 +416,16 @@ _OWN_UID = "give it a uid of its own from 20000 on; if its image works as no oth
 
 
 def users_are_their_own(placement: Placement) -> Iterator[Problem]:
-    """No two services and no person are one user of the host; what a service writes to is its own."""
-    first: dict[int, str] = {}
+    """No two services and no person are one user of the host, but parts of one program; what a service writes to is its own."""
+    first: dict[int, Service] = {}
     for service in placement.services:
         where, uid = f"{placement.host.name}: {service.name}", service.uid
         listed = service.name in _SHARED_UIDS.get(uid, ())
-        other = first.setdefault(uid, service.name)
-        if other != service.name and not (listed and other in _SHARED_UIDS[uid]):
+        other = first.setdefault(uid, service)
+        parts = {volume.directory for volume in service.volumes if volume.shared} & {volume.directory for volume in other.volumes}
+        if other is not service and not parts and not (listed and other.name in _SHARED_UIDS[uid]):
             yield Problem(
-                what=f"{where} runs as user {uid}, as {other} does",
+                what=f"{where} runs as user {uid}, as {other.name} does",
                 why="to the kernel they are one: whatever lets one of them out of its own files lets it into the other's",
                 mend=_OWN_UID,
                 example='user="20009:20009", and the same as `owner` of its volumes and its configuration',

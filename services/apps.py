@@ -66,7 +66,7 @@ def service(app: App) -> Service:
         entrypoint=app.entrypoint,
         command=app.command,
         secret_environment={"DATABASE_URL": _url(database)} if database else {},
-        configuration=Configuration(directory=f"/etc/{app.name}", files=()) if database else None,
+        configuration=Configuration(directory=f"/etc/{app.name}", owner=app.user, files=()) if database else None,
         routes=(app.route,),
         needs=("postgresql",) if database else (),
         healthcheck=Healthcheck(command=app.healthy, interval=10, timeout=5, retries=3, start_period=30),
