@@ -432,7 +432,7 @@ def users_are_their_own(placement: Placement) -> Iterator[Problem]:
             )
         elif not listed and (uid == 0 or uid in PEOPLE):
             yield Problem(
-                what=f"{where} runs as user {uid}, " + ("which is root" if uid == 0 else "which is somebody who logs in"),
+                what=f"{where} runs as user {uid}, " + ("which is root" if uid == 0 else "which is of those who log in"),
                 why="whatever lets it out of its own files makes it that user of the host",
                 mend=_OWN_UID,
                 example='user="20009:20009", and the same as `owner` of its volumes and its configuration',

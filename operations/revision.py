@@ -1,4 +1,4 @@
-"""A commit that somebody names, as git understands it and nothing else does."""
+"""A commit as it was typed, as git understands it and nothing else does."""
 
 from model.problem import Problem, Refused
 from operations.stack import CommandFailed, output

@@ -52,13 +52,13 @@ def _reached(name: str, rows: Iterable[Reach]) -> str:
 
 
 def _host(service: Service) -> str:
-    told = [f"writes data/{volume.directory}" for volume in service.volumes if not volume.read_only]
-    told += [f"reads {mount.path}" for mount in service.host_mounts]
+    shown = [f"writes data/{volume.directory}" for volume in service.volumes if not volume.read_only]
+    shown += [f"reads {mount.path}" for mount in service.host_mounts]
     if service.opens_docker:
-        told.append("**is root by Docker's socket**")
+        shown.append("**is root by Docker's socket**")
     elif "DAC_READ_SEARCH" in service.capabilities and any(mount.path == "/" for mount in service.host_mounts):
-        told.append("**reads every file, whoever's it is**")
-    return ", ".join(told) or "-"
+        shown.append("**reads every file of every user**")
+    return ", ".join(shown) or "-"
 
 
 if __name__ == "__main__":

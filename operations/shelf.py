@@ -30,7 +30,7 @@ def take(ref: str, directory: Path, remote: str) -> bool:
     directory.mkdir(parents=True)
     for name in output(["git", "ls-tree", "--name-only", ref]).split():
         if not _NAME.fullmatch(name):
-            continue  # not by `put`: a tree that somebody else made may name a file outside
+            continue  # not by `put`: a tree of another maker may name a file outside
         (directory / name).write_text(output(["git", "show", f"{ref}:{name}"]))
     return True
 

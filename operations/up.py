@@ -177,7 +177,7 @@ def take_plan(stack: Stack, commit: str, digest: str, remote: str) -> None:
             [
                 Problem(
                     what=f"the published plan is not the one that was approved: digest {found[:12]}, not {digest[:12]}",
-                    why="its steps, or what the guards and the reader are told of them, were changed since it was shown",
+                    why="its steps, or what the guards and the reader know of them, were changed since it was shown",
                     mend="see who may push to this repository; then make a plan, read it, and approve its digest",
                     example=f"make plan STACK={stack.name}",
                 )

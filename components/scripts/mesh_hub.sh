@@ -48,14 +48,14 @@ withdraw() {
 	if compgen -G "$2/parts/*.part" >/dev/null; then merge "$1" "$2"; fi
 }
 
-# What somebody else may write to is no place for root's files.
+# What another user may write to is no place for root's files.
 owned() {
 	local path
 	install -d -m 0755 "$1"
 	install -d -m 0700 "$1/parts"
 	for path in "$1" "$1/parts"; do
 		if [[ -L $path || $(stat -c %u "$path") != "$EUID" ]]; then
-			echo "$path is a link or belongs to somebody else, so root writes nothing there; look at it, then remove it" >&2
+			echo "$path is a link or another user owns it, so root writes nothing there; look at it, then remove it" >&2
 			exit 1
 		fi
 	done

@@ -148,7 +148,7 @@ def mesh(lab: Lab, _deployment: Deployment) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def _listeners(lab: Lab, _deployment: Deployment) -> Iterator[None]:
-    """Somebody would answer wherever a container must not come."""
+    """A listener would answer wherever a container must not come."""
     with ExitStack() as stack:
         for machine in (*lab.hosts, lab.operator, lab.cloud):
             stack.enter_context(listener(machine, LISTENER))

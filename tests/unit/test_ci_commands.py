@@ -141,7 +141,7 @@ def test_only_the_typed_commits_plan_is_taken_and_only_once(tmp_path: Path, monk
 def test_a_plan_that_was_changed_after_it_was_shown_is_not_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
-    """By whoever may push refs: what the guards are told of the plan (`about.json`) as well as its steps."""
+    """By a push of refs: what the guards know of the plan (`about.json`) as well as its steps."""
     for words in (["init", "-q", "--bare", "remote"], ["init", "-q", "clone"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
     monkeypatch.setattr(stack, "PROJECT", tmp_path / "clone")

@@ -43,8 +43,8 @@ def executed(programs: Path, words: list[str]) -> str:
 
 
 def test_quotation_marks_and_the_services_home_survive(programs: Path) -> None:
-    told = executed(programs, ["sh", "-c", f"""{SHOW} "a  b" "$HOME" 'it'"'"'s' '$x' "☃" \\\\ '' | cat"""])
-    assert json.loads(told) == ["a  b", "/home/of the service", "it's", "$x", "☃", "\\", ""]
+    seen = executed(programs, ["sh", "-c", f"""{SHOW} "a  b" "$HOME" 'it'"'"'s' '$x' "☃" \\\\ '' | cat"""])
+    assert json.loads(seen) == ["a  b", "/home/of the service", "it's", "$x", "☃", "\\", ""]
 
 
 def test_the_secret_environment_is_there(programs: Path) -> None:

@@ -153,7 +153,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     laws.users_are_their_own: [
         (lambda: _as_user("redis", "999:999"), "redis runs as user 999, as postgresql does"),
         (lambda: _as_user("redis", "1000:1000"), "redis runs as user 1000, "),
-        (lambda: _as_user("redis", f"{DEPLOY_UID}:1"), f"redis runs as user {DEPLOY_UID}, which is somebody who logs in"),
+        (lambda: _as_user("redis", f"{DEPLOY_UID}:1"), f"redis runs as user {DEPLOY_UID}, which is of those who log in"),
         (lambda: _as_user("redis", "0:0"), "redis runs as user 0, "),
         (lambda: _as_user("redis", ""), "redis runs as user 0, "),
         (lambda: with_service("n8n", user="20009:20009"), "n8n runs as user 20009, and its /home/node/.n8n belongs to 1000:1000"),

@@ -84,7 +84,7 @@ def test_a_directory_that_is_a_link_is_refused(tmp_path: Path, programs: Path, p
     (directory / place).symlink_to(elsewhere)
     done = run("mesh_hub.sh", "publish", SERVICE, str(directory), "prod", payload=json.dumps(PART), programs=programs)
     assert done.returncode == 1
-    assert "is a link or belongs to somebody else" in done.stderr
+    assert "is a link or another user owns it" in done.stderr
     assert [path.name for path in elsewhere.rglob("*") if path.is_file()] == []
 
 
