@@ -75,5 +75,6 @@ def service(networks: tuple[str, ...], needs: tuple[str, ...], memory_mib: int =
                 until=date(2027, 3, 29),
             ),
         ),
-        scratch=("/tmp",),
+        # Above the host's /run: whose sockets make root of what opens them as root (Docker, D-Bus, tailscaled).
+        scratch=("/tmp", "/host/run"),
     )

@@ -153,6 +153,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
         needs=("litellm", "docker-proxy", "qdrant"),
         # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
+        image_uid=1000,
         read_only_root=False,
         waivers=(
             Waiver(

@@ -24,7 +24,7 @@ def service(scale: float = 1.0) -> Service:
             Volume(
                 path="/storage",
                 directory="victoriametrics",
-                owner="65534:65534",
+                owner="20004:20004",
                 mode=0o755,
                 backup="none: thirty days of history are not worth their size; rules and dashboards are in this repository",
             ),
@@ -40,6 +40,6 @@ def service(scale: float = 1.0) -> Service:
             retries=5,
             start_period=30,
         ),
-        user="65534:65534",
+        user="20004:20004",
         stop_timeout=30,
     )

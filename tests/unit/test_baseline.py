@@ -11,6 +11,7 @@ import pytest
 from components.host import docker_daemon, hardening, sysctl
 from components.host.baseline import Baseline, baseline
 from components.host.control import Waiver
+from model.host import DEPLOY_UID
 from model.network import DOCKER_POOL
 from model.problem import Refused
 
@@ -28,8 +29,8 @@ def test_the_payload_has_every_file_and_key() -> None:
     files = {words[2]: base64.b64decode(words[3]).decode() for words in lines if words[0] == "file"}
     assert files == {file.path: file.content for file in wanted.files}
     user = next(words for words in lines if words[0] == "user")
-    assert user[1:3] == ["deploy", "docker"]
-    assert base64.b64decode(user[3]).decode() == KEY + "\n"
+    assert user[1:4] == ["deploy", str(DEPLOY_UID), "docker"]
+    assert base64.b64decode(user[4]).decode() == KEY + "\n"
 
 
 def test_the_payload_is_the_same_for_the_same_settings() -> None:

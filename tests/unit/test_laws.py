@@ -10,6 +10,7 @@ import pytest
 
 from model import laws
 from model.fleet import Fleet
+from model.host import DEPLOY_UID, PEOPLE
 from model.network import Network
 from model.placement import Placement
 from model.problem import Refused
@@ -36,6 +37,7 @@ from model.service import (
 from services import catalogue
 from services.networks import MONITORING, NETWORKS, UPLINK
 from tests.fleets import EMPTY_LOCK, HOST, PROJECT, placement, with_service
+from tests.whole import placements
 
 PROBE = Healthcheck(command=("true",), interval=10, timeout=5, retries=3, start_period=10)
 PORT = Port(number=443, protocol="tcp", access=Access.PUBLIC, reason="anyone")
@@ -142,7 +144,23 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     laws.data_is_owned: [
         (lambda: with_service("redis", volumes=(VOLUME,)), "belongs to postgresql and redis"),
         (lambda: with_service("redis", volumes=(replace(VOLUME, directory="redis", backup=""),)), "nothing of its backup"),
+        (
+            lambda: with_service("redis", volumes=(replace(VOLUME, directory="openclaw/redis"),)),
+            "'openclaw/redis' of redis lies in 'openclaw' of openclaw",
+        ),
         (lambda: with_service("redis", replacement=Replacement.START_FIRST), "is replaced start-first"),
+    ],
+    laws.users_are_their_own: [
+        (lambda: _as_user("redis", "999:999"), "redis runs as user 999, as postgresql does"),
+        (lambda: _as_user("redis", "1000:1000"), "redis runs as user 1000, "),
+        (lambda: _as_user("redis", f"{DEPLOY_UID}:1"), f"redis runs as user {DEPLOY_UID}, which is of those who log in"),
+        (lambda: _as_user("redis", "0:0"), "redis runs as user 0, "),
+        (lambda: _as_user("redis", ""), "redis runs as user 0, "),
+        (lambda: with_service("n8n", user="20009:20009"), "n8n runs as user 20009, and its /home/node/.n8n belongs to 1000:1000"),
+        (
+            lambda: with_service("redis", configuration=replace(_configuration(), owner="0:0")),
+            "belongs to 0:0",
+        ),
     ],
     laws.files_are_taken_up: [
         (lambda: with_service("redis", configuration=_configuration(on_change=Reload(command=()))), "reloads its files by no"),
@@ -208,7 +226,11 @@ DESIGN: dict[int, tuple[laws.Law | str, ...]] = {
         "tests/lab_itself/test_images.py::test_only_the_tools_of_the_real_image_are_there",
     ),
     7: (laws.names_are_unique,),
-    8: (laws.data_is_owned, "tests/graph/test_graph.py::test_data_directories_are_protected_in_prod_alone"),
+    8: (
+        laws.data_is_owned,
+        laws.users_are_their_own,
+        "tests/graph/test_graph.py::test_data_directories_are_protected_in_prod_alone",
+    ),
     9: (
         laws.secrets_are_declared,
         laws.secrets_are_sound,
@@ -260,6 +282,19 @@ def _configuration(*files: File, on_change: Replace | Reload = REPLACE) -> Confi
     redis = next(service for service in placement().services if service.name == "redis").configuration
     assert redis
     return replace(redis, files=(*redis.files[1:], *(files or redis.files[:1])), on_change=on_change)
+
+
+def _as_user(name: str, user: str) -> Placement:
+    """A service that runs as `user`, as all that is its own says too."""
+    service = next(service for service in placement().services if service.name == name)
+    owner = user or "0:0"
+    assert service.configuration
+    return with_service(
+        name,
+        user=user,
+        volumes=tuple(replace(volume, owner=owner) for volume in service.volumes),
+        configuration=replace(service.configuration, owner=owner),
+    )
 
 
 def _with_secret(secret: Secret) -> Placement:
@@ -336,3 +371,11 @@ def test_a_link_to_a_service_that_two_hosts_have_is_refused_with_both() -> None:
     another = placement(host=replace(HOST, name="another", address="203.0.113.12"))
     found = list(laws.links_lead_to_vpn_routes((placement(), another, _linked(LINK))))
     assert "seko: the link of alloy to loki leads to sese, another" in [problem.what for problem in found]
+
+
+def test_the_user_that_deploys_is_no_services_and_neither_is_the_first_one_of_a_distribution() -> None:
+    """A sandbox that got out as user 1000 wrote a key for the user that deploys, which was 1000 too."""
+    assert DEPLOY_UID in PEOPLE and 1000 in PEOPLE
+    for each in placements():
+        uids = {service.uid for service in each.services} - {0, 1000}
+        assert not [uid for uid in uids if uid in PEOPLE]

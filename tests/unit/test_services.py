@@ -197,3 +197,10 @@ class TestVault:
         done = run_task(couchdb.service(), "couchdb-vault", couchdb.PORT, server.port)
         assert done.returncode == 1
         assert "CouchDB answered 500 to PUT /_users" in done.stderr
+
+
+@pytest.mark.parametrize("service", ALL.values(), ids=ALL.keys())
+def test_the_gate_gives_up_after_docker_does(service: Service) -> None:
+    """Every probe that hangs takes its timeout, and the next one begins an interval after it has ended."""
+    check = service.healthcheck
+    assert check.deadline > check.start_period + check.retries * (check.interval + check.timeout)

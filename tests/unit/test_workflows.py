@@ -1,6 +1,7 @@
 """The workflows: judged by actionlint and zizmor, every step a target of the Makefile, no more rights than they use."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_both_refuse_a_bad_workflow(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 def test_what_a_workflow_makes_is_a_target(path: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
-    called = {name for step in steps(read(path)) for name in re.findall(r"\bmake ([a-z-]+)", step.get("run", ""))}
+    called = {name for step in steps(read(path)) for name in re.findall(r"\bmake (?:--silent )?([a-z-]+)", step.get("run", ""))}
     assert called <= targets
     assert called or path.stem == "images"
 
@@ -72,17 +73,69 @@ def test_what_a_pull_request_runs_knows_no_secret_and_comments_nothing() -> None
     assert "head.repo.full_name == github.repository" in comment["if"], "a fork's token may not"
 
 
-@pytest.mark.parametrize("name", ["deploy-prod", "drift"])
-def test_one_thing_at_a_time_touches_production(name: str) -> None:
-    assert read(DIRECTORY / f"{name}.yml")["concurrency"] == "stack-prod"
+def test_one_thing_at_a_time_touches_a_stack_and_nothing_else_waits_in_its_queue() -> None:
+    """Of those that wait in a group only the newest is kept: a daily look would take an approved deployment's place."""
+    groups = {path.stem: str(read(path)["concurrency"]) for path in ALL}
+    assert (groups["deploy-prod"], groups["deploy-preprod"]) == ("stack-prod", "stack-preprod")
+    assert len(set(groups.values())) == len(groups)
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_what_has_an_environment_or_may_write_runs_on_main_alone(path: Path) -> None:
+    workflow = read(path)
+    for name, job in workflow["jobs"].items():
+        if "environment" in job or "write" in {**workflow["permissions"], **job.get("permissions", {})}.values():
+            assert "github.ref == 'refs/heads/main'" in job.get("if", "") or (path.stem, name) == ("preview", "comment")
+
+
+def test_each_environment_is_restricted_by_the_runbook() -> None:
+    """An environment is GitHub's own setting: a branch's workflow may name any that does not refuse it."""
+    used = {job["environment"] for path in ALL for job in read(path)["jobs"].values() if "environment" in job}
+    runbook = (PROJECT / "docs/runbooks/workflows.md").read_text()
+    [restricted] = re.findall(r"^for environment in (.*); do$", runbook, re.MULTILINE)
+    assert set(restricted.split()) == used == {"preprod", "prod-plan", "prod"}
+
+
+@pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
+def test_no_value_is_expanded_into_a_script(path: Path) -> None:
+    for step in steps(read(path)):
+        assert "${{" not in step.get("run", ""), f'{path.stem}: hand it over by `env`, and write "$NAME"'
+
+
+@pytest.mark.parametrize(
+    ("commit", "digest", "taken"),
+    [
+        ("a" * 40, "0" * 64, True),
+        ("origin/main^{/.|$(shell touch run)}", "0" * 64, False),
+        ("a" * 40, "", False),
+        ("a" * 39 + "\n" + "a", "0" * 64, False),
+        ("--upload-pack=touch run", "0" * 64, False),
+        ("A" * 40, "0" * 64, False),
+    ],
+)
+def test_what_a_dispatcher_types_is_checked_before_anything_reads_it(
+    tmp_path: Path, commit: str, digest: str, taken: bool
+) -> None:
+    job = read(DIRECTORY / "deploy-prod.yml")["jobs"]["apply"]
+    first = job["steps"][0]
+    assert "inputs." not in str(job["steps"]), "only by the job's environment"
+    done = subprocess.run(
+        ["bash", "-e", "-c", first["run"]], cwd=tmp_path, env={"COMMIT": commit, "DIGEST": digest}, capture_output=True, text=True
+    )
+    assert (done.returncode == 0) == taken
+    assert taken or "copy both from there" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_production_gets_the_plan_that_was_shown_and_approved() -> None:
     jobs = read(DIRECTORY / "deploy-prod.yml")["jobs"]
     planned, applied = (
-        re.findall(r"make ([a-z-]+)", str([step.get("run") for step in jobs[name]["steps"]])) for name in ("plan", "apply")
+        re.findall(r"make (?:--silent )?([a-z-]+)", str([step.get("run") for step in jobs[name]["steps"]]))
+        for name in ("plan", "apply")
     )
-    assert planned == ["runner", "plan", "publish-plan"]
+    assert planned == ["runner", "plan", "plan-digest", "publish-plan"]
     assert applied == ["runner", "take-plan", "apply-plan", "smoke", "notify", "snapshot", "publish-snapshot"]
     assert jobs["apply"]["environment"] == "prod"
+    assert jobs["apply"]["env"]["DIGEST"] == "${{ inputs.commit && inputs.digest || needs.plan.outputs.digest }}"
+    assert jobs["plan"]["outputs"] == {"digest": "${{ steps.digest.outputs.digest }}"}, "GitHub's own, which no push changes"
     assert "vars.APPROVAL == 'reviewers'" in jobs["apply"]["if"], "an environment without reviewers lets everything through"
