@@ -42,7 +42,7 @@ SERVICES: Mapping[str, Service] = {
     "ghcr.io/berriai/litellm:v1.81.3-next": Service(
         "litellm-next", "real: as v1.81.3-stable, for upgrade tests", "litellm", always=True
     ),
-    "ghcr.io/mobutoo/vpai-caddy:2.11.2": Service(
+    "ghcr.io/mobutoo/vpai-caddy:2.11.9": Service(
         "caddy", "real: Caddy 2.11 with rate limit and OVH DNS, built by the toolchain; BusyBox for its tools"
     ),
     "docker.io/headscale/headscale:0.28.0": Service(
