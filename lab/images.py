@@ -81,7 +81,7 @@ SERVICES: Mapping[str, Service] = {
     "docker.io/grafana/loki:3.6.5": Service("loki", "stand-in: takes log lines as JSON and finds them again", "stand-in"),
     "docker.io/grafana/alloy:v1.13.0": Service("alloy", "stand-in: scrapes and ships what its configuration names", "stand-in"),
     "ghcr.io/google/cadvisor:0.55.1": Service(
-        "cadvisor", "stand-in: real series of each container, asked of the Docker engine", "stand-in"
+        "cadvisor", "real: cAdvisor 0.55.1 from its library, without its pages", "tools"
     ),
     "docker.io/crazymax/diun:4.31.0": Service("diun", "stand-in: starts where Diun would; notifies nobody", "stand-in"),
     "docker.io/louislam/uptime-kuma:2.1.3": Service(
@@ -94,9 +94,10 @@ SERVICES: Mapping[str, Service] = {
 """Every image that the lab can serve, under the name that production pulls."""
 
 _OWN_PROGRAMS: Mapping[str, Path] = {
-    name: _HERE.parent / "images" / name for name in ("docker-proxy", "webhook-gate", "auto-fix")
+    **{name: _HERE.parent / "images" / name for name in ("docker-proxy", "webhook-gate", "auto-fix")},
+    "cadvisor": _HERE / "cadvisor",
 }
-"""Go programs of ours, built here as their Dockerfiles build them."""
+"""Go programs of ours, built here as their Dockerfiles build them; cAdvisor's is a main around its library."""
 
 
 def served(lock: Path) -> Mapping[str, Service]:

@@ -47,9 +47,11 @@ def test_it_reads_and_knows_every_part_of_a_configuration(alloy: ModuleType, hos
     ("was", "becomes", "message"),
     [
         # What broke the predecessor's configuration as soon as its workstation was known (lesson 138).
-        ("honor_labels", "extra_labels", "extra_labels"),
-        ("prometheus.relabel", "prometheus.rename", "prometheus.rename"),
-        ("[prometheus.relabel.containers.receiver]", "[prometheus.relabel.container.receiver]", "is not there"),
+        ("honor_labels", "extra_labels", 'unrecognized attribute name "extra_labels"'),
+        ("stage.docker", "stage.dockers", 'unrecognized block name "stage.dockers"'),
+        ("prometheus.relabel", "prometheus.rename", 'cannot find the definition of component name "prometheus.rename"'),
+        ("[prometheus.relabel.containers.receiver]", "[prometheus.relabel.container.receiver]", "does not exist or is out of scope"),
+        ('"labeldrop"', '"labelfall"', 'unrecognized action type "labelfall"'),
         ('job_name        = "alloy"', "job_name        = ", "config.alloy"),
     ],
 )

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from contract import Contract
+
 _PORTS = {"pg": 5432, "postgres": 5432, "postgresql": 5432, "redis": 6379}
 CONFIGURATION_ERROR = 78
 """EX_CONFIG of sysexits.h."""
@@ -265,6 +267,8 @@ def main(program: str, arguments: list[str]) -> int:
         return int(_behaviour().command(arguments))
     log(banner=spec.banner, arguments=arguments, uid=os.getuid(), sources=spec.sources)
     missing = list(spec.needs.missing(arguments))
+    if (contract := Path("/lab/contract.json")).exists():
+        missing += Contract.load(contract).at_start(arguments, os.environ)
     standin = StandIn(spec)
     try:
         if not missing and (behaviour := _behaviour()):
