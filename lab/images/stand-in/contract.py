@@ -2,7 +2,8 @@
 
 A contract is JSON, contract.json beside the stand-in: `upstream` is the repository and its tag, `accepted` has for each kind of
 input (variables, arguments, keys, paths ...) what is accepted and its source, a path in that repository or
-`owner/name@tag:path`; `refusals` the real program's words for the rest, with their source.
+`owner/name@tag:path`; `refusals` the real program's words for the rest, with their source; `limits` the least and the most of a
+number, with the words for what is below and above.
 """
 
 import json
@@ -20,12 +21,13 @@ class Contract:
     upstream: str
     accepted: Mapping[str, Mapping[str, str]]
     refusals: Mapping[str, str]
+    limits: Mapping[str, Mapping[str, Any]]
 
     @classmethod
     def load(cls, path: Path) -> "Contract":
         document = json.loads(path.read_text())
         refusals = {kind: refusal["words"] for kind, refusal in document["refusals"].items()}
-        return cls(document["upstream"], document["accepted"], refusals)
+        return cls(document["upstream"], document["accepted"], refusals, document.get("limits", {}))
 
     def accepts(self, kind: str, what: str) -> bool:
         """Whether an entry of this kind matches."""
@@ -38,6 +40,12 @@ class Contract:
     def refused(self, kind: str, given: Iterable[str]) -> Iterator[str]:
         """A refusal for each that no entry matches."""
         return (self.refusal(kind, what) for what in given if not self.accepts(kind, what))
+
+    def beyond(self, limit: str, number: float) -> Iterator[str]:
+        """A refusal for a number that is out of its limit."""
+        of = self.limits[limit]
+        if number < of["least"] or number > of["most"]:
+            yield str(of["below" if number < of["least"] else "above"]).replace("{}", f"{number:.12g}")
 
     def at_start(self, arguments: list[str], environment: Mapping[str, str]) -> Iterator[str]:
         """What the program says of the words and the variables that it is started with."""
