@@ -80,9 +80,7 @@ SERVICES: Mapping[str, Service] = {
     ),
     "docker.io/grafana/loki:3.6.5": Service("loki", "stand-in: takes log lines as JSON and finds them again", "stand-in"),
     "docker.io/grafana/alloy:v1.13.0": Service("alloy", "stand-in: scrapes and ships what its configuration names", "stand-in"),
-    "ghcr.io/google/cadvisor:0.55.1": Service(
-        "cadvisor", "real: cAdvisor 0.55.1 from its library, without its pages", "tools"
-    ),
+    "ghcr.io/google/cadvisor:0.55.1": Service("cadvisor", "real: cAdvisor 0.55.1 from its library, without its pages", "tools"),
     "docker.io/crazymax/diun:4.31.0": Service("diun", "stand-in: starts where Diun would; notifies nobody", "stand-in"),
     "docker.io/louislam/uptime-kuma:2.1.3": Service(
         "uptime-kuma", "stand-in: its socket, heartbeats, checks of sites, Telegram; no interface", "tools"

@@ -12,6 +12,8 @@ DIRECTORY = "/etc/diun"
 IMAGES = "images.yml"
 """Written by `services.monitoring.watched`, when all images are known."""
 _OWN = "ghcr.io/mobutoo/vpai-"
+_DEBIAN = "(bookworm|trixie)"
+"""Redis from 8.4 on is built for the next one alone."""
 
 
 def service(scale: float = 1.0) -> Service:
@@ -50,12 +52,12 @@ def watched(images: Iterable[str]) -> File:
 
 
 def _entry(image: str) -> dict[str, object]:
-    """`18.1-bookworm` may be followed by any 18.x or 19.x of bookworm; a tag without a number, as `nightly`, by its next digest."""
+    """`18.1-bookworm` is followed by any 18.x or 19.x of Debian; a tag without a number, as `nightly`, by its next digest."""
     _, _, tag = image.rpartition("/")[2].partition(":")
     first, *others = re.findall(r"[0-9]+", tag) or [""]
     if not first:
         return {"name": image, "watch_repo": False}
-    before, *after = (part.replace(".", "[.]") for part in re.split(r"[0-9]+", tag))
+    before, *after = (part.replace(".", "[.]").replace("bookworm", _DEBIAN) for part in re.split(r"[0-9]+", tag))
     if len(others) == 2:
         # Three of the newest: each tag that is seen for the first time is a pull at Docker Hub, which counts them.
         kind = before + "".join(f"[0-9]+{part}" for part in after)

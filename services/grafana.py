@@ -40,7 +40,8 @@ def service(domain: str, scale: float = 1.0) -> Service:
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
-            # Otherwise it downloads four apps at each fresh start, in whatever version is newest.
+            # Otherwise it downloads four apps at each fresh start, in whatever version is newest. Of Grafana 13 the data sources
+            # themselves are on that list (pkg/setting/setting_plugins.go): they have to be in the image before that bump.
             "GF_PLUGINS_PREINSTALL_DISABLED": "true",
         },
         configuration=Configuration(

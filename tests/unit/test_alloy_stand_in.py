@@ -50,7 +50,11 @@ def test_it_reads_and_knows_every_part_of_a_configuration(alloy: ModuleType, hos
         ("honor_labels", "extra_labels", 'unrecognized attribute name "extra_labels"'),
         ("stage.docker", "stage.dockers", 'unrecognized block name "stage.dockers"'),
         ("prometheus.relabel", "prometheus.rename", 'cannot find the definition of component name "prometheus.rename"'),
-        ("[prometheus.relabel.containers.receiver]", "[prometheus.relabel.container.receiver]", "does not exist or is out of scope"),
+        (
+            "[prometheus.relabel.containers.receiver]",
+            "[prometheus.relabel.container.receiver]",
+            "does not exist or is out of scope",
+        ),
         ('"labeldrop"', '"labelfall"', 'unrecognized action type "labelfall"'),
         ('job_name        = "alloy"', "job_name        = ", "config.alloy"),
     ],
@@ -94,7 +98,11 @@ def test_of_two_labels_of_one_name_the_targets_counts_unless_the_series_own_are_
     """prometheus/prometheus v0.308.0, scrape/scrape.go, mutateSampleLabels."""
     caddys = {"__name__": "caddy_http_requests_total", "host": "tala.example.org"}
     target = {"job": "caddy", "host": "sese", "service": "caddy"}
-    assert alloy.labelled(caddys, target, honor=False) == {**target, "__name__": caddys["__name__"], "exported_host": caddys["host"]}
+    assert alloy.labelled(caddys, target, honor=False) == {
+        **target,
+        "__name__": caddys["__name__"],
+        "exported_host": caddys["host"],
+    }
     assert alloy.labelled(caddys, target, honor=True) == {**target, **caddys}
 
 
@@ -115,7 +123,9 @@ def test_a_probe_is_up_whatever_it_found(alloy: ModuleType, monkeypatch: pytest.
 
 def test_what_is_gone_is_marked_as_stale(alloy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """prometheus/prometheus v0.308.0, scrape/scrape.go and model/value/value.go."""
-    scrape = alloy._Scrape(alloy.Block("prometheus.scrape", "x", {"targets": [{"__address__": "x:1"}], "forward_to": ["store.receiver"]}))
+    scrape = alloy._Scrape(
+        alloy.Block("prometheus.scrape", "x", {"targets": [{"__address__": "x:1"}], "forward_to": ["store.receiver"]})
+    )
     sent: list[list[tuple[dict[str, str], float]]] = []
     monkeypatch.setattr(alloy, "_forward", lambda _, found: sent.append(list(found)))
     monkeypatch.setattr(scrape, "_asked", lambda _: iter([({"__name__": "a"}, 1.0)]))
