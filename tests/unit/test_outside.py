@@ -58,6 +58,7 @@ def test_what_is_missing_is_added_and_what_differs_is_changed(tmp_path: Path) ->
 @pytest.mark.parametrize("description", ["one by hand", f"one {MARK}"])
 def test_of_several_of_one_name_one_stays_and_what_was_made_by_hand_too(tmp_path: Path, description: str) -> None:
     """On 42be7a5 three routes of one site made three monitors of one name, of which two never changed and never went."""
-    kept = {str(id): {"id": id, **monitor("hook")} for id in (1, 2)} | {"3": {"id": 3, **monitor("left", description=description)}}
+    left = {"id": 3, **monitor("left", description=description)}
+    kept = {"1": {"id": 1, **monitor("hook")}, "2": {"id": 2, **monitor("hook")}, "3": left}
     gone = [id for event, id in seeded(tmp_path, kept, [monitor("hook")]) if event == "deleteMonitor"]
     assert gone == [2] + ([3] if MARK in description else [])
