@@ -17,6 +17,7 @@ def service(scale: float = 1.0) -> Service:
     limits = Limits(memory_mib=512, cpus=0.5).scaled(scale)
     return Service(
         name="redis",
+        # As specified. The tag stands still since 2026-05-07; 8.2.9 is the newest of bookworm, 8.10.1 of trixie (August 2026).
         image="docker.io/library/redis:8.0-bookworm",
         networks=(BACKEND.name,),
         limits=limits,

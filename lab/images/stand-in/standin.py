@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from contract import Contract
+
 _PORTS = {"pg": 5432, "postgres": 5432, "postgresql": 5432, "redis": 6379}
 CONFIGURATION_ERROR = 78
 """EX_CONFIG of sysexits.h."""
@@ -211,6 +213,7 @@ class StandIn:
     """Answers beyond the fixed ones; None for what it does not know."""
     samples: Callable[[], str] = lambda: ""
     """More lines of metrics."""
+    contract: Contract | None = None
     started: float = field(default_factory=time.time)
     asked: dict[tuple[int, int], int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -227,6 +230,9 @@ class StandIn:
         if guarded and not any(credential.given(request) for credential in port.credentials):
             names = " or ".join(credential.header for credential in port.credentials)
             return Reply.of({"error": "unauthorized", "message": f"no or a wrong {names}", "lab": self.spec.banner}, 401)
+        asked = f"{request.method} {request.path}"
+        if self.contract and "paths" in self.contract.accepted and not self.contract.accepts("paths", asked):
+            return Reply.text(self.contract.refusal("paths", request.path), 404)
         if request.path == port.metrics:
             return Reply(body=self.metrics().encode(), content_type="text/plain; version=0.0.4; charset=utf-8")
         try:
@@ -266,6 +272,9 @@ def main(program: str, arguments: list[str]) -> int:
     log(banner=spec.banner, arguments=arguments, uid=os.getuid(), sources=spec.sources)
     missing = list(spec.needs.missing(arguments))
     standin = StandIn(spec)
+    if (path := Path("/lab/contract.json")).exists():
+        standin.contract = Contract.load(path)
+        missing += standin.contract.at_start(arguments, os.environ)
     try:
         if not missing and (behaviour := _behaviour()):
             standin.answer = getattr(behaviour, "answer", standin.answer)
