@@ -21,9 +21,9 @@ class Limits:
     cpus: float
     shared_memory_mib: int = 64
 
-    def scaled(self, factor: float) -> "Limits":
-        """The same limits for a smaller host."""
-        return replace(self, memory_mib=ceil(self.memory_mib * factor), cpus=round(self.cpus * factor, 2))
+    def scaled(self, factor: float, *, least_mib: int = 0) -> "Limits":
+        """The same limits for a smaller host; `least_mib` is what the program does not work without, on whatever host."""
+        return replace(self, memory_mib=max(least_mib, ceil(self.memory_mib * factor)), cpus=round(self.cpus * factor, 2))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,9 +70,19 @@ def _logs(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def _exec(stack: Stack, arguments: argparse.Namespace) -> None:
-    _in_service(
-        stack, arguments.service, lambda container: ["docker", "exec", "-i", *_tty(), container, *(arguments.command or ["sh"])]
-    )
+    """With what the entrypoint read from the service's environment file, which `docker exec` knows nothing of."""
+    files = {
+        service.name: f"{service.configuration.directory}/environment"
+        for _, service in stack.inputs.fleet.services()
+        if service.secret_environment and service.configuration
+    }
+    words = with_environment(files.get(arguments.service.rpartition("/")[2], ""), arguments.command or ["sh"])
+    _in_service(stack, arguments.service, lambda container: ["docker", "exec", "-i", *_tty(), container, *words])
+
+
+def with_environment(file: str, command: list[str]) -> list[str]:
+    """`command` with the variables of `file`; without a file as it is."""
+    return ["sh", "-c", f'set -a; . {file}; set +a; exec "$@"', "sh", *command] if file else command
 
 
 def _in_service(stack: Stack, service: str, command: Callable[[str], list[str]]) -> None:
