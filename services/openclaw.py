@@ -283,6 +283,8 @@ def _settings(domain: str, project: str) -> str:
         },
         "bindings": [{"agentId": AGENTS[0].name, "match": {"channel": "telegram"}}],
         "logging": {"level": "info"},
+        # Versions are this program's to know: it would ask npm at each start.
+        "update": {"checkOnStart": False},
     }
     return json.dumps(settings, indent=2)
 

@@ -9,16 +9,27 @@ const run = promisify(execFile);
 const ASKED_BY_N8N = /^agent:[^:]+:n8n:(.+)$/;
 // OpenClaw's own end of a run is 600 s (agents.defaults.timeoutSeconds): what began earlier never said that it ended.
 const LONGEST_RUN = 660_000;
+// A run that fails before its agent is asked, for want of a sandbox for example, has no end that a plugin is told of.
+const NEVER_ENDED = { messages: [], success: false, error: "the run never began or never ended; OpenClaw's log says why" };
 const TRIES = [0, 2_000, 10_000];
 
 export default function register(api) {
   const sandboxes = new Sandboxes(api.pluginConfig.sandboxes, api.logger);
+  const silent = new Map();
+  const asked = (sessionKey) => ASKED_BY_N8N.exec(sessionKey ?? "")?.[1];
+  const tell = (agent, execution, event) => callBack({ agent, run: execution, ...outcome(event) }, api.logger);
   // The first of OpenClaw's hooks in a run: the sandbox is made after it.
-  api.on("before_model_resolve", (_, { agentId, sessionId }) => sandboxes.begin(agentId, sessionId));
+  api.on("before_model_resolve", (_, { agentId, sessionId, sessionKey }) => {
+    const execution = asked(sessionKey);
+    if (execution) silent.set(sessionId, setTimeout(() => tell(agentId, execution, NEVER_ENDED), LONGEST_RUN).unref());
+    return sandboxes.begin(agentId, sessionId);
+  });
   api.on("agent_end", async (event, { agentId, sessionId, sessionKey }) => {
+    clearTimeout(silent.get(sessionId));
+    silent.delete(sessionId);
     sandboxes.end(agentId, sessionId);
-    const [, execution] = ASKED_BY_N8N.exec(sessionKey ?? "") ?? [];
-    if (execution) await callBack({ agent: agentId, run: execution, ...outcome(event) }, api.logger);
+    const execution = asked(sessionKey);
+    if (execution) await tell(agentId, execution, event);
   });
 }
 
