@@ -98,6 +98,8 @@ _OWN_PROGRAMS: Mapping[str, Path] = {
 }
 """Go programs of ours, built here as their Dockerfiles build them."""
 
+_SANDBOX_SHELL = _HERE.parent / "images" / "openclaw-sandbox" / "filesystem-bridge.sh"
+
 
 def served(lock: Path) -> Mapping[str, Service]:
     """Those in the lab's registry: what production's lock file names, and what tests need besides."""
@@ -172,6 +174,8 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
             fetched["program"] = partial(fetch.build_go_program, own_program)
         if name == "postgres":
             fetched["server.txz"] = postgres.to
+        if name == "openclaw-sandbox":
+            fetched["filesystem-bridge.sh"] = partial(shutil.copy2, _SANDBOX_SHELL)
         if name == "openclaw":
             fetched["node"] = node.to
         if (project := _HERE / "images" / name / "package.json").exists():
@@ -181,7 +185,9 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
         add(
             name,
             service.parent,
-            facts={"postgres": [postgres.name], "openclaw": [node.version]}.get(name, ()),
+            facts={"postgres": [postgres.name], "openclaw": [node.version], "openclaw-sandbox": [_SANDBOX_SHELL.read_text()]}.get(
+                name, ()
+            ),
             fetched=fetched,
             executables=[name] if name in ("caddy", "headscale") else (),
             extra=(own_program,) if own_program else (),

@@ -14,8 +14,11 @@ const NEVER_ENDED = { messages: [], success: false, error: "the run never began 
 const TRIES = [0, 2_000, 10_000];
 
 export default function register(api) {
-  const sandboxes = new Sandboxes(api.pluginConfig.sandboxes, api.logger);
-  const silent = new Map();
+  // OpenClaw registers a plugin more than once, and a run may begin with one and end with the other: they share what they know.
+  const { sandboxes, silent } = (globalThis[Symbol.for("vpai")] ??= {
+    sandboxes: new Sandboxes(api.pluginConfig.sandboxes, api.logger),
+    silent: new Map(),
+  });
   const asked = (sessionKey) => ASKED_BY_N8N.exec(sessionKey ?? "")?.[1];
   const tell = (agent, execution, event) => callBack({ agent, run: execution, ...outcome(event) }, api.logger);
   // The first of OpenClaw's hooks in a run: the sandbox is made after it.
@@ -59,9 +62,10 @@ class Sandboxes {
   }
 
   async #makeRoom(agent) {
-    const format = '{{.ID}} {{.Label "openclaw.sessionKey"}}';
-    const { stdout } = await run("docker", ["ps", "--all", "--no-trunc", "--format", format]);
-    const there = stdout.split("\n").filter(Boolean).map((line) => line.split(" ")).map(([id, scope = ""]) => ({ id, agent: scope.split(":")[1] }));
+    // docker-proxy shows sandboxes only; whatever else answers under its name must lose nothing either.
+    const format = '{{.ID}} {{.Label "openclaw.sandbox"}} {{.Label "openclaw.sessionKey"}}';
+    const { stdout } = await run("docker", ["ps", "--all", "--no-trunc", "--filter", "label=openclaw.sandbox=1", "--format", format]);
+    const there = [...stdout.matchAll(/^(\S+) 1 agent:(\S+)$/gm)].map(([, id, agent]) => ({ id, agent }));
     const others = there.filter((sandbox) => sandbox.agent !== agent);
     const busy = new Set([...this.#running.values()].filter(({ since }) => Date.now() - since < LONGEST_RUN).map((each) => each.agent));
     const idle = others.filter((sandbox) => !busy.has(sandbox.agent)).sort((a, b) => this.#last(a) - this.#last(b));

@@ -151,7 +151,11 @@ class TestPlugin:
         (tmp_path / "test.js").write_text(
             'import register from "./index.js";\nconst on = {};\n'
             "const logger = { info: () => {}, error: console.error };\n"
-            "register({ pluginConfig: { sandboxes: 2 }, logger, on: (name, hook) => (on[name] = hook) });\n" + script
+            # As OpenClaw does it: registered twice, a run begins with the first and ends with the second.
+            "register({ pluginConfig: { sandboxes: 2 }, logger, on: (name, hook) => (on[name] = hook) });\n"
+            "const { before_model_resolve } = on;\n"
+            "register({ pluginConfig: { sandboxes: 2 }, logger, on: (name, hook) => (on[name] = hook) });\n"
+            "on.before_model_resolve = before_model_resolve;\n" + script
         )
         environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "N8N_WEBHOOK_BASE_URL": n8n, "N8N_WEBHOOK_SECRET": "secret"}
         done = subprocess.run(["node", "test.js"], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
@@ -198,7 +202,7 @@ class TestPlugin:
         assert told == []
 
     def test_the_third_agent_takes_the_place_of_the_one_that_has_been_idle_for_longest(self, tmp_path: Path) -> None:
-        there = "a1 agent:builder\nb2 agent:writer\n"
+        there = "a1 1 agent:builder\nb2 1 agent:writer\n"
         begin = "".join(
             f'await on.before_model_resolve({{}}, {{ agentId: "{agent}", sessionId: "{agent}" }});'
             f'await on.agent_end({{ messages: [], success: true }}, {{ agentId: "{agent}", sessionId: "{agent}" }});'
@@ -207,15 +211,20 @@ class TestPlugin:
         )
         third = 'await on.before_model_resolve({}, { agentId: "cfo", sessionId: "c" });'
         assert self.node(tmp_path, begin, sandboxes=there) == there
-        assert self.node(tmp_path, begin + third, sandboxes=there) == "a1 agent:builder\n"
+        assert self.node(tmp_path, begin + third, sandboxes=there) == "a1 1 agent:builder\n"
+
+    def test_what_is_no_sandbox_is_never_removed(self, tmp_path: Path) -> None:
+        there = "a1  \nb2  agent:writer\nc3  \n"
+        begin = 'await on.before_model_resolve({}, { agentId: "cfo", sessionId: "c" });'
+        assert self.node(tmp_path, begin, sandboxes=there) == there
 
     def test_a_sandbox_in_use_stays(self, tmp_path: Path) -> None:
-        there = "a1 agent:builder\nb2 agent:writer\n"
+        there = "a1 1 agent:builder\nb2 1 agent:writer\n"
         begin = "".join(
             f'await on.before_model_resolve({{}}, {{ agentId: "{agent}", sessionId: "{agent}" }});'
             for agent in ("builder", "cfo")
         )
-        assert self.node(tmp_path, begin, sandboxes=there) == "a1 agent:builder\n"
+        assert self.node(tmp_path, begin, sandboxes=there) == "a1 1 agent:builder\n"
 
 
 def test_couchdb_is_the_same_server_after_a_replacement() -> None:
