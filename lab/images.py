@@ -98,7 +98,7 @@ _OWN_PROGRAMS: Mapping[str, Path] = {
 }
 """Go programs of ours, built here as their Dockerfiles build them."""
 
-_SANDBOX_SHELL = _HERE.parent / "images" / "openclaw-sandbox" / "filesystem-bridge.sh"
+_SANDBOX_SHELL = _HERE.parent / "images" / "openclaw-sandbox" / "filesystem-bridge"
 
 
 def served(lock: Path) -> Mapping[str, Service]:
@@ -175,7 +175,7 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
         if name == "postgres":
             fetched["server.txz"] = postgres.to
         if name == "openclaw-sandbox":
-            fetched["filesystem-bridge.sh"] = partial(shutil.copy2, _SANDBOX_SHELL)
+            fetched["filesystem-bridge"] = partial(shutil.copy2, _SANDBOX_SHELL)
         if name == "openclaw":
             fetched["node"] = node.to
         if (project := _HERE / "images" / name / "package.json").exists():

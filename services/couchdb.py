@@ -14,7 +14,7 @@ ADMIN_PASSWORD = Secret(name="couchdb_admin_password", source=Generated())
 OBSIDIAN = "obsidian"
 OBSIDIAN_PASSWORD = Secret(name="couchdb_obsidian_password", source=Generated())
 UUID = Secret(name="couchdb_uuid", source=Generated(length=32, hexadecimal=True))
-"""By which replications know the server again. CouchDB would make one in the container's own layer, another at each replacement."""
+"""By which replications know the server again. CouchDB makes its own in the container's layer: another at each replacement."""
 COOKIE_SECRET = Secret(name="couchdb_cookie_secret", source=Generated(length=64, hexadecimal=True))
 """Made by CouchDB like the uuid, so that each replacement would end every session."""
 VAULT = "obsidian_vault"

@@ -3,7 +3,7 @@
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -246,8 +246,8 @@ class TestTelegram:
 
 
 class TestScript:
-    ASKED = {"role": "user", "content": 'lab:call write {"path": "a"}\nlab:call read {"path": "a"}'}
-    TOOLS = [{"type": "function", "function": {"name": name}} for name in ("read", "write")]
+    ASKED: ClassVar = {"role": "user", "content": 'lab:call write {"path": "a"}\nlab:call read {"path": "a"}'}
+    TOOLS: ClassVar = [{"type": "function", "function": {"name": name}} for name in ("read", "write")]
 
     def test_tools_are_called_in_turn_and_their_results_told(self) -> None:
         messages: list[dict[str, Any]] = [self.ASKED]
