@@ -24,6 +24,7 @@ from services import catalogue, couchdb, docker_proxy, nocodb, openclaw, qdrant,
 from services.litellm.models import MODELS
 from services.n8n.workflows import workflows
 from tests.fleets import DOOR
+from tests.fleets import PROJECT as PROJECT_DIRECTORY
 from tests.whole import DOMAIN, PROJECT
 
 OPENCLAW = openclaw.service(DOMAIN, PROJECT)
@@ -225,6 +226,21 @@ class TestPlugin:
             for agent in ("builder", "cfo")
         )
         assert self.node(tmp_path, begin, sandboxes=there) == "a1 1 agent:builder\n"
+
+
+@pytest.mark.parametrize("shell", ["/bin/sh", "images/openclaw-sandbox/filesystem-bridge"])
+def test_the_shell_of_a_sandbox_runs_what_openclaw_sends(shell: str, tmp_path: Path) -> None:
+    """The form in which 2026.2.23 sends its script: /bin/sh refuses it, ours does not, and hands on arguments and input."""
+    loop = 'while [ ! -e "$cursor" ]; do;   cursor=$(dirname -- "$cursor"); done'
+    script = f'set -eu; cursor="$1"; {loop}; printf "%s " "$cursor"; cat'
+    words = [str(PROJECT_DIRECTORY / shell), "-c", script, "moltbot-sandbox-fs", f"{tmp_path}/a/b"]
+    done = subprocess.run(words, input="its input", capture_output=True, text=True)
+    if shell == "/bin/sh":
+        assert done.returncode and "yntax error" in done.stderr
+    else:
+        assert (done.returncode, done.stdout) == (0, f"{tmp_path} its input")
+        plain = subprocess.run([words[0], "-c", 'echo "$0 $1"', "name", "a  b"], capture_output=True, text=True, check=True)
+        assert plain.stdout == "name a  b\n"
 
 
 def test_couchdb_is_the_same_server_after_a_replacement() -> None:
