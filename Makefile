@@ -132,6 +132,9 @@ policy: venv toolchain ## the policy pack's verdict on what stands
 images: venv ## ask the registries for the digest of each image of the lock: [WRITE=1]
 	@$(VENV)/python -m operations.images $${WRITE:+--write}
 
+verify-images: venv ## pull each image of the lock, compare it with its service, start it alone: STACK= [SERVICE=]
+	@$(VENV)/python -m operations.verify_images --stack "$$STACK" $${SERVICE:+"$$SERVICE"}
+
 docs: venv ## write docs/reference/ from the catalogue
 	@$(VENV)/python -m operations.reference
 	@$(VENV)/python -m operations.reachability_reference
@@ -194,4 +197,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -37,7 +37,7 @@ SERVICES: Mapping[str, Service] = {
         "redis", "real: Redis 8.0 from Debian, without Redis Stack's modules; own entrypoint"
     ),
     "ghcr.io/berriai/litellm:v1.81.3-stable": Service(
-        "litellm", "real: LiteLLM 1.106.2 from PyPI, without Prisma's engine: no database, so no virtual keys"
+        "litellm", "real: LiteLLM 1.81.3 from PyPI, without Prisma's engine: no database, so no virtual keys"
     ),
     "ghcr.io/berriai/litellm:v1.81.3-next": Service(
         "litellm-next", "real: as v1.81.3-stable, for upgrade tests", "litellm", always=True
@@ -71,7 +71,7 @@ SERVICES: Mapping[str, Service] = {
         "n8n", "real: n8n 2.7.4 from npm, which never had 2.7.3; without its AI nodes and SQLite", "tools"
     ),
     "ghcr.io/openclaw/openclaw:2026.2.23": Service(
-        "openclaw", "stand-in: WebSocket handshake, token, webhooks; no agents", "stand-in"
+        "openclaw", "real: OpenClaw 2026.2.23 from npm on Node.js 22; without WhatsApp, Discord's voice and llama.cpp", "tools"
     ),
     "docker.io/nocodb/nocodb:0.301.2": Service("nocodb", "stand-in: health and token; no tables", "stand-in"),
     "ghcr.io/we-promise/sure:nightly": Service("sure", "stand-in: health and needs of web and worker", "stand-in"),
@@ -96,6 +96,8 @@ _OWN_PROGRAMS: Mapping[str, Path] = {
     "cadvisor": _HERE / "cadvisor",
 }
 """Go programs of ours, built here as their Dockerfiles build them; cAdvisor's is a main around its library."""
+
+_SANDBOX_SHELL = _HERE.parent / "images" / "openclaw-sandbox" / "filesystem-bridge"
 
 
 def served(lock: Path) -> Mapping[str, Service]:
@@ -162,7 +164,7 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
     add("tools")
     add("stand-in", "tools")
     add("rule-engine")
-    postgres = fetch.postgres()
+    postgres, node = fetch.postgres(), fetch.node()
     for service in SERVICES.values():
         name = service.recipe
         fetched: dict[str, Callable[[Path], object]] = {}
@@ -171,6 +173,10 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
             fetched["program"] = partial(fetch.build_go_program, own_program)
         if name == "postgres":
             fetched["server.txz"] = postgres.to
+        if name == "openclaw-sandbox":
+            fetched["filesystem-bridge"] = partial(shutil.copy2, _SANDBOX_SHELL)
+        if name == "openclaw":
+            fetched["node"] = node.to
         if (project := _HERE / "images" / name / "package.json").exists():
             fetched["node_modules"] = partial(fetch.copy_node_modules, project.parent, inputs.cache)
         if (requirements := _HERE / "images" / name / "requirements.txt").exists():
@@ -178,7 +184,9 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
         add(
             name,
             service.parent,
-            facts=[postgres.name] if name == "postgres" else (),
+            facts={"postgres": [postgres.name], "openclaw": [node.version], "openclaw-sandbox": [_SANDBOX_SHELL.read_text()]}.get(
+                name, ()
+            ),
             fetched=fetched,
             executables=[name] if name in ("caddy", "headscale") else (),
             extra=(own_program,) if own_program else (),

@@ -41,9 +41,10 @@ def service(scale: float = 1.0) -> Service:
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT, bearer=API_KEY),
         logs=Logs.PLAIN,
-        # The image's own command, with our file (predecessor lesson 54: other places were ignored).
-        command=("./entrypoint.sh", "--config-path", f"{DIRECTORY}/config.yaml"),
-        # Without it the marker goes beside the program, on the read-only root, and Qdrant panics at its start.
+        # The program itself, with our file (predecessor lesson 54: other places were ignored). The image's entrypoint.sh ends at
+        # SIGTERM without waiting for it, and as the first process takes it along unflushed (qdrant v1.16.3, tools/entrypoint.sh).
+        command=("./qdrant", "--config-path", f"{DIRECTORY}/config.yaml"),
+        # Without it the marker goes beside the program, on the read-only root, and Qdrant warns at its start.
         environment={"QDRANT_INIT_FILE_PATH": "/qdrant/storage/.qdrant-initialized"},
         configuration=Configuration(
             directory=DIRECTORY, owner="20003:20003", files=(File(path="config.yaml", content=_settings()),)
@@ -69,7 +70,7 @@ def service(scale: float = 1.0) -> Service:
             # qdrant/qdrant, src/common/auth/mod.rs: a missing and a wrong key are both "unauthorized".
             Credential(
                 secret=API_KEY,
-                holder="LiteLLM, OpenClaw, Alloy",
+                holder="LiteLLM, Alloy",
                 proof=Request(port=PORT, path="/collections", place=Header(name="api-key", scheme="")),
             ),
         ),

@@ -29,9 +29,19 @@ Ready = Sequence[pulumi.Resource]
 HEADSCALE = f"{LABEL_SERVICE}=headscale"
 
 
+def unverified(images: Sequence[str]) -> str:
+    """Which images nobody has looked at, and what to do."""
+    return (
+        f"never verified: {', '.join(images)}. What the services say of them was never compared with them. Where their "
+        "registries can be reached: make verify-images STACK=prod, and commit images.verified.yaml"
+    )
+
+
 def deploy(inputs: Inputs, project_directory: Path) -> None:
     """Register every resource of the stack. An `up` first asks the hosts and refuses before anything is touched."""
     ssh_config = client_config(inputs, project_directory)
+    if inputs.unverified:
+        pulumi.log.warn(unverified(inputs.unverified))
     if pulumi.runtime.is_dry_run():
         for problem in inputs.unresolved:
             pulumi.log.warn(str(problem))

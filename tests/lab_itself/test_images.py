@@ -230,7 +230,7 @@ def _address(id: str) -> str:
 
 
 def _await_health(id: str, service: Service) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + max(60, service.healthcheck.deadline)
     while True:
         asked = docker("exec", id, *service.healthcheck.command, check=False)
         if asked.returncode == 0:

@@ -6,6 +6,7 @@ object a line. What a system does beyond fixed answers is in /lab/behaviour.py.
 """
 
 import base64
+import hashlib
 import hmac
 import importlib.util
 import json
@@ -120,7 +121,9 @@ class Credential:
     """One way to prove who asks: in a header, the value of an environment variable."""
 
     header: str
-    variable: str
+    variable: str = ""
+    sha256: str = ""
+    """In place of a variable: the hash of one that somebody made in the program's own interface."""
     scheme: str = ""
     """What precedes it in the header, e.g. `Bearer`; with `Basic` the variable has `user` before it."""
     user: str = ""
@@ -131,6 +134,8 @@ class Credential:
             scheme, _, presented = presented.partition(" ")
             if scheme.lower() != self.scheme.lower():
                 return False
+        if self.sha256:
+            return hmac.compare_digest(hashlib.sha256(presented.strip().encode()).hexdigest(), self.sha256)
         wanted = _value(self.variable)
         if self.scheme == "Basic":
             wanted = base64.b64encode(f"{os.environ.get(self.user) or self.user}:{wanted}".encode()).decode()
