@@ -34,8 +34,11 @@ _LIMITS = Limits(memory_mib=64, cpus=0.25)
 _LIMITS_OF_QUESTIONS = Limits(memory_mib=32, cpus=0.25)
 
 
-def service(project: str, workspace: str, sandbox: Spawned, scale: float = 1.0) -> Service:
-    """The proxy with both ports: sandboxes are of one image, on our networks, with binds below `workspace` only."""
+def service(project: str, data: str, workspace: str, sandbox: Spawned, scale: float = 1.0) -> Service:
+    """The proxy with both ports: sandboxes are of one image, on our networks, and mount directories of `workspace` only.
+
+    `data`: a directory above it that root alone may replace.
+    """
     return replace(
         questions(BACKEND.name, MONITORING.name),
         limits=_LIMITS.scaled(scale),
@@ -43,7 +46,7 @@ def service(project: str, workspace: str, sandbox: Spawned, scale: float = 1.0) 
         configuration=Configuration(
             directory=DIRECTORY,
             files=(
-                File(path="policy.json", content=_policy(project, workspace, sandbox)),
+                File(path="policy.json", content=_policy(project, data, workspace, sandbox)),
                 File(path="token", content=f"{SANDBOX_TOKEN}"),
             ),
         ),
@@ -98,16 +101,17 @@ def questions(*networks: str) -> Service:
     )
 
 
-def _policy(project: str, workspace: str, sandbox: Spawned) -> str:
+def _policy(project: str, data: str, workspace: str, sandbox: Spawned) -> str:
     return json.dumps(
         {
             "images": [sandbox.image],
             "name_prefix": SANDBOX_PREFIX,
             # The agents of services/openclaw.py: most stay in sandbox, one searches the Internet, one messages.
             "networks": [f"{project}_{network.name}" for network in (SANDBOX, EGRESS, BACKEND)],
+            "data": data,
             "binds_below": workspace,
+            "at_most": sandbox.at_most,
             "max_memory_mib": sandbox.memory_mib,
-            "total_memory_mib": sandbox.memory_mib * sandbox.at_most,
             "max_cpus": 1,
             "max_pids": 256,
             "user": "1000:1000",
