@@ -30,7 +30,7 @@ READ_PORT = 2376
 SANDBOX_PREFIX = "openclaw-sbx-"
 DIRECTORY = "/etc/docker-proxy"
 _LIMITS = Limits(memory_mib=64, cpus=0.25)
-# It streams nothing there; 7 MiB in the lab (docker stats, 2026-11-23).
+# What ten thousand strangers made it hold was 22 MiB (images/docker-proxy/siege_test.go).
 _LIMITS_OF_QUESTIONS = Limits(memory_mib=32, cpus=0.25)
 
 
@@ -42,6 +42,7 @@ def service(project: str, data: str, workspace: str, sandbox: Spawned, scale: fl
     return replace(
         questions(BACKEND.name, MONITORING.name),
         limits=_LIMITS.scaled(scale),
+        environment=_memory(_LIMITS.scaled(scale)),
         command=(),
         configuration=Configuration(
             directory=DIRECTORY,
@@ -74,6 +75,7 @@ def questions(*networks: str) -> Service:
         image="ghcr.io/mobutoo/vpai-docker-proxy:1.0.0",
         networks=networks,
         limits=_LIMITS_OF_QUESTIONS,
+        environment=_memory(_LIMITS_OF_QUESTIONS),
         replacement=Replacement.START_FIRST,
         command=("-questions-only",),
         # Which services run and which are healthy (services/monitoring/alerts.py).
@@ -99,6 +101,11 @@ def questions(*networks: str) -> Service:
             ),
         ),
     )
+
+
+def _memory(limits: Limits) -> dict[str, str]:
+    """Go collects its garbage before the container's limit is reached."""
+    return {"GOMEMLIMIT": f"{limits.memory_mib * 3 // 4}MiB"}
 
 
 def _policy(project: str, data: str, workspace: str, sandbox: Spawned) -> str:

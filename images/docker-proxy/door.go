@@ -9,11 +9,11 @@ import (
 )
 
 // This file is the same in each of our programs (tests/unit/test_own_programs.py): what a stranger can cost one of their
-// ports before anything was asked. A connection holds about 40 KiB with its head, so a port at most 10 MiB.
+// ports before anything was asked. A connection holds about 30 KiB with its head, so a port at most 4 MiB.
 const (
-	mostConnections = 256
-	mostOfOne       = 64
-	largestHead     = 16 << 10
+	mostConnections = 128
+	mostOfOne       = 48
+	largestHead     = 8 << 10
 	headWithin      = 5 * time.Second
 )
 
