@@ -1,4 +1,4 @@
-"""Ten thousand strangers before each of our programs, and its parsers fuzzed for a minute each. Writes docs/proofs/strangers.md."""
+"""Ten thousand strangers before each of our programs, its parsers fuzzed for a minute each. Writes docs/proofs/strangers.md."""
 
 import re
 import time
@@ -26,7 +26,7 @@ def test_strangers_keep_nobody_out_and_the_parsers_hold() -> None:
     proof.write(
         "strangers",
         "Our own programs before strangers",
-        "Slow, half, huge and concurrent requests from eight addresses, and one honest client; memory is the process' peak (VmHWM).",
+        "Slow, half, huge and concurrent requests from eight addresses, and an honest client; memory is the peak (VmHWM).",
         ("program", "what", "seen"),
         rows,
     )
