@@ -31,6 +31,8 @@ const (
 	bodyWithin  = 10 * time.Second
 	// What one client may have in hand: of questions, each makes Docker walk through all that it has.
 	mostQuestions = 4
+	// Of one sandbox, started or not: Docker remembers each for as long as the sandbox is there.
+	mostExecs = 128
 )
 
 var (
@@ -402,8 +404,9 @@ func (sandbox counted) runs() bool {
 }
 
 type inspected struct {
-	ID     string `json:"Id"`
-	Config struct{ Labels map[string]string }
+	ID      string `json:"Id"`
+	ExecIDs []string
+	Config  struct{ Labels map[string]string }
 }
 
 // sandbox finds out whether a container was made here; only its full id is used from then on.
@@ -500,6 +503,10 @@ func (orders *Orders) makeExec(writer http.ResponseWriter, request *http.Request
 	}
 	orders.entering.Lock()
 	defer orders.entering.Unlock()
+	request, err = toItsEnd(request)
+	if err != nil {
+		return err
+	}
 	body, err := decoded(text)
 	if err != nil {
 		return err
@@ -511,6 +518,9 @@ func (orders *Orders) makeExec(writer http.ResponseWriter, request *http.Request
 	found, err := orders.sandbox(request.Context(), request.PathValue("id"))
 	if err != nil {
 		return notFound(writer, err)
+	}
+	if len(found.ExecIDs) >= mostExecs {
+		return refuse("the sandbox has %d programs that were started or may be, and no more are allowed", len(found.ExecIDs))
 	}
 	return orders.engine.pass(writer, request, "/containers/"+found.ID+"/exec", made)
 }

@@ -59,6 +59,7 @@ func (engine *fakeEngine) ServeHTTP(writer http.ResponseWriter, request *http.Re
 		"/_ping":                    "OK",
 		"/containers/sbx/json":      `{"Id":"full-sbx","Config":{"Labels":{"vpai.sandbox":"1"}}}`,
 		"/containers/db/json":       `{"Id":"full-db","Config":{"Labels":{"vpai.service":"postgresql"}}}`,
+		"/containers/full/json":     `{"Id":"full","ExecIDs":["x"` + strings.Repeat(`,"x"`, mostExecs-1) + `],"Config":{"Labels":{"vpai.sandbox":"1"}}}`,
 		"/containers/full-sbx/json": `{"Id":"full-sbx","Config":{"Labels":{"vpai.sandbox":"1"}}}`,
 		"/containers/full-db/json":  `{"Id":"full-db","Config":{"Labels":{}}}`,
 		"/containers/json":          engine.there,
@@ -373,6 +374,13 @@ func TestAnExecIsNeverRootNorPrivileged(t *testing.T) {
 	send(t, orders, "POST", "/containers/sbx/exec", `{"Cmd":["id"],"User":"","Privileged":false,"AttachStdin":true}`, token)
 	if body := fake.bodies["/containers/full-sbx/exec"]; body != `{"AttachStdin":true,"Cmd":["id"],"User":"1000:1000"}` {
 		t.Errorf("Docker was told %s", body)
+	}
+}
+
+func TestProgramsOfASandboxAreCounted(t *testing.T) {
+	_, orders, _ := start(t)
+	if status, text := send(t, orders, "POST", "/containers/full/exec", `{"Cmd":["id"]}`, token); status != http.StatusForbidden || !strings.Contains(text, "128") {
+		t.Errorf("%d %s", status, text)
 	}
 }
 

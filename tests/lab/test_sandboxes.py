@@ -125,6 +125,15 @@ def test_what_a_sandbox_writes_is_in_memory_or_in_its_workspace(deployed: Deploy
     assert "Read-only file system" in said and "No space left on device" in said, said
 
 
+def test_the_port_for_questions_reads_a_path_in_one_way(deployed: Deployment) -> None:
+    curl = ["docker", "exec", deployed.container("openclaw"), "curl", "-sS", "--path-as-is"]
+    port = f"http://docker-proxy:{docker_proxy.READ_PORT}"
+    # Docker redirects this to its own question to a registry on the host's loopback.
+    said = deployed.on_host(*curl, f"{port}/images/x%2f..%2f..%2fdistribution/127.0.0.1:5999%2fevil/json")
+    assert "not a plain one" in said
+    assert '"Id"' in deployed.on_host(*curl, f"{port}/containers/json")
+
+
 def test_of_the_host_there_is_nothing_to_see_or_to_stop(deployed: Deployment) -> None:
     assert docker(deployed, "ps", "--all", "--quiet") == ""
     database = deployed.container("postgresql")
