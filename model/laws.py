@@ -31,8 +31,10 @@ _HOST_MOUNTS = {
 _HOST_CGROUPS = ("cadvisor",)
 
 _SHARED_UIDS = {
-    0: frozenset({"alloy", "caddy", "cadvisor", "diun", "docker-proxy", "litellm", "nocodb", "uptime-kuma", "zerobyte"}),
-    1000: frozenset({"auto-fix", "n8n", "openclaw", "sure-web", "sure-worker"}),
+    0: frozenset(
+        {"alloy", "auto-fix", "caddy", "cadvisor", "diun", "docker-proxy", "litellm", "nocodb", "uptime-kuma", "zerobyte"}
+    ),
+    1000: frozenset({"n8n", "openclaw", "sure-web", "sure-worker"}),
 }
 """Services whose image works as this user alone, because its own files are that user's (docs/security.md, "Users")."""
 
@@ -419,34 +421,35 @@ def users_are_their_own(placement: Placement) -> Iterator[Problem]:
     """No two services and no person are one user of the host, but parts of one program; what a service writes to is its own."""
     first: dict[int, Service] = {}
     for service in placement.services:
-        where, uid = f"{placement.host.name}: {service.name}", service.uid
-        listed = service.name in _SHARED_UIDS.get(uid, ())
-        other = first.setdefault(uid, service)
-        parts = {volume.directory for volume in service.volumes if volume.shared} & {volume.directory for volume in other.volumes}
-        if other is not service and not parts and not (listed and other.name in _SHARED_UIDS[uid]):
-            yield Problem(
-                what=f"{where} runs as user {uid}, as {other.name} does",
-                why="to the kernel they are one: whatever lets one of them out of its own files lets it into the other's",
-                mend=_OWN_UID,
-                example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
-            )
-        elif not listed and (uid == 0 or uid in PEOPLE):
-            yield Problem(
-                what=f"{where} runs as user {uid}, " + ("which is root" if uid == 0 else "which is of those who log in"),
-                why="whatever lets it out of its own files makes it that user of the host",
-                mend=_OWN_UID,
-                example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
-            )
+        where = f"{placement.host.name}: {service.name}"
+        for uid in service.uids:
+            listed = service.name in _SHARED_UIDS.get(uid, ())
+            other = first.setdefault(uid, service)
+            parts = {it.directory for it in service.volumes if it.shared} & {it.directory for it in other.volumes}
+            if other is not service and not parts and not (listed and other.name in _SHARED_UIDS[uid]):
+                yield Problem(
+                    what=f"{where} runs as user {uid}, as {other.name} does",
+                    why="to the kernel they are one: whatever lets one of them out of its own files lets it into the other's",
+                    mend=_OWN_UID,
+                    example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
+                )
+            elif not listed and (uid == 0 or uid in PEOPLE):
+                yield Problem(
+                    what=f"{where} runs as user {uid}, " + ("which is root" if uid == 0 else "which is of those who log in"),
+                    why="whatever lets it out of its own files makes it that user of the host",
+                    mend=_OWN_UID,
+                    example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
+                )
         owners = {volume.path: volume.owner for volume in service.volumes if not volume.read_only}
         if service.configuration:
             owners[service.configuration.directory] = service.configuration.owner
         for path, owner in owners.items():
-            if owner.partition(":")[0] != str(uid):
+            if int(owner.partition(":")[0]) not in service.uids:
                 yield Problem(
-                    what=f"{where} runs as user {uid}, and its {path} belongs to {owner}",
+                    what=f"{where} runs as user {service.uid}, and its {path} belongs to {owner}",
                     why="it could not read its own files, or another user of the host could write them",
                     mend="make the service's user the owner",
-                    example=f'owner="{uid}:{uid}"',
+                    example=f'owner="{service.uid}:{service.uid}"',
                 )
 
 

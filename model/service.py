@@ -256,6 +256,8 @@ class Service:
     """uid:gid; empty for the image's own."""
     image_uid: int = 0
     """The uid of the image's own user, from its Dockerfile: what the service runs as where `user` is empty."""
+    other_users: tuple[str, ...] = ()
+    """uid:gid of the users as which it runs parts of itself besides; its files belong to any of them."""
     read_only_root: bool = True
     scratch: tuple[str, ...] = ()
     """Writable directories in memory."""
@@ -280,6 +282,11 @@ class Service:
     def uid(self) -> int:
         """The user of the host that it runs as: there are no user namespaces (ADR 37)."""
         return int(self.user.partition(":")[0]) if self.user else self.image_uid
+
+    @property
+    def uids(self) -> tuple[int, ...]:
+        """Every user of the host that it runs as."""
+        return (self.uid, *(int(user.partition(":")[0]) for user in self.other_users))
 
     @property
     def opens_docker(self) -> bool:

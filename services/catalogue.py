@@ -70,7 +70,7 @@ def sese(
         redis.service(scale),
         qdrant.service(scale),
         litellm.service(scale),
-        docker_proxy.service(project, openclaw.workspace(project), openclaw.sandbox(), scale),
+        docker_proxy.service(project, openclaw.home(project), openclaw.workspace(project), openclaw.sandbox(), scale),
         openclaw.service(domain, project, scale),
         n8n.service(domain, scale),
         webhook_gate.service(f"http://n8n:{n8n.PORT}", scale),

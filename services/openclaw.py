@@ -74,7 +74,8 @@ def home(project: str) -> str:
 
 
 def workspace(project: str) -> str:
-    """Below it, and nowhere else, sandboxes may mount."""
+    """Sandboxes may mount the directories in it, and nothing else. OpenClaw may rename it: what docker-proxy mounts from is
+    `home`, an entry of a directory of root's."""
     return f"{home(project)}/system/sandboxes"
 
 

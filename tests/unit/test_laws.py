@@ -156,6 +156,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: _as_user("redis", f"{DEPLOY_UID}:1"), f"redis runs as user {DEPLOY_UID}, which is of those who log in"),
         (lambda: _as_user("redis", "0:0"), "redis runs as user 0, "),
         (lambda: _as_user("redis", ""), "redis runs as user 0, "),
+        (lambda: with_service("n8n", other_users=("20003:20003",)), "n8n runs as user 20003, as qdrant does"),
         (lambda: with_service("n8n", user="20009:20009"), "n8n runs as user 20009, and its /home/node/.n8n belongs to 1000:1000"),
         (
             lambda: with_service("redis", configuration=replace(_configuration(), owner="0:0")),

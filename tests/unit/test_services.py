@@ -57,7 +57,12 @@ def test_openclaw_and_its_door_agree() -> None:
     assert wanted["image"] in policy["images"]
     assert wanted["containerPrefix"] == policy["name_prefix"]
     assert wanted["memory"] == f"{policy['max_memory_mib']}m"
-    assert policy["total_memory_mib"] == sum(each.memory_mib * each.at_most for each in ALL["openclaw"].spawned)
+    [spawned] = ALL["openclaw"].spawned
+    assert (policy["at_most"], policy["max_memory_mib"]) == (spawned.at_most, spawned.memory_mib)
+    # What docker-proxy mounts from is no name that OpenClaw owns: it stands in a directory of root's.
+    assert policy["data"] in {str(volume.path) for volume in ALL["openclaw"].volumes}
+    assert policy["binds_below"].startswith(f"{policy['data']}/")
+    assert wanted["readOnlyRoot"] is True
     assert wanted["pidsLimit"] <= policy["max_pids"]
     assert wanted["user"] == policy["user"]
     assert default["workspaceRoot"].startswith(policy["binds_below"])
