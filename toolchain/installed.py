@@ -1,23 +1,60 @@
-"""Official executables on this machine, taken when their versions fit exactly."""
+"""Official executables on this machine, taken when their versions fit exactly; what does not fit is said."""
 
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
-from toolchain.parts import Part
+from toolchain.parts import LANGUAGE_HOST, Part
 
 
-def find_installed(part: Part, cache: Path) -> Path | None:
+@dataclass(frozen=True)
+class Installed:
+    """Where the wanted version is, or why what is there is not used; neither where there is nothing."""
+
+    path: Path | None = None
+    refused: str = ""
+
+
+def find_installed(part: Part, cache: Path) -> Installed:
     if part.is_plugin:
-        home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
-        found = _outside(cache, home / part.path.removeprefix("home/"))
-        return found if found and os.access(found, os.X_OK) else None
-    if part.name != "pulumi":
-        return None  # no other executable says which modules it was built with
-    on_path = shutil.which(part.name)
+        return _plugin(part, cache)
+    if part.name == "pulumi":
+        return _engine(part, cache)
+    if part.name == LANGUAGE_HOST:
+        return _language_host(part, cache)
+    return Installed()  # no other executable says which modules it was built with
+
+
+def _plugin(part: Part, cache: Path) -> Installed:
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    place = home / part.path.removeprefix("home/")
+    found = _outside(cache, place)
+    if found and os.access(found, os.X_OK):
+        return Installed(found)
+    prefix = f"{place.parent.name.rpartition('-v')[0]}-v"
+    others = [entry for entry in home.glob(f"plugins/{prefix}*/") if _outside(cache, entry / part.name)]
+    versions = ", ".join(sorted(entry.name.removeprefix(prefix) for entry in others))
+    return Installed(refused=f"{home}/plugins has {versions}, not {part.version}" if versions else "")
+
+
+def _engine(part: Part, cache: Path) -> Installed:
+    on_path = shutil.which("pulumi")
     engine = _outside(cache, Path(on_path)) if on_path else None
-    return engine if engine and _reports(engine, f"v{part.version}") else None
+    if engine is None:
+        return Installed()
+    version = _version(engine)
+    return Installed(engine) if version == f"v{part.version}" else Installed(refused=f"{engine} is {version or 'of no version'}")
+
+
+def _language_host(part: Part, cache: Path) -> Installed:
+    """It tells its version to an engine only; that of the engine beside it, which one archive brings, is its own."""
+    engine = _engine(Part("pulumi", part.version, ""), cache)
+    if engine.path is None:
+        return Installed(refused=f"that beside it: {engine.refused}" if engine.refused else "")
+    found = engine.path.with_name(part.name)
+    return Installed(found) if os.access(found, os.X_OK) else Installed()
 
 
 def _outside(cache: Path, path: Path) -> Path | None:
@@ -26,7 +63,7 @@ def _outside(cache: Path, path: Path) -> Path | None:
     return None if real.is_relative_to(cache.resolve()) or not real.exists() else real
 
 
-def _reports(executable: Path, version: str) -> bool:
+def _version(executable: Path) -> str:
     environment = os.environ | {"PULUMI_SKIP_UPDATE_CHECK": "true"}
     shown = subprocess.run([executable, "version"], env=environment, capture_output=True, text=True)
-    return shown.stdout.strip() == version
+    return shown.stdout.strip()

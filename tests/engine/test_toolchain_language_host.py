@@ -208,7 +208,9 @@ def test_a_python_that_ends_fails_the_run_with_what_it_said(project: Path, pulum
 def test_a_python_that_does_not_start_fails_the_run_with_what_it_said(
     project: Path, pulumi: Pulumi, environment: dict[str, str], tmp_path: Path, busy: None
 ) -> None:
-    environment["PULUMI_PYTHON_CMD"] = executable(tmp_path / "python", "yes boiling | head -20000 >&2; echo out of tea >&2; exit 3")
+    environment["PULUMI_PYTHON_CMD"] = executable(
+        tmp_path / "python", "yes boiling | head -20000 >&2; echo out of tea >&2; exit 3"
+    )
     write_program(project, "")
     for _ in range(TIMES):
         failed = pulumi("preview")
