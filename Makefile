@@ -82,6 +82,9 @@ test-lab: ## the tests of the lab itself, which `make test` runs when their cont
 prove: ## the long rehearsals; results are committed
 	@bash tests/run.sh prove
 
+propose-proofs: # what `make prove` wrote, as a pull request, by gh: [REMOTE=origin]
+	@bash tests/prove/propose.sh "$$REMOTE"
+
 bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
@@ -199,4 +202,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -39,7 +39,7 @@ def assemble(bundle: Bundle, ready: Mapping[str, Path], target: Path, cache: Pat
         if part.name in ready:
             _copy(part, ready[part.name], place)
         else:
-            (built / _executable(part)).rename(place)
+            (built / Path(part.package).name).rename(place)  # so Go names executables
     if has_schema := [part for part in to_build if part.has_schema]:
         with step("write the plugins' schemas"):
             for part in has_schema:
@@ -54,11 +54,6 @@ def _copy(part: Part, official: Path, place: Path) -> None:
     for name in part.companions:
         if (official.parent / name).exists():
             shutil.copy2(official.parent / name, place.parent / name)
-
-
-def _executable(part: Part) -> str:
-    """As Go names it: after the last word of its package's path."""
-    return Path(part.module if part.package == "." else part.package).name
 
 
 @dataclass(frozen=True)
@@ -127,8 +122,6 @@ def _linker_flags(part: Part) -> str:
     elif part.package.startswith("tailscale.com/"):
         stamp = "tailscale.com/version"
         versions = {f"{stamp}.shortStamp": part.version, f"{stamp}.longStamp": f"{part.version}-vpai"}
-    elif part.module:
-        versions = {}
     else:
         versions = {"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version": f"v{pinned('pulumi')}"}
     return " ".join(["-s -w", *(f"-X {variable}={version}" for variable, version in versions.items())])

@@ -67,7 +67,7 @@ def deploy() -> Bundle:
             Part("pulumi-resource-random", pinned("pulumi-random"), "./random", has_schema=True),
             Part("pulumi-resource-command", pinned("pulumi-command"), "./command"),
         ),
-        (*_workspace(), "go.work", "go.work.sum", "python", "build.py"),
+        (*(module for module in _modules() if module != CADDY), *_versions(), "python", "build.py"),
     )
 
 
@@ -76,7 +76,7 @@ def lab() -> Bundle:
     return Bundle(
         LAB,
         (
-            Part(CADDY, _required_module(CADDY, "github.com/caddyserver/caddy/v2"), ".", module=CADDY),
+            Part(CADDY, _required_module(CADDY, "github.com/caddyserver/caddy/v2"), f"./{CADDY}"),
             *(
                 Part(Path(package).name, _required_module(MESH, module), package, module=MESH)
                 for module, package in (
@@ -92,7 +92,7 @@ def lab() -> Bundle:
                 module=STORAGE,
             ),
         ),
-        (CADDY, MESH, STORAGE, "build.py"),
+        (CADDY, MESH, STORAGE, *_versions(), "build.py"),
     )
 
 
@@ -118,7 +118,7 @@ def cache_key(bundle: Bundle, *choices: str) -> str:
 
 def files(bundle: Bundle) -> Iterator[Path]:
     """Every file that shapes the result."""
-    for source in bundle.sources:
+    for source in sorted(set(bundle.sources)):
         found = [HERE / source] if (HERE / source).is_file() else sorted((HERE / source).rglob("*"))
         yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts and not _is_test(file))
 
@@ -127,8 +127,14 @@ def _is_test(file: Path) -> bool:
     return file.name.endswith("_test.go")
 
 
-def _workspace() -> list[str]:
+def _modules() -> list[str]:
+    """Those of the workspace."""
     return re.findall(r"^\t\./(\S+)$", (HERE / "go.work").read_text(), re.MULTILINE)
+
+
+def _versions() -> tuple[str, ...]:
+    """What decides the versions of the libraries that the workspace's programs share, of whichever bundle: each is compiled once."""
+    return ("go.work", "go.work.sum", *(f"{module}/{file}" for module in _modules() for file in ("go.mod", "go.sum")))
 
 
 def _required_module(directory: str, module: str) -> str:

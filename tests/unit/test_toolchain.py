@@ -36,7 +36,6 @@ while [ "$1" != -o ]; do shift; done
 mkdir -p "$2" && cd "$2" && shift 2
 for package; do
 	echo "$package" >>"$BUILT"
-	[ "$package" = . ] && package=$(basename "$OLDPWD")
 	printf '#!/bin/sh\\n' >"$(basename "$package")" && chmod +x "$(basename "$package")"
 done
 """
@@ -72,8 +71,10 @@ def built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "built"
 
 
-DEPLOYS = ("docker/main.go", "docker/go.sum", "go.work", "go.work.sum", "beside/beside.go", "python/language_host.py")
-LABS = ("mesh/tailsql/server/tailsql/tailsql.go", "caddy/ovh.go", "caddy/go.sum", "storage/go.mod")
+DEPLOYS = ("docker/main.go", "beside/beside.go", "python/language_host.py")
+LABS = ("mesh/tailsql/server/tailsql/tailsql.go", "mesh/go.sum", "caddy/ovh.go", "storage/go.mod")
+BOTH = ("build.py", "go.work", "go.work.sum", "docker/go.sum", "caddy/go.mod")
+"""Programs of the workspace share their libraries, each in one version."""
 
 
 @pytest.mark.parametrize(
