@@ -133,7 +133,7 @@ def _modules() -> list[str]:
 
 
 def _versions() -> tuple[str, ...]:
-    """What decides the versions of the libraries that the workspace's programs share, of whichever bundle: each is compiled once."""
+    """What decides the versions of libraries, which the workspace compiles once for the programs of both bundles."""
     return ("go.work", "go.work.sum", *(f"{module}/{file}" for module in _modules() for file in ("go.mod", "go.sum")))
 
 

@@ -21,7 +21,7 @@ from pulumi import _types
 from toolchain import parts
 from toolchain.provision import provide_bundle
 
-USED = {
+USED: dict[str, list[type[pulumi.CustomResource]]] = {
     "docker": [pulumi_docker.Container, pulumi_docker.Network, pulumi_docker.RemoteImage, pulumi_docker.Volume],
     "random": [pulumi_random.RandomPassword, pulumi_random.RandomId],
     "hcloud": [

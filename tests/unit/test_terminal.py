@@ -80,7 +80,12 @@ def test_the_command_itself_refuses_before_it_touches_the_stack(
 def test_yes_reaches_pulumi(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Terminal, "here", lambda: NONE)
     ran: list[tuple[str, ...]] = []
-    monkeypatch.setattr(Stack, "pulumi_live", lambda _, *arguments, **__: ran.append(arguments) or 1)
+
+    def pulumi_live(_: Stack, *arguments: str, **__: object) -> int:
+        ran.append(arguments)
+        return 1
+
+    monkeypatch.setattr(Stack, "pulumi_live", pulumi_live)
     assert up.up(Stack("lab"), options=["--yes"]) == 1
     assert ran[0][0] == "up" and ran[0][-1] == "--yes"
 
