@@ -113,7 +113,7 @@ def _asset(archive: _Archive) -> dict[str, Any]:
             release = json.load(answer)
     except (urllib.error.HTTPError, ValueError) as refused:
         raise _NoneToBeHad(f"{archive.repository} {archive.tag}: {refused}") from None
-    for asset in release["assets"]:
+    for asset in release.get("assets", ()):
         if asset["name"] == archive.name:
             return dict(asset)
     raise _NoneToBeHad(f"{archive.repository} {archive.tag} has no {archive.name}")
@@ -122,6 +122,6 @@ def _asset(archive: _Archive) -> dict[str, Any]:
 def _open(url: str) -> Any:
     request = urllib.request.Request(url, headers={"Accept": "application/vnd.github+json, */*"})  # noqa: S310 - https, or a mirror's
     # GitHub lets few ask without one from a runner's address.
-    if (token := os.environ.get("GITHUB_TOKEN")) and url.startswith(API):
+    if (token := os.environ.get("GITHUB_TOKEN")) and url.startswith(f"{API}/"):
         request.add_header("Authorization", f"Bearer {token}")
     return urllib.request.urlopen(request, timeout=SECONDS)  # noqa: S310

@@ -79,7 +79,11 @@ BOTH = ("build.py", "go.work", "go.work.sum", "docker/go.sum", "caddy/go.mod")
 
 @pytest.mark.parametrize(
     ("source", "deploys", "labs"),
-    [*((source, True, False) for source in DEPLOYS), *((source, False, True) for source in LABS), ("build.py", True, True)],
+    [
+        *((source, True, False) for source in DEPLOYS),
+        *((source, False, True) for source in LABS),
+        *((source, True, True) for source in BOTH),
+    ],
 )
 def test_a_source_changes_the_key_of_the_bundle_it_is_for_and_of_no_other(
     workspace: Path, source: str, deploys: bool, labs: bool
