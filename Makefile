@@ -35,12 +35,14 @@ lab: ## from a fresh clone: raise the lab, deploy, check; prints each step with 
 lab-down: ## remove everything that this clone's lab made, nothing else
 	@python3 -m lab down
 
-toolchain: ## the engine and its plugins: found, or built from Go modules
+toolchain: ## the engine, its plugins and what the lab runs: installed, out of releases, or built from Go modules
 	@python3 -m toolchain
 
-.venv/ready: requirements.txt
-	@python3 -m venv .venv
-	@$(VENV)/pip install --quiet --require-hashes -r requirements.txt
+engine: # what of it deploys
+	@python3 -m toolchain --part deploy
+
+.venv/ready: requirements.txt toolchain/uv.txt toolchain/venv.sh
+	@bash toolchain/venv.sh
 	@touch $@
 
 venv: .venv/ready
@@ -80,16 +82,19 @@ test-lab: ## the tests of the lab itself, which `make test` runs when their cont
 prove: ## the long rehearsals; results are committed
 	@bash tests/run.sh prove
 
+propose-proofs: # what `make prove` wrote, as a pull request, by gh: [REMOTE=origin]
+	@bash tests/prove/propose.sh "$$REMOTE"
+
 bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
-preview: venv toolchain ## pulumi preview --diff, with the policy pack's verdict
+preview: venv engine ## pulumi preview --diff, with the policy pack's verdict
 	@$(RUN) pulumi preview --diff --stack "$$STACK" --policy-pack policy
 
-preview-pull-request: venv toolchain ## what this checkout would change, no secrets, no hosts: [BASE=origin/main] [SNAPSHOT=file]
+preview-pull-request: venv engine ## what this checkout would change, no secrets, no hosts: [BASE=origin/main] [SNAPSHOT=file]
 	@source toolchain/env.sh && $(VENV)/python -m operations preview-pull-request --stack "$$STACK" --base "$$BASE" --snapshot "$$SNAPSHOT"
 
-snapshot: venv toolchain ## what is deployed, no secret left in it: .vpai/snapshot/
+snapshot: venv engine ## what is deployed, no secret left in it: .vpai/snapshot/
 	@$(RUN) $(PYTHON) -m operations snapshot --stack "$$STACK"
 
 publish-snapshot: venv ## push it to refs/snapshots/: [REMOTE=origin]
@@ -98,14 +103,17 @@ publish-snapshot: venv ## push it to refs/snapshots/: [REMOTE=origin]
 fetch-snapshot: venv ## the published one: [REMOTE=origin]
 	@$(VENV)/python -m operations fetch-snapshot --stack "$$STACK" --remote "$$REMOTE"
 
-up: venv toolchain ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks; seals the recovery kit when there is none
-	@$(RUN) $(PYTHON) -m operations up --stack "$$STACK" --may-lose "$$MAY_LOSE"
+may-ask:
+	@python3 -m operations.terminal --stack "$$STACK" $${YES:+--yes}
+
+up: may-ask venv engine ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks: [YES=1]; seals the recovery kit when there is none
+	@$(RUN) $(PYTHON) -m operations up --stack "$$STACK" --may-lose "$$MAY_LOSE" $${YES:+--yes}
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --if-missing --recipient "$$RECIPIENT"
 
-plan: venv toolchain ## what an up would do, shown and kept in .vpai/plan/
+plan: venv engine ## what an up would do, shown and kept in .vpai/plan/
 	@$(RUN) $(PYTHON) -m operations plan --stack "$$STACK"
 
-apply-plan: venv toolchain ## exactly the plan of `make plan`, unless a guard refuses: [MAY_LOSE=resource,...]
+apply-plan: venv engine ## exactly the plan of `make plan`, unless a guard refuses: [MAY_LOSE=resource,...]
 	@$(RUN) $(PYTHON) -m operations apply-plan --stack "$$STACK" --may-lose "$$MAY_LOSE"
 
 publish-plan: venv # for another machine to apply: [REMOTE=origin]
@@ -117,16 +125,16 @@ plan-digest: venv # by which the plan is approved
 take-plan: venv # the published one, once, if it is the approved one: COMMIT= DIGEST= [REMOTE=origin]
 	@$(RUN) $(PYTHON) -m operations take-plan --stack "$$STACK" --commit "$$COMMIT" --digest "$$DIGEST" --remote "$$REMOTE"
 
-runner: venv toolchain # SSH and the mesh for a machine of a CI system: DEPLOY_KEY= MESH_KEY=
+runner: venv engine # SSH and the mesh for a machine of a CI system: DEPLOY_KEY= MESH_KEY=
 	@$(RUN) $(PYTHON) -m operations runner --stack "$$STACK"
 
-notify: venv toolchain ## a line to the operators' chat on Telegram: MESSAGE=
+notify: venv engine ## a line to the operators' chat on Telegram: MESSAGE=
 	@$(RUN) $(PYTHON) -m operations notify --stack "$$STACK" "$$MESSAGE"
 
 comment: venv # a preview's text at its pull request, from stdin, by gh: NUMBER=
 	@$(VENV)/python -m operations comment "$$NUMBER"
 
-policy: venv toolchain ## the policy pack's verdict on what stands
+policy: venv engine ## the policy pack's verdict on what stands
 	@$(RUN) pulumi policy analyze --stack "$$STACK" --policy-pack policy
 
 images: venv ## ask the registries for the digest of each image of the lock: [WRITE=1]
@@ -194,7 +202,7 @@ fake-secrets: ## for a copy: values that open nothing, for each secret that it n
 recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT"
 
-reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
+reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

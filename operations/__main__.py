@@ -207,7 +207,7 @@ def _apply_plan(stack: Stack, arguments: argparse.Namespace) -> int:
 
 
 def _up(stack: Stack, arguments: argparse.Namespace) -> int:
-    return up(stack, arguments.may_lose, arguments.option)
+    return up(stack, arguments.may_lose, [*arguments.option, *(["--yes"] if arguments.yes else [])])
 
 
 def _publish_plan(stack: Stack, arguments: argparse.Namespace) -> None:
@@ -299,6 +299,7 @@ def _parser() -> argparse.ArgumentParser:
     command("plan", _plan, "what an up would do, kept to be applied")
     guarded = (command("apply-plan", _apply_plan, "exactly the plan"), command("up", _up, "show, ask, apply"))
     guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")
+    guarded[-1].add_argument("--yes", action="store_true", help="ask nothing; not for production")
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     command("plan-digest", _plan_digest, "the digest by which a plan is approved")

@@ -26,10 +26,11 @@ from operations.comment import Change, Preview, changes, comment
 from operations.guard import Backup, Tree
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
+from operations.terminal import GUARDED, Terminal, of_up
 
-_GUARDED = "prod"
-"""Other stacks are there to be tried on: their tree may be dirty."""
 _MANDATORY = "mandatory"
+_ASKS_NOTHING = frozenset({"--yes", "-y"})
+"""Options of `pulumi up` with which it needs no terminal."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +114,12 @@ def apply_plan(stack: Stack, may_lose: str = "") -> int:
 
 def up(stack: Stack, may_lose: str = "", options: Sequence[str] = ()) -> int:
     """Show, refuse or ask once, apply. A stack that is there to be tried on takes `options` of pulumi's, production none."""
-    if stack.name != _GUARDED:
+    refuse(of_up(stack.name, Terminal.here(), yes=not _ASKS_NOTHING.isdisjoint(options)))
+    if stack.name != GUARDED:
         return _tried(stack, options)
     plan(stack)
     _guarded(stack, Plan.of(stack), may_lose)
-    if not sys.stdin.isatty() or input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
+    if input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
         print("Nothing has been touched.", file=sys.stderr)
         return 1
     return apply_plan(stack, may_lose)
@@ -205,7 +207,7 @@ def _guarded(stack: Stack, place: Plan, may_lose: str) -> Mapping[str, Any]:
 def _refusals(stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str]) -> Iterator[Problem]:
     yield from guard.of_policy(about["policy"])
     yield from stack.inputs.unresolved  # the program would refuse too, but only after the question
-    if stack.name == _GUARDED:
+    if stack.name == GUARDED:
         tree = _tree()
         yield from guard.of_tree(tree)
         yield from guard.of_preview(about["commit"], datetime.fromisoformat(about["at"]), tree)
