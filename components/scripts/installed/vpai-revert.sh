@@ -1,6 +1,7 @@
 #!/bin/bash
 # Take an unconfirmed change of SSH and firewall back: vpai-revert REASON
 # Started by a timer, by access.sh, and at boot (with "boot") before the firewall and sshd start.
+# Without -e: what fails to go back keeps nothing else from going back.
 set -uo pipefail
 
 STATE=/var/lib/vpai

@@ -1,0 +1,92 @@
+"""What a run of mutants came to."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.mutants.rooms import Accepted, Room
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One changed place: `change` has its lines, `- old` and `+ new`, of a mutant that no test killed."""
+
+    name: str
+    status: str
+    change: str
+
+    @property
+    def function(self) -> str:
+        """The function that was changed, e.g. `model.laws.memory_fits`."""
+        module, _, name = self.name.partition("__mutmut_")[0].rpartition(".")
+        return f"{module}.{name.removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}"
+
+    @property
+    def survived(self) -> bool:
+        """No test saw it; one that hangs or crashes the run is seen."""
+        return self.status in ("survived", "no tests")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """Numbers of mutants."""
+
+    killed: int
+    survived: int
+    accepted: int
+
+    @classmethod
+    def of(cls, mutants: Sequence[Mutant], accepted: Sequence[Accepted]) -> "Score":
+        """The score of a run."""
+        left = len(survivors_in(mutants, accepted))
+        all_left = len(survivors_in(mutants, ()))
+        return cls(killed=len(mutants) - all_left, survived=left, accepted=all_left - left)
+
+    @property
+    def percent(self) -> float:
+        """Killed of those that are not accepted."""
+        return 100 * self.killed / ((self.killed + self.survived) or 1)
+
+    def __str__(self) -> str:
+        return f"{self.percent:.1f} % ({self.killed} killed, {self.survived} survived, {self.accepted} accepted)"
+
+    def as_row(self) -> Mapping[str, float]:
+        """As it is kept."""
+        return {"killed": self.killed, "survived": self.survived, "accepted": self.accepted, "percent": round(self.percent, 1)}
+
+
+def survivors_in(mutants: Iterable[Mutant], accepted: Sequence[Accepted]) -> tuple[Mutant, ...]:
+    """The mutants that no test killed and that nothing accepts."""
+    return tuple(
+        mutant
+        for mutant in mutants
+        if mutant.survived
+        and not any(re.fullmatch(each.where, mutant.function) and re.search(each.change, mutant.change) for each in accepted)
+    )
+
+
+def page(results: Mapping[str, Mapping[str, Mapping[str, float]]], rooms: Mapping[str, Room]) -> str:
+    """The scores as Markdown, and what is accepted."""
+    lines = [
+        "# Mutants",
+        "",
+        "`make mutants` changes the functions of a room one place at a time and runs the room's tests; a mutant that no test sees survives.",
+        "The text of messages is left alone. Percent are of what is not accepted. The last column is the run before its survivors were",
+        "looked at.",
+        "",
+        "| Room | Killed | Survived | Accepted | Score | First run |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, room in rooms.items():
+        if name not in results:
+            lines.append(f"| `{'`, `'.join(room.paths)}` | not measured | | | | |")
+            continue
+        now, first = results[name]["now"], results[name]["first"]
+        numbers = f"{now['killed']} | {now['survived']} | {now['accepted']} | {now['percent']} %"
+        lines.append(f"| `{'`, `'.join(room.paths)}` | {numbers} | {first['percent']} % |")
+    lines += ["", "## Accepted", "", "| Where | Change | Why |", "| --- | --- | --- |"]
+    for room in rooms.values():
+        for each in room.accepted:
+            change = each.change.replace("|", "\\|")
+            lines.append(f"| `{each.where}` | `{change}` | {each.reason} |")
+    return "\n".join(lines) + "\n"
