@@ -12,16 +12,21 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.mutants.rooms import PROSE, ROOMS, Room
+from tests.copies import tracked
+from tests.fleets import PROJECT
+from tests.mutants.rooms import PROSE, ROOMS, Part, Room
 from tests.mutants.score import Mutant, Score, page, survivors_in
 
-PROJECT = Path(__file__).parent.parent.parent
 RESULTS, PAGE = PROJECT / "docs/proofs/mutants.json", PROJECT / "docs/proofs/mutants.md"
 BINARIES = Path(sys.executable).parent
+
+_MINUTES = 20
+"""For each part of a room; what was not asked by then is said and not counted."""
 
 _SETTINGS = """
 [tool.mutmut]
 source_paths = {paths}
+only_mutate = {files}
 also_copy = {copied}
 do_not_mutate_patterns = {prose}
 pytest_add_cli_args_test_selection = {tests}
@@ -35,7 +40,7 @@ def main(names: Sequence[str]) -> None:
         raise SystemExit(f"no room {', '.join(unknown)}; there are {', '.join(ROOMS)}, e.g. `make mutants ROOM=model`")
     for name in names or ROOMS:
         room, started = ROOMS[name], time.monotonic()
-        mutants = measured(room, PROJECT / ".vpai/mutants" / name)
+        mutants = [mutant for number, part in enumerate(room.parts) for mutant in measured(room, part, f"{name}-{number}")]
         score = Score.of(mutants, room.accepted)
         for mutant in survivors_in(mutants, room.accepted):
             print(f"\n{mutant.name}: {mutant.status}\n{mutant.change}")
@@ -46,25 +51,29 @@ def main(names: Sequence[str]) -> None:
         PAGE.write_text(page(known, ROOMS))
 
 
-def measured(room: Room, copy: Path) -> tuple[Mutant, ...]:
-    """Every mutant of the room, after its tests."""
+def measured(room: Room, part: Part, name: str) -> tuple[Mutant, ...]:
+    """Every mutant of a part, after its tests."""
+    copy = PROJECT / ".vpai/mutants" / name
     shutil.rmtree(copy, ignore_errors=True)
-    copy.mkdir(parents=True)
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True, check=True)
-    for file in listed.stdout.split("\n")[:-1]:
-        if (PROJECT / file).is_file():
-            (copy / file).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(PROJECT / file, copy / file)
-    whole = sorted(path.name for path in copy.iterdir())
+    tracked(copy)
     settings = _SETTINGS.format(
-        paths=json.dumps(room.paths), copied=json.dumps(whole), prose=json.dumps(PROSE), tests=json.dumps(room.tests)
+        paths=json.dumps([room.path]),
+        files=json.dumps(part.files),
+        copied=json.dumps(sorted(path.name for path in copy.iterdir())),
+        prose=json.dumps(PROSE),
+        tests=json.dumps(part.tests),
     )
     with (copy / "pyproject.toml").open("a") as file:
         file.write(settings)
     # One at a time and last in line: the machine has other work.
-    subprocess.run(["nice", BINARIES / "mutmut", "run", "--max-children", "1"], cwd=copy, check=True)
+    command = ["timeout", "-s", "INT", f"{_MINUTES}m", "nice", BINARIES / "mutmut", "run", "--max-children", "1"]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     told = subprocess.run([sys.executable, Path(__file__).parent / "told.py"], cwd=copy, capture_output=True, text=True, check=True)
-    return tuple(Mutant(**each) for each in json.loads(told.stdout))
+    mutants = tuple(Mutant(**each) for each in json.loads(told.stdout))
+    if not mutants or all(mutant.status == "not checked" for mutant in mutants):
+        raise SystemExit(f"{name}: mutmut asked nothing:\n{done.stdout[-4000:]}\n{done.stderr[-2000:]}")
+    print(f"{name}: {Score.of(mutants, room.accepted)}", flush=True)
+    return mutants
 
 
 main(sys.argv[1:])

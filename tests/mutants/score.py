@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from tests.mutants.rooms import Accepted, Room
 
@@ -34,13 +34,16 @@ class Score:
     killed: int
     survived: int
     accepted: int
+    unasked: int
+    """Not reached within the time; in no percentage."""
 
     @classmethod
     def of(cls, mutants: Sequence[Mutant], accepted: Sequence[Accepted]) -> "Score":
         """The score of a run."""
         left = len(survivors_in(mutants, accepted))
         all_left = len(survivors_in(mutants, ()))
-        return cls(killed=len(mutants) - all_left, survived=left, accepted=all_left - left)
+        unasked = sum(mutant.status == "not checked" for mutant in mutants)
+        return cls(killed=len(mutants) - all_left - unasked, survived=left, accepted=all_left - left, unasked=unasked)
 
     @property
     def percent(self) -> float:
@@ -48,11 +51,11 @@ class Score:
         return 100 * self.killed / ((self.killed + self.survived) or 1)
 
     def __str__(self) -> str:
-        return f"{self.percent:.1f} % ({self.killed} killed, {self.survived} survived, {self.accepted} accepted)"
+        return f"{self.percent:.1f} % ({self.killed} killed, {self.survived} survived, {self.accepted} accepted, {self.unasked} not asked)"
 
     def as_row(self) -> Mapping[str, float]:
         """As it is kept."""
-        return {"killed": self.killed, "survived": self.survived, "accepted": self.accepted, "percent": round(self.percent, 1)}
+        return {**asdict(self), "percent": round(self.percent, 1)}
 
 
 def survivors_in(mutants: Iterable[Mutant], accepted: Sequence[Accepted]) -> tuple[Mutant, ...]:
@@ -74,16 +77,16 @@ def page(results: Mapping[str, Mapping[str, Mapping[str, float]]], rooms: Mappin
         "The text of messages is left alone. Percent are of what is not accepted. The last column is the run before its survivors were",
         "looked at.",
         "",
-        "| Room | Killed | Survived | Accepted | Score | First run |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| Room | Killed | Survived | Accepted | Not asked | Score | First run |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, room in rooms.items():
         if name not in results:
-            lines.append(f"| `{'`, `'.join(room.paths)}` | not measured | | | | |")
+            lines.append(f"| `{room.path}` | not measured | | | | | |")
             continue
         now, first = results[name]["now"], results[name]["first"]
-        numbers = f"{now['killed']} | {now['survived']} | {now['accepted']} | {now['percent']} %"
-        lines.append(f"| `{'`, `'.join(room.paths)}` | {numbers} | {first['percent']} % |")
+        numbers = " | ".join(f"{now[key]:g}" for key in ("killed", "survived", "accepted", "unasked"))
+        lines.append(f"| `{room.path}` | {numbers} | {now['percent']} % | {first['percent']} % |")
     lines += ["", "## Accepted", "", "| Where | Change | Why |", "| --- | --- | --- |"]
     for room in rooms.values():
         for each in room.accepted:
