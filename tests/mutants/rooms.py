@@ -52,13 +52,14 @@ ROOMS: Mapping[str, Room] = {
     "model": Room(
         path=_MODEL,
         parts=(
-            _part(_MODEL, "laws route fleet problem placement", "laws"),
+            _part(_MODEL, "laws", "laws"),
+            _part(_MODEL, "route fleet problem placement", "fleet laws routes"),
             _part(_MODEL, "bucket", "bucket"),
             _part(_MODEL, "cost", "cost"),
             _part(_MODEL, "cloud", "cloud hetzner_preflight"),
             _part(_MODEL, "firewall", "firewall"),
             _part(_MODEL, "mesh reachability", "mesh reachability"),
-            _part(_MODEL, "settings", "inputs"),
+            _part(_MODEL, "settings", "settings inputs"),
             _part(_MODEL, "secret image waiver host network credential service", "secret image_lock waiver hosts authentication"),
         ),
     ),

@@ -130,7 +130,7 @@ FAULTS = (
         "services/redis.py",
         "            command=(\n                \"sh\",\n                \"-c\",\n                f'REDISCLI_AUTH=\"$(cat {DIRECTORY}/health-password)\" redis-cli -h 127.0.0.1 --user health ping | grep -q PONG',\n            ),\n",
         "            command=(),\n",
-        "tests/unit/test_laws.py::test_the_catalogue_obeys_every_law",
+        "tests/unit/test_fleet.py::test_the_catalogue_obeys_every_law",
     ),
     _fault(
         "a capability kept",
@@ -211,9 +211,9 @@ FAULTS = (
         "tests/unit/test_reap.py::test_nothing_of_production_is_an_orphan[prod]",
     ),
     _fault(
-        "a published snapshot tells a secret in base64",
+        "a published snapshot tells a secret in hexadecimal",
         "operations/offline/snapshot.py",
-        '        yield "base64", encoded\n',
+        '    yield "hexadecimal", raw.hex()\n',
         "",
         "tests/unit/test_offline.py::test_a_value_and_its_hashes_are_found_wherever_they_stand",
     ),
