@@ -71,6 +71,16 @@ test-lab: ## the tests of the lab itself, which `make test` runs when their cont
 prove: ## the long rehearsals; results are committed
 	@bash tests/run.sh prove
 
+planted: venv ## faults planted one at a time in a copy: does the named test turn red; docs/proofs/planted.md
+	@GO=$$($(FIND_GO)) $(VENV)/python -m tests.planted
+
+.venv/mutmut: tests/mutants/requirements.txt .venv/ready
+	@$(VENV)/pip install --quiet --require-hashes -r tests/mutants/requirements.txt
+	@touch $@
+
+mutants: .venv/mutmut ## functions changed in one place at a time: does a test see it; docs/proofs/mutants.md: [ROOM=model]
+	@$(VENV)/python -m tests.mutants $(ROOM)
+
 bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
@@ -181,4 +191,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove planted mutants bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -41,7 +41,10 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 def in_loops(file: Path, first_line: int) -> frozenset[int]:
     """The lines of the assertions in loops of the function that begins there, its decorators included."""
     for function in ast.walk(ast.parse(file.read_text())):
-        if isinstance(function, ast.FunctionDef) and first_line in (function.lineno, *(each.lineno for each in function.decorator_list)):
+        if isinstance(function, ast.FunctionDef) and first_line in (
+            function.lineno,
+            *(each.lineno for each in function.decorator_list),
+        ):
             return frozenset(_asserted(function, looped=False))
     return frozenset()
 

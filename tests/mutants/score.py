@@ -51,7 +51,8 @@ class Score:
         return 100 * self.killed / ((self.killed + self.survived) or 1)
 
     def __str__(self) -> str:
-        return f"{self.percent:.1f} % ({self.killed} killed, {self.survived} survived, {self.accepted} accepted, {self.unasked} not asked)"
+        numbers = f"{self.killed} killed, {self.survived} survived, {self.accepted} accepted, {self.unasked} not asked"
+        return f"{self.percent:.1f} % ({numbers})"
 
     def as_row(self) -> Mapping[str, float]:
         """As it is kept."""
@@ -73,9 +74,9 @@ def page(results: Mapping[str, Mapping[str, Mapping[str, float]]], rooms: Mappin
     lines = [
         "# Mutants",
         "",
-        "`make mutants` changes the functions of a room one place at a time and runs the room's tests; a mutant that no test sees survives.",
-        "The text of messages is left alone. Percent are of what is not accepted. The last column is the run before its survivors were",
-        "looked at.",
+        "`make mutants` changes the functions of a room in one place at a time (mutmut) and runs the room's tests; one that",
+        "no test sees survives. The text of messages is left alone. Percent are of what is neither accepted nor left unasked;",
+        "the last column is the run before its survivors were looked at.",
         "",
         "| Room | Killed | Survived | Accepted | Not asked | Score | First run |",
         "| --- | --- | --- | --- | --- | --- | --- |",

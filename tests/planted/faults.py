@@ -128,8 +128,8 @@ FAULTS = (
     _fault(
         "a service without a healthcheck",
         "services/redis.py",
-        "            command=(\n                \"sh\",\n                \"-c\",\n                f'REDISCLI_AUTH=\"$(cat {DIRECTORY}/health-password)\" redis-cli -h 127.0.0.1 --user health ping | grep -q PONG',\n            ),\n",
-        "            command=(),\n",
+        '            command=(\n                "sh",\n',
+        '            command=() and (\n                "sh",\n',
         "tests/unit/test_fleet.py::test_the_catalogue_obeys_every_law",
     ),
     _fault(
@@ -156,9 +156,9 @@ FAULTS = (
     _fault(
         "a secret in a container's environment",
         "components/service_container.py",
-        "            envs=[f\"{name}={value}\" for name, value in service.environment.items()],\n",
-        "            envs=[f\"{name}={value}\" for name, value in service.environment.items()]\n"
-        "            + [self._resolve(f\"{name}={value}\") for name, value in service.secret_environment.items()],\n",
+        '            envs=[f"{name}={value}" for name, value in service.environment.items()],\n',
+        '            envs=[f"{name}={value}" for name, value in service.environment.items()]\n'
+        '            + [self._resolve(f"{name}={value}") for name, value in service.secret_environment.items()],\n',
         "tests/graph/test_graph.py::test_no_secret_reaches_a_command_line_or_a_container[prod]",
     ),
     _fault(
@@ -178,7 +178,7 @@ FAULTS = (
     _fault(
         "drift of sshd that nobody names",
         "components/host/drift.py",
-        "        yield Difference(\"sshd listens on\", _text(desired.ssh_ports), _text(facts.sshd_ports), Mend.ACCESS)\n",
+        '        yield Difference("sshd listens on", _text(desired.ssh_ports), _text(facts.sshd_ports), Mend.ACCESS)\n',
         "        pass\n",
         "tests/unit/test_drift.py::test_each_hand_made_drift_is_named",
     ),

@@ -74,7 +74,10 @@ def test_the_whole_policy_of_a_bucket_that_two_keys_share() -> None:
     assert told["Version"] == "2012-10-17"
     assert [(each.pop("Sid"), each)[1] for each in told["Statement"]] == [
         {
-            **{"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [whole, inside]},
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [whole, inside],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         },
         {"Effect": "Allow", "Principal": keeper, "Action": "s3:*", "Resource": [whole, inside]},
@@ -83,13 +86,19 @@ def test_the_whole_policy_of_a_bucket_that_two_keys_share() -> None:
         {"Effect": "Allow", "Principal": second, "Action": OBJECTS, "Resource": [below]},
         {"Effect": "Allow", "Principal": second, "Action": ["s3:GetBucketLocation"], "Resource": [whole]},
         {
-            **{"Effect": "Allow", "Principal": second, "Action": ["s3:ListBucket"], "Resource": [whole]},
+            "Effect": "Allow",
+            "Principal": second,
+            "Action": ["s3:ListBucket"],
+            "Resource": [whole],
             "Condition": {"StringLike": only},
         },
         {"Effect": "Deny", "Principal": second, "Action": VERSIONS, "Resource": [whole, inside]},
         {"Effect": "Deny", "Principal": second, "Action": "s3:*", "NotResource": [whole, below]},
         {
-            **{"Effect": "Deny", "Principal": second, "Action": ["s3:ListBucket", "s3:ListBucketVersions"], "Resource": [whole]},
+            "Effect": "Deny",
+            "Principal": second,
+            "Action": ["s3:ListBucket", "s3:ListBucketVersions"],
+            "Resource": [whole],
             "Condition": {"StringNotLike": only},
         },
         {"Effect": "Deny", "Principal": second, "Action": ["s3:ListBucketMultipartUploads"], "Resource": [whole]},
@@ -102,7 +111,10 @@ def test_statements_have_names_of_their_own_in_an_order_that_never_changes() -> 
     names = [each["Sid"] for each in json.loads(told)["Statement"]]
     assert names == [
         *("OnlyOverTls", "TheKeeperMayAll", "OnlyTheKeeperDeletesVersions"),
-        *(f"Limited1{name}" for name in ("Objects", "Location", "Lists", "NoVersions", "NothingElse", "NoOtherLists", "NoUploads")),
+        *(
+            f"Limited1{name}"
+            for name in ("Objects", "Location", "Lists", "NoVersions", "NothingElse", "NoOtherLists", "NoUploads")
+        ),
         *(f"Limited2{name}" for name in ("Objects", "Location", "Lists", "NoVersions")),
     ]
     assert told == json.dumps(json.loads(told), sort_keys=True)
@@ -115,7 +127,9 @@ def test_expiries_are_named_after_their_prefix() -> None:
     assert [rule["id"] for rule in rules] == ["expire-a-b", "expire-all"]
 
 
-@pytest.mark.parametrize("bucket", [Bucket(name="b-1"), Bucket(name="backups", lock_days=14, expiries=(Expiry(prefix="", days=14),))])
+@pytest.mark.parametrize(
+    "bucket", [Bucket(name="b-1"), Bucket(name="backups", lock_days=14, expiries=(Expiry(prefix="", days=14),))]
+)
 def test_what_is_sound_is_no_problem(bucket: Bucket) -> None:
     assert list(problems(bucket)) == []
     assert list(problems(replace(bucket, expiries=(Expiry(prefix="", days=max(1, bucket.lock_days)),)))) == []

@@ -121,7 +121,11 @@ def test_a_server_that_is_still_to_be_made_costs_what_it_will() -> None:
         (SERVER, {"serverType": "cx23", "location": "fsn1", "publicNets": []}, [Kind.SERVER, Kind.IPV4]),
         (SERVER, {"serverType": "cx23", "location": "fsn1", "publicNets": [{"ipv4Enabled": True}]}, [Kind.SERVER, Kind.IPV4]),
         (SERVER, {"serverType": "cx23", "location": "fsn1", "publicNets": [{"ipv4Enabled": False}]}, [Kind.SERVER]),
-        (SERVER, {"serverType": "cx23", "location": "fsn1", "publicNets": [{"ipv4": 42}], "backups": True}, [Kind.SERVER, Kind.BACKUPS]),
+        (
+            SERVER,
+            {"serverType": "cx23", "location": "fsn1", "publicNets": [{"ipv4": 42}], "backups": True},
+            [Kind.SERVER, Kind.BACKUPS],
+        ),
         (ADDRESS, {"type": "ipv4"}, [Kind.IPV4]),
         (ADDRESS, {"type": "ipv6"}, []),
         ("hcloud:index/network:Network", {"type": "ipv4"}, []),

@@ -30,11 +30,13 @@ from model.service import (
     Task,
     Volume,
 )
-from services import catalogue
+from services import catalogue, monitoring
 from services.networks import MONITORING, NETWORKS, UPLINK
 from tests.fleets import HOST, placement, with_service
 from tests.named import why_not
+from tests.whole import DOMAIN, placements
 
+WHOLE = tuple(monitoring.watched(placements(), DOMAIN, ""))
 PROBE = Healthcheck(command=("true",), interval=10, timeout=5, retries=3, start_period=10)
 PORT = Port(number=443, protocol="tcp", access=Access.PUBLIC, reason="anyone")
 UNDECLARED = Secret(name="undeclared", source=Generated())
@@ -314,3 +316,73 @@ def test_a_link_to_a_service_that_two_hosts_have_is_refused_with_both() -> None:
     another = placement(host=replace(HOST, name="another", address="203.0.113.12"))
     found = list(laws.links_lead_to_vpn_routes((placement(), another, _linked(LINK))))
     assert "seko: the link of alloy to loki leads to sese, another" in [problem.what for problem in found]
+
+
+@pytest.mark.parametrize("law", [*laws.GRAPH_LAWS, *laws.LAWS], ids=lambda law: law.__name__)
+def test_a_law_says_nothing_of_what_obeys_it(law: laws.Law) -> None:
+    assert [str(problem) for here in WHOLE for problem in law(here)] == []
+
+
+@pytest.mark.parametrize("law", laws.FLEET_LAWS, ids=lambda law: law.__name__)
+def test_a_law_of_several_hosts_says_nothing_of_those_that_obey_it(law: laws.FleetLaw) -> None:
+    whole = [replace(here, host=replace(here.host, address=f"{here.host.name}.test")) for here in WHOLE]
+    assert [str(problem) for problem in law(whole)] == []
+    assert [str(problem) for problem in law((placement(), _linked(LINK)))] == []
+
+
+def test_memory_may_be_used_up_to_the_reserve_and_the_largest_are_named() -> None:
+    total = sum(service.memory_mib for service in placement().services)
+    exact = replace(HOST, memory_mib=total + HOST.reserve_mib)
+    assert list(laws.memory_fits(placement(host=exact))) == []
+    (told,) = laws.memory_fits(placement(host=replace(exact, memory_mib=exact.memory_mib - 1)))
+    assert f"add up to {total} MiB; the host has {exact.memory_mib - 1} MiB, {HOST.reserve_mib} of them reserved" in told.what
+    largest = sorted(placement().services, key=lambda service: -service.memory_mib)
+    assert all(f"{service.name} {service.memory_mib}" in told.mend for service in largest[:3])
+    assert largest[3].name not in told.mend
+
+
+@pytest.mark.parametrize(("interval", "told"), [(9, True), (10, False), (30, False), (31, True)])
+def test_a_service_is_checked_every_ten_to_thirty_seconds(interval: int, told: bool) -> None:
+    found = laws.healthchecks_are_sound(with_service("redis", healthcheck=replace(PROBE, interval=interval)))
+    assert [problem.what for problem in found] == ([f"sese: redis is checked every {interval} s"] if told else [])
+
+
+def test_a_healthcheck_without_a_command_is_none() -> None:
+    (told,) = laws.healthchecks_are_sound(with_service("redis", healthcheck=replace(PROBE, command=())))
+    assert "is empty" in told.what
+
+
+def test_the_smallest_limits_are_limits() -> None:
+    assert list(laws.services_are_confined(with_service("redis", limits=Limits(memory_mib=1, cpus=0.05)))) == []
+
+
+def test_a_circle_is_told_from_one_of_its_services_back_to_it() -> None:
+    (told,) = laws.needs_are_met(with_service("redis", needs=("litellm",)))
+    circle = told.what.rpartition(": ")[2].split(" -> ")
+    assert circle[0] == circle[-1]
+    assert set(circle) == {"litellm", "redis"}
+
+
+def test_what_stands_after_a_service_without_files_is_looked_at_too() -> None:
+    bare, broken = replace(placement().services[0], configuration=None), _configuration(FILE, FILE)
+    redis = next(service for service in placement().services if service.name == "redis")
+    (told,) = laws.files_are_taken_up(placement(bare, replace(redis, configuration=broken)))
+    assert "redis has 2 files at redis.conf" in told.what
+
+
+@pytest.mark.parametrize(
+    ("access", "relayed", "reached"), [(Access.VPN, False, True), (Access.PUBLIC, True, True), (Access.PUBLIC, False, False)]
+)
+def test_a_link_leads_to_what_members_may_ask_for(access: Access, relayed: bool, reached: bool) -> None:
+    first = with_service("loki", routes=(replace(_route(access), relayed=relayed),))
+    found = [problem.what for problem in laws.links_lead_to_vpn_routes((first, _linked(LINK)))]
+    assert (found == []) == reached
+
+
+def test_each_side_of_a_conflict_is_named_once() -> None:
+    (twice,) = laws.names_are_unique(placement(networks=(*NETWORKS, NETWORKS[0])))
+    assert twice.what == "sese: the network name 'frontend' is used 2 times"
+    told = [problem.what for problem in laws.host_ports_are_used_once(with_service("redis", ports=(PORT,)))]
+    assert len(told) == 1
+    assert len(list(laws.files_are_taken_up(with_service("redis", configuration=_configuration(FILE, FILE))))) == 1
+    assert len(list(laws.hosts_are_distinct((placement(), placement(host=replace(HOST, name="seko")))))) == 1

@@ -56,9 +56,7 @@ def test_sites_come_in_the_order_in_which_their_names_appear() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("route", "matters"), [(WIDE, False), (HOOKS, True), (replace(WIDE, refused_paths=("/api/*",)), True)]
-)
+@pytest.mark.parametrize(("route", "matters"), [(WIDE, False), (HOOKS, True), (replace(WIDE, refused_paths=("/api/*",)), True)])
 def test_it_matters_which_path_is_meant_where_paths_differ(route: Route, matters: bool) -> None:
     [site] = sites([Led(route=route, upstream=None)], "vpai.test")
     assert site.tells_paths_apart == matters
