@@ -57,4 +57,4 @@ def _asserted(node: ast.AST, *, looped: bool) -> Iterator[int]:
             if looped:
                 yield child.lineno
         else:
-            yield from _asserted(child, looped=looped or isinstance(child, ast.For | ast.While))
+            yield from _asserted(child, looped=looped or isinstance(child, ast.For))

@@ -66,7 +66,7 @@ def measured(room: Room, part: Part, name: str) -> tuple[Mutant, ...]:
     with (copy / "pyproject.toml").open("a") as file:
         file.write(settings)
     # One at a time and last in line: the machine has other work.
-    command = ["timeout", "-s", "INT", f"{_MINUTES}m", "nice", BINARIES / "mutmut", "run", "--max-children", "1"]
+    command = ["timeout", "-s", "INT", f"{_MINUTES}m", "nice", str(BINARIES / "mutmut"), "run", "--max-children", "1"]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
     told = subprocess.run(
         [sys.executable, Path(__file__).parent / "told.py"], cwd=copy, capture_output=True, text=True, check=True

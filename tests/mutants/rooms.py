@@ -54,13 +54,11 @@ ROOMS: Mapping[str, Room] = {
         parts=(
             _part(_MODEL, "laws", "laws"),
             _part(_MODEL, "route fleet problem placement", "fleet laws routes"),
-            _part(_MODEL, "bucket", "bucket"),
-            _part(_MODEL, "cost", "cost"),
-            _part(_MODEL, "cloud", "cloud hetzner_preflight"),
-            _part(_MODEL, "firewall", "firewall"),
-            _part(_MODEL, "mesh reachability", "mesh reachability"),
-            _part(_MODEL, "settings", "settings inputs"),
-            _part(_MODEL, "secret image waiver host network credential service", "secret image_lock waiver hosts authentication"),
+            _part(
+                _MODEL,
+                "bucket cloud cost credential firewall host image mesh network reachability secret service settings waiver",
+                "bucket cloud hetzner_preflight cost firewall hosts image_lock mesh reachability secret settings inputs waiver",
+            ),
         ),
     ),
     "policy": Room(path=_RULES, parts=(_part(_RULES, "*", "tests/policy/test_rules.py"),)),

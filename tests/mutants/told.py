@@ -2,13 +2,15 @@
 
 import json
 import sys
+from pathlib import Path
 
-from mutmut.__main__ import status_by_exit_code, walk_mutatable_files
 from mutmut.mutation.data import SourceFileMutationData
 from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.file_utils import walk_mutatable_files
 
 
-def _change(name: str, path: object) -> str:
+def _change(name: str, path: Path) -> str:
     lines = get_diff_for_mutant(name, path=path).splitlines()
     return "\n".join(line for line in lines if line[:1] in "-+" and line[:3] not in ("---", "+++"))
 

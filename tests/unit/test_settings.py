@@ -17,7 +17,7 @@ SERVERS = '{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}'
 HUB = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'
 
 
-def problem(stack: str = "prod", **changes: object) -> Problem:
+def problem(stack: str = "prod", **changes: Any) -> Problem:
     with pytest.raises(Refused) as caught:
         Settings.parse({**SOUND, **changes}, stack)
     [found] = caught.value.problems
@@ -46,7 +46,7 @@ def test_what_is_left_empty_takes_its_default() -> None:
         ),
     ],
 )
-def test_the_command_that_sets_it_right_is_told(changes: dict[str, object], command: str) -> None:
+def test_the_command_that_sets_it_right_is_told(changes: dict[str, Any], command: str) -> None:
     assert problem(**changes).mend == command
 
 
