@@ -7,12 +7,11 @@ from graphlib import CycleError
 import pytest
 
 from model.fleet import Fleet
-from model.laws import broken_laws
 from model.placement import Placement
 from model.problem import Problem, Refused, refuse
 from services.networks import NETWORKS
 from tests.fleets import EMPTY_LOCK, HOST, placement, with_service
-from tests.unit.test_laws import BREAKS, FLEET_BREAKS, LINK, PROBE, SECOND, _linked
+from tests.unit.test_laws import BREAKS, FLEET_BREAKS, LINK, SECOND, _linked
 
 EVERY_BREAK = [
     pytest.param((lambda broken=broken: (broken(),)), id=f"{law.__name__}-{number}")
@@ -41,21 +40,6 @@ def test_a_link_obeys_every_law() -> None:
 def test_a_fleet_that_breaks_a_law_is_refused(broken: Callable[[], tuple[Placement, ...]]) -> None:
     with pytest.raises(Refused, match="nothing has been touched"):
         fleet(*broken())
-
-
-def test_all_broken_laws_are_told_at_once_of_every_host() -> None:
-    broken = with_service("redis", networks=("bakcend",), healthcheck=replace(PROBE, interval=60), secrets=())
-    second = replace(broken, host=replace(SECOND, name="sese"))
-    told = [problem.what for problem in broken_laws([broken, second])]
-    assert told[0] == "the name 'sese' belongs to 2 hosts"
-    for what in ("joins an unknown network 'bakcend'", "is checked every 60 s", "refers to the secret 'redis_health_password'"):
-        assert sum(what in each for each in told) == 2, what
-
-
-def test_laws_that_need_a_sound_graph_are_asked_only_of_one() -> None:
-    told = [problem.what for problem in broken_laws([with_service("redis", needs=("litellm",), networks=())])]
-    assert len(told) == 1
-    assert "circle" in told[0]
 
 
 def test_services_come_after_what_they_need_and_a_circle_has_no_order() -> None:

@@ -386,3 +386,18 @@ def test_each_side_of_a_conflict_is_named_once() -> None:
     assert len(told) == 1
     assert len(list(laws.files_are_taken_up(with_service("redis", configuration=_configuration(FILE, FILE))))) == 1
     assert len(list(laws.hosts_are_distinct((placement(), placement(host=replace(HOST, name="seko")))))) == 1
+
+
+def test_all_broken_laws_are_told_at_once_of_every_host() -> None:
+    broken = with_service("redis", networks=("bakcend",), healthcheck=replace(PROBE, interval=60), secrets=())
+    second = replace(broken, host=replace(SECOND, name="sese"))
+    told = [problem.what for problem in laws.broken_laws([broken, second])]
+    assert told[0] == "the name 'sese' belongs to 2 hosts"
+    for what in ("joins an unknown network 'bakcend'", "is checked every 60 s", "refers to the secret 'redis_health_password'"):
+        assert sum(what in each for each in told) == 2, what
+
+
+def test_laws_that_need_a_sound_graph_are_asked_only_of_one() -> None:
+    told = [problem.what for problem in laws.broken_laws([with_service("redis", needs=("litellm",), networks=())])]
+    assert len(told) == 1
+    assert "circle" in told[0]
