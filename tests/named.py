@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.fleets import PROJECT
 
-RUN_BY_MAKE = ("unit", "graph", "policy", "engine", "lab", "prove")
+RUN_BY_MAKE = ("unit", "graph", "policy", "engine", "lab", "lab_itself", "prove")
 """Folders of tests/ that `make test` and `make prove` run."""
 
 
