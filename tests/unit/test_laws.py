@@ -401,3 +401,26 @@ def test_laws_that_need_a_sound_graph_are_asked_only_of_one() -> None:
     told = [problem.what for problem in laws.broken_laws([with_service("redis", needs=("litellm",), networks=())])]
     assert len(told) == 1
     assert "circle" in told[0]
+
+
+def test_an_image_of_the_default_registry_may_be_named_shortly() -> None:
+    assert list(laws.services_are_confined(with_service("redis", image="redis:8.0"))) == []
+
+
+@pytest.mark.parametrize(("length", "told"), [(23, 1), (24, 0)])
+def test_a_generated_secret_has_24_characters_or_more(length: int, told: int) -> None:
+    assert len(list(laws.secrets_are_sound(_with_secret(Secret(name="own", source=Generated(length=length)))))) == told
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (VOLUME, VOLUME, 1),
+        (replace(VOLUME, shared=True), replace(VOLUME, shared=True), 0),
+        (replace(VOLUME, shared=True), replace(VOLUME, shared=True, owner="1:1"), 1),
+    ],
+)
+def test_a_directory_is_shared_where_both_say_so_in_the_same_words(first: Volume, second: Volume, told: int) -> None:
+    here = {service.name: service for service in placement().services}
+    both = (replace(here["postgresql"], volumes=(first,)), replace(here["redis"], volumes=(second,)))
+    assert len([problem for problem in laws.data_is_owned(placement(*both)) if "belongs to" in problem.what]) == told
