@@ -80,14 +80,15 @@ def test_the_key_that_production_makes_servers_with_is_the_one_that_is_asked_abo
     there: RunningCloud, wired: Callable[..., list[str]]
 ) -> None:
     production = inputs("prod", **RENTED_HOST)
+    [registered] = built("prod", **RENTED_HOST).of_type("hcloud:index/sshKey:SshKey")
     keys = Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys
-    made = keys.create(production.key_name, production.deploy_key)
+    made = keys.create(registered.inputs["name"], production.deploy_key)
     assert wired("prod", **RENTED_HOST) == []
     made.delete()
     keys.create("laptop", production.deploy_key)
     (said,) = wired("prod", **RENTED_HOST)
     assert "'laptop'" in said
-    assert f"which becomes {production.key_name}," in said
+    assert f"which becomes {registered.inputs['name']}," in said
 
 
 def test_a_copy_that_makes_its_own_key_minds_nobody_elses(there: RunningCloud, wired: Callable[..., list[str]]) -> None:
