@@ -85,6 +85,16 @@ prove: ## the long rehearsals; results are committed
 propose-proofs: # what `make prove` wrote, as a pull request, by gh: [REMOTE=origin]
 	@bash tests/prove/propose.sh "$$REMOTE"
 
+planted: venv ## faults planted one at a time in a copy: does the named test turn red; docs/proofs/planted.md
+	@GO=$$($(FIND_GO)) $(VENV)/python -m tests.planted
+
+.venv/mutmut: tests/mutants/requirements.txt .venv/ready
+	@$(VENV)/pip install --quiet --require-hashes -r tests/mutants/requirements.txt
+	@touch $@
+
+mutants: .venv/mutmut ## functions changed in one place at a time: does a test see it; docs/proofs/mutants.md: [ROOM=model]
+	@$(VENV)/python -m tests.mutants "$$ROOM"
+
 bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
@@ -141,7 +151,7 @@ images: venv ## ask the registries for the digest of each image of the lock: [WR
 	@$(VENV)/python -m operations.images $${WRITE:+--write}
 
 verify-images: venv ## pull each image of the lock, compare it with its service, start it alone: STACK= [SERVICE=]
-	@$(VENV)/python -m operations.verify_images --stack "$$STACK" $${SERVICE:+"$$SERVICE"}
+	@$(VENV)/python -m operations.verify_images --stack "$$STACK" "$$SERVICE"
 
 docs: venv ## write docs/reference/ from the catalogue
 	@$(VENV)/python -m operations.reference
@@ -205,4 +215,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -64,6 +64,17 @@ def test_containers_are_confined(graph: Graph) -> None:
         assert not values.get("privileged"), container.name
 
 
+def test_what_a_service_sees_of_its_host_and_its_files_is_read_only(stack: str, graph: Graph) -> None:
+    services = {f"{placement.host.name}-{service.name}": service for placement, service in inputs(stack).fleet.services()}
+    writable = {
+        (container.name, volume["containerPath"])
+        for container in graph.of_type(CONTAINER)
+        for volume in container.inputs.get("volumes", [])
+        if not volume.get("readOnly")
+    }
+    assert writable == {(name, volume.path) for name, service in services.items() for volume in service.volumes}
+
+
 def test_traps_of_the_docker_provider_are_wrapped(graph: Graph) -> None:
     for container in graph.of_type(CONTAINER):
         assert {"healthcheck", "tmpfs", "cpus"} <= set(container.replace_on_changes), container.name

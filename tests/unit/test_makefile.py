@@ -76,6 +76,8 @@ def _arguments(directory: Path, targets: list[str], filled: dict[str, str], give
     (directory / "Makefile").write_text(re.sub(r"^([a-z][a-z-]*):[^#\n=]*", r"\1: ", MAKEFILE, flags=re.MULTILINE))
     (directory / "toolchain").mkdir()
     (directory / "toolchain/env.sh").touch()
+    (directory / "tests/prove").mkdir(parents=True)
+    (directory / "tests/prove/propose.sh").write_text(program.read_text())
     command = ["make", "--no-print-directory", *targets, f"VENV={program.parent}", f"PYTHON={program}", *words]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr

@@ -14,7 +14,7 @@ import yaml
 
 from model.laws import broken_laws
 from model.secret import resolve
-from model.service import Service
+from model.service import File, Service
 from services import (
     couchdb,
     monitoring,
@@ -37,11 +37,20 @@ def test_the_whole_catalogue_obeys_every_law_on_the_hosts_it_is_made_for() -> No
     assert [str(problem) for problem in broken_laws(made_for)] == []
 
 
-@pytest.mark.parametrize("service", ALL.values(), ids=ALL.keys())
-def test_structured_files_can_be_read(service: Service) -> None:
-    for file in service.configuration.files if service.configuration else ():
-        if file.path.endswith((".json", ".yaml", ".yml")):
-            yaml.safe_load(file.content)
+STRUCTURED = [
+    pytest.param(file, id=f"{service.name}-{file.path}")
+    for service in ALL.values()
+    if service.configuration
+    for file in service.configuration.files
+    if file.path.endswith((".json", ".yaml", ".yml"))
+]
+
+
+@pytest.mark.parametrize("file", STRUCTURED)
+def test_structured_files_can_be_read(file: File) -> None:
+    read = json.loads(file.content) if file.path.endswith(".json") else yaml.safe_load(file.content)
+    assert isinstance(read, dict | list)
+    assert read
 
 
 def file_of(service: Service, path: str) -> str:
