@@ -68,7 +68,9 @@ def _arguments(directory: Path, targets: list[str], filled: dict[str, str], give
     log = directory / "log"
     program.write_text(f'#!/bin/bash\nprintf "%s\\0" "$@" >>{log}\n')
     program.chmod(0o755)
-    program.with_name("pulumi").symlink_to(program)
+    for name in ("bin/pulumi", "bin/python3", "tests/prove/propose.sh"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).symlink_to(program)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     words = [f"{name}={value}" for name, value in filled.items()] if given == "on the command line" else []
     environment = {**clean, **({} if words else filled), "PATH": f"{program.parent}:{os.environ['PATH']}"}
