@@ -68,8 +68,9 @@ def _arguments(directory: Path, targets: list[str], filled: dict[str, str], give
     log = directory / "log"
     program.write_text(f'#!/bin/bash\nprintf "%s\\0" "$@" >>{log}\n')
     program.chmod(0o755)
-    for other in ("pulumi", "python3"):
-        program.with_name(other).symlink_to(program)
+    for name in ("bin/pulumi", "bin/python3", "tests/prove/propose.sh"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).symlink_to(program)
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     words = [f"{name}={value}" for name, value in filled.items()] if given == "on the command line" else []
     environment = {**clean, **({} if words else filled), "PATH": f"{program.parent}:{os.environ['PATH']}"}
@@ -77,8 +78,6 @@ def _arguments(directory: Path, targets: list[str], filled: dict[str, str], give
     (directory / "Makefile").write_text(re.sub(r"^([a-z][a-z-]*):[^#\n=]*", r"\1: ", MAKEFILE, flags=re.MULTILINE))
     (directory / "toolchain").mkdir()
     (directory / "toolchain/env.sh").touch()
-    (directory / "tests/prove").mkdir(parents=True)
-    (directory / "tests/prove/propose.sh").write_text(program.read_text())
     command = ["make", "--no-print-directory", *targets, f"VENV={program.parent}", f"PYTHON={program}", *words]
     done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 0, done.stderr

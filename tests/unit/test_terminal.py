@@ -39,7 +39,7 @@ def test_who_cannot_be_asked_is_told_what_to_type(stack: str, terminal: Terminal
 
 def test_make_asks_before_anything_is_set_up() -> None:
     shown = subprocess.run(["make", "-n", "up", "STACK=lab"], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines()[0].strip() == "python3 -m operations.terminal --stack lab"
+    assert shown.stdout.splitlines()[0].strip() == 'python3 -m operations.terminal --stack "$STACK" ${YES:+--yes}'
 
 
 def test_it_needs_no_package_and_fails_the_target() -> None:
