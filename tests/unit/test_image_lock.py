@@ -15,3 +15,9 @@ def test_an_image_is_pulled_by_its_digest_wherever_it_is_known() -> None:
 def test_one_that_nobody_looked_up_is_pulled_by_its_tag() -> None:
     assert LOCK.reference("quay.io/unknown:1", "") == "quay.io/unknown:1"
     assert LOCK.reference("ghcr.io/new/one:2", "mirror.test:5000") == "mirror.test:5000/ghcr.io/new/one:2"
+
+
+def test_a_registrys_port_is_no_tag() -> None:
+    lock = ImageLock({"registry.test:5000/a/b:1": PINNED})
+    assert lock.reference("registry.test:5000/a/b:1", "") == f"registry.test:5000/a/b@{PINNED}"
+    assert lock.reference("registry.test:5000/a/c:2", "") == "registry.test:5000/a/c:2"
