@@ -95,7 +95,7 @@ func besiege(t *testing.T, memoryMiB int, strangers []stranger, honest func(clie
 	go io.Copy(io.Discard, output)
 
 	ctx, stop := context.WithCancel(context.Background())
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	client := &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 	var served, slowest atomic.Int64
 	var clients sync.WaitGroup
 	clients.Add(1)

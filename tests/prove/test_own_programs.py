@@ -1,4 +1,4 @@
-"""Ten thousand strangers before each of our programs, its parsers fuzzed for a minute each. Writes docs/proofs/strangers.md."""
+"""Ten thousand strangers before each of our programs, its parsers fuzzed for half a minute each. Writes docs/proofs/strangers.md."""
 
 import re
 import time
@@ -7,7 +7,7 @@ from tests.engine.test_own_programs import FUZZED, PROGRAMS, fuzz, go_test
 from tests.fleets import PROJECT
 from tests.prove import proof
 
-SECONDS = 60
+SECONDS = 30
 
 
 def test_strangers_keep_nobody_out_and_the_parsers_hold() -> None:
