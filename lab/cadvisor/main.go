@@ -39,7 +39,9 @@ func main() {
 	client := http.Client{}
 	// As the released program: two minutes of statistics are kept.
 	kept := memory.New(2*time.Minute, nil)
-	keeper, err := manager.New(kept, sysfs.NewRealSysFs(), manager.HousekeepingConfigFlags, measured, &client, nil, nil, "", 0)
+	// As a list of none reads there, which it looks into without a question: one empty name.
+	none := []string{""}
+	keeper, err := manager.New(kept, sysfs.NewRealSysFs(), manager.HousekeepingConfigFlags, measured, &client, none, none, "", 0)
 	must(err)
 	must(keeper.Start())
 
