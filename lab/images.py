@@ -42,7 +42,7 @@ SERVICES: Mapping[str, Service] = {
     "ghcr.io/berriai/litellm:v1.81.3-next": Service(
         "litellm-next", "real: as v1.81.3-stable, for upgrade tests", "litellm", always=True
     ),
-    "ghcr.io/mobutoo/vpai-caddy:2.11.2": Service(
+    "ghcr.io/mobutoo/vpai-caddy:2.11.9": Service(
         "caddy", "real: Caddy 2.11 with rate limit and OVH DNS, built by the toolchain; BusyBox for its tools"
     ),
     "docker.io/headscale/headscale:0.28.0": Service(
@@ -80,9 +80,7 @@ SERVICES: Mapping[str, Service] = {
     ),
     "docker.io/grafana/loki:3.6.5": Service("loki", "stand-in: takes log lines as JSON and finds them again", "stand-in"),
     "docker.io/grafana/alloy:v1.13.0": Service("alloy", "stand-in: scrapes and ships what its configuration names", "stand-in"),
-    "ghcr.io/google/cadvisor:0.55.1": Service(
-        "cadvisor", "stand-in: real series of each container, asked of the Docker engine", "stand-in"
-    ),
+    "ghcr.io/google/cadvisor:0.55.1": Service("cadvisor", "real: cAdvisor 0.55.1 from its library, without its pages", "tools"),
     "docker.io/crazymax/diun:4.31.0": Service("diun", "stand-in: starts where Diun would; notifies nobody", "stand-in"),
     "docker.io/louislam/uptime-kuma:2.1.3": Service(
         "uptime-kuma", "stand-in: its socket, heartbeats, checks of sites, Telegram; no interface", "tools"
@@ -94,9 +92,10 @@ SERVICES: Mapping[str, Service] = {
 """Every image that the lab can serve, under the name that production pulls."""
 
 _OWN_PROGRAMS: Mapping[str, Path] = {
-    name: _HERE.parent / "images" / name for name in ("docker-proxy", "webhook-gate", "auto-fix")
+    **{name: _HERE.parent / "images" / name for name in ("docker-proxy", "webhook-gate", "auto-fix")},
+    "cadvisor": _HERE / "cadvisor",
 }
-"""Go programs of ours, built here as their Dockerfiles build them."""
+"""Go programs of ours, built here as their Dockerfiles build them; cAdvisor's is a main around its library."""
 
 _SANDBOX_SHELL = _HERE.parent / "images" / "openclaw-sandbox" / "filesystem-bridge"
 

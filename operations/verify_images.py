@@ -322,6 +322,7 @@ def main() -> int:
     parser.add_argument("--stack", default="prod", help="whose image lock and mirror (Pulumi.<stack>.yaml)")
     parser.add_argument("services", nargs="*", help="these alone")
     arguments = parser.parse_args()
+    arguments.services = [name for name in arguments.services if name]  # make hands an empty one on
     file = PROJECT / f"Pulumi.{arguments.stack}.yaml"
     settings: dict[str, Any] = (yaml.safe_load(file.read_text()) or {}).get("config") or {} if file.exists() else {}
     lock = PROJECT / str(settings.get("vpai:imageLock") or LOCK.name)

@@ -1,7 +1,7 @@
 """Headscale 0.28: the mesh's control server, with an embedded relay. Who is a member and what resolves is not in here.
 
-The policy and the DNS records lie in `PARTS`, one part a stack, merged on the hub (components/scripts/mesh_hub.sh):
-production and an ephemeral copy of it share the hub without editing each other's part.
+The policy and the DNS records are merged on the hub from one part a stack (components/scripts/mesh_hub.sh): production and an
+ephemeral copy of it share the hub without editing each other's part. They lie in a directory that root alone writes to.
 """
 
 import json
@@ -14,8 +14,11 @@ from model.waiver import Waiver
 from services.networks import EGRESS, HUB
 
 DIRECTORY = "/etc/headscale"
-PARTS = "/var/lib/headscale/parts"
+MERGED = "/var/lib/headscale-mesh"
+"""Where it reads them; mesh_hub.sh names it too."""
+MERGED_DIRECTORY = "headscale-mesh"
 _PORT = 8080
+_USER = "20001:20001"
 _STUN = 3478
 
 
@@ -31,14 +34,22 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
         metrics=Silent(reason="its metrics listener serves /debug/ too, to whoever reaches it: it stays on 127.0.0.1"),
         logs=Logs.PLAIN,
         command=("serve",),
-        configuration=Configuration(directory=DIRECTORY, files=(File(path="config.yaml", content=_settings(mesh)),)),
+        configuration=Configuration(directory=DIRECTORY, owner=_USER, files=(File(path="config.yaml", content=_settings(mesh)),)),
         volumes=(
             Volume(
                 path="/var/lib/headscale",
                 directory="headscale",
-                owner="0:0",
+                owner=_USER,
                 mode=0o700,
                 backup="db.sqlite and the keys, daily: without them every member has to join anew",
+            ),
+            Volume(
+                path=MERGED,
+                directory=MERGED_DIRECTORY,
+                owner="0:0",
+                mode=0o755,
+                backup="none: each stack's next `up` publishes its part again",
+                read_only=True,
             ),
         ),
         routes=(
@@ -57,6 +68,7 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
         ),
         ports=(Port(number=_STUN, protocol="udp", access=Access.PUBLIC, reason="STUN: members learn their own address"),),
         healthcheck=Healthcheck(command=("headscale", "health"), interval=10, timeout=5, retries=5, start_period=30),
+        user=_USER,
         scratch=("/var/run/headscale",),
         waivers=(
             Waiver(
@@ -101,7 +113,7 @@ def _settings(mesh: Mesh) -> str:
                 "type": "sqlite",
                 "sqlite": {"path": "/var/lib/headscale/db.sqlite", "write_ahead_log": True},
             },
-            "policy": {"mode": "file", "path": f"{PARTS}/policy.json"},
+            "policy": {"mode": "file", "path": f"{MERGED}/policy.json"},
             "dns": {
                 "magic_dns": True,
                 "base_domain": mesh.domain,
@@ -109,7 +121,7 @@ def _settings(mesh: Mesh) -> str:
                 "override_local_dns": True,
                 "nameservers": {"global": list(mesh.nameservers), "split": {}},
                 "search_domains": [],
-                "extra_records_path": f"{PARTS}/records.json",
+                "extra_records_path": f"{MERGED}/records.json",
             },
             "unix_socket": "/var/run/headscale/headscale.sock",
             "unix_socket_permission": "0770",

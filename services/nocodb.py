@@ -65,7 +65,7 @@ def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
             Volume(
                 path="/data",
                 directory="nocodb",
-                owner="1000:1000",
+                owner="0:0",
                 mode=0o755,
                 backup="the whole directory, daily; the tables are in the database",
             ),

@@ -74,7 +74,8 @@ def home(project: str) -> str:
 
 
 def workspace(project: str) -> str:
-    """Below it, and nowhere else, sandboxes may mount."""
+    """Sandboxes may mount the directories in it, and nothing else. OpenClaw may rename it: what docker-proxy mounts from is
+    `home`, an entry of a directory of root's."""
     return f"{home(project)}/system/sandboxes"
 
 
@@ -166,6 +167,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
         needs=("litellm", "docker-proxy"),
         # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
+        image_uid=1000,
         read_only_root=False,
         waivers=(
             Waiver(

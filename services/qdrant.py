@@ -47,21 +47,21 @@ def service(scale: float = 1.0) -> Service:
         # Without it the marker goes beside the program, on the read-only root, and Qdrant warns at its start.
         environment={"QDRANT_INIT_FILE_PATH": "/qdrant/storage/.qdrant-initialized"},
         configuration=Configuration(
-            directory=DIRECTORY, owner="1000:1000", files=(File(path="config.yaml", content=_settings()),)
+            directory=DIRECTORY, owner="20003:20003", files=(File(path="config.yaml", content=_settings()),)
         ),
         secrets=(API_KEY,),
         volumes=(
             Volume(
                 path="/qdrant/storage",
                 directory="qdrant/storage",
-                owner="1000:1000",
+                owner="20003:20003",
                 mode=0o755,
                 backup="content_index: a snapshot, downloaded daily; semantic_cache: none, a cache",
             ),
             Volume(
                 path="/qdrant/snapshots",
                 directory="qdrant/snapshots",
-                owner="1000:1000",
+                owner="20003:20003",
                 mode=0o755,
                 backup="none: the way of a snapshot to its download",
             ),
@@ -80,7 +80,7 @@ def service(scale: float = 1.0) -> Service:
         healthcheck=Healthcheck(
             command=("bash", "-c", f"</dev/tcp/127.0.0.1/{PORT}"), interval=10, timeout=5, retries=5, start_period=30
         ),
-        user="1000:1000",
+        user="20003:20003",
         scratch=("/tmp",),
         stop_timeout=30,
     )

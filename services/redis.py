@@ -9,6 +9,7 @@ from services.sure import REDIS_PASSWORD as SURE_PASSWORD
 
 HEALTH_PASSWORD = Secret(name="redis_health_password", source=Generated())
 DIRECTORY = "/usr/local/etc/redis"
+_USER = "20002:20002"
 
 
 def service(scale: float = 1.0) -> Service:
@@ -16,6 +17,7 @@ def service(scale: float = 1.0) -> Service:
     limits = Limits(memory_mib=512, cpus=0.5).scaled(scale)
     return Service(
         name="redis",
+        # As specified. The tag stands still since 2026-05-07; 8.2.9 is the newest of bookworm, 8.10.1 of trixie (August 2026).
         image="docker.io/library/redis:8.0-bookworm",
         networks=(BACKEND.name,),
         limits=limits,
@@ -25,7 +27,7 @@ def service(scale: float = 1.0) -> Service:
         command=("redis-server", f"{DIRECTORY}/redis.conf"),
         configuration=Configuration(
             directory=DIRECTORY,
-            owner="999:999",
+            owner=_USER,
             files=(
                 File(path="redis.conf", content=_settings(limits.memory_mib // 2)),
                 File(path="users.acl", content=_USERS),
@@ -38,7 +40,7 @@ def service(scale: float = 1.0) -> Service:
             Credential(secret=LITELLM_PASSWORD, holder="LiteLLM", proof=RedisLogin(user="litellm")),
             Credential(secret=SURE_PASSWORD, holder="Sure", proof=RedisLogin(user="sure")),
         ),
-        volumes=(Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup="dump.rdb after BGSAVE, daily"),),
+        volumes=(Volume(path="/data", directory="redis", owner=_USER, mode=0o755, backup="dump.rdb after BGSAVE, daily"),),
         healthcheck=Healthcheck(
             # The password stays out of the process list and of `docker inspect`.
             command=(
@@ -51,7 +53,7 @@ def service(scale: float = 1.0) -> Service:
             retries=5,
             start_period=30,
         ),
-        user="999:999",
+        user=_USER,
         scratch=("/tmp",),
         stop_timeout=30,
     )

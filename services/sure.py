@@ -130,6 +130,7 @@ def _service(
         routes=routes,
         needs=needs,
         healthcheck=healthcheck,
+        image_uid=1000,
         read_only_root=False,
         waivers=(
             Waiver(

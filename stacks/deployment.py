@@ -21,6 +21,7 @@ from model.host import host_of
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
+from services.headscale import MERGED_DIRECTORY
 from stacks import buckets, preflight
 from stacks.inputs import Inputs
 
@@ -156,7 +157,7 @@ class _Deployment:
             "policy": json.loads(mesh.policy(self._fleet.placements)),
             "records": mesh.records(self._fleet.domain, self._fleet.placements, public_too=self._fleet.hub_elsewhere is not None),
         }
-        where = [HEADSCALE, self._mesh_parts, self._stack]
+        where = [HEADSCALE, self._mesh_directory, self._stack]
         return HostScript(
             "mesh-part",
             self._hub,
@@ -188,7 +189,7 @@ class _Deployment:
                 alias=alias,
                 hub=self._hub,
                 service=HEADSCALE,
-                parts=self._mesh_parts,
+                parts=self._mesh_directory,
                 login_server=of.login_server,
                 member_name=name,
                 tag=tag,
@@ -230,8 +231,8 @@ class _Deployment:
         return f"/opt/{self._fleet.project}"
 
     @property
-    def _mesh_parts(self) -> str:
-        return f"{self._base}/data/headscale/parts"
+    def _mesh_directory(self) -> str:
+        return f"{self._base}/data/{MERGED_DIRECTORY}"
 
 
 def _leave_alone(host: str, hosts: Collection[str]) -> None:

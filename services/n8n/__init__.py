@@ -130,6 +130,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
             retries=5,
             start_period=120,
         ),
+        image_uid=1000,
         read_only_root=False,
         waivers=(
             Waiver(

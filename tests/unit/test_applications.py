@@ -5,7 +5,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 import threading
 from base64 import b64decode
 from collections.abc import Iterator
@@ -17,7 +16,6 @@ from typing import Any
 import pytest
 
 from model.credential import Held
-from operations.__main__ import with_environment
 from operations.authentication import own_hash
 from operations.notify import shortened
 from services import catalogue, couchdb, docker_proxy, nocodb, openclaw, qdrant, sure, zerobyte
@@ -283,14 +281,6 @@ class TestWhatAProgramHolds:
 
     def test_or_of_its_file_when_a_title_lies_over_that(self, tmp_path: Path) -> None:
         assert self.held(tmp_path, b"0.0.0:3000) [rails]\0\0\0\0\0") == self.HASH
-
-
-def test_a_command_in_a_service_gets_what_the_service_got(tmp_path: Path) -> None:
-    file = tmp_path / "environment"
-    file.write_text("TOKEN='it is secret'\n")
-    words = with_environment(str(file), [sys.executable, "-c", "import os; print(os.environ['TOKEN'])"])
-    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "it is secret\n"
-    assert with_environment("", ["ls"]) == ["ls"]
 
 
 @pytest.mark.parametrize("text", ["x" * 5000, "🙂" * 3000, "x" + "🙂" * 3000])
