@@ -128,7 +128,15 @@ def test_nothing_of_a_host_that_is_switched_off_changes() -> None:
 
 
 def test_preprod_has_halved_limits_but_for_what_needs_more() -> None:
-    least = {"grafana": 512, "alloy": 256, "webhook-gate": 64}
+    least = {
+        "grafana": 512,
+        "alloy": 256,
+        "webhook-gate": 64,
+        "openclaw": 1280,
+        "nocodb": 512,
+        "sure-web": 384,
+        "sure-worker": 256,
+    }
     memory = {
         host: {c.name.removeprefix(host): c.inputs["memory"] for c in built(stack).of_type(CONTAINER) if c.name.startswith(host)}
         for host, stack in (("sese-", "prod"), ("preprod-", "preprod"))
