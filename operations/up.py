@@ -24,6 +24,7 @@ from model.reachability import difference
 from operations import cost, guard, phases, reachability_reference, shelf
 from operations.comment import Change, Preview, changes, comment
 from operations.guard import Backup, Tree
+from operations.live_state import live_state
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
 from operations.terminal import GUARDED, Terminal, of_up
@@ -89,6 +90,8 @@ def plan(stack: Stack) -> None:
     place.about.write_text(json.dumps(about))
     events.unlink(missing_ok=True)
     print(text)
+    if not found and not verdict:
+        print(live_state(stack))
     if place.engine.exists():
         print(_approval(str(about["commit"]), place.digest))
 
@@ -129,6 +132,9 @@ def _tried(stack: Stack, options: Sequence[str]) -> int:
     events = PROJECT / ".vpai" / stack.name / "events.json"
     events.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
+    if _PREVIEWS.isdisjoint(options) and _nothing_to_do(stack):
+        print(f"Nothing to do. {live_state(stack)}")
+        return 0
     # The event log's flag belongs to the debugging commands.
     code = stack.pulumi_live(
         *("up", "--policy-pack", "policy", "--event-log", str(events), *options), environment={"PULUMI_DEBUG_COMMANDS": "true"}
@@ -144,6 +150,16 @@ def _tried(stack: Stack, options: Sequence[str]) -> int:
     if found:
         print(f"\n{phases.shown(found)}\n{time.monotonic() - begin:.0f} s in all")
     return code
+
+
+_PREVIEWS = frozenset({"--skip-preview", "-f", "--refresh", "-r"})
+"""Options of an up that is to do something whatever a preview of the state says."""
+
+
+def _nothing_to_do(stack: Stack) -> bool:
+    """Whether a preview finds no change; one that fails is left to the up, which says why."""
+    words = ["pulumi", "preview", "--expect-no-changes", "--policy-pack", "policy", "--stack", stack.name, "--non-interactive"]
+    return subprocess.run(words, cwd=PROJECT, capture_output=True).returncode == 0
 
 
 def publish_plan(stack: Stack, remote: str) -> None:

@@ -16,6 +16,12 @@ def test_status_names_every_service_with_its_health(deployed: Deployment) -> Non
         assert "healthy" in line
 
 
+def test_an_up_that_has_nothing_to_do_says_so_with_the_live_state(deployed: Deployment) -> None:
+    told = deployed.operate("up", "--", "--yes").stdout
+    assert re.search(r"^Nothing to do\. Live: \d+ services on 3 hosts, all healthy\.$", told, re.MULTILINE), told
+    assert "Updating" not in told
+
+
 def test_logs_and_exec_reach_the_service(deployed: Deployment) -> None:
     told = deployed.operate("logs", "postgresql").stdout
     assert "database system is ready to accept connections" in told

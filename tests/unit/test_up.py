@@ -1,7 +1,9 @@
 """The pack's verdict as the engine's event log tells it, in the form seen in a preview of production."""
 
 import json
+from typing import Any
 
+from operations.live_state import in_words
 from operations.up import refused_by_policy
 
 
@@ -12,3 +14,17 @@ def test_only_mandatory_findings_refuse() -> None:
         {"sequence": 2, "policyEvent": {"enforcementLevel": "mandatory", "policyName": "images-pinned", "message": "Each\nx"}},
     ]
     assert list(refused_by_policy("".join(f"{json.dumps(event)}\n" for event in events))) == ["images-pinned: Each"]
+
+
+def test_the_live_state_names_what_is_not_well_and_who_does_not_answer() -> None:
+    def container(service: str, **state: object) -> dict[str, Any]:
+        return {"Config": {"Labels": {"vpai.service": service}}, "State": {"Running": True, "Status": "running", **state}}
+
+    well = container("redis", Health={"Status": "healthy"})
+    assert in_words({"sese": [well], "waza": [well]}) == "Live: 2 services on 2 hosts, all healthy."
+    sick, ended = container("n8n", Health={"Status": "unhealthy"}), container("loki", Running=False, Status="exited")
+    said = in_words({"sese": [well, sick, ended, container("x")], "seko": None})
+    assert said == (
+        "Live: 4 services on 2 hosts, seko does not answer; sese/loki is exited; sese/n8n is unhealthy; "
+        "sese/x is without a healthcheck."
+    )

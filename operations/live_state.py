@@ -1,0 +1,43 @@
+"""How the services of a stack are right now, in one line."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from components.docker_host import LABEL_SERVICE
+from components.host_script import SshHost
+from operations.stack import CommandFailed, Stack
+
+Container = Mapping[str, Any]
+"""As `docker inspect` shows one."""
+
+
+def live_state(stack: Stack) -> str:
+    """Asks every host of `stack` that is switched on."""
+
+    def ask(host: SshHost) -> tuple[str, Iterable[Container] | None]:
+        try:
+            return host.alias, stack.containers(host)
+        except CommandFailed:
+            return host.alias, None
+
+    with ThreadPoolExecutor() as pool:
+        return in_words(dict(pool.map(ask, stack.hosts)))
+
+
+def in_words(hosts: Mapping[str, Iterable[Container] | None]) -> str:
+    """`hosts`: the containers of each, None where it does not answer."""
+    seen = [(name, container) for name, found in hosts.items() for container in found or ()]
+    unwell = [f"{name}/{_service(container)} is {state}" for name, container in seen if (state := _state(container)) != "healthy"]
+    unwell += [f"{name} does not answer" for name, found in hosts.items() if found is None]
+    said = f"{len(seen)} services on {len(hosts)} hosts, " + ("all healthy" if not unwell else "; ".join(sorted(unwell)))
+    return f"Live: {said}."
+
+
+def _service(container: Container) -> str:
+    return str(container["Config"]["Labels"][LABEL_SERVICE])
+
+
+def _state(container: Container) -> str:
+    state = container["State"]
+    return str(state.get("Health", {}).get("Status", "without a healthcheck") if state["Running"] else state["Status"])
