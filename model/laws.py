@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from graphlib import CycleError
-from itertools import combinations
+from itertools import combinations, permutations
+from pathlib import PurePosixPath
 
+from model.backup import Nothing, PostgresDump, unsound
 from model.network import DOCKER_POOL, MESH
 from model.placement import Placement
 from model.problem import Problem
@@ -244,6 +246,7 @@ def memory_fits(placement: Placement) -> Iterator[Problem]:
     """Law 5: memory limits add up to less than the host has, minus its reserve."""
     host = placement.host
     total = sum(service.memory_mib for service in placement.services)
+    total += placement.backup.memory_mib if placement.backup else 0
     available = host.memory_mib - host.reserve_mib
     if total > available:
         largest = sorted(placement.services, key=lambda service: -service.memory_mib)[:3]
@@ -369,7 +372,7 @@ def secrets_are_sound(placement: Placement) -> Iterator[Problem]:
 
 
 def data_is_owned(placement: Placement) -> Iterator[Problem]:
-    """Law 8: every volume has one owner and says how it is backed up; who owns data is replaced stop-first."""
+    """Law 8: every volume has one owner; who owns data is replaced stop-first."""
     owners: dict[str, tuple[str, Volume]] = {}
     for service in placement.services:
         for volume in service.volumes:
@@ -380,18 +383,55 @@ def data_is_owned(placement: Placement) -> Iterator[Problem]:
                     why="two services writing the same files damage them",
                     mend="give each its own directory",
                 )
-            if not volume.backup:
-                yield Problem(
-                    what=f"{placement.host.name}: the volume {volume.path} of {service.name} says nothing of its backup",
-                    why="data that nobody thought of is found missing at the restore",
-                    mend="say how it is backed up, or why not",
-                    example='backup="none: a cache, refilled on demand"',
-                )
         if (service.volumes or service.ports) and service.replacement is not Replacement.STOP_FIRST:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} owns data or a host port but is replaced {service.replacement}",
                 why="two versions at once would write the same files or fight for the port",
                 mend="use Replacement.STOP_FIRST",
+            )
+
+
+def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
+    """Law 8: every volume and every database is backed up or says why not, each by one job, and can be read after a restore."""
+    for service in placement.services:
+        where = f"{placement.host.name}: {service.name}"
+        for volume in service.volumes:
+            for wrong in unsound(volume.backup):
+                yield Problem(
+                    what=f"{where}: the backup of {volume.path} {wrong}",
+                    why="a backup that does not hold, or cannot be read again, is found missing at the restore",
+                    mend="correct the volume's `backup` in services/",
+                    example='backup=Nothing(reason="a cache, refilled on demand")',
+                )
+        dumped = any(isinstance(volume.backup, PostgresDump) for volume in service.volumes)
+        if bool(service.databases) != dumped:
+            yield Problem(
+                what=f"{where} " + ("has databases that nothing dumps" if service.databases else "dumps databases and has none"),
+                why="files of a running PostgreSQL are no backup, and what no job knows is not restored",
+                mend="let the volume of the server be a PostgresDump, and declare its databases",
+                example="Volume(path='/var/lib/postgresql', ..., backup=PostgresDump())",
+            )
+        for database in service.databases:
+            for key in database.keys:
+                if not key.irreplaceable:
+                    yield Problem(
+                        what=f"{where}: the database {database.name} cannot be read without {key.name}, which may be rotated",
+                        why="a restore after a rotation would bring back rows that nothing decrypts",
+                        mend="say on the secret why it is irreplaceable",
+                        example='Secret(..., irreplaceable="n8n encrypts every stored credential with it")',
+                    )
+    kept = {
+        volume.directory: service.name
+        for service in placement.services
+        for volume in service.volumes
+        if not isinstance(volume.backup, Nothing)
+    }
+    for inner, outer in permutations(kept, 2):
+        if PurePosixPath(inner).is_relative_to(outer):
+            yield Problem(
+                what=f"{placement.host.name}: the data of {kept[inner]} ({inner}) lies within that of {kept[outer]} ({outer})",
+                why="two jobs would back it up, and restoring one would undo the other",
+                mend="give each a directory of its own",
             )
 
 
@@ -469,7 +509,7 @@ def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
                     what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host",
                     why="files of the host are outside of every limit: the Docker socket alone makes whoever holds it root",
                     mend="use a Volume or a Configuration; if it must be, add the path to _HOST_MOUNTS in model/laws.py",
-                    example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup="daily")',
+                    example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup=Files())',
                 )
             if not mount.reason:
                 yield Problem(
@@ -587,6 +627,7 @@ LAWS: tuple[Law, ...] = (
     secrets_are_declared,
     secrets_are_sound,
     data_is_owned,
+    data_is_backed_up,
     files_are_taken_up,
     hosts_are_shown_with_reason,
     monitoring_is_told,

@@ -1,6 +1,7 @@
 """auto-fix: a worker on Waza that fetches an issue, lets Claude Code write a branch, and opens the pull request
 (images/auto-fix)."""
 
+from model.backup import Nothing
 from model.credential import Unproven
 from model.secret import External, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, Metrics, Replacement, Service, Volume
@@ -68,7 +69,7 @@ def service(domain: str) -> Service:
                 directory="auto-fix",
                 owner=_USER,
                 mode=0o700,
-                backup="none: the job in hand and its checkout",
+                backup=Nothing(reason="the job in hand and its checkout"),
             ),
         ),
         healthcheck=Healthcheck(

@@ -115,7 +115,7 @@ def hub(
     behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(), keeper)
     # 18 MiB in the lab with its five sites and the relay in use (docker stats, 2026-11-23).
     networks = (HUB.name, MONITORING.name, UPLINK.name)
-    front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=128)
+    front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=96)
     return (*behind, *_watchers(), front)
 
 

@@ -2,6 +2,7 @@
 
 import json
 
+from model.backup import Nothing
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from services import docker_proxy, telegram
 from services.networks import EGRESS, MONITORING
@@ -23,7 +24,13 @@ def service(scale: float = 1.0) -> Service:
         configuration=Configuration(directory=DIRECTORY, files=(File(path="diun.yml", content=_settings()),)),
         secrets=(telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT),
         volumes=(
-            Volume(path="/data", directory="diun", owner="0:0", mode=0o755, backup="none: which tags it has already told of"),
+            Volume(
+                path="/data",
+                directory="diun",
+                owner="0:0",
+                mode=0o755,
+                backup=Nothing(reason="which tags it has already told of"),
+            ),
         ),
         needs=("docker-proxy",),
         # It has no port; a scan that fails is in its log.

@@ -4,6 +4,8 @@ import json
 from dataclasses import dataclass
 from datetime import date
 
+from model.backup import Files
+from model.backup import Files
 from model.credential import Credential, Header, Request, Unproven
 from model.route import Access, Route
 from model.secret import Generated, Secret
@@ -57,9 +59,12 @@ def home(project: str) -> str:
     return f"/opt/{project}/data/openclaw"
 
 
+_SANDBOXES = "system/sandboxes"
+
+
 def workspace(project: str) -> str:
     """Below it, and nowhere else, sandboxes may mount."""
-    return f"{home(project)}/system/sandboxes"
+    return f"{home(project)}/{_SANDBOXES}"
 
 
 def sandbox(scale: float = 1.0) -> Spawned:
@@ -138,7 +143,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
                 directory="openclaw",
                 owner="1000:1000",
                 mode=0o755,
-                backup="the whole directory without sandboxes, daily: sessions, memory, workspaces",
+                backup=Files(exclude=(_SANDBOXES,)),
             ),
         ),
         host_mounts=(

@@ -12,6 +12,7 @@ REQUIREMENTS = HERE.parent / "requirements.in"
 CADDY = "caddy"
 MESH = "mesh"
 STORAGE = "storage"
+BACKUP = "backup"
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ def parts() -> tuple[Part, ...]:
             _required_module(STORAGE, "github.com/versity/versitygw"),
             "github.com/versity/versitygw/cmd/versitygw",
             module=STORAGE,
+        ),
+        Part(
+            "restic",
+            _required_module(BACKUP, "github.com/restic/restic"),
+            "github.com/restic/restic/cmd/restic",
+            module=BACKUP,
         ),
     )
 

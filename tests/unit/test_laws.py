@@ -9,6 +9,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from model import laws
+from model.backup import Backup, Files, Nothing, PostgresDump
 from model.fleet import Fleet
 from model.network import Network
 from model.placement import Placement
@@ -44,7 +45,7 @@ LINK = Link(service="loki", reason="logs are kept there")
 SECOND = replace(HOST, name="seko", address="203.0.113.11")
 FILE = File(path="redis.conf", content="")
 REPLACE = Replace()
-VOLUME = Volume(path="/data", directory="postgresql", owner="0:0", mode=0o700, backup="daily")
+VOLUME = Volume(path="/data", directory="postgresql", owner="0:0", mode=0o700, backup=Files())
 
 BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     laws.names_are_unique: [
@@ -141,8 +142,20 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     ],
     laws.data_is_owned: [
         (lambda: with_service("redis", volumes=(VOLUME,)), "belongs to postgresql and redis"),
-        (lambda: with_service("redis", volumes=(replace(VOLUME, directory="redis", backup=""),)), "nothing of its backup"),
         (lambda: with_service("redis", replacement=Replacement.START_FIRST), "is replaced start-first"),
+    ],
+    laws.data_is_backed_up: [
+        (lambda: _backed_up(Nothing(reason="")), "is not backed up and does not say why"),
+        (lambda: _backed_up(Files(exclude=("../other",))), "names '../other', which is no path inside of it"),
+        (lambda: _backed_up(Files(sqlite=("/kuma.db",))), "names '/kuma.db', which is no path"),
+        (lambda: _backed_up(Files(keys=(UNDECLARED,))), "cannot be read without undeclared, which a rotation would replace"),
+        (lambda: _backed_up(PostgresDump()), "dumps databases and has none"),
+        (lambda: with_service("postgresql", volumes=(VOLUME,)), "has databases that nothing dumps"),
+        (
+            lambda: with_service("postgresql", databases=(replace(_database("n8n"), keys=(UNDECLARED,)),)),
+            "cannot be read without undeclared, which may be rotated",
+        ),
+        (lambda: _backed_up(Files(), directory="qdrant"), "(qdrant/storage) lies within that of redis (qdrant)"),
     ],
     laws.files_are_taken_up: [
         (lambda: with_service("redis", configuration=_configuration(on_change=Reload(command=()))), "reloads its files by no"),
@@ -208,7 +221,11 @@ DESIGN: dict[int, tuple[laws.Law | str, ...]] = {
         "tests/lab_itself/test_images.py::test_only_the_tools_of_the_real_image_are_there",
     ),
     7: (laws.names_are_unique,),
-    8: (laws.data_is_owned, "tests/graph/test_graph.py::test_data_directories_are_protected_in_prod_alone"),
+    8: (
+        laws.data_is_owned,
+        laws.data_is_backed_up,
+        "tests/graph/test_graph.py::test_data_directories_are_protected_in_prod_alone",
+    ),
     9: (
         laws.secrets_are_declared,
         laws.secrets_are_sound,
@@ -250,6 +267,10 @@ def _open() -> Route:
 
 def _routed(**changes: object) -> Placement:
     return with_service("litellm", routes=(replace(_route(Access.VPN), **changes),))  # type: ignore[arg-type]
+
+
+def _backed_up(backup: Backup, directory: str = "redis") -> Placement:
+    return with_service("redis", volumes=(replace(VOLUME, directory=directory, backup=backup),))
 
 
 def _database(user: str) -> Database:

@@ -1,0 +1,124 @@
+"""What each key of the bucket of backups may do, by the real restic against versitygw, an S3 that enforces policies."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.storage import BACKUPS, KEEPER, SEKO, SESE, Account
+from model.bucket import Bucket, Keys, policy
+from tests.object_storage import PRINCIPAL, ObjectStorage, running
+
+NAME = "example-org-backups"
+KEYS = Keys(
+    keeper=KEEPER.access_key,
+    appending={SESE.access_key: "sese/", SEKO.access_key: "seko/"},
+    looking=(BACKUPS.access_key,),
+    principal=PRINCIPAL,
+)
+
+
+@dataclass(frozen=True)
+class Repository:
+    """sese's, as one account sees it."""
+
+    restic: Path
+    storage: ObjectStorage
+    account: Account
+    data: Path
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "AWS_ACCESS_KEY_ID": self.account.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.account.secret_key,
+            "RESTIC_PASSWORD": "of sese",
+            "RESTIC_REPOSITORY": f"s3:{self.storage.endpoint}/{NAME}/sese",
+        }
+        options = ("--no-cache", "--quiet", "--option", f"s3.region={self.storage.region}")
+        words = [str(self.restic), *options, *arguments]
+        return subprocess.run(words, env=environment, cwd=self.data, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, toolchain: Path) -> Iterator[Repository]:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "datum").write_text("what is known")
+    with running(tmp_path / "s3", toolchain) as storage:
+        keeper = storage.as_account(KEEPER)
+        keeper.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+        retention = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 14}}
+        locked = {"ObjectLockEnabled": "Enabled", "Rule": retention}
+        keeper.put_object_lock_configuration(Bucket=NAME, ObjectLockConfiguration=locked)
+        keeper.put_bucket_policy(Bucket=NAME, Policy=policy(Bucket(name=NAME, keys=KEYS, https_only=False)))
+        there = Repository(toolchain / "bin/restic", storage, SESE, data)
+        assert there.ask("init").returncode == 0
+        assert there.ask("backup", ".").returncode == 0
+        yield there
+
+
+def test_a_hosts_key_backs_up_checks_restores_and_unlocks(repository: Repository, tmp_path: Path) -> None:
+    for question in (("snapshots",), ("check", "--read-data"), ("unlock",), ("backup", ".")):
+        assert (done := repository.ask(*question)).returncode == 0, done.stderr
+    assert repository.ask("restore", "latest", "--target", str(tmp_path / "back")).returncode == 0
+    assert (tmp_path / "back/datum").read_text() == "what is known"
+    assert _names(repository, "sese/locks/") == [], "no lock is left behind"
+
+
+def test_a_thief_with_a_hosts_key_deletes_nothing_and_locks_nothing(repository: Repository) -> None:
+    s3 = repository.storage.as_account(SESE)
+    before = _names(repository, "sese/")
+    assert repository.ask("forget", "--keep-last", "1", "--unsafe-allow-remove-all", "--prune", "latest").returncode != 0
+    for name in before:
+        assert _refusal(lambda name=name: s3.delete_object(Bucket=NAME, Key=name)) == "AccessDenied", name
+    left = s3.delete_objects(Bucket=NAME, Delete={"Objects": [{"Key": name} for name in before]})
+    assert sorted(each["Key"] for each in left["Errors"]) == before
+    name = before[0]
+    version = repository.storage.as_account(KEEPER).head_object(Bucket=NAME, Key=name)["VersionId"]
+    century = {"Mode": "COMPLIANCE", "RetainUntilDate": "2126-01-01T00:00:00Z"}
+    attempts: dict[str, Callable[[], Any]] = {
+        "delete a version": lambda: s3.delete_object(Bucket=NAME, Key=name, VersionId=version),
+        "with bypass": lambda: s3.delete_object(Bucket=NAME, Key=name, VersionId=version, BypassGovernanceRetention=True),
+        "lock for a century": lambda: s3.put_object_retention(Bucket=NAME, Key=name, Retention=century),
+        "hold": lambda: s3.put_object_legal_hold(Bucket=NAME, Key=name, LegalHold={"Status": "ON"}),
+        "list versions": lambda: s3.list_object_versions(Bucket=NAME),
+        "stop versioning": lambda: s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"}),
+        "take the policy away": lambda: s3.delete_bucket_policy(Bucket=NAME),
+        "write elsewhere": lambda: s3.put_object(Bucket=NAME, Key="seko/config", Body=b""),
+        "read elsewhere": lambda: s3.get_object(Bucket=NAME, Key="seko/config"),
+        "list elsewhere": lambda: s3.list_objects_v2(Bucket=NAME, Prefix="seko/"),
+    }
+    assert {what: _refusal(attempt) for what, attempt in attempts.items()} == dict.fromkeys(attempts, "AccessDenied")
+    assert _names(repository, "sese/") == before
+    assert repository.ask("check", "--read-data").returncode == 0
+
+
+def test_zerobytes_key_looks_into_every_repository_and_adds_nothing(repository: Repository) -> None:
+    view = Repository(repository.restic, repository.storage, BACKUPS, repository.data)
+    before = _names(repository, "sese/")
+    for question in (("snapshots",), ("ls", "latest"), ("check",), ("unlock",)):
+        assert (done := view.ask(*question)).returncode == 0, done.stderr
+    assert view.ask("backup", ".").returncode != 0
+    assert view.ask("forget", "latest").returncode != 0
+    s3 = repository.storage.as_account(BACKUPS)
+    assert _refusal(lambda: s3.put_object(Bucket=NAME, Key="sese/config", Body=b"")) == "AccessDenied"
+    assert _refusal(lambda: s3.put_object(Bucket=NAME, Key="elsewhere", Body=b"")) == "AccessDenied"
+    assert _refusal(lambda: s3.delete_object(Bucket=NAME, Key=before[0])) == "AccessDenied"
+    assert _names(repository, "sese/") == before
+
+
+def _names(repository: Repository, prefix: str) -> list[str]:
+    found = repository.storage.as_account(KEEPER).list_objects_v2(Bucket=NAME, Prefix=prefix)
+    return sorted(each["Key"] for each in found.get("Contents", ()))
+
+
+def _refusal(attempt: Callable[[], Any]) -> str:
+    with pytest.raises(ClientError) as refused:
+        attempt()
+    return str(refused.value.response["Error"]["Code"])
