@@ -196,17 +196,18 @@ def _appending(sid: str, who: Mapping[str, object], whole: str, prefix: str) -> 
 def _looking(sid: str, who: Mapping[str, object], whole: str, prefixes: Sequence[str]) -> Iterator[Mapping[str, object]]:
     """Reads everything; restic sets a lock wherever it looks."""
 
-    def statement(name: str, effect: str, action: Sequence[str], **more: object) -> Mapping[str, object]:
-        return {"Sid": f"{sid}{name}", "Effect": effect, "Principal": who, "Action": list(action), **more}
+    def statement(name: str, effect: str, action: object, **more: object) -> Mapping[str, object]:
+        return {"Sid": f"{sid}{name}", "Effect": effect, "Principal": who, "Action": action, **more}
 
     locks = [f"{whole}/{prefix}locks/*" for prefix in prefixes]
     kept = [f"{whole}/{prefix}{part}" for prefix in prefixes for part in _PARTS]
-    writes = ("s3:PutObject", "s3:DeleteObject")
+    writes = ["s3:PutObject", "s3:DeleteObject"]
     yield statement("Reads", "Allow", ["s3:GetObject"], Resource=[f"{whole}/*"])
     yield statement("Lists", "Allow", ["s3:ListBucket", "s3:GetBucketLocation"], Resource=[whole])
     yield statement("Locks", "Allow", writes, Resource=locks)
     yield statement("WritesNothing", "Deny", writes, Resource=kept)
-    yield statement("WritesNowhere", "Deny", writes, NotResource=[whole, *locks])
+    # Every action: a NotResource of some is refused by what does not know it (versitygw: MalformedPolicy).
+    yield statement("NothingElse", "Deny", "s3:*", NotResource=[whole, *(f"{whole}/{prefix}*" for prefix in prefixes)])
     yield statement("NoVersions", "Deny", ["s3:DeleteObjectVersion", *_ADMINISTRATION], Resource=[whole, f"{whole}/*"])
 
 

@@ -404,11 +404,11 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
                     example='backup=Nothing(reason="a cache, refilled on demand")',
                 )
         dumped = any(isinstance(volume.backup, PostgresDump) for volume in service.volumes)
-        if bool(service.databases) != dumped:
+        if service.databases and not dumped:
             yield Problem(
-                what=f"{where} " + ("has databases that nothing dumps" if service.databases else "dumps databases and has none"),
+                what=f"{where} has databases that nothing dumps",
                 why="files of a running PostgreSQL are no backup, and what no job knows is not restored",
-                mend="let the volume of the server be a PostgresDump, and declare its databases",
+                mend="let the volume of the server be a PostgresDump",
                 example="Volume(path='/var/lib/postgresql', ..., backup=PostgresDump())",
             )
         for database in service.databases:

@@ -11,6 +11,7 @@ from components import ssh
 from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from operations.authentication import authentication
+from operations.backups import backup, backups, restore, restore_files
 from operations.cost import cost
 from operations.drift import drift
 from operations.junit import junit
@@ -179,6 +180,33 @@ def _state_backend(stack: Stack, arguments: argparse.Namespace) -> None:
     state_backend(stack.name, arguments.bucket)
 
 
+def _backup(stack: Stack, arguments: argparse.Namespace) -> int:
+    return backup(stack, arguments.host)
+
+
+def _backups(stack: Stack, arguments: argparse.Namespace) -> int:
+    return backups(stack, arguments.host)
+
+
+def _restore(stack: Stack, arguments: argparse.Namespace) -> int:
+    return restore(
+        stack,
+        host=arguments.host,
+        service=arguments.service,
+        database=arguments.database,
+        at=arguments.at,
+        source=arguments.source,
+        replace=arguments.replace == "yes",
+        undo=arguments.undo == "yes",
+    )
+
+
+def _restore_files(stack: Stack, arguments: argparse.Namespace) -> int:
+    return restore_files(
+        stack, host=arguments.host, service=arguments.service, at=arguments.at, source=arguments.source, to=arguments.to
+    )
+
+
 def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
     number = stack.inputs.settings.rotations.get(arguments.secret, 0) + 1
     stack.pulumi("config", "set", "--path", f"vpai:rotations.{arguments.secret}", str(number))
@@ -289,6 +317,23 @@ def _parser() -> argparse.ArgumentParser:
     guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
+    for sub in (
+        command("backup", _backup, "a backup now, followed"),
+        command("backups", _backups, "the runs that there are"),
+        command("restore", _restore, "bring a run back"),
+        command("restore-files", _restore_files, "files of a run into a directory of the host"),
+    ):
+        sub.add_argument("--host", default="")
+        if "restore" in sub.prog:
+            sub.add_argument("--service", default="")
+            sub.add_argument("--at", default="", help="a run, a snapshot, or the latest one until a moment")
+            sub.add_argument("--from", dest="source", default="", help="bucket, staging, or a directory of the host")
+        if sub.prog.endswith("restore"):
+            sub.add_argument("--database", default="")
+            sub.add_argument("--replace", default="", metavar="yes")
+            sub.add_argument("--undo", default="", metavar="yes")
+        if sub.prog.endswith("files"):
+            sub.add_argument("--to", default="", help="a directory of the host")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
     command("fake-secrets", _fake_secrets, "values that open nothing for what a copy needs and has not")
     sub = command("preview-pull-request", _preview_pull_request, "what this checkout would change, without secrets and hosts")

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 
 from model.backup import Files
-from model.backup import Files
 from model.credential import Credential, Header, Request, Unproven
 from model.route import Access, Route
 from model.secret import Generated, Secret

@@ -17,7 +17,7 @@ from services import storage
 
 
 def wanted(settings: Settings, placements: Sequence[Placement], *, copy: bool) -> tuple[Bucket, ...]:
-    """The buckets of production, with a key for each host that is backed up, or with `copy` those of a stack that is thrown away."""
+    """Those of production, with a key for each host that is backed up; with `copy` those of a stack that is thrown away."""
     if copy:
         return storage.preproduction(settings.bucket_prefix, settings.bucket_principal)
     hosts = [placement.host.name for placement in placements if placement.backup]

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_a_thief_with_a_hosts_key_deletes_nothing_and_locks_nothing(repository: 
     before = _names(repository, "sese/")
     assert repository.ask("forget", "--keep-last", "1", "--unsafe-allow-remove-all", "--prune", "latest").returncode != 0
     for name in before:
-        assert _refusal(lambda name=name: s3.delete_object(Bucket=NAME, Key=name)) == "AccessDenied", name
+        assert _refusal(partial(s3.delete_object, Bucket=NAME, Key=name)) == "AccessDenied", name
     left = s3.delete_objects(Bucket=NAME, Delete={"Objects": [{"Key": name} for name in before]})
     assert sorted(each["Key"] for each in left["Errors"]) == before
     name = before[0]

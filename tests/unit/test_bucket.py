@@ -87,7 +87,8 @@ def test_a_looking_key_writes_locks_alone() -> None:
     found = statements(Bucket(name="backups", keys=REPOSITORIES))
     locks = ["arn:aws:s3:::backups/seko/locks/*", "arn:aws:s3:::backups/sese/locks/*"]
     assert found["Looking1Locks"]["Resource"] == locks
-    assert found["Looking1WritesNowhere"]["NotResource"] == ["arn:aws:s3:::backups", *locks]
+    repositories = ["arn:aws:s3:::backups/seko/*", "arn:aws:s3:::backups/sese/*"]
+    assert found["Looking1NothingElse"]["NotResource"] == ["arn:aws:s3:::backups", *repositories]
     assert set(found["Looking1WritesNothing"]["Action"]) == {"s3:PutObject", "s3:DeleteObject"}
 
 

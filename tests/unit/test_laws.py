@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from model import laws
-from model.backup import Backup, Files, Nothing, PostgresDump
+from model.backup import Backup, Files, Nothing
 from model.fleet import Fleet
 from model.network import Network
 from model.placement import Placement
@@ -149,7 +149,6 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: _backed_up(Files(exclude=("../other",))), "names '../other', which is no path inside of it"),
         (lambda: _backed_up(Files(sqlite=("/kuma.db",))), "names '/kuma.db', which is no path"),
         (lambda: _backed_up(Files(keys=(UNDECLARED,))), "cannot be read without undeclared, which a rotation would replace"),
-        (lambda: _backed_up(PostgresDump()), "dumps databases and has none"),
         (lambda: with_service("postgresql", volumes=(VOLUME,)), "has databases that nothing dumps"),
         (
             lambda: with_service("postgresql", databases=(replace(_database("n8n"), keys=(UNDECLARED,)),)),

@@ -16,7 +16,6 @@ from model.service import Metrics, Service, Silent
 from operations import reference
 from services import monitoring, node_exporter
 from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
-from services.monitoring.outside import HEARTBEATS
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page
 from tests.whole import DOMAIN, placements
@@ -253,10 +252,10 @@ def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the
     [task] = kuma.tasks
     asked = {monitor["name"]: monitor for monitor in json.loads(task.stdin)["monitors"]}
     others = [service for placement, service in EVERY if placement.host.name != "seko"]
-    assert asked.keys() == {route.subdomain for service in others for route in service.routes} | HEARTBEATS.keys()
+    assert asked.keys() == {route.subdomain for service in others for route in service.routes} | {"backup-sese", "backup-seko"}
     assert {link.service for link in kuma.links} == {service.name for service in others if service.routes}
     assert asked["tala"]["url"] == f"https://tala.{DOMAIN}/"
     assert "502" not in json.dumps(asked)
     assert asked["metrics"]["accepted_statuscodes"] == ["404"], "it serves nothing but one call"
-    assert (asked["backup"]["type"], asked["backup"]["interval"]) == ("push", 93600)
-    assert asked["backup"]["pushToken"] == "${secret:uptime_kuma_backup_token}"
+    assert (asked["backup-sese"]["type"], asked["backup-sese"]["interval"]) == ("push", 93600)
+    assert asked["backup-sese"]["pushToken"] == "${secret:uptime_kuma_backup_sese_token}"
