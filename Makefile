@@ -178,6 +178,9 @@ backup: ## a backup now, followed line by line: [HOST=]
 backups: ## the runs of each host: age, items, size; exit code 1 when one is late: [HOST=]
 	@$(RUN) $(PYTHON) -m operations backups --stack $(STACK) --host "$(HOST)"
 
+prune: ## give old runs up and check the repositories, with the keeper's key: [HOST=]
+	@$(RUN) $(PYTHON) -m operations prune --stack $(STACK) --host "$(HOST)"
+
 restore: ## bring a run back, shown first, done with REPLACE=yes: HOST= [SERVICE=] [DATABASE=] [AT=] [FROM=staging|bucket|DIR] [UNDO=yes]
 	@$(RUN) $(PYTHON) -m operations restore --stack $(STACK) --host "$(HOST)" --service "$(SERVICE)" --database "$(DATABASE)" \
 	--at "$(AT)" --from "$(FROM)" --replace "$(REPLACE)" --undo "$(UNDO)"
@@ -194,4 +197,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
 
-.PHONY: help backup backups restore restore-files dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help prune backup backups restore restore-files dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -9,6 +9,10 @@ from model.placement import Placement
 from model.secret import Secret
 from model.service import Service, Volume
 
+PATIENCE_SECONDS = 60
+"""For a first answer of the bucket."""
+METRICS = "/var/lib/vpai/metrics"
+"""Where node_exporter's textfile collector looks."""
 FORMAT = 1
 """Of the plan, and of the manifests made by it."""
 
@@ -22,12 +26,14 @@ def plan(placement: Placement, *, stack: str, project: str, image: str) -> str:
         "stack": stack,
         "host": placement.host.name,
         "base": f"/opt/{project}",
+        "metrics": METRICS,
         "restic": {
             "image": image,
             "memory_mib": to.memory_mib,
             "network": f"{project}_{to.network}",
             "repository": to.repository,
             "region": to.region,
+            "patience_seconds": PATIENCE_SECONDS,
         },
         "items": list(_items(placement.services)),
         # Who cannot do without whom: what is stopped for a restore, and in which order it comes back.

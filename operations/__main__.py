@@ -201,6 +201,12 @@ def _restore(stack: Stack, arguments: argparse.Namespace) -> int:
     )
 
 
+def _prune(stack: Stack, arguments: argparse.Namespace) -> int:
+    from operations.prune import prune
+
+    return prune(stack, arguments.host)
+
+
 def _restore_files(stack: Stack, arguments: argparse.Namespace) -> int:
     return restore_files(
         stack, host=arguments.host, service=arguments.service, at=arguments.at, source=arguments.source, to=arguments.to
@@ -320,6 +326,7 @@ def _parser() -> argparse.ArgumentParser:
     for sub in (
         command("backup", _backup, "a backup now, followed"),
         command("backups", _backups, "the runs that there are"),
+        command("prune", _prune, "give old runs up, check the repositories"),
         command("restore", _restore, "bring a run back"),
         command("restore-files", _restore_files, "files of a run into a directory of the host"),
     ):

@@ -3,7 +3,8 @@
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,12 @@ from botocore.exceptions import ClientError
 
 from lab.storage import BACKUPS, KEEPER, SEKO, SESE, Account
 from model.bucket import Bucket, Keys, policy
+from model.problem import Refused
+from operations import prune
+from operations.buckets import checks
+from services import storage
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
+from tests.whole import placements
 
 NAME = "example-org-backups"
 KEYS = Keys(
@@ -22,6 +28,8 @@ KEYS = Keys(
     looking=(BACKUPS.access_key,),
     principal=PRINCIPAL,
 )
+
+HOST_BACKUP = next(placement.backup for placement in placements() if placement.host.name == "sese")
 
 
 @dataclass(frozen=True)
@@ -123,3 +131,46 @@ def _refusal(attempt: Callable[[], Any]) -> str:
     with pytest.raises(ClientError) as refused:
         attempt()
     return str(refused.value.response["Error"]["Code"])
+
+
+def test_the_keeper_prunes_and_reads_a_part_and_refuses_what_no_run_made(
+    repository: Repository, toolchain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{toolchain}/bin:{os.environ['PATH']}")
+    assert HOST_BACKUP
+    to = replace(HOST_BACKUP, endpoint=repository.storage.endpoint, region=repository.storage.region, bucket=NAME)
+    kept = prune.Repository(to=to, access_key=KEEPER.access_key, secret_key=KEEPER.secret_key, password="of sese")
+    now = datetime.now(UTC)
+    with pytest.raises(Refused, match="snapshots that no run made"):
+        kept.prune(now)
+    assert len(kept.snapshots()) == 1
+    kept.ask("forget", "--host", kept.snapshots()[0]["hostname"], "--unsafe-allow-remove-all")
+    for days in (0, 1, 2, 40, 1000):
+        at = f"{now - timedelta(days=days):%Y-%m-%d %H:%M:%S}"
+        tags = ("--tag", f"run={days}", "--tag", "complete", "--tag", "items=1")
+        assert repository.ask("backup", "--host", "sese", "--time", at, *tags, ".").returncode == 0
+    assert kept.prune(now) == (5, 4), "the one of three years ago is given up"
+    assert kept.check(now).endswith("/4")
+    assert len(_names(repository, "sese/snapshots/")) == 4
+
+
+def test_smoke_asks_each_key_what_it_must_not(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = {"s3_admin": KEEPER, "s3_backups_sese": SESE, "s3_backups_seko": SEKO, "s3_backups": BACKUPS}
+    secrets = {f"{name}_access_key": account.access_key for name, account in accounts.items()}
+    secrets |= {f"{name}_secret_key": account.secret_key for name, account in accounts.items()}
+    monkeypatch.setattr(storage, "ENDPOINT", repository.storage.endpoint)
+    [declared] = (bucket for bucket in storage.production("example-org", PRINCIPAL, 14, ("sese", "seko")) if bucket.name == NAME)
+    assert declared.keys
+    bucket = replace(
+        declared, https_only=False, keys=replace(KEYS, appending=declared.keys.appending, looking=declared.keys.looking)
+    )
+    answers = {what: ask() for what, _, ask in checks((bucket,), secrets) if what != f"bucket {NAME}"}
+    assert len(answers) == 8
+    assert set(answers.values()) == {("refused", True)}
+    everything = replace(
+        KEYS, appending={}, looking=(), limited={SESE.access_key: "", SEKO.access_key: "", BACKUPS.access_key: ""}
+    )
+    open_policy = policy(Bucket(name=NAME, keys=everything, https_only=False))
+    repository.storage.as_account(KEEPER).put_bucket_policy(Bucket=NAME, Policy=open_policy)
+    answers = {what: ask() for what, _, ask in checks((bucket,), secrets) if what != f"bucket {NAME}"}
+    assert set(answers.values()) == {("let in", False)}, "each would have told"

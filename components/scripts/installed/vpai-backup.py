@@ -37,13 +37,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-LABEL = "vpai.service"
+LABEL, STACK = "vpai.service", "vpai.stack"
 LOG = "last.log"
-METRICS = Path("/var/lib/vpai/metrics")
 SPARE_BYTES = 512 << 20
 """What stays free on the disk."""
-ASK_SECONDS = 60
-"""For a first answer of the bucket; restic itself would try for minutes."""
 UPLOAD_SECONDS = 3 * 3600
 LOCK_WAIT = "35m"
 """restic takes a lock for stale after half an hour: one that a killed check left behind is waited for."""
@@ -98,7 +95,8 @@ class Host:
 
     def container(self, service: str, *, running: bool = True) -> str:
         """The id of a service's container, the newest first; waits a minute for one that is just starting."""
-        filters = ("--filter", f"label={LABEL}={service}", *(("--filter", "status=running") if running else ()))
+        filters: tuple[str, ...] = ("--filter", f"label={STACK}={self.plan['stack']}", "--filter", f"label={LABEL}={service}")
+        filters += ("--filter", "status=running") if running else ()
         deadline = time.monotonic() + (60 if running else 0)
         while True:
             if ids := docker("ps", "-aq", "--no-trunc", *filters).split():
@@ -680,21 +678,23 @@ def _tail(text: str) -> str:
 class Restic:
     """restic in a container of its own for each question: no Docker socket, no root file system to write to, one directory."""
 
-    _NAME = "vpai-backup-restic"
-    _KEYS = Path("/run/vpai-backup")
-
     def __init__(self, host: Host) -> None:
         self._host, self._plan = host, host.plan["restic"]
+        self.patience = float(host.plan["restic"]["patience_seconds"])
+        """For a first answer of the bucket; restic itself would try for minutes."""
+        self._name = f"vpai-backup-{host.plan['stack']}-{host.name}"
+        self._keys = Path("/run") / self._name
 
     def ask(
         self, *arguments: str, mount: str = "", writes: bool = False, seconds: float = 600, out: IO[bytes] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """`mount` is a directory of the host, shown as /backup. What takes longer than `seconds` ends with code 124."""
-        self._KEYS.mkdir(mode=0o700, exist_ok=True)
+        self.clear()
+        self._keys.mkdir(mode=0o700)
         secrets = self._host.secrets
         keys = f"[default]\naws_access_key_id = {secrets['access_key']}\naws_secret_access_key = {secrets['secret_key']}\n"
         for name, text in (("credentials", keys), ("password", secrets["password"])):
-            path = self._KEYS / name
+            path = self._keys / name
             path.touch(0o400)
             path.write_text(text)
         memory = int(self._plan["memory_mib"])
@@ -710,28 +710,32 @@ class Restic:
         }
         capabilities = ("CHOWN", "DAC_OVERRIDE", "FOWNER") if writes else ("DAC_READ_SEARCH",)
         command = [
-            *("docker", "run", "--rm", "--name", self._NAME, "--pull", "never", "--network", self._plan["network"]),
+            *("docker", "run", "--rm", "--name", self._name, "--pull", "never", "--network", self._plan["network"]),
             *("--read-only", "--cap-drop", "ALL", *(f"--cap-add={name}" for name in capabilities)),
             *("--security-opt", "no-new-privileges:true", "--memory", f"{memory}m", "--memory-swap", f"{memory}m"),
             *("--cpus", "1.0", "--pids-limit", "256", "--log-driver", "none"),
-            *("--volume", f"{self._KEYS}:/keys:ro", "--volume", f"{self._host.backups}/cache:/cache"),
+            *("--volume", f"{self._keys}:/keys:ro", "--volume", f"{self._host.backups}/cache:/cache"),
             *("--volume", f"{self._host.backups}/tmp:/tmp"),
             *(("--volume", f"{mount}:/backup{'' if writes else ':ro'}") if mount else ()),
             *(word for name, value in environment.items() for word in ("--env", f"{name}={value}")),
             *("--entrypoint", "/usr/bin/restic", self._plan["image"]),
             *("--option", f"s3.region={self._plan['region']}", "--option", "s3.connections=2", "--cleanup-cache", *arguments),
         ]
-        subprocess.run(["docker", "rm", "--force", self._NAME], capture_output=True)  # of a run that was killed
         try:
             done = subprocess.run(command, stdout=out or subprocess.PIPE, stderr=subprocess.PIPE, timeout=seconds)
             text = subprocess.CompletedProcess(command, done.returncode, (done.stdout or b"").decode(), done.stderr.decode())
         except subprocess.TimeoutExpired as late:
-            subprocess.run(["docker", "rm", "--force", self._NAME], capture_output=True)
+            self.clear()
             said = (late.stderr or b"").decode()
             text = subprocess.CompletedProcess(command, 124, "", f"no answer within {seconds:.0f} s. {said}")
         finally:
-            shutil.rmtree(self._KEYS, ignore_errors=True)
+            shutil.rmtree(self._keys, ignore_errors=True)
         return text
+
+    def clear(self) -> None:
+        """Remove what a run that was killed left: its container and its keys."""
+        subprocess.run(["docker", "rm", "--force", self._name], capture_output=True)
+        shutil.rmtree(self._keys, ignore_errors=True)
 
     def must(self, *arguments: str, **options: Any) -> str:
         """What restic prints; raises `Failed` with what is wrong and what to do."""
@@ -757,9 +761,9 @@ class Restic:
 
     def open(self, *, known: bool) -> None:
         """Ask the bucket; make the repository when it is not there and never was."""
-        done = self.ask("cat", "config", "--no-lock", seconds=ASK_SECONDS)
+        done = self.ask("cat", "config", "--no-lock", seconds=self.patience)
         if done.returncode == NO_REPOSITORY and not known:
-            self.must("init", seconds=ASK_SECONDS)
+            self.must("init", seconds=self.patience)
         elif done.returncode == NO_REPOSITORY:
             raise Failed(
                 f"{self.told(done)}. It was there before: somebody deleted it, or the settings name another one. "
@@ -770,7 +774,7 @@ class Restic:
 
     def snapshots(self) -> list[Json]:
         """The runs that are in the repository, the latest last."""
-        found: list[Json] = json.loads(self.must("snapshots", "--json", "--host", self._host.name, seconds=ASK_SECONDS * 2))
+        found: list[Json] = json.loads(self.must("snapshots", "--json", "--host", self._host.name, seconds=2 * self.patience))
         return sorted((run for run in map(_run, found) if run), key=lambda run: str(run["time"]))
 
 
@@ -907,13 +911,13 @@ def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, beg
     items = sum(each.is_dir() for each in staged.iterdir())
     tags = ("--tag", f"run={name}", "--tag", state, "--tag", f"items={items}", "--tag", f"seconds={time.monotonic() - began:.0f}")
     # A killed run of this host left a lock that no other host's unlock removes.
-    restic.must("unlock", seconds=ASK_SECONDS)
+    restic.must("unlock", seconds=restic.patience)
     # Staged anew each time: inode and time of change say nothing of the content.
     options = ("--ignore-inode", "--ignore-ctime", "--read-concurrency", "1", "--retry-lock", LOCK_WAIT, "--json", "--quiet")
     arguments = ("backup", *options, "--host", host.name, *tags, "/backup")
     done = restic.ask(*arguments, mount=str(staged), seconds=UPLOAD_SECONDS)
     if done.returncode == LOCKED:
-        restic.must("unlock", seconds=ASK_SECONDS)
+        restic.must("unlock", seconds=restic.patience)
         done = restic.ask(*arguments, mount=str(staged), seconds=UPLOAD_SECONDS)
     if done.returncode:  # 3 too: it stores a snapshot of what it could read, perhaps of nothing
         raise Failed(f"restic backup: {restic.told(done)}")
@@ -938,8 +942,9 @@ def _show_metrics(
     host: Host, manifest: Json, stored: Json, seconds: float, failed: Sequence[str], warnings: Sequence[str], *, complete: bool
 ) -> None:
     """For node_exporter's textfile collector; the time of the last success outlives a failure."""
-    METRICS.mkdir(parents=True, exist_ok=True)
-    METRICS.chmod(0o755)
+    place = Path(host.plan["metrics"])
+    place.mkdir(parents=True, exist_ok=True)
+    place.chmod(0o755)
     now = time.time()
     succeeded = host.backups / "last-success.json"
     numbers = {
@@ -954,7 +959,7 @@ def _show_metrics(
     lines = [f"# TYPE {name} gauge\n{name} {value:.3f}" for name, value in numbers.items()]
     lines.append("# TYPE vpai_backup_bytes gauge")
     lines += [f'vpai_backup_bytes{{item="{name}"}} {entry["bytes"]}' for name, entry in manifest["items"].items()]
-    _write(METRICS / "backup.prom", "\n".join(lines) + "\n")
+    _write(place / "backup.prom", "\n".join(lines) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
@@ -1007,7 +1012,7 @@ class Source:
         if not self.snapshot:
             found: Json = json.loads((self.directory / "manifest.json").read_text())
         else:
-            found = json.loads(Restic(self._host).must("dump", self.snapshot, "/backup/manifest.json", seconds=ASK_SECONDS * 2))
+            found = json.loads(Restic(self._host).must("dump", self.snapshot, "/backup/manifest.json"))
         return found
 
     def fetch(self, services: Sequence[str]) -> None:
@@ -1250,11 +1255,10 @@ def follow(host: Host, unit: str, start: Sequence[str]) -> int:
 
 def release(host: Host) -> int:
     """Unpause what a killed run left standing still, and remove its container and keys."""
-    paused = docker("ps", "-q", "--filter", "status=paused", "--filter", f"label={LABEL}").split()
+    paused = docker("ps", "-q", "--filter", "status=paused", "--filter", f"label={STACK}={host.plan['stack']}").split()
     for container in paused:
         docker("unpause", container)
-    subprocess.run(["docker", "rm", "--force", "vpai-backup-restic"], capture_output=True)
-    shutil.rmtree("/run/vpai-backup", ignore_errors=True)
+    Restic(host).clear()
     return 0
 
 
