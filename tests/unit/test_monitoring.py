@@ -56,7 +56,9 @@ def test_a_service_that_is_added_is_watched_without_a_line_here() -> None:
 @pytest.mark.parametrize("placement", WHOLE, ids=lambda placement: placement.host.name)
 def test_a_host_is_told_of(placement: Placement) -> None:
     names = {each.name for each in ALERTS if each.host == placement.host.name and not each.service}
-    assert names == {"silent", "disk", "memory", "processor", "containers-unseen"}
+    own = {"silent", "disk", "memory", "processor", "containers-unseen"}
+    assert {name for name in names if not name.startswith("backup-")} == own
+    assert ("backup-late" in names) == bool(placement.backup)
 
 
 def test_every_alert_has_a_name_of_its_own_that_grafana_takes() -> None:
