@@ -27,7 +27,7 @@ Sample = tuple[Labels, float]
 _KNOWN = {
     "prometheus.remote_write": {"external_labels", "endpoint"},
     "loki.write": {"external_labels", "endpoint"},
-    "prometheus.exporter.unix": {"rootfs_path", "procfs_path", "sysfs_path", "set_collectors"},
+    "prometheus.exporter.unix": {"rootfs_path", "procfs_path", "sysfs_path", "set_collectors", "textfile"},
     "prometheus.exporter.blackbox": {"config", "target"},
     "prometheus.scrape": {
         *("targets", "forward_to", "job_name", "metrics_path", "scrape_interval", "honor_labels", "bearer_token_file"),
@@ -244,6 +244,9 @@ def _read(text: str) -> Iterator[Sample]:
 def _unix(exporter: Block) -> Iterator[Sample]:
     """The host's memory, processors, load and root file system."""
     proc, root = Path(exporter.values["procfs_path"]), exporter.values["rootfs_path"]
+    for textfile in exporter.inner("textfile"):
+        for file in Path(textfile.values["directory"]).glob("*.prom"):
+            yield from _read(file.read_text())
     for name, kib in re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB", (proc / "meminfo").read_text(), re.M):
         yield {"__name__": f"node_memory_{name}_bytes"}, int(kib) * 1024.0
     yield {"__name__": "node_load5"}, float((proc / "loadavg").read_text().split()[1])
