@@ -112,7 +112,7 @@ class Machine:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        [path] = (self.base / "backups/staging").glob("*/manifest.json")
+        path = max((self.base / "backups/staging").glob("*/manifest.json"))
         found: dict[str, Any] = json.loads(path.read_text())
         return found
 
@@ -211,12 +211,15 @@ def machine(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Iterat
         made = Machine(base, storage, f"backup-{os.getpid()}", lab.image("restic"), images)
         made.plan, made.secrets = _plan(made), _secrets()
         made.write()
+        # Of its own: on the machine's bridge the address of a container that has ended may be another's.
+        docker("network", "create", made.stack)
         try:
             _start(made)
             _fill(made)
             yield made
         finally:
             docker("rm", "--force", "--volumes", *(made.container(service) for service in images), check=False)
+            docker("network", "rm", made.stack, check=False)
 
 
 def _plan(machine: Machine) -> dict[str, Any]:
@@ -278,7 +281,7 @@ def _start(machine: Machine) -> None:
         if service != "app":
             os.chown(directory, owner, owner)
         labels = ("--label", f"vpai.stack={machine.stack}", "--label", f"vpai.service={service}")
-        docker("run", "--detach", "--name", machine.container(service), *labels, *options)
+        docker("run", "--detach", "--name", machine.container(service), "--network", machine.stack, *labels, *options)
 
     def mounted(service: str, path: str) -> tuple[str, ...]:
         return ("--volume", f"{machine.base}/data/{service}:{path}")
@@ -458,7 +461,13 @@ def test_a_snapshot_of_the_future_is_named_and_never_restored(machine: Machine) 
         "AWS_SECRET_ACCESS_KEY": SESE.secret_key,
         "RESTIC_PASSWORD": "of the repository",
     }
-    options = ("--network", "host", *(word for name, value in environment.items() for word in ("--env", f"{name}={value}")))
+    options = (
+        "--network",
+        "host",
+        "--tmpfs",
+        "/tmp",
+        *(word for name, value in environment.items() for word in ("--env", f"{name}={value}")),
+    )
     restic = ("--repo", machine.plan["restic"]["repository"], "--option", f"s3.region={machine.storage.region}", "--no-cache")
     tags = ("--tag", "run=20300101T000000Z", "--tag", "complete")
     docker(
@@ -484,7 +493,7 @@ def test_a_snapshot_of_the_future_is_named_and_never_restored(machine: Machine) 
 def test_what_must_not_be_restored_is_refused_before_anything_stops(machine: Machine, tmp_path: Path) -> None:
     known, started = machine.data(), _started(machine)
     source = tmp_path / "run"
-    shutil.copytree(next((machine.base / "backups/staging").iterdir()), source, symlinks=True)
+    shutil.copytree(max((machine.base / "backups/staging").iterdir()), source, symlinks=True)
     original = json.loads((source / "manifest.json").read_text())
 
     def refused(*words: str, **changes: Any) -> str:

@@ -852,10 +852,10 @@ def run(host: Host) -> int:
             say(f"  upload      FAILED  {failed}")
     done = host.staging / name
     partial.rename(done)
-    if not failed_items:
-        for old in host.staging.iterdir():
-            if old != done:
-                shutil.rmtree(old)
+    whole = [path for path in sorted(host.staging.iterdir()) if _is_whole(path)]
+    for old in host.staging.iterdir():
+        if old not in (done, *whole[-1:]):
+            shutil.rmtree(old)
     if not problems:
         written = [
             {"service": user, "time": manifest["finished"], "bytes": manifest["items"][item.service]["bytes"], "run": name}
@@ -905,6 +905,12 @@ def _make_room(host: Host, say: Callable[[str], None]) -> None:
         say(f"  disk        {_size(host.free())} free, up to {_size(needed)} needed: the staged runs go first")
         for old in host.staging.iterdir():
             shutil.rmtree(old)
+
+
+def _is_whole(staged: Path) -> bool:
+    """Whether every item is in a staged run."""
+    path = staged / "manifest.json"
+    return path.exists() and all(entry["status"] == "ok" for entry in json.loads(path.read_text())["items"].values())
 
 
 def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, began: float) -> Json:
