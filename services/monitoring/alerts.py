@@ -180,7 +180,9 @@ def _of_backup(host: str) -> Iterator[Alert]:
     yield alert("backup-grown", f"{size} / {usual}", Severity.WARNING, f"{host}'s backup is twice what it was", above=2)
     added = "max(vpai_backup_added_bytes{HERE})"
     # What a thief with the host's key can do to the bill.
-    yield alert("backup-growth", added, Severity.WARNING, f"one night of {host} added more than 20 GiB to the bucket", above=20 * 2**30)
+    yield alert(
+        "backup-growth", added, Severity.WARNING, f"one night of {host} added more than 20 GiB to the bucket", above=20 * 2**30
+    )
 
 
 def _of_service(host: str, service: Service) -> Iterator[Alert]:
