@@ -43,6 +43,7 @@ def example_fleet() -> Fleet:
         {
             "domain": DOMAIN,
             "acmeEmail": f"ops@{DOMAIN}",
+            "bucketPrefix": "example-org",
             "knownHosts": "hosts/prod.known_hosts",
             "authorizedKeys": "hosts/prod.authorized_keys",
             "hosts": {
