@@ -4,6 +4,14 @@ SHELL := bash
 STACK ?= prod
 BASE ?= origin/main
 REMOTE ?= origin
+
+export STACK BASE REMOTE SNAPSHOT
+
+# What a person or a workflow fills in is never expanded by make: a commit may be named `origin/main^{/$(shell ...)}`, and a command
+# has a $HOME of its own. make would expand a variable of its command line even to hand it on. A recipe reads it as the shell does,
+# "$$COMMIT" (tests/unit/test_makefile.py).
+literal = $(eval override $(1) := $$(value $(1)))$(eval export $(1))
+$(foreach name,STACK $(.VARIABLES),$(if $(filter STACK,$(name))$(filter command,$(firstword $(origin $(name)))),$(call literal,$(name))))
 SNAPSHOT ?= $(wildcard .vpai/snapshot/$(STACK)/snapshot.json)
 VENV := .venv/bin
 SUDO := $(shell ((UID)) && echo sudo)
@@ -12,6 +20,7 @@ SUDO := $(shell ((UID)) && echo sudo)
 ifeq ($(STACK),lab)
 RUN = python3 -m lab exec --
 PYTHON = vpai-python
+CHAT = --chat
 else
 RUN = source toolchain/env.sh &&
 PYTHON = $(CURDIR)/$(VENV)/python
@@ -26,12 +35,14 @@ lab: ## from a fresh clone: raise the lab, deploy, check; prints each step with 
 lab-down: ## remove everything that this clone's lab made, nothing else
 	@python3 -m lab down
 
-toolchain: ## the engine and its plugins: found, or built from Go modules
+toolchain: ## the engine, its plugins and what the lab runs: installed, out of releases, or built from Go modules
 	@python3 -m toolchain
 
-.venv/ready: requirements.txt
-	@python3 -m venv .venv
-	@$(VENV)/pip install --quiet --require-hashes -r requirements.txt
+engine: # what of it deploys
+	@python3 -m toolchain --part deploy
+
+.venv/ready: requirements.txt toolchain/uv.txt toolchain/venv.sh
+	@bash toolchain/venv.sh
 	@touch $@
 
 venv: .venv/ready
@@ -71,58 +82,81 @@ test-lab: ## the tests of the lab itself, which `make test` runs when their cont
 prove: ## the long rehearsals; results are committed
 	@bash tests/run.sh prove
 
+propose-proofs: # what `make prove` wrote, as a pull request, by gh: [REMOTE=origin]
+	@bash tests/prove/propose.sh "$$REMOTE"
+
+planted: venv ## faults planted one at a time in a copy: does the named test turn red; docs/proofs/planted.md
+	@GO=$$($(FIND_GO)) $(VENV)/python -m tests.planted
+
+.venv/mutmut: tests/mutants/requirements.txt .venv/ready
+	@$(VENV)/pip install --quiet --require-hashes -r tests/mutants/requirements.txt
+	@touch $@
+
+mutants: .venv/mutmut ## functions changed in one place at a time: does a test see it; docs/proofs/mutants.md: [ROOM=model]
+	@$(VENV)/python -m tests.mutants "$$ROOM"
+
 bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
-preview: venv toolchain ## pulumi preview --diff, with the policy pack's verdict
-	@$(RUN) pulumi preview --diff --stack $(STACK) --policy-pack policy
+preview: venv engine ## pulumi preview --diff, with the policy pack's verdict
+	@$(RUN) pulumi preview --diff --stack "$$STACK" --policy-pack policy
 
-preview-pull-request: venv toolchain ## what this checkout would change, no secrets, no hosts: [BASE=origin/main] [SNAPSHOT=file]
-	@source toolchain/env.sh && $(VENV)/python -m operations preview-pull-request --stack $(STACK) --base "$(BASE)" --snapshot "$(SNAPSHOT)"
+preview-pull-request: venv engine ## what this checkout would change, no secrets, no hosts: [BASE=origin/main] [SNAPSHOT=file]
+	@source toolchain/env.sh && $(VENV)/python -m operations preview-pull-request --stack "$$STACK" --base "$$BASE" --snapshot "$$SNAPSHOT"
 
-snapshot: venv toolchain ## what is deployed, no secret left in it: .vpai/snapshot/
-	@$(RUN) $(PYTHON) -m operations snapshot --stack $(STACK)
+snapshot: venv engine ## what is deployed, no secret left in it: .vpai/snapshot/
+	@$(RUN) $(PYTHON) -m operations snapshot --stack "$$STACK"
 
 publish-snapshot: venv ## push it to refs/snapshots/: [REMOTE=origin]
-	@$(VENV)/python -m operations publish-snapshot --stack $(STACK) --remote "$(REMOTE)"
+	@$(VENV)/python -m operations publish-snapshot --stack "$$STACK" --remote "$$REMOTE"
 
 fetch-snapshot: venv ## the published one: [REMOTE=origin]
-	@$(VENV)/python -m operations fetch-snapshot --stack $(STACK) --remote "$(REMOTE)"
+	@$(VENV)/python -m operations fetch-snapshot --stack "$$STACK" --remote "$$REMOTE"
 
-up: venv toolchain ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks; seals the recovery kit when there is none
-	@$(RUN) $(PYTHON) -m operations up --stack $(STACK) --may-lose "$(MAY_LOSE)"
-	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --if-missing --recipient "$(RECIPIENT)"
+may-ask:
+	@python3 -m operations.terminal --stack "$$STACK" $${YES:+--yes}
 
-plan: venv toolchain ## what an up would do, shown and kept in .vpai/plan/
-	@$(RUN) $(PYTHON) -m operations plan --stack $(STACK)
+up: may-ask venv engine ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks: [YES=1]; seals the recovery kit when there is none
+	@$(RUN) $(PYTHON) -m operations up --stack "$$STACK" --may-lose "$$MAY_LOSE" $${YES:+--yes}
+	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --if-missing --recipient "$$RECIPIENT"
 
-apply-plan: venv toolchain ## exactly the plan of `make plan`, unless a guard refuses: [MAY_LOSE=resource,...]
-	@$(RUN) $(PYTHON) -m operations apply-plan --stack $(STACK) --may-lose "$(MAY_LOSE)"
+plan: venv engine ## what an up would do, shown and kept in .vpai/plan/
+	@$(RUN) $(PYTHON) -m operations plan --stack "$$STACK"
+
+apply-plan: venv engine ## exactly the plan of `make plan`, unless a guard refuses: [MAY_LOSE=resource,...]
+	@$(RUN) $(PYTHON) -m operations apply-plan --stack "$$STACK" --may-lose "$$MAY_LOSE"
 
 publish-plan: venv # for another machine to apply: [REMOTE=origin]
-	@$(RUN) $(PYTHON) -m operations publish-plan --stack $(STACK) --remote "$(REMOTE)"
+	@$(RUN) $(PYTHON) -m operations publish-plan --stack "$$STACK" --remote "$$REMOTE"
 
-take-plan: venv # the published one, once, if it is of the commit: COMMIT= [REMOTE=origin]
-	@$(RUN) $(PYTHON) -m operations take-plan --stack $(STACK) --commit "$(COMMIT)" --remote "$(REMOTE)"
+plan-digest: venv # by which the plan is approved
+	@$(RUN) $(PYTHON) -m operations plan-digest --stack "$$STACK"
 
-runner: venv toolchain # SSH and the mesh for a machine of a CI system: DEPLOY_KEY= MESH_KEY=
-	@$(RUN) $(PYTHON) -m operations runner --stack $(STACK)
+take-plan: venv # the published one, once, if it is the approved one: COMMIT= DIGEST= [REMOTE=origin]
+	@$(RUN) $(PYTHON) -m operations take-plan --stack "$$STACK" --commit "$$COMMIT" --digest "$$DIGEST" --remote "$$REMOTE"
 
-notify: venv toolchain ## a line to the operators' chat on Telegram: MESSAGE=
-	@$(RUN) $(PYTHON) -m operations notify --stack $(STACK) "$(MESSAGE)"
+runner: venv engine # SSH and the mesh for a machine of a CI system: DEPLOY_KEY= MESH_KEY=
+	@$(RUN) $(PYTHON) -m operations runner --stack "$$STACK"
+
+notify: venv engine ## a line to the operators' chat on Telegram: MESSAGE=
+	@$(RUN) $(PYTHON) -m operations notify --stack "$$STACK" "$$MESSAGE"
 
 comment: venv # a preview's text at its pull request, from stdin, by gh: NUMBER=
-	@$(VENV)/python -m operations comment "$(NUMBER)"
+	@$(VENV)/python -m operations comment "$$NUMBER"
 
-policy: venv toolchain ## the policy pack's verdict on what stands
-	@$(RUN) pulumi policy analyze --stack $(STACK) --policy-pack policy
+policy: venv engine ## the policy pack's verdict on what stands
+	@$(RUN) pulumi policy analyze --stack "$$STACK" --policy-pack policy
 
 images: venv ## ask the registries for the digest of each image of the lock: [WRITE=1]
-	@$(VENV)/python -m operations.images $(if $(WRITE),--write)
+	@$(VENV)/python -m operations.images $${WRITE:+--write}
+
+verify-images: venv ## pull each image of the lock, compare it with its service, start it alone: STACK= [SERVICE=]
+	@$(VENV)/python -m operations.verify_images --stack "$$STACK" "$$SERVICE"
 
 docs: venv ## write docs/reference/ from the catalogue
 	@$(VENV)/python -m operations.reference
 	@$(VENV)/python -m operations.reachability_reference
+	@$(VENV)/python -m operations.security_reference
 	@$(VENV)/python -m lab.reference
 	@$(VENV)/python -m operations.policy_reference
 	@$(VENV)/python -m tests.policy.compose_lint
@@ -131,70 +165,70 @@ shell: ## a shell in which `pulumi ... -s STACK` works
 	@$(RUN) bash
 
 ssh-config: ## write the ssh_config that a plain refresh or destroy needs in a fresh clone
-	@$(RUN) $(PYTHON) -m operations ssh-config --stack $(STACK)
+	@$(RUN) $(PYTHON) -m operations ssh-config --stack "$$STACK"
 
 status: ## what runs where, since when, how healthy
-	@$(RUN) $(PYTHON) -m operations status --stack $(STACK)
+	@$(RUN) $(PYTHON) -m operations status --stack "$$STACK"
 
 logs: ## a service's last log lines: SERVICE=
-	@$(RUN) $(PYTHON) -m operations logs --stack $(STACK) $(SERVICE)
+	@$(RUN) $(PYTHON) -m operations logs --stack "$$STACK" "$$SERVICE"
 
-exec: ## a command (or a shell) inside a service: SERVICE= [COMMAND=]
-	@$(RUN) $(PYTHON) -m operations exec --stack $(STACK) $(SERVICE) $(COMMAND)
+exec: ## a command of its shell (or the shell) inside a service, with all of its environment: SERVICE= [COMMAND=]
+	@$(RUN) $(PYTHON) -m operations exec --stack "$$STACK" --shell="$$COMMAND" "$$SERVICE"
 
 smoke: ## live checks of a deployed stack, inside and outside of the mesh: [JUNIT=] writes JUnit XML
-	@$(RUN) $(PYTHON) -m operations smoke --stack $(STACK) $(if $(filter lab,$(STACK)),--chat) $(if $(JUNIT),--junit "$(JUNIT)")
+	@$(RUN) $(PYTHON) -m operations smoke --stack "$$STACK" $(CHAT) --junit "$$JUNIT"
 
 authentication: ## every credential against the running stack: the right one is let in, a wrong one and none are not
-	@$(RUN) $(PYTHON) -m operations authentication --stack $(STACK)
+	@$(RUN) $(PYTHON) -m operations authentication --stack "$$STACK"
 
 drift: ## what differs on the hosts from what `up` makes of them; exit code 1 when anything does
-	@$(RUN) $(PYTHON) -m operations drift --stack $(STACK)
+	@$(RUN) $(PYTHON) -m operations drift --stack "$$STACK"
 
 dns: ## the records that the zone needs, and what of them is published; exit code 1 when anything differs
-	@$(RUN) $(PYTHON) -m operations dns --stack $(STACK)
+	@$(RUN) $(PYTHON) -m operations dns --stack "$$STACK"
 
 cost: ## EUR a month and an hour, now and after an up: [LIMIT=] [HCLOUD_TOKEN=]
-	@$(RUN) $(PYTHON) -m operations cost --stack $(STACK) --limit "$(LIMIT)"
+	@$(RUN) $(PYTHON) -m operations cost --stack "$$STACK" --limit "$$LIMIT"
 
 state-backend: ## move the stack's state into a versioned bucket: BUCKET= (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)
-	@$(RUN) $(PYTHON) -m operations state-backend --stack $(STACK) "$(BUCKET)"
+	@$(RUN) $(PYTHON) -m operations state-backend --stack "$$STACK" "$$BUCKET"
 
 renew: ## let members of the mesh back in whose key has expired
-	@$(RUN) $(PYTHON) -m operations renew --stack $(STACK)
+	@$(RUN) $(PYTHON) -m operations renew --stack "$$STACK"
 
 recover: ## after a killed run: make state and hosts agree
-	@$(RUN) $(PYTHON) -m operations recover --stack $(STACK)
+	@$(RUN) $(PYTHON) -m operations recover --stack "$$STACK"
 
 rollback: ## deploy the previous commit again: [COMMIT=]
-	@$(RUN) $(PYTHON) -m operations rollback --stack $(STACK) $(COMMIT)
+	@$(RUN) $(PYTHON) -m operations rollback --stack "$$STACK" "$$COMMIT"
 
 rotate: ## a new value for a generated secret at the next up: SECRET=
-	@$(RUN) $(PYTHON) -m operations rotate --stack $(STACK) $(SECRET)
+	@$(RUN) $(PYTHON) -m operations rotate --stack "$$STACK" "$$SECRET"
 
 backup: ## a backup now, followed line by line: [HOST=]
-	@$(RUN) $(PYTHON) -m operations backup --stack $(STACK) --host "$(HOST)"
+	@$(RUN) $(PYTHON) -m operations backup --stack "$$STACK" --host "$$HOST"
 
 backups: ## the runs of each host: age, items, size; exit code 1 when one is late: [HOST=]
-	@$(RUN) $(PYTHON) -m operations backups --stack $(STACK) --host "$(HOST)"
+	@$(RUN) $(PYTHON) -m operations backups --stack "$$STACK" --host "$$HOST"
 
 prune: ## give old runs up and check the repositories, with the keeper's key: [HOST=]
-	@$(RUN) $(PYTHON) -m operations prune --stack $(STACK) --host "$(HOST)"
+	@$(RUN) $(PYTHON) -m operations prune --stack "$$STACK" --host "$$HOST"
 
 restore: ## bring a run back, shown first, done with REPLACE=yes: HOST= [SERVICE=] [DATABASE=] [AT=] [FROM=staging|bucket|DIR] [UNDO=yes]
-	@$(RUN) $(PYTHON) -m operations restore --stack $(STACK) --host "$(HOST)" --service "$(SERVICE)" --database "$(DATABASE)" \
-	--at "$(AT)" --from "$(FROM)" --replace "$(REPLACE)" --undo "$(UNDO)"
+	@$(RUN) $(PYTHON) -m operations restore --stack "$$STACK" --host "$$HOST" --service "$$SERVICE" --database "$$DATABASE" \
+	--at "$$AT" --from "$$FROM" --replace "$$REPLACE" --undo "$$UNDO"
 
 restore-files: ## files of a run into a directory of the host: HOST= SERVICE= [AT=] [FROM=] [TO=]
-	@$(RUN) $(PYTHON) -m operations restore-files --stack $(STACK) --host "$(HOST)" --service "$(SERVICE)" --at "$(AT)" --from "$(FROM)" --to "$(TO)"
+	@$(RUN) $(PYTHON) -m operations restore-files --stack "$$STACK" --host "$$HOST" --service "$$SERVICE" --at "$$AT" --from "$$FROM" --to "$$TO"
 
 fake-secrets: ## for a copy: values that open nothing, for each secret that it needs and has not
-	@$(RUN) $(PYTHON) -m operations fake-secrets --stack $(STACK)
+	@$(RUN) $(PYTHON) -m operations fake-secrets --stack "$$STACK"
 
 recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
-	@$(RUN) $(PYTHON) -m operations recovery-kit --stack $(STACK) --recipient "$(RECIPIENT)"
+	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT"
 
-reap: venv toolchain ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
-	@$(RUN) $(PYTHON) -m operations reap $(if $(DRY_RUN),--dry-run)
+reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
+	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help prune backup backups restore restore-files dns cost publish-plan take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove bench preview up plan apply-plan policy images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help backup backups prune restore restore-files engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

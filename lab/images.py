@@ -37,12 +37,12 @@ SERVICES: Mapping[str, Service] = {
         "redis", "real: Redis 8.0 from Debian, without Redis Stack's modules; own entrypoint"
     ),
     "ghcr.io/berriai/litellm:v1.81.3-stable": Service(
-        "litellm", "real: LiteLLM 1.106.2 from PyPI, without Prisma's engine: no database, so no virtual keys"
+        "litellm", "real: LiteLLM 1.81.3 from PyPI, without Prisma's engine: no database, so no virtual keys"
     ),
     "ghcr.io/berriai/litellm:v1.81.3-next": Service(
         "litellm-next", "real: as v1.81.3-stable, for upgrade tests", "litellm", always=True
     ),
-    "ghcr.io/mobutoo/vpai-caddy:2.11.2": Service(
+    "ghcr.io/mobutoo/vpai-caddy:2.11.9": Service(
         "caddy", "real: Caddy 2.11 with rate limit and OVH DNS, built by the toolchain; BusyBox for its tools"
     ),
     "docker.io/headscale/headscale:0.28.0": Service(
@@ -72,7 +72,7 @@ SERVICES: Mapping[str, Service] = {
         "n8n", "real: n8n 2.7.4 from npm, which never had 2.7.3; without its AI nodes and SQLite", "tools"
     ),
     "ghcr.io/openclaw/openclaw:2026.2.23": Service(
-        "openclaw", "stand-in: WebSocket handshake, token, webhooks; no agents", "stand-in"
+        "openclaw", "real: OpenClaw 2026.2.23 from npm on Node.js 22; without WhatsApp, Discord's voice and llama.cpp", "tools"
     ),
     "docker.io/nocodb/nocodb:0.301.2": Service("nocodb", "stand-in: health and token; no tables", "stand-in"),
     "ghcr.io/we-promise/sure:nightly": Service("sure", "stand-in: health and needs of web and worker", "stand-in"),
@@ -81,9 +81,7 @@ SERVICES: Mapping[str, Service] = {
     ),
     "docker.io/grafana/loki:3.6.5": Service("loki", "stand-in: takes log lines as JSON and finds them again", "stand-in"),
     "docker.io/grafana/alloy:v1.13.0": Service("alloy", "stand-in: scrapes and ships what its configuration names", "stand-in"),
-    "ghcr.io/google/cadvisor:0.55.1": Service(
-        "cadvisor", "stand-in: real series of each container, asked of the Docker engine", "stand-in"
-    ),
+    "ghcr.io/google/cadvisor:0.55.1": Service("cadvisor", "real: cAdvisor 0.55.1 from its library, without its pages", "tools"),
     "docker.io/crazymax/diun:4.31.0": Service("diun", "stand-in: starts where Diun would; notifies nobody", "stand-in"),
     "docker.io/louislam/uptime-kuma:2.1.3": Service(
         "uptime-kuma", "stand-in: its socket, heartbeats, checks of sites, Telegram; no interface", "tools"
@@ -95,9 +93,12 @@ SERVICES: Mapping[str, Service] = {
 """Every image that the lab can serve, under the name that production pulls."""
 
 _OWN_PROGRAMS: Mapping[str, Path] = {
-    name: _HERE.parent / "images" / name for name in ("docker-proxy", "webhook-gate", "auto-fix")
+    **{name: _HERE.parent / "images" / name for name in ("docker-proxy", "webhook-gate", "auto-fix")},
+    "cadvisor": _HERE / "cadvisor",
 }
-"""Go programs of ours, built here as their Dockerfiles build them."""
+"""Go programs of ours, built here as their Dockerfiles build them; cAdvisor's is a main around its library."""
+
+_SANDBOX_SHELL = _HERE.parent / "images" / "openclaw-sandbox" / "filesystem-bridge"
 
 
 def served(lock: Path) -> Mapping[str, Service]:
@@ -164,7 +165,7 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
     add("tools")
     add("stand-in", "tools")
     add("rule-engine")
-    postgres = fetch.postgres()
+    postgres, node = fetch.postgres(), fetch.node()
     for service in SERVICES.values():
         name = service.recipe
         fetched: dict[str, Callable[[Path], object]] = {}
@@ -173,6 +174,10 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
             fetched["program"] = partial(fetch.build_go_program, own_program)
         if name == "postgres":
             fetched["server.txz"] = postgres.to
+        if name == "openclaw-sandbox":
+            fetched["filesystem-bridge"] = partial(shutil.copy2, _SANDBOX_SHELL)
+        if name == "openclaw":
+            fetched["node"] = node.to
         if (project := _HERE / "images" / name / "package.json").exists():
             fetched["node_modules"] = partial(fetch.copy_node_modules, project.parent, inputs.cache)
         if (requirements := _HERE / "images" / name / "requirements.txt").exists():
@@ -180,7 +185,9 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
         add(
             name,
             service.parent,
-            facts=[postgres.name] if name == "postgres" else (),
+            facts={"postgres": [postgres.name], "openclaw": [node.version], "openclaw-sandbox": [_SANDBOX_SHELL.read_text()]}.get(
+                name, ()
+            ),
             fetched=fetched,
             executables=[name] if name in ("caddy", "headscale", "restic") else (),
             extra=(own_program,) if own_program else (),

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from model.cloud import CloudServer
 
+PEOPLE = range(1000, 5000)
+"""Uids of those who log in: a distribution gives its first user 1000. No service runs as one (model/laws.py)."""
+DEPLOY_UID = 4000
+"""Of the user that deploys, which may become root."""
 SSH_PORT = 804
 """The specification's port of sshd once a host is ours."""
 

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from graphlib import CycleError
-from itertools import combinations, permutations
+from itertools import combinations
 from pathlib import PurePosixPath
 
-from model.backup import Nothing, PostgresDump, unsound
+from model.backup import PostgresDump, unsound
+from model.host import PEOPLE
 from model.network import DOCKER_POOL, MESH
 from model.placement import Placement
 from model.problem import Problem
@@ -29,6 +30,14 @@ _HOST_MOUNTS = {
     "node-exporter": ("/",),
 }
 _HOST_CGROUPS = ("cadvisor",)
+
+_SHARED_UIDS = {
+    0: frozenset(
+        {"alloy", "auto-fix", "caddy", "cadvisor", "diun", "docker-proxy", "litellm", "nocodb", "uptime-kuma", "zerobyte"}
+    ),
+    1000: frozenset({"n8n", "openclaw", "sure-web", "sure-worker"}),
+}
+"""Services whose image works as this user alone, because its own files are that user's (docs/security.md, "Users")."""
 
 
 def broken_laws(placements: Sequence[Placement]) -> tuple[Problem, ...]:
@@ -383,6 +392,15 @@ def data_is_owned(placement: Placement) -> Iterator[Problem]:
                     why="two services writing the same files damage them",
                     mend="give each its own directory",
                 )
+            for inside in placement.services:
+                for other in inside.volumes:
+                    if PurePosixPath(volume.directory) in PurePosixPath(other.directory).parents:
+                        yield Problem(
+                            what=f"{placement.host.name}: the data directory {other.directory!r} of {inside.name} lies in"
+                            + f" {volume.directory!r} of {service.name}",
+                            why="root makes it anew at each `up`, by a path in which the other could put a link",
+                            mend="give each its own directory below data/",
+                        )
         if (service.volumes or service.ports) and service.replacement is not Replacement.STOP_FIRST:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} owns data or a host port but is replaced {service.replacement}",
@@ -420,19 +438,45 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
                         mend="say on the secret why it is irreplaceable",
                         example='Secret(..., irreplaceable="n8n encrypts every stored credential with it")',
                     )
-    kept = {
-        volume.directory: service.name
-        for service in placement.services
-        for volume in service.volumes
-        if not isinstance(volume.backup, Nothing)
-    }
-    for inner, outer in permutations(kept, 2):
-        if PurePosixPath(inner).is_relative_to(outer):
-            yield Problem(
-                what=f"{placement.host.name}: the data of {kept[inner]} ({inner}) lies within that of {kept[outer]} ({outer})",
-                why="two jobs would back it up, and restoring one would undo the other",
-                mend="give each a directory of its own",
-            )
+
+
+_OWN_UID = "give it a uid of its own from 20000 on; if its image works as no other, name it in _SHARED_UIDS of model/laws.py"
+
+
+def users_are_their_own(placement: Placement) -> Iterator[Problem]:
+    """No two services and no person are one user of the host, but parts of one program; what a service writes to is its own."""
+    first: dict[int, Service] = {}
+    for service in placement.services:
+        where = f"{placement.host.name}: {service.name}"
+        for uid in service.uids:
+            listed = service.name in _SHARED_UIDS.get(uid, ())
+            other = first.setdefault(uid, service)
+            parts = {it.directory for it in service.volumes if it.shared} & {it.directory for it in other.volumes}
+            if other is not service and not parts and not (listed and other.name in _SHARED_UIDS[uid]):
+                yield Problem(
+                    what=f"{where} runs as user {uid}, as {other.name} does",
+                    why="to the kernel they are one: whatever lets one of them out of its own files lets it into the other's",
+                    mend=_OWN_UID,
+                    example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
+                )
+            elif not listed and (uid == 0 or uid in PEOPLE):
+                yield Problem(
+                    what=f"{where} runs as user {uid}, " + ("which is root" if uid == 0 else "which is of those who log in"),
+                    why="whatever lets it out of its own files makes it that user of the host",
+                    mend=_OWN_UID,
+                    example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
+                )
+        owners = {volume.path: volume.owner for volume in service.volumes if not volume.read_only}
+        if service.configuration:
+            owners[service.configuration.directory] = service.configuration.owner
+        for path, owner in owners.items():
+            if int(owner.partition(":")[0]) not in service.uids:
+                yield Problem(
+                    what=f"{where} runs as user {service.uid}, and its {path} belongs to {owner}",
+                    why="it could not read its own files, or another user of the host could write them",
+                    mend="make the service's user the owner",
+                    example=f'owner="{service.uid}:{service.uid}"',
+                )
 
 
 def links_leave_by_networks_of_their_own(placement: Placement) -> Iterator[Problem]:
@@ -628,6 +672,7 @@ LAWS: tuple[Law, ...] = (
     secrets_are_sound,
     data_is_owned,
     data_is_backed_up,
+    users_are_their_own,
     files_are_taken_up,
     hosts_are_shown_with_reason,
     monitoring_is_told,

@@ -13,6 +13,7 @@ _REFERENCE = re.compile(r"\$\{secret:(?P<name>[a-z0-9_]+)(?:\|(?P<form>[a-z0-9]+
 
 _FORMS: dict[str, Callable[[str], str]] = {
     "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest(),
+    "sh": lambda value: value.replace("'", "'\\''"),
 }
 
 
@@ -73,6 +74,27 @@ def resolve(text: str, values: Mapping[str, str]) -> str:
         return _FORMS[form](plain) if form else plain
 
     return _REFERENCE.sub(value, text)
+
+
+def sourced(environment: Mapping[str, str]) -> str:
+    """A file that sh reads with `.`: each variable gets its text, whatever stands in it or in a secret that it refers to.
+
+    Raises ValueError for a text that no variable can hold.
+    """
+    return "".join(f"{name}='{_in_quotes(text)}'\n" for name, text in environment.items())
+
+
+def _in_quotes(text: str) -> str:
+    """`text` between single quotation marks of sh; its references to secrets get the form that fits there."""
+    if "\0" in text:
+        raise ValueError("a variable of the environment ends at a NUL")
+    found, end = [], 0
+    for match in _REFERENCE.finditer(text):
+        found.append(_FORMS["sh"](text[end : match.start()]))
+        # A form is of letters and digits, and fits as it is.
+        found.append(match[0] if match["form"] else f"${{secret:{match['name']}|sh}}")
+        end = match.end()
+    return "".join((*found, _FORMS["sh"](text[end:])))
 
 
 PLACEHOLDERS = ("changeme", "change_me", "placeholder", "todo", "example", "xxx", "your-", "<", "dummy-")

@@ -22,9 +22,9 @@ class Limits:
     cpus: float
     shared_memory_mib: int = 64
 
-    def scaled(self, factor: float) -> "Limits":
-        """The same limits for a smaller host."""
-        return replace(self, memory_mib=ceil(self.memory_mib * factor), cpus=round(self.cpus * factor, 2))
+    def scaled(self, factor: float, *, least_mib: int = 0) -> "Limits":
+        """The same limits for a smaller host; `least_mib` is what the program does not work without, on whatever host."""
+        return replace(self, memory_mib=max(least_mib, ceil(self.memory_mib * factor)), cpus=round(self.cpus * factor, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +43,11 @@ class Healthcheck:
 
     @property
     def deadline(self) -> int:
-        """Seconds after which a start that is not healthy has failed: the engine's own verdict plus two probes."""
-        return self.start_period + self.interval * (self.retries + 2)
+        """Seconds after which a start that is not healthy has failed: the engine's own verdict plus two probes.
+
+        A probe that hangs ends after `timeout`, and the next one begins `interval` later (moby, daemon/health.go).
+        """
+        return self.start_period + (self.interval + self.timeout) * (self.retries + 2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,8 @@ class Volume:
     backup: Backup
     shared: bool = False
     """Whether every service that names it knows of the others: parts of one program, such as a server and its worker."""
+    read_only: bool = False
+    """Whether the service only reads what root writes there."""
 
 
 DOCKER_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")
@@ -251,6 +256,10 @@ class Service:
     """Added back after ALL were dropped."""
     user: str = ""
     """uid:gid; empty for the image's own."""
+    image_uid: int = 0
+    """The uid of the image's own user, from its Dockerfile: what the service runs as where `user` is empty."""
+    other_users: tuple[str, ...] = ()
+    """uid:gid of the users as which it runs parts of itself besides; its files belong to any of them."""
     read_only_root: bool = True
     scratch: tuple[str, ...] = ()
     """Writable directories in memory."""
@@ -272,6 +281,27 @@ class Service:
         return (*self.waivers, *(waiver for mount in self.host_mounts for waiver in mount.waivers))
 
     @property
+    def uid(self) -> int:
+        """The user of the host that it runs as: there are no user namespaces (ADR 37)."""
+        return int(self.user.partition(":")[0]) if self.user else self.image_uid
+
+    @property
+    def uids(self) -> tuple[int, ...]:
+        """Every user of the host that it runs as."""
+        return (self.uid, *(int(user.partition(":")[0]) for user in self.other_users))
+
+    @property
+    def opens_docker(self) -> bool:
+        """Whether it is root and finds Docker's socket among its host's files: read-only or not, a socket is opened."""
+        socket = PurePosixPath(DOCKER_SOCKETS[0])
+        seen = (
+            PurePosixPath(mount.container_path) / socket.relative_to(mount.path)
+            for mount in self.host_mounts
+            if socket.is_relative_to(mount.path)
+        )
+        return self.uid == 0 and any(not any(path.is_relative_to(hidden) for hidden in self.scratch) for path in seen)
+
+    @property
     def memory_mib(self) -> int:
         """Its limit and that of everything it may start."""
         return self.limits.memory_mib + sum(spawned.memory_mib * spawned.at_most for spawned in self.spawned)
@@ -280,6 +310,13 @@ class Service:
     def images(self) -> tuple[str, ...]:
         """Every image that it needs on its host."""
         return (self.image, *(spawned.image for spawned in self.spawned))
+
+    @property
+    def with_secrets(self) -> tuple[str, ...]:
+        """What stands before a command inside the service so that it finds the secret environment; empty where there is none."""
+        if not (self.secret_environment and self.configuration):
+            return ()
+        return ("sh", "-c", f'set -a; . {self.configuration.directory}/environment; set +a; exec "$@"', "sh")
 
     @property
     def texts(self) -> tuple[str, ...]:

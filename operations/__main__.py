@@ -3,13 +3,14 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from components import ssh
 from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
+from model.service import Service
 from operations.authentication import authentication
 from operations.backups import backup, backups, restore, restore_files
 from operations.cost import cost
@@ -26,7 +27,7 @@ from operations.smoke import report, smoke
 from operations.stack import CommandFailed, Stack
 from operations.state_backend import state_backend
 from operations.table import table
-from operations.up import apply_plan, plan, publish_plan, take_plan, up
+from operations.up import apply_plan, plan, plan_digest, publish_plan, take_plan, up
 
 
 def main() -> int:
@@ -67,22 +68,28 @@ def _ssh_config(stack: Stack, _: argparse.Namespace) -> None:
 
 
 def _logs(stack: Stack, arguments: argparse.Namespace) -> None:
-    _in_service(stack, arguments.service, lambda container: ["docker", "logs", "--tail", "200", *arguments.command, container])
+    _in_service(stack, arguments.service, lambda _, container: ["docker", "logs", "--tail", "200", *arguments.command, container])
 
 
 def _exec(stack: Stack, arguments: argparse.Namespace) -> None:
-    _in_service(
-        stack, arguments.service, lambda container: ["docker", "exec", "-i", *_tty(), container, *(arguments.command or ["sh"])]
-    )
+    words = ["sh", "-c", arguments.shell] if arguments.shell else arguments.command or ["sh"]
+    _in_service(stack, arguments.service, lambda service, container: inside(service, container, words, _tty()))
 
 
-def _in_service(stack: Stack, service: str, command: Callable[[str], list[str]]) -> None:
+def inside(service: Service, container: str, words: Sequence[str], options: Sequence[str] = ()) -> list[str]:
+    """The command on a host that runs `words` in a container of `service` with all that its own program finds there."""
+    return ["docker", "exec", "-i", *options, container, *service.with_secrets, *words]
+
+
+def _in_service(stack: Stack, service: str, command: Callable[[Service, str], list[str]]) -> None:
     """Hand the terminal over to `command` where `service` ("litellm", or "seko/caddy" where several hosts have one) runs."""
     where, _, name = service.rpartition("/")
+    declared = {(placement.host.name, each.name): each for placement, each in stack.inputs.fleet.services()}
     for host in stack.hosts:
         for container in stack.containers(host) if where in ("", host.alias) else ():
-            if container["Config"]["Labels"][LABEL_SERVICE] == name and container["State"]["Running"]:
-                words = ssh.command(host.config, host.alias, command(container["Id"]))
+            known = (host.alias, name) in declared and container["Config"]["Labels"][LABEL_SERVICE] == name
+            if known and container["State"]["Running"]:
+                words = ssh.command(host.config, host.alias, command(declared[host.alias, name], container["Id"]))
                 os.execvp(words[0], [words[0], *_tty(), *words[1:]])  # noqa: S606
     names = ", ".join(sorted(f"{placement.host.name}/{service.name}" for placement, service in stack.inputs.fleet.services()))
     refuse(
@@ -234,7 +241,7 @@ def _apply_plan(stack: Stack, arguments: argparse.Namespace) -> int:
 
 
 def _up(stack: Stack, arguments: argparse.Namespace) -> int:
-    return up(stack, arguments.may_lose, arguments.option)
+    return up(stack, arguments.may_lose, [*arguments.option, *(["--yes"] if arguments.yes else [])])
 
 
 def _publish_plan(stack: Stack, arguments: argparse.Namespace) -> None:
@@ -242,7 +249,11 @@ def _publish_plan(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def _take_plan(stack: Stack, arguments: argparse.Namespace) -> None:
-    take_plan(stack, arguments.commit, arguments.remote)
+    take_plan(stack, arguments.commit, arguments.digest, arguments.remote)
+
+
+def _plan_digest(stack: Stack, _: argparse.Namespace) -> None:
+    plan_digest(stack)
 
 
 def _comment(_: Stack, arguments: argparse.Namespace) -> None:
@@ -302,6 +313,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = command(name, run, text)
         sub.add_argument("service")
         sub.add_argument("command", nargs=argparse.REMAINDER)
+    sub.add_argument("--shell", default="", metavar="TEXT", help="before the service: a command for its sh, instead of words")
     command("ssh-config", _ssh_config, "write the ssh_config that a plain refresh or destroy needs in a fresh clone")
     command("drift", _drift, "what differs on the hosts from what an up makes of them")
     command("dns", _dns, "the records that the zone needs, and what of them is published")
@@ -321,6 +333,7 @@ def _parser() -> argparse.ArgumentParser:
     command("plan", _plan, "what an up would do, kept to be applied")
     guarded = (command("apply-plan", _apply_plan, "exactly the plan"), command("up", _up, "show, ask, apply"))
     guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")
+    guarded[-1].add_argument("--yes", action="store_true", help="ask nothing; not for production")
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     for sub in (
@@ -341,6 +354,7 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--undo", default="", metavar="yes")
         if sub.prog.endswith("files"):
             sub.add_argument("--to", default="", help="a directory of the host")
+    command("plan-digest", _plan_digest, "the digest by which a plan is approved")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
     command("fake-secrets", _fake_secrets, "values that open nothing for what a copy needs and has not")
     sub = command("preview-pull-request", _preview_pull_request, "what this checkout would change, without secrets and hosts")
@@ -358,6 +372,7 @@ def _parser() -> argparse.ArgumentParser:
     for sub in moves:
         sub.add_argument("--remote", default="origin")
     moves[-1].add_argument("--commit", required=True, help="in full")
+    moves[-1].add_argument("--digest", required=True, help="in full, as the plan showed it")
     said = commands.add_parser("comment", help="a preview's text at its pull request, from stdin")
     said.add_argument("number", type=int)
     said.set_defaults(run=_comment, stack="")

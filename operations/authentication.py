@@ -128,8 +128,8 @@ class _Door:
 
     def _held(self, held: Held, presented: str) -> str:
         """Compared by hash, so that the value itself never leaves the container."""
-        own = f"tr '\\0' '\\n' </proc/1/environ | sed -n 's/^{held.variable}=//p'" if held.variable else f"cat {held.file}"
-        found = self._inside(["sh", "-c", f"printf %s \"$({own})\" | sha256sum | cut -d' ' -f1"], "")
+        configuration = self.service.configuration.directory if self.service.configuration else ""
+        found = self._inside(["sh", "-c", own_hash(held, configuration)], "")
         return IN if found == hashlib.sha256(presented.encode()).hexdigest() else OUT
 
     def _inside(self, command: list[str], stdin: str) -> str:
@@ -138,6 +138,20 @@ class _Door:
     def _container(self, service: str) -> Mapping[str, Any]:
         containers = self.stack.containers(self.host)
         return next(container for container in containers if container["Config"]["Labels"][LABEL_SERVICE] == service)
+
+
+def own_hash(held: Held, configuration: str, environ: str = "/proc/1/environ") -> str:
+    """A script that prints the SHA-256 of what the service holds; `configuration` is its directory of files.
+
+    A program that writes a title for `ps` writes it over its environment (Ruby's setproctitle, which Puma calls). Then the file
+    is asked from which the entrypoint, this same process, read it.
+    """
+    if held.file:
+        return f"printf %s \"$(cat {held.file})\" | sha256sum | cut -d' ' -f1"
+    name, file = held.variable, f"{configuration}/environment"
+    return f"""value=$(tr '\\0' '\\n' <{environ} | sed -n 's/^{name}=//p')
+if [ -z "$value" ] && [ -r {file} ]; then {name}=; . {file}; value=${name}; fi
+printf %s "$value" | sha256sum | cut -d' ' -f1"""
 
 
 def _shown(request: Request, presented: str) -> tuple[dict[str, str], bytes | None]:

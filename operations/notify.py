@@ -8,13 +8,13 @@ from operations.web import fetch
 from services.telegram import MONITORING_CHAT, MONITORING_TOKEN
 
 _LONGEST = 4096
-"""Characters of a message: more is refused by Telegram."""
+"""UTF-16 units of a message, as Telegram counts: more is refused."""
 
 
 def notify(stack: Stack, text: str) -> None:
     """Send `text`; raises `Refused` when Telegram does not take it."""
     token, chat = (stack.inputs.external[secret.name] for secret in (MONITORING_TOKEN, MONITORING_CHAT))
-    body = json.dumps({"chat_id": chat, "text": text[:_LONGEST]}).encode()
+    body = json.dumps({"chat_id": chat, "text": shortened(text)}).encode()
     try:
         # The token is part of the address: no error of the client may be shown as it is.
         url = f"https://api.telegram.org/bot{token}/sendMessage"
@@ -32,6 +32,11 @@ def notify(stack: Stack, text: str) -> None:
                 )
             ]
         )
+
+
+def shortened(text: str) -> str:
+    """As much of `text` as a message holds; a character of two units is not cut in half."""
+    return text.encode("utf-16-le")[: 2 * _LONGEST].decode("utf-16-le", errors="ignore")
 
 
 def _reason(answer: bytes) -> str:

@@ -12,6 +12,7 @@ from model.waiver import Waiver
 from operations.reference import example_fleet
 from operations.table import markdown
 from policy.benchmarks import BENCHMARKS, WITHOUT_RULE, Benchmark, Inherent, Waived, deciding
+from policy.known import JUDGED, KNOWN
 from policy.rules import RULES
 
 PAGE = Path(__file__).parent.parent / "docs/reference/policy.md"
@@ -47,6 +48,12 @@ A control that a rule decides may be waived for some services: those are listed 
 ## Rules
 
 {markdown(("rule", "severity", "asks", "because"), rules)}
+
+## What no rule judges, and why
+
+Of the types that are known (`policy/known.py`); any other type, and any other input, is a finding.
+
+{markdown(("type", "input", "because"), _harmless())}
 
 ## Waivers
 
@@ -99,6 +106,15 @@ def _test(control: str) -> str:
 def _exceptions(control: str, fleet: Fleet) -> str:
     names = {rule.name for rule in deciding(control)}
     return ", ".join(sorted({where for where, waiver in in_force(fleet) if waiver.rule in names})) or "-"
+
+
+def _harmless() -> Iterator[tuple[str, ...]]:
+    for kind, inputs in KNOWN.items():
+        reasons: dict[str, list[str]] = {}
+        for key, reason in inputs.items():
+            if reason != JUDGED:
+                reasons.setdefault(reason, []).append(f"`{key}`")
+        yield from ((f"`{kind}`", ", ".join(keys), reason) for reason, keys in reasons.items())
 
 
 def _waivers(fleet: Fleet) -> Iterator[tuple[str, ...]]:

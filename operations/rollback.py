@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 from model.problem import Problem, Refused
+from operations.revision import commit_of
 from operations.stack import PROJECT, Stack, output
 
 _SHARED = (".lab", ".venv")
@@ -14,7 +15,7 @@ _SHARED = (".lab", ".venv")
 
 def rollback(stack: Stack, commit: str = "") -> int:
     """Run `pulumi up` from `commit`, or from the commit deployed before the present one; pulumi's exit code."""
-    commit = output(["git", "rev-parse", commit]).strip() if commit else _previous(stack)
+    commit = commit_of(commit or _previous(stack), example=f"make rollback STACK={stack.name} COMMIT=HEAD~1")
     directory = PROJECT / ".vpai" / "rollback" / commit
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)

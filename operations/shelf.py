@@ -1,10 +1,12 @@
 """Files kept under a ref of their own at a remote, one commit without history: no branch shows them, no clone fetches them."""
 
+import re
 import shutil
 from pathlib import Path
 
 from operations.stack import output
 
+_NAME = re.compile(r"[a-z][a-z.-]*")
 _WHO = ("-c", "user.name=vpai", "-c", "user.email=vpai@localhost")
 
 
@@ -27,6 +29,8 @@ def take(ref: str, directory: Path, remote: str) -> bool:
     output(["git", "fetch", "--quiet", "--depth", "1", remote, f"+{ref}:{ref}"])
     directory.mkdir(parents=True)
     for name in output(["git", "ls-tree", "--name-only", ref]).split():
+        if not _NAME.fullmatch(name):
+            continue  # not by `put`: a tree of another maker may name a file outside
         (directory / name).write_text(output(["git", "show", f"{ref}:{name}"]))
     return True
 

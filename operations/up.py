@@ -5,7 +5,9 @@ time went and, where the server is rented, the live checks.
 """
 
 import getpass
+import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -24,10 +26,11 @@ from operations.comment import Change, Preview, changes, comment
 from operations.guard import Backup, Tree
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
+from operations.terminal import GUARDED, Terminal, of_up
 
-_GUARDED = "prod"
-"""Other stacks are there to be tried on: their tree may be dirty."""
 _MANDATORY = "mandatory"
+_ASKS_NOTHING = frozenset({"--yes", "-y"})
+"""Options of `pulumi up` with which it needs no terminal."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,12 @@ class Plan:
     @property
     def summary(self) -> Path:
         return self.directory / "summary.md"
+
+    @property
+    def digest(self) -> str:
+        """Of what is applied, what the guards judge and what is read: who has approved one has approved these three."""
+        each = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (self.engine, self.about, self.summary))
+        return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
 
 def plan(stack: Stack) -> None:
@@ -80,6 +89,15 @@ def plan(stack: Stack) -> None:
     place.about.write_text(json.dumps(about))
     events.unlink(missing_ok=True)
     print(text)
+    if place.engine.exists():
+        print(_approval(str(about["commit"]), place.digest))
+
+
+def plan_digest(stack: Stack) -> None:
+    """Print the digest of the plan that is here."""
+    place = Plan.of(stack)
+    refuse(_no_plan(place, stack))
+    print(place.digest)
 
 
 def apply_plan(stack: Stack, may_lose: str = "") -> int:
@@ -96,11 +114,12 @@ def apply_plan(stack: Stack, may_lose: str = "") -> int:
 
 def up(stack: Stack, may_lose: str = "", options: Sequence[str] = ()) -> int:
     """Show, refuse or ask once, apply. A stack that is there to be tried on takes `options` of pulumi's, production none."""
-    if stack.name != _GUARDED:
+    refuse(of_up(stack.name, Terminal.here(), yes=not _ASKS_NOTHING.isdisjoint(options)))
+    if stack.name != GUARDED:
         return _tried(stack, options)
     plan(stack)
     _guarded(stack, Plan.of(stack), may_lose)
-    if not sys.stdin.isatty() or input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
+    if input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
         print("Nothing has been touched.", file=sys.stderr)
         return 1
     return apply_plan(stack, may_lose)
@@ -134,8 +153,9 @@ def publish_plan(stack: Stack, remote: str) -> None:
     shelf.put(place.directory, _ref(stack), remote)
 
 
-def take_plan(stack: Stack, commit: str, remote: str) -> None:
-    """The published plan, once, and only the one of `commit`."""
+def take_plan(stack: Stack, commit: str, digest: str, remote: str) -> None:
+    """The published plan, once, and only the one of `commit` with `digest`: a ref can be written by all who may push."""
+    refuse(_misspelt(commit, digest))
     place = Plan.of(stack)
     shelf.take(_ref(stack), place.directory, remote)
     refuse(_no_plan(place, stack))
@@ -149,6 +169,19 @@ def take_plan(stack: Stack, commit: str, remote: str) -> None:
                     why="only what was shown and approved is applied",
                     mend="type the commit of the plan in full, or make a plan of this one",
                     example=planned,
+                )
+            ]
+        )
+    if place.digest != digest:
+        found = place.digest
+        shutil.rmtree(place.directory)
+        refuse(
+            [
+                Problem(
+                    what=f"the published plan is not the one that was approved: digest {found[:12]}, not {digest[:12]}",
+                    why="its steps, or what the guards and the reader know of them, were changed since it was shown",
+                    mend="see who may push to this repository; then make a plan, read it, and approve its digest",
+                    example=f"make plan STACK={stack.name}",
                 )
             ]
         )
@@ -174,7 +207,7 @@ def _guarded(stack: Stack, place: Plan, may_lose: str) -> Mapping[str, Any]:
 def _refusals(stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str]) -> Iterator[Problem]:
     yield from guard.of_policy(about["policy"])
     yield from stack.inputs.unresolved  # the program would refuse too, but only after the question
-    if stack.name == _GUARDED:
+    if stack.name == GUARDED:
         tree = _tree()
         yield from guard.of_tree(tree)
         yield from guard.of_preview(about["commit"], datetime.fromisoformat(about["at"]), tree)
@@ -182,8 +215,23 @@ def _refusals(stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...],
             yield from guard.of_data(found, _backups(stack), datetime.now(UTC), may_lose, stack.inputs.fleet.placements)
 
 
+def _approval(commit: str, digest: str) -> str:
+    return f"\nTo approve exactly this plan:\n\n    commit {commit}\n    digest {digest}"
+
+
+def _misspelt(commit: str, digest: str) -> Iterator[Problem]:
+    for name, value, length in (("COMMIT", commit, 40), ("DIGEST", digest, 64)):
+        if not re.fullmatch(f"[0-9a-f]{{{length}}}", value):
+            yield Problem(
+                what=f"{name} is {value[:80]!r}, not {length} hexadecimal digits",
+                why="it says which plan was read and approved, and git and sh would understand much else by it",
+                mend="copy it from the end of the plan",
+                example=f"{name}={'0123456789abcdef' * 4:.{length}}",
+            )
+
+
 def _no_plan(place: Plan, stack: Stack) -> Iterator[Problem]:
-    if not (place.about.exists() and place.engine.exists()):
+    if not all(path.exists() for path in (place.about, place.engine, place.summary)):
         yield Problem(
             what=f"there is no plan for {stack.name}",
             why="only what was shown is applied",
@@ -225,7 +273,7 @@ def _deployed_reach(stack: Stack) -> frozenset[Any]:
     commit = next((each.get("environment", {}).get("git.head", "") for each in history if each["result"] == "succeeded"), "")
     page = reachability_reference.PAGE
     try:
-        text = output(["git", "show", f"{commit or 'HEAD'}:{page.relative_to(PROJECT)}"])
+        text = output(["git", "show", "--end-of-options", f"{commit or 'HEAD'}:{page.relative_to(PROJECT)}"])
     except CommandFailed:
         text = page.read_text()
     return reachability_reference.read(text)

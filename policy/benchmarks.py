@@ -223,6 +223,7 @@ OURS = Benchmark(
         "FW-4": "nothing of the host is public without a reason",
         "FW-5": "no site is public without a reason",
         "FW-6": "a cloud's firewall opens nothing more",
+        "FW-7": "a member of the mesh opens nothing",
         "S3-1": "no public bucket",
         "S3-2": "no plain HTTP",
         "S3-3": "versions kept",
@@ -238,6 +239,8 @@ OURS = Benchmark(
         "PUL-2": "data is protected in prod",
         "PUL-3": "memory limits fit their host",
         "COST-1": "a limit of cost",
+        "COV-1": "types that are known",
+        "COV-2": "inputs that are judged, or harmless for a reason",
     },
 )
 
@@ -245,7 +248,7 @@ BENCHMARKS = (CIS_CONTAINERS, CIS_DAEMON, KICS, COMPOSE_LINT, SSHD, HETZNER, OUR
 
 _NO_PIDS_LIMIT = Waived(
     reason="the docker provider has no pids_limit: a limit of processes for the container's user instead",
-    until=date(2027, 5, 31),
+    until=date(2027, 10, 25),
     instead="containers-process-limit",
 )
 WITHOUT_RULE: Mapping[str, Inherent | Waived] = {

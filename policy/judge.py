@@ -13,9 +13,13 @@ from policy.program import Program, Resource
 from policy.rule import Finding, ProgramRule, ResourceRule, Rule, Severity
 from policy.rules import RULES
 
-WAIVERS, UNDECIDED = "waivers-in-force", "undecided-in-preview"
+WAIVERS, ENDING, UNDECIDED = "waivers-in-force", "waivers-ending", "undecided-in-preview"
 
-_REPORTS = {WAIVERS: "What is waived, why, and until when.", UNDECIDED: "What is known after `up` only, and then decided."}
+_REPORTS = {
+    WAIVERS: "What is waived, why, and until when.",
+    ENDING: "What is waived for a few weeks more: remove the waiver, or look at its reason again and set a later day.",
+    UNDECIDED: "What is known after `up` only, and then decided.",
+}
 _SECRET_KEY, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 """How a secret is marked on the wire."""
 _RESOURCE_RULES = tuple(rule for rule in RULES if isinstance(rule, ResourceRule))
@@ -53,7 +57,8 @@ class Judge:
             if whats := self._open.get(open_.name):
                 text = open_.message(Finding(what="\n".join(whats)))
                 yield _diagnostic(open_.name, open_.asks, text, analyzer_pb2.ADVISORY, rule=open_)
-        for name, lines in ((WAIVERS, _waived(self._program)), (UNDECIDED, _undecided(self._program))):
+        reports = {WAIVERS: _waived(self._program), ENDING: _ending(self._program), UNDECIDED: _undecided(self._program)}
+        for name, lines in reports.items():
             if text := "\n".join(lines):
                 yield _diagnostic(name, _REPORTS[name], text, analyzer_pb2.ADVISORY)
 
@@ -122,6 +127,14 @@ def _waived(program: Program) -> Iterator[str]:
     for waiver, names in sorted(program.waived.items(), key=lambda item: (item[0].until, item[0].rule, item[0].subject)):
         subject = f" ({waiver.subject})" if waiver.subject else ""
         yield f"until {waiver.until}: {waiver.rule}{subject}: {', '.join(sorted(names))}: {waiver.reason}"
+
+
+def _ending(program: Program) -> Iterator[str]:
+    for waiver, names in sorted(program.waived.items(), key=lambda item: (item[0].until, item[0].rule, item[0].subject)):
+        if waiver.ends_soon(program.today):
+            subject = f" ({waiver.subject})" if waiver.subject else ""
+            left = (waiver.until - program.today).days
+            yield f"in {left} days, {waiver.until}: {waiver.rule}{subject}: {', '.join(sorted(names))}"
 
 
 def _undecided(program: Program) -> Iterator[str]:

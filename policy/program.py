@@ -14,13 +14,16 @@ CONTAINER = "docker:index/container:Container"
 DOCKER_NETWORK = "docker:index/network:Network"
 DOCKER_VOLUME = "docker:index/volume:Volume"
 REMOTE_IMAGE = "docker:index/remoteImage:RemoteImage"
+IMAGE_TAG = "docker:index/tag:Tag"
 DOCKER_PROVIDER = "pulumi:providers:docker"
 LOCAL_COMMAND = "command:local:Command"
 REMOTE_COMMAND = "command:remote:Command"
 REMOTE_COPY = "command:remote:CopyToRemote"
 HOST_ACCESS = "pulumi-python:dynamic/access:HostAccess"
+CONFIGURATION = "pulumi-python:dynamic/configuration:ConfigurationDirectory"
 CADDY = "pulumi-python:dynamic/configuration:CaddyConfiguration"
 BUCKET = "pulumi-python:dynamic/s3:Bucket"
+MESH_MEMBER = "pulumi-python:dynamic/mesh:MeshMember"
 MANAGED_HOST = "vpai:index:ManagedHost"
 SERVICE = "vpai:index:ServiceContainer"
 SERVER = "hcloud:index/server:Server"
@@ -112,7 +115,7 @@ class Program:
     def accepts(self, rule: str, subject: str, resource: Resource | None) -> bool:
         """Whether a waiver in force covers a finding; notes which one did."""
         for waiver in self._waivers(resource):
-            if waiver.rule == rule and waiver.subject in ("", subject) and waiver.until >= self.today and resource:
+            if waiver.rule == rule and waiver.subject in ("", subject) and waiver.holds(self.today) and resource:
                 names = self.waived.setdefault(waiver, [])
                 if resource.name not in names:
                     names.append(resource.name)

@@ -39,7 +39,7 @@ APPS = (
         limits=Limits(memory_mib=64, cpus=0.25),
         metrics=Silent(reason="it answers one sentence; cAdvisor sees the container, Uptime Kuma the site"),
         logs=Logs.JSON,
-        user="65534:65534",
+        user="20006:20006",
         # Without what its file says that it needs, the program does not even start.
         capabilities=("NET_BIND_SERVICE",),
     ),
@@ -66,7 +66,7 @@ def service(app: App) -> Service:
         entrypoint=app.entrypoint,
         command=app.command,
         secret_environment={"DATABASE_URL": _url(database)} if database else {},
-        configuration=Configuration(directory=f"/etc/{app.name}", files=()) if database else None,
+        configuration=Configuration(directory=f"/etc/{app.name}", owner=app.user, files=()) if database else None,
         routes=(app.route,),
         needs=("postgresql",) if database else (),
         healthcheck=Healthcheck(command=app.healthy, interval=10, timeout=5, retries=3, start_period=30),

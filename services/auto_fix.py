@@ -1,10 +1,13 @@
 """auto-fix: a worker on Waza that fetches an issue, lets Claude Code write a branch, and opens the pull request
 (images/auto-fix)."""
 
+from datetime import date
+
 from model.backup import Nothing
 from model.credential import Unproven
 from model.secret import External, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, Metrics, Replacement, Service, Volume
+from model.waiver import Waiver
 from services.networks import MONITORING, UPLINK
 from services.webhook_gate import JOBS_TOKEN
 
@@ -27,7 +30,10 @@ ANTHROPIC_KEY = Secret(
 )
 DIRECTORY = "/etc/auto-fix"
 PATIENCE_MINUTES = 15
-_USER = "1000:1000"
+_WORKER = "20007:20007"
+"""The part that holds the tokens and the repository."""
+_TOOL = "20008:20008"
+"""The part that reads strangers' texts: a user who owns nothing, here or on the host."""
 
 
 def service(domain: str) -> Service:
@@ -45,10 +51,12 @@ def service(domain: str) -> Service:
             f"-jobs=https://fix.{domain}/jobs",
             f"-repositories={','.join(REPOSITORIES)}",
             f"-patience={PATIENCE_MINUTES}m",
+            f"-worker-user={_WORKER}",
+            f"-tool-user={_TOOL}",
         ),
         configuration=Configuration(
             directory=DIRECTORY,
-            owner=_USER,
+            owner=_WORKER,
             files=(
                 File(path="jobs-token", content=f"{JOBS_TOKEN}"),
                 File(path="github-token", content=f"{GITHUB_TOKEN}"),
@@ -67,7 +75,7 @@ def service(domain: str) -> Service:
             Volume(
                 path="/work",
                 directory="auto-fix",
-                owner=_USER,
+                owner=_WORKER,
                 mode=0o700,
                 backup=Nothing(reason="the job in hand and its checkout"),
             ),
@@ -76,6 +84,16 @@ def service(domain: str) -> Service:
             command=("/usr/local/bin/auto-fix", "-health"), interval=15, timeout=5, retries=3, start_period=10
         ),
         reaper=True,
-        user=_USER,
+        user="0:0",
+        other_users=(_WORKER, _TOOL),
+        capabilities=("SETGID", "SETUID"),
+        waivers=(
+            Waiver(
+                rule="containers-user",
+                subject="root",
+                reason="root without files or a word from outside: it starts the worker and the tool as two users, and waits",
+                until=date(2027, 10, 25),
+            ),
+        ),
         scratch=("/tmp",),
     )

@@ -70,7 +70,7 @@ def sese(
         redis.service(scale),
         qdrant.service(scale),
         litellm.service(scale),
-        docker_proxy.service(project, openclaw.workspace(project), openclaw.sandbox(scale), scale),
+        docker_proxy.service(project, openclaw.home(project), openclaw.workspace(project), openclaw.sandbox(), scale),
         openclaw.service(domain, project, scale),
         n8n.service(domain, scale),
         webhook_gate.service(f"http://n8n:{n8n.PORT}", scale),
@@ -113,9 +113,8 @@ def hub(
     )
     keeper = zerobyte.service(domain, bucket=storage.backups_name(buckets))
     behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(), keeper)
-    # 18 MiB in the lab with its five sites and the relay in use (docker stats, 2026-11-23).
     networks = (HUB.name, MONITORING.name, UPLINK.name)
-    front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=96)
+    front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=80)
     return (*behind, *_watchers(), front)
 
 
@@ -129,7 +128,7 @@ def applications(domain: str, door: caddy.Door, of: tuple[apps.App, ...] = apps.
     databases = tuple(app.database for app in of if app.database)
     store = (postgresql.service(0.25, databases),) if databases else ()
     behind = (*store, *(apps.service(app) for app in of))
-    front = caddy.service(_sites(behind, domain), door, (FRONTEND.name, MONITORING.name), memory_mib=128)
+    front = caddy.service(_sites(behind, domain), door, (FRONTEND.name, MONITORING.name))
     return (*behind, node_exporter.service(), *_watchers(), front)
 
 
@@ -137,8 +136,8 @@ def _watchers() -> tuple[Service, ...]:
     """What watches a host whose metrics and logs are kept on another one."""
     return (
         docker_proxy.questions(MONITORING.name),
-        cadvisor.service(memory_mib=96),
-        alloy.service((MONITORING.name, UPLINK.name), ("docker-proxy",), memory_mib=192),
+        cadvisor.service(memory_mib=64),
+        alloy.service((MONITORING.name, UPLINK.name), ("docker-proxy",), memory_mib=256),
     )
 
 

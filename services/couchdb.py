@@ -3,7 +3,7 @@
 from datetime import date
 
 from model.backup import Files
-from model.credential import Basic, Credential, Request
+from model.credential import Basic, Credential, Request, Unproven
 from model.route import Access, RateLimit, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
@@ -14,6 +14,10 @@ ADMIN = "admin"
 ADMIN_PASSWORD = Secret(name="couchdb_admin_password", source=Generated())
 OBSIDIAN = "obsidian"
 OBSIDIAN_PASSWORD = Secret(name="couchdb_obsidian_password", source=Generated())
+UUID = Secret(name="couchdb_uuid", source=Generated(length=32, hexadecimal=True))
+"""By which replications know the server again. CouchDB makes its own in the container's layer: another at each replacement."""
+COOKIE_SECRET = Secret(name="couchdb_cookie_secret", source=Generated(length=64, hexadecimal=True))
+"""Made by CouchDB like the uuid, so that each replacement would end every session."""
 VAULT = "obsidian_vault"
 PORT = 5984
 # CouchDB reads it before local.d, where the image's entrypoint writes the administrator.
@@ -42,7 +46,7 @@ def service(scale: float = 1.0) -> Service:
                 File(path="probe.curl", content=f'url = "http://127.0.0.1:{PORT}/"\nuser = "{ADMIN}:{ADMIN_PASSWORD}"\n'),
             ),
         ),
-        secrets=(ADMIN_PASSWORD, OBSIDIAN_PASSWORD),
+        secrets=(ADMIN_PASSWORD, OBSIDIAN_PASSWORD, UUID, COOKIE_SECRET),
         credentials=(
             # With require_valid_user nobody sees anything without a name, the welcome at / included.
             Credential(
@@ -53,6 +57,8 @@ def service(scale: float = 1.0) -> Service:
                 holder="Obsidian's LiveSync",
                 proof=Request(port=PORT, path=f"/{VAULT}", place=Basic(user=OBSIDIAN)),
             ),
+            Unproven(secret=UUID, reason="a name and no key: every user of the server is shown it"),
+            Unproven(secret=COOKIE_SECRET, reason="CouchDB signs its sessions' cookies with it, and shows it nobody"),
         ),
         volumes=(
             Volume(
@@ -100,15 +106,16 @@ def service(scale: float = 1.0) -> Service:
             Waiver(
                 rule="containers-read-only-root",
                 reason="the entrypoint writes the administrator below /opt/couchdb/etc/local.d",
-                until=date(2027, 5, 31),
+                until=date(2027, 7, 19),
             ),
         ),
     )
 
 
 # CORS stands here and nowhere else: set by Caddy too, the header would come twice and clients refuse (lesson 57).
-_SETTINGS = """[couchdb]
+_SETTINGS = f"""[couchdb]
 single_node = true
+uuid = {UUID}
 max_document_size = 50000000
 
 [chttpd]
@@ -118,6 +125,7 @@ max_http_request_size = 4294967296
 enable_cors = true
 
 [chttpd_auth]
+secret = {COOKIE_SECRET}
 timeout = 86400
 
 [cors]

@@ -1,21 +1,31 @@
 """DIUN 4.31: tells when an image that runs here has a newer tag."""
 
 import json
+import re
+from collections.abc import Iterable
 
 from model.backup import Nothing
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
-from services import docker_proxy, telegram
-from services.networks import EGRESS, MONITORING
+from services import telegram
+from services.networks import EGRESS
 
 DIRECTORY = "/etc/diun"
+IMAGES = "images.yml"
+"""Written by `services.monitoring.watched`, when all images are known."""
+_OWN = "ghcr.io/mobutoo/vpai-"
+_DEBIAN = "(bookworm|trixie)"
+"""Redis from 8.4 on is built for the next one alone."""
 
 
 def service(scale: float = 1.0) -> Service:
-    """DIUN; it asks docker-proxy what runs, and the registries over egress."""
+    """DIUN, which asks the registries over egress. What it asks for is put in by `services.monitoring.watched`.
+
+    Not Docker: containers there are made of images by digest, and a digest has no tag that could be older than another.
+    """
     return Service(
         name="diun",
         image="docker.io/crazymax/diun:4.31.0",
-        networks=(EGRESS.name, MONITORING.name),
+        networks=(EGRESS.name,),
         limits=Limits(memory_mib=64, cpus=0.25).scaled(scale),
         replacement=Replacement.STOP_FIRST,
         metrics=Silent(reason="shows none; what it finds goes to Telegram"),
@@ -32,7 +42,6 @@ def service(scale: float = 1.0) -> Service:
                 backup=Nothing(reason="which tags it has already told of"),
             ),
         ),
-        needs=("docker-proxy",),
         # It has no port; a scan that fails is in its log.
         healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=30),
         capabilities=("DAC_OVERRIDE", "FOWNER"),
@@ -40,19 +49,37 @@ def service(scale: float = 1.0) -> Service:
     )
 
 
+def watched(images: Iterable[str]) -> File:
+    """The images that it asks the registries for, each with the tags that are of the same kind as the one that runs.
+
+    Images of this repository are left out: who pushes a newer one knows.
+    """
+    entries = [_entry(image) for image in sorted(set(images)) if not image.startswith(_OWN)]
+    return File(path=IMAGES, content=json.dumps(entries, indent=1))
+
+
+def _entry(image: str) -> dict[str, object]:
+    """`18.1-bookworm` is followed by any 18.x or 19.x of Debian; a tag without a number, as `nightly`, by its next digest."""
+    _, _, tag = image.rpartition("/")[2].partition(":")
+    first, *others = re.findall(r"[0-9]+", tag) or [""]
+    if not first:
+        return {"name": image, "watch_repo": False}
+    before, *after = (part.replace(".", "[.]").replace("bookworm", _DEBIAN) for part in re.split(r"[0-9]+", tag))
+    if len(others) == 2:
+        # Three of the newest: each tag that is seen for the first time is a pull at Docker Hub, which counts them.
+        kind = before + "".join(f"[0-9]+{part}" for part in after)
+        return {"name": image, "watch_repo": True, "sort_tags": "semver", "max_tags": 3, "include_tags": [f"^{kind}$"]}
+    # No semantic version: sorted as one, the oldest come first (crazy-max/diun v4.31.0, pkg/registry/tags.go).
+    kind = f"{before}({first}|{int(first) + 1})" + "[0-9]+".join(after)
+    return {"name": image, "watch_repo": True, "include_tags": [f"^{kind}$"]}
+
+
 def _settings() -> str:
     """JSON is YAML."""
     return json.dumps(
         {
             "watch": {"schedule": "0 */6 * * *", "firstCheckNotif": False, "runOnStartup": True},
-            "defaults": {"watchRepo": False, "includeTags": [r"^\d+\.\d+\.\d+$", r"^v\d+\.\d+\.\d+$"]},
-            "providers": {
-                "docker": {
-                    "endpoint": f"tcp://docker-proxy:{docker_proxy.READ_PORT}",
-                    "watchByDefault": True,
-                    "watchStopped": False,
-                }
-            },
+            "providers": {"file": {"filename": f"{DIRECTORY}/{IMAGES}"}},
             "notif": {"telegram": {"token": str(telegram.MONITORING_TOKEN), "chatIDs": [str(telegram.MONITORING_CHAT)]}},
         },
         indent=2,

@@ -30,20 +30,24 @@ READ_PORT = 2376
 SANDBOX_PREFIX = "openclaw-sbx-"
 DIRECTORY = "/etc/docker-proxy"
 _LIMITS = Limits(memory_mib=64, cpus=0.25)
-# It streams nothing there; 7 MiB in the lab (docker stats, 2026-11-23).
+# What ten thousand strangers made it hold was 22 MiB (images/docker-proxy/siege_test.go).
 _LIMITS_OF_QUESTIONS = Limits(memory_mib=32, cpus=0.25)
 
 
-def service(project: str, workspace: str, sandbox: Spawned, scale: float = 1.0) -> Service:
-    """The proxy with both ports: sandboxes are of one image, on our networks, with binds below `workspace` only."""
+def service(project: str, data: str, workspace: str, sandbox: Spawned, scale: float = 1.0) -> Service:
+    """The proxy with both ports: sandboxes are of one image, on our networks, and mount directories of `workspace` only.
+
+    `data`: a directory above it that root alone may replace.
+    """
     return replace(
         questions(BACKEND.name, MONITORING.name),
         limits=_LIMITS.scaled(scale),
+        environment=_memory(_LIMITS.scaled(scale)),
         command=(),
         configuration=Configuration(
             directory=DIRECTORY,
             files=(
-                File(path="policy.json", content=_policy(project, workspace, sandbox)),
+                File(path="policy.json", content=_policy(project, data, workspace, sandbox)),
                 File(path="token", content=f"{SANDBOX_TOKEN}"),
             ),
         ),
@@ -71,6 +75,7 @@ def questions(*networks: str) -> Service:
         image="ghcr.io/mobutoo/vpai-docker-proxy:1.0.0",
         networks=networks,
         limits=_LIMITS_OF_QUESTIONS,
+        environment=_memory(_LIMITS_OF_QUESTIONS),
         replacement=Replacement.START_FIRST,
         command=("-questions-only",),
         # Which services run and which are healthy (services/monitoring/alerts.py).
@@ -82,7 +87,7 @@ def questions(*networks: str) -> Service:
                 path="/run",
                 container_path="/var/run",
                 reason="Docker's socket: it is the one that may talk to Docker, so that nobody else has to",
-                until=date(2027, 5, 31),
+                until=date(2027, 2, 15),
             ),
         ),
         healthcheck=Healthcheck(command=("/docker-proxy", "-health"), interval=15, timeout=5, retries=3, start_period=10),
@@ -92,22 +97,28 @@ def questions(*networks: str) -> Service:
                 rule="containers-user",
                 subject="root",
                 reason="root without any capability: the socket's owner may open it, and that is all this root can do",
-                until=date(2027, 5, 31),
+                until=date(2027, 2, 15),
             ),
         ),
     )
 
 
-def _policy(project: str, workspace: str, sandbox: Spawned) -> str:
+def _memory(limits: Limits) -> dict[str, str]:
+    """Go collects its garbage before the container's limit is reached."""
+    return {"GOMEMLIMIT": f"{limits.memory_mib * 3 // 4}MiB"}
+
+
+def _policy(project: str, data: str, workspace: str, sandbox: Spawned) -> str:
     return json.dumps(
         {
             "images": [sandbox.image],
             "name_prefix": SANDBOX_PREFIX,
             # The agents of services/openclaw.py: most stay in sandbox, one searches the Internet, one messages.
             "networks": [f"{project}_{network.name}" for network in (SANDBOX, EGRESS, BACKEND)],
+            "data": data,
             "binds_below": workspace,
+            "at_most": sandbox.at_most,
             "max_memory_mib": sandbox.memory_mib,
-            "total_memory_mib": sandbox.memory_mib * sandbox.at_most,
             "max_cpus": 1,
             "max_pids": 256,
             "user": "1000:1000",

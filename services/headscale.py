@@ -1,13 +1,13 @@
 """Headscale 0.28: the mesh's control server, with an embedded relay. Who is a member and what resolves is not in here.
 
-The policy and the DNS records lie in `PARTS`, one part a stack, merged on the hub (components/scripts/mesh_hub.sh):
-production and an ephemeral copy of it share the hub without editing each other's part.
+The policy and the DNS records are merged on the hub from one part a stack (components/scripts/mesh_hub.sh): production and an
+ephemeral copy of it share the hub without editing each other's part. They lie in a directory that root alone writes to.
 """
 
 import json
 from datetime import date
 
-from model.backup import Files
+from model.backup import Files, Nothing
 from model.mesh import Mesh
 from model.route import Access, RateLimit, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Port, Replacement, Service, Silent, Volume
@@ -15,8 +15,11 @@ from model.waiver import Waiver
 from services.networks import EGRESS, HUB
 
 DIRECTORY = "/etc/headscale"
-PARTS = "/var/lib/headscale/parts"
+MERGED = "/var/lib/headscale-mesh"
+"""Where it reads them; mesh_hub.sh names it too."""
+MERGED_DIRECTORY = "headscale-mesh"
 _PORT = 8080
+_USER = "20001:20001"
 _STUN = 3478
 
 
@@ -27,19 +30,27 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
         image="docker.io/headscale/headscale:0.28.0",
         networks=(HUB.name, EGRESS.name),
         # 20 MiB in the lab with five members and the relay in use (docker stats, 2026-11-23).
-        limits=Limits(memory_mib=96, cpus=0.5).scaled(scale),
+        limits=Limits(memory_mib=80, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
         metrics=Silent(reason="its metrics listener serves /debug/ too, to whoever reaches it: it stays on 127.0.0.1"),
         logs=Logs.PLAIN,
         command=("serve",),
-        configuration=Configuration(directory=DIRECTORY, files=(File(path="config.yaml", content=_settings(mesh)),)),
+        configuration=Configuration(directory=DIRECTORY, owner=_USER, files=(File(path="config.yaml", content=_settings(mesh)),)),
         volumes=(
             Volume(
                 path="/var/lib/headscale",
                 directory="headscale",
-                owner="0:0",
+                owner=_USER,
                 mode=0o700,
                 backup=Files(sqlite=("db.sqlite",)),
+            ),
+            Volume(
+                path=MERGED,
+                directory=MERGED_DIRECTORY,
+                owner="0:0",
+                mode=0o755,
+                backup=Nothing(reason="each stack's next `up` publishes its part again"),
+                read_only=True,
             ),
         ),
         routes=(
@@ -58,13 +69,14 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
         ),
         ports=(Port(number=_STUN, protocol="udp", access=Access.PUBLIC, reason="STUN: members learn their own address"),),
         healthcheck=Healthcheck(command=("headscale", "health"), interval=10, timeout=5, retries=5, start_period=30),
+        user=_USER,
         scratch=("/var/run/headscale",),
         waivers=(
             Waiver(
                 rule="containers-bound-ports",
                 subject="3478/udp",
                 reason="whoever is to become a member asks from anywhere",
-                until=date(2027, 5, 31),
+                until=date(2027, 5, 24),
             ),
         ),
     )
@@ -102,7 +114,7 @@ def _settings(mesh: Mesh) -> str:
                 "type": "sqlite",
                 "sqlite": {"path": "/var/lib/headscale/db.sqlite", "write_ahead_log": True},
             },
-            "policy": {"mode": "file", "path": f"{PARTS}/policy.json"},
+            "policy": {"mode": "file", "path": f"{MERGED}/policy.json"},
             "dns": {
                 "magic_dns": True,
                 "base_domain": mesh.domain,
@@ -110,7 +122,7 @@ def _settings(mesh: Mesh) -> str:
                 "override_local_dns": True,
                 "nameservers": {"global": list(mesh.nameservers), "split": {}},
                 "search_domains": [],
-                "extra_records_path": f"{PARTS}/records.json",
+                "extra_records_path": f"{MERGED}/records.json",
             },
             "unix_socket": "/var/run/headscale/headscale.sock",
             "unix_socket_permission": "0770",

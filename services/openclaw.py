@@ -1,8 +1,13 @@
-"""OpenClaw 2026.2: ten agents over LiteLLM. What they run, they run in sandboxes that docker-proxy lets them start."""
+"""OpenClaw 2026.2: ten agents over LiteLLM. What they run, they run in sandboxes that docker-proxy lets them start.
+
+docs/adr/0040-agents-in-sandboxes.md says why each of them has its whole sandbox block, and how results reach n8n.
+"""
 
 import json
+from base64 import b64encode
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 from model.backup import Files
 from model.credential import Credential, Header, Request, Unproven
@@ -10,7 +15,7 @@ from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Spawned, Volume
 from model.waiver import Waiver
-from services import docker_proxy, nocodb, qdrant, telegram
+from services import docker_proxy, telegram
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.litellm.models import BRAVE_KEY, MODELS
 from services.networks import BACKEND, EGRESS, SANDBOX
@@ -22,10 +27,20 @@ GATEWAY_TOKEN = API_KEY
 HOOKS_TOKEN = Secret(name="openclaw_hooks_token", source=Generated(length=64, hexadecimal=True))
 """Whoever hands a task to an agent shows it: n8n."""
 WEBHOOK_SECRET = Secret(name="n8n_webhook_secret", source=Generated(length=64, hexadecimal=True))
-"""OpenClaw signs its calls of n8n's webhooks with it."""
+"""OpenClaw's plugin signs with it what an agent gives back to n8n."""
 DIRECTORY = "/etc/openclaw"
 PORT = 18789
 _MESSENGER = "messenger"
+_PLUGIN = Path(__file__).with_name("openclaw_plugin")
+_HEAP_MIB = 768
+"""At its start it compiles its extensions: 384 ended in "Reached heap limit" (2026.2.23, measured), on whatever host."""
+_RUNS = {"chats": 2, "hooks": 1, "subagents": 1}
+"""How many runs of each kind go on at once; OpenClaw queues the others. Each may need a sandbox of its own."""
+_SANDBOX_TOOLS = (
+    *("exec", "process", "read", "write", "edit", "apply_patch", "image", "sessions_list", "sessions_history"),
+    *("sessions_send", "sessions_spawn", "subagents", "session_status"),
+)
+"""DEFAULT_TOOL_ALLOW of openclaw 2026.2.23 (npm, dist/sandbox-*.js): a list of one's own takes its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,21 +50,22 @@ class Agent:
     name: str
     model: str
     network: str = SANDBOX.name
-    always_in_sandbox: bool = False
+    tools: tuple[str, ...] = ()
+    """Besides those that OpenClaw lets into every sandbox."""
 
 
-# The predecessor's ten. explorer fetches from the Internet, messenger talks to n8n and NocoDB.
+# The predecessor's ten. explorer fetches from the Internet, messenger reaches n8n and NocoDB.
 AGENTS = (
     Agent(name="concierge", model="kimi-k2"),
     Agent(name="builder", model="glm-5"),
     Agent(name="writer", model="claude-sonnet"),
     Agent(name="artist", model="kimi-k2"),
     Agent(name="tutor", model="claude-sonnet"),
-    Agent(name="explorer", model="grok-search", network=EGRESS.name, always_in_sandbox=True),
+    Agent(name="explorer", model="grok-search", network=EGRESS.name, tools=("web_search", "web_fetch")),
     Agent(name="marketer", model="deepseek-v3"),
     Agent(name="cfo", model="deepseek-v3"),
     Agent(name="maintainer", model="glm-5"),
-    Agent(name=_MESSENGER, model="qwen3-coder", network=BACKEND.name, always_in_sandbox=True),
+    Agent(name=_MESSENGER, model="qwen3-coder", network=BACKEND.name),
 )
 
 
@@ -62,13 +78,14 @@ _SANDBOXES = "system/sandboxes"
 
 
 def workspace(project: str) -> str:
-    """Below it, and nowhere else, sandboxes may mount."""
+    """Sandboxes may mount the directories in it, and nothing else. OpenClaw may rename it: what docker-proxy mounts from is
+    `home`, an entry of a directory of root's."""
     return f"{home(project)}/{_SANDBOXES}"
 
 
-def sandbox(scale: float = 1.0) -> Spawned:
-    """A sandbox, as often as its memory is reserved for."""
-    return Spawned(image="ghcr.io/mobutoo/vpai-openclaw-sandbox:2026.2.23", memory_mib=int(512 * scale), at_most=2)
+def sandbox() -> Spawned:
+    """A sandbox, as often as runs go on at once. The plugin removes the idlest when one more agent begins."""
+    return Spawned(image="ghcr.io/mobutoo/vpai-openclaw-sandbox:2026.2.23", memory_mib=256, at_most=sum(_RUNS.values()))
 
 
 def service(domain: str, project: str, scale: float = 1.0) -> Service:
@@ -78,9 +95,9 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
         name="openclaw",
         image="ghcr.io/openclaw/openclaw:2026.2.23",
         networks=(BACKEND.name, EGRESS.name),
-        # A heap of 768 and what Node needs beside it (predecessor lesson 121).
-        limits=Limits(memory_mib=1280, cpus=1.0).scaled(scale),
-        spawned=(sandbox(scale),),
+        # The heap and what Node needs beside it: 875 MiB at its start (predecessor lesson 121; measured).
+        limits=Limits(memory_mib=1280, cpus=1.0).scaled(scale, least_mib=1280),
+        spawned=(sandbox(),),
         replacement=Replacement.STOP_FIRST,
         metrics=Silent(reason="shows none; cAdvisor sees the container and its sandboxes"),
         logs=Logs.PLAIN,
@@ -92,13 +109,10 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
             "HOME": "/home/node",
             "OPENCLAW_STATE_DIR": system,
             "OPENCLAW_CONFIG_PATH": f"{DIRECTORY}/openclaw.json",
-            "NODE_OPTIONS": f"--max-old-space-size={int(768 * scale)}",
+            "NODE_OPTIONS": f"--max-old-space-size={_HEAP_MIB}",
             "DOCKER_HOST": f"tcp://docker-proxy:{docker_proxy.SANDBOX_PORT}",
             "DOCKER_CONFIG": f"{DIRECTORY}/docker",
             "N8N_WEBHOOK_BASE_URL": "http://n8n:5678",
-            "NOCODB_BASE_URL": f"http://nocodb:{nocodb.PORT}",
-            "QDRANT_URL": f"http://qdrant:{qdrant.PORT}",
-            "QDRANT_RAG_COLLECTION": qdrant.CONTENT_INDEX.name,
             "TZ": "Europe/Paris",
         },
         secret_environment={
@@ -107,15 +121,17 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
             "LITELLM_API_KEY": f"{LITELLM_KEY}",
             "TELEGRAM_BOT_TOKEN": f"{telegram.OPENCLAW_TOKEN}",
             "N8N_WEBHOOK_SECRET": f"{WEBHOOK_SECRET}",
-            "NOCODB_API_TOKEN": f"{nocodb.API_TOKEN}",
-            "QDRANT_API_KEY": f"{qdrant.API_KEY}",
             "BRAVE_API_KEY": f"{BRAVE_KEY}",
         },
         configuration=Configuration(
             directory=DIRECTORY,
             owner="1000:1000",
             files=(
-                File(path="openclaw.json", content=_settings(domain, project, scale)),
+                File(path="openclaw.json", content=_settings(domain, project)),
+                *(
+                    File(path=f"plugins/vpai/{name}", content=(_PLUGIN / name).read_text())
+                    for name in ("index.js", "openclaw.plugin.json")
+                ),
                 # Docker's client sends these headers with every request: so docker-proxy knows OpenClaw.
                 File(
                     path="docker/config.json",
@@ -129,8 +145,6 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
             WEBHOOK_SECRET,
             BRAVE_KEY,
             LITELLM_KEY,
-            nocodb.API_TOKEN,
-            qdrant.API_KEY,
             docker_proxy.SANDBOX_TOKEN,
             telegram.OPENCLAW_TOKEN,
             telegram.OPENCLAW_CHAT,
@@ -150,28 +164,31 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
                 path="/usr/bin/docker",
                 container_path="/usr/local/bin/docker",
                 reason="OpenClaw starts sandboxes with Docker's client, which its image lacks; it speaks to docker-proxy",
-                until=date(2027, 5, 31),
+                until=date(2027, 3, 1),
             ),
         ),
         routes=(Route(subdomain="javisi", port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
-        needs=("litellm", "docker-proxy", "qdrant"),
+        needs=("litellm", "docker-proxy"),
         # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
+        image_uid=1000,
         read_only_root=False,
         waivers=(
             Waiver(
                 rule="containers-read-only-root",
                 reason="it rewrites files below /app and /home/node at its start",
-                until=date(2027, 5, 31),
+                until=date(2027, 3, 1),
             ),
         ),
         stop_timeout=30,
     )
 
 
+# 16 bytes in base64: RFC 6455 wants as many, and ws, which OpenClaw listens with, answers 400 to any other number.
+_KEY = b64encode(b"vpai-healthcheck").decode()
 _PROBE = (
     "require('http').get({host:'127.0.0.1',port:" + str(PORT) + ",headers:{Connection:'Upgrade',Upgrade:'websocket',"
-    "'Sec-WebSocket-Version':'13','Sec-WebSocket-Key':'dnBhaS1oZWFsdGgtY2hlY2s='}},()=>process.exit(1))"
+    "'Sec-WebSocket-Version':'13','Sec-WebSocket-Key':'" + _KEY + "'}},()=>process.exit(1))"
     ".on('upgrade',()=>process.exit(0)).on('error',()=>process.exit(1))"
 )
 
@@ -198,13 +215,12 @@ _CREDENTIALS = (
         ),
         note="400: let in, and told that there is no message",
     ),
-    Unproven(secret=WEBHOOK_SECRET, reason="OpenClaw signs its calls of n8n's webhooks with it; a workflow of n8n checks them"),
+    Unproven(secret=WEBHOOK_SECRET, reason="OpenClaw's plugin signs what agents give back to n8n; a workflow of n8n checks it"),
 )
 
 
-def _settings(domain: str, project: str, scale: float) -> str:
+def _settings(domain: str, project: str) -> str:
     """openclaw.json. OpenClaw refuses keys it does not know, and they change with its releases (lesson 120)."""
-    work = f"{home(project)}/workspace"
     settings = {
         "gateway": {
             "mode": "local",
@@ -218,15 +234,22 @@ def _settings(domain: str, project: str, scale: float) -> str:
             "enabled": True,
             "token": "${OPENCLAW_HOOKS_TOKEN}",
             "allowedAgentIds": [agent.name for agent in AGENTS],
+            # n8n names the session of a run by its own execution: so it knows whose result comes back. "hook:" is the prefix
+            # that OpenClaw itself gives where none is named.
+            "allowRequestSessionKey": True,
+            "allowedSessionKeyPrefixes": ["hook:", "n8n:"],
         },
+        "cron": {"maxConcurrentRuns": _RUNS["hooks"]},
         "agents": {
             "defaults": {
-                "workspace": work,
+                "workspace": f"{workspace(project)}/{AGENTS[0].name}",
+                "maxConcurrent": _RUNS["chats"],
+                "subagents": {"maxConcurrent": _RUNS["subagents"]},
                 "userTimezone": "Europe/Paris",
                 "model": {"primary": f"custom-litellm/{AGENTS[0].model}"},
-                "sandbox": _sandbox(project, scale),
+                "sandbox": _sandbox(project, SANDBOX.name),
             },
-            "list": [_agent(agent, work, project) for agent in AGENTS],
+            "list": [_agent(agent, project) for agent in AGENTS],
         },
         "models": {
             "mode": "merge",
@@ -235,7 +258,17 @@ def _settings(domain: str, project: str, scale: float) -> str:
                     "baseUrl": "http://litellm:4000/v1",
                     "apiKey": "${LITELLM_API_KEY}",
                     "api": "openai-completions",
-                    "models": [{"id": model.name, "name": model.name} for model in MODELS if model.name != "embedding"],
+                    # Without the last two OpenClaw takes 200000 and 8192 for granted, of every model.
+                    "models": [
+                        {
+                            "id": model.name,
+                            "name": model.name,
+                            "contextWindow": model.context_tokens,
+                            "maxTokens": model.maximum_tokens,
+                        }
+                        for model in MODELS
+                        if model.maximum_tokens
+                    ],
                 }
             },
         },
@@ -248,44 +281,56 @@ def _settings(domain: str, project: str, scale: float) -> str:
                 "allowFrom": [str(telegram.OPENCLAW_CHAT)],
             }
         },
-        "plugins": {"entries": {"telegram": {"enabled": True}}},
+        "plugins": {
+            # Named, so that nothing else is loaded that happens to lie in a workspace.
+            "allow": ["memory-core", "telegram", "vpai"],
+            "load": {"paths": [f"{DIRECTORY}/plugins/vpai"]},
+            "entries": {"telegram": {"enabled": True}, "vpai": {"enabled": True, "config": {"sandboxes": sandbox().at_most}}},
+        },
         "bindings": [{"agentId": AGENTS[0].name, "match": {"channel": "telegram"}}],
         "logging": {"level": "info"},
+        # Versions are this program's to know: it would ask npm at each start.
+        "update": {"checkOnStart": False},
     }
     return json.dumps(settings, indent=2)
 
 
-def _sandbox(project: str, scale: float) -> dict[str, object]:
-    spawned = sandbox(scale)
+def _sandbox(project: str, network: str) -> dict[str, object]:
+    spawned = sandbox()
     return {
-        "mode": "non-main",
+        # Chats too: what runs beside the gateway reaches its secrets.
+        "mode": "all",
         "scope": "agent",
-        "workspaceAccess": "none",
+        # Only so do the tools for files write; what is mounted is the agent's own workspace, and it outlives the sandbox.
+        "workspaceAccess": "rw",
         "workspaceRoot": workspace(project),
         "docker": {
             "image": spawned.image,
             "containerPrefix": docker_proxy.SANDBOX_PREFIX,
             "readOnlyRoot": True,
             "tmpfs": ["/tmp", "/var/tmp", "/run"],
-            "network": f"{project}_{SANDBOX.name}",
+            "network": f"{project}_{network}",
             "user": "1000:1000",
             "capDrop": ["ALL"],
             "pidsLimit": 256,
             "memory": f"{spawned.memory_mib}m",
             "cpus": 1,
         },
-        "prune": {"idleHours": 24, "maxAgeDays": 7},
+        "prune": {"idleHours": 1, "maxAgeDays": 7},
     }
 
 
-def _agent(agent: Agent, work: str, project: str) -> dict[str, object]:
+def _agent(agent: Agent, project: str) -> dict[str, object]:
+    """With the whole sandbox block: a hook's run takes the agent's instead of the defaults', and without one none at all
+    (2026.2.23, runCronIsolatedAgentTurn)."""
     first = agent is AGENTS[0]
     others = [other.name for other in AGENTS[1:]] if first else [_MESSENGER]
     return {
         "id": agent.name,
         **({"default": True} if first else {}),
         "model": {"primary": f"custom-litellm/{agent.model}"},
-        "workspace": work if first else f"{work}/{agent.name}",
+        "workspace": f"{workspace(project)}/{agent.name}",
         **({"subagents": {"allowAgents": others}} if agent.name != _MESSENGER else {}),
-        **({"sandbox": {"mode": "all", "docker": {"network": f"{project}_{agent.network}"}}} if agent.always_in_sandbox else {}),
+        "sandbox": _sandbox(project, agent.network),
+        **({"tools": {"sandbox": {"tools": {"allow": [*_SANDBOX_TOOLS, *agent.tools]}}}} if agent.tools else {}),
     }

@@ -18,6 +18,7 @@ def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES) -> 
     limits = Limits(memory_mib=1536, cpus=1.5, shared_memory_mib=256).scaled(scale)
     return Service(
         name="postgresql",
+        # As specified. The tag stands still since 18.2 took its place on 2026-02-12; 18.6 is the newest (August 2026).
         image="docker.io/library/postgres:18.1-bookworm",
         networks=(BACKEND.name,),
         limits=limits,

@@ -42,26 +42,27 @@ def service(scale: float = 1.0) -> Service:
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT, bearer=API_KEY),
         logs=Logs.PLAIN,
-        # The image's own command, with our file (predecessor lesson 54: other places were ignored).
-        command=("./entrypoint.sh", "--config-path", f"{DIRECTORY}/config.yaml"),
-        # Without it the marker goes beside the program, on the read-only root, and Qdrant panics at its start.
+        # The program itself, with our file (predecessor lesson 54: other places were ignored). The image's entrypoint.sh ends at
+        # SIGTERM without waiting for it, and as the first process takes it along unflushed (qdrant v1.16.3, tools/entrypoint.sh).
+        command=("./qdrant", "--config-path", f"{DIRECTORY}/config.yaml"),
+        # Without it the marker goes beside the program, on the read-only root, and Qdrant warns at its start.
         environment={"QDRANT_INIT_FILE_PATH": "/qdrant/storage/.qdrant-initialized"},
         configuration=Configuration(
-            directory=DIRECTORY, owner="1000:1000", files=(File(path="config.yaml", content=_settings()),)
+            directory=DIRECTORY, owner="20003:20003", files=(File(path="config.yaml", content=_settings()),)
         ),
         secrets=(API_KEY,),
         volumes=(
             Volume(
                 path="/qdrant/storage",
                 directory="qdrant/storage",
-                owner="1000:1000",
+                owner="20003:20003",
                 mode=0o755,
                 backup=QdrantExport(port=PORT, key=API_KEY, collections=(CONTENT_INDEX.name,), caches=(SEMANTIC_CACHE.name,)),
             ),
             Volume(
                 path="/qdrant/snapshots",
                 directory="qdrant/snapshots",
-                owner="1000:1000",
+                owner="20003:20003",
                 mode=0o755,
                 backup=Nothing(reason="snapshots that somebody asked for by hand"),
             ),
@@ -70,7 +71,7 @@ def service(scale: float = 1.0) -> Service:
             # qdrant/qdrant, src/common/auth/mod.rs: a missing and a wrong key are both "unauthorized".
             Credential(
                 secret=API_KEY,
-                holder="LiteLLM, OpenClaw, Alloy",
+                holder="LiteLLM, Alloy",
                 proof=Request(port=PORT, path="/collections", place=Header(name="api-key", scheme="")),
             ),
         ),
@@ -80,7 +81,7 @@ def service(scale: float = 1.0) -> Service:
         healthcheck=Healthcheck(
             command=("bash", "-c", f"</dev/tcp/127.0.0.1/{PORT}"), interval=10, timeout=5, retries=5, start_period=30
         ),
-        user="1000:1000",
+        user="20003:20003",
         scratch=("/tmp",),
         stop_timeout=30,
     )

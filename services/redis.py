@@ -11,6 +11,7 @@ from services.sure import REDIS_PASSWORD as SURE_PASSWORD
 HEALTH_PASSWORD = Secret(name="redis_health_password", source=Generated())
 BACKUP_PASSWORD = Secret(name="redis_backup_password", source=Generated())
 DIRECTORY = "/usr/local/etc/redis"
+_USER = "20002:20002"
 
 
 def service(scale: float = 1.0) -> Service:
@@ -18,6 +19,7 @@ def service(scale: float = 1.0) -> Service:
     limits = Limits(memory_mib=512, cpus=0.5).scaled(scale)
     return Service(
         name="redis",
+        # As specified. The tag stands still since 2026-05-07; 8.2.9 is the newest of bookworm, 8.10.1 of trixie (August 2026).
         image="docker.io/library/redis:8.0-bookworm",
         networks=(BACKEND.name,),
         limits=limits,
@@ -27,7 +29,7 @@ def service(scale: float = 1.0) -> Service:
         command=("redis-server", f"{DIRECTORY}/redis.conf"),
         configuration=Configuration(
             directory=DIRECTORY,
-            owner="999:999",
+            owner=_USER,
             files=(
                 File(path="redis.conf", content=_settings(limits.memory_mib // 2)),
                 File(path="users.acl", content=_USERS),
@@ -45,7 +47,7 @@ def service(scale: float = 1.0) -> Service:
             Volume(
                 path="/data",
                 directory="redis",
-                owner="999:999",
+                owner=_USER,
                 mode=0o755,
                 backup=RedisDump(user="backup", password=BACKUP_PASSWORD),
             ),
@@ -62,7 +64,7 @@ def service(scale: float = 1.0) -> Service:
             retries=5,
             start_period=30,
         ),
-        user="999:999",
+        user=_USER,
         scratch=("/tmp",),
         stop_timeout=30,
     )

@@ -43,8 +43,10 @@ WINDOW = timedelta(hours=72)
 "Redelivering webhooks"), Meta by itself for 36 hours (Graph API, "Webhooks: Getting started")."""
 RATE_LIMIT = RateLimit(requests=300, seconds=60)
 """A hundred times what a busy repository sends; Meta bundles its updates when there are many."""
-_LARGEST_KIB = 1024
-"""An issue's text has 65,536 characters at most; GitHub's own limit is 25 MB, for pushes."""
+_LARGEST_KIB = 640
+"""An issue's text has 65,536 characters of at most 4 bytes, and an edit sends the old one too. Eight bodies are read at once."""
+_MEMORY_MIB = 64
+"""On every host: ten thousand strangers made it hold 53 MiB (images/webhook-gate/siege_test.go)."""
 _USER = "65532:65532"
 
 
@@ -54,7 +56,8 @@ def service(n8n: str, scale: float = 1.0) -> Service:
         name="webhook-gate",
         image="ghcr.io/mobutoo/vpai-webhook-gate:1.0.0",
         networks=(BACKEND.name,),
-        limits=Limits(memory_mib=64, cpus=0.5).scaled(scale),
+        limits=Limits(memory_mib=_MEMORY_MIB, cpus=0.5).scaled(scale, least_mib=_MEMORY_MIB),
+        environment={"GOMEMLIMIT": f"{_MEMORY_MIB * 3 // 4}MiB"},
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=NUMBERS_PORT),
         logs=Logs.JSON,

@@ -22,6 +22,7 @@ from model.host import host_of
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
+from services.headscale import MERGED_DIRECTORY
 from stacks import buckets, preflight
 from stacks.inputs import Inputs
 
@@ -29,9 +30,19 @@ Ready = Sequence[pulumi.Resource]
 HEADSCALE = f"{LABEL_SERVICE}=headscale"
 
 
+def unverified(images: Sequence[str]) -> str:
+    """Which images nobody has looked at, and what to do."""
+    return (
+        f"never verified: {', '.join(images)}. What the services say of them was never compared with them. Where their "
+        "registries can be reached: make verify-images STACK=prod, and commit images.verified.yaml"
+    )
+
+
 def deploy(inputs: Inputs, project_directory: Path) -> None:
     """Register every resource of the stack. An `up` first asks the hosts and refuses before anything is touched."""
     ssh_config = client_config(inputs, project_directory)
+    if inputs.unverified:
+        pulumi.log.warn(unverified(inputs.unverified))
     if pulumi.runtime.is_dry_run():
         for problem in inputs.unresolved:
             pulumi.log.warn(str(problem))
@@ -158,7 +169,7 @@ class _Deployment:
             "policy": json.loads(mesh.policy(self._fleet.placements)),
             "records": mesh.records(self._fleet.domain, self._fleet.placements, public_too=self._fleet.hub_elsewhere is not None),
         }
-        where = [HEADSCALE, self._mesh_parts, self._stack]
+        where = [HEADSCALE, self._mesh_directory, self._stack]
         return HostScript(
             "mesh-part",
             self._hub,
@@ -190,7 +201,7 @@ class _Deployment:
                 alias=alias,
                 hub=self._hub,
                 service=HEADSCALE,
-                parts=self._mesh_parts,
+                parts=self._mesh_directory,
                 login_server=of.login_server,
                 member_name=name,
                 tag=tag,
@@ -232,8 +243,8 @@ class _Deployment:
         return f"/opt/{self._fleet.project}"
 
     @property
-    def _mesh_parts(self) -> str:
-        return f"{self._base}/data/headscale/parts"
+    def _mesh_directory(self) -> str:
+        return f"{self._base}/data/{MERGED_DIRECTORY}"
 
 
 def _leave_alone(host: str, hosts: Collection[str]) -> None:

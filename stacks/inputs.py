@@ -15,7 +15,7 @@ from model import cost, ssh_key
 from model.bucket import Bucket
 from model.cost import Invoice, Kind, Prices, Rented
 from model.fleet import Fleet
-from model.image import DIGEST, ImageLock
+from model.image import DIGEST, ImageLock, verified_file
 from model.problem import Problem, Refused, refuse
 from model.secret import External, Generated, Secret, is_placeholder
 from model.settings import Settings
@@ -57,6 +57,8 @@ class Inputs:
     """What is paid by the month for what the stack rents, by the committed prices."""
     unresolved: tuple[Problem, ...]
     """What a preview may warn of and an `up` must refuse: facts nobody has looked up yet."""
+    unverified: tuple[str, ...]
+    """Production's images that `make verify-images` has not passed as they are now."""
 
     @property
     def rents(self) -> bool:
@@ -129,6 +131,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         cloud_token=token,
         invoice=_invoice(fleet, kept_in, Prices.written(prices)),
         unresolved=unresolved,
+        unverified=lock.unverified(_verified(directory / settings.image_lock), fleet.images()) if stack == "prod" else (),
     )
 
 
@@ -182,6 +185,11 @@ def _invoice(fleet: Fleet, kept_in: Iterable[Bucket], prices: Prices) -> Invoice
     things = [thing for server in servers if server for thing in cost.of_server(server)]
     things += (Rented(kind=Kind.OBJECT_STORAGE, name=bucket.name) for bucket in kept_in)
     return cost.invoice(things, prices)
+
+
+def _verified(lock: Path) -> Mapping[str, str | None]:
+    file = lock.with_name(verified_file(lock.name))
+    return (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
 
 
 def _image_lock(path: Path) -> ImageLock:

@@ -24,9 +24,10 @@ def main() -> int:
 def judged(directory: Path) -> str:
     """What both say of the workflows in `directory`; empty when they find nothing."""
     programs, files = PROJECT / ".venv/bin", sorted(directory.glob("*.yml"))
+    actions = sorted(directory.parent.glob("actions/*/action.yml"))
     commands: tuple[list[str | Path], ...] = (
         [programs / "actionlint", "-no-color", *files],
-        [programs / "zizmor", "--offline", "--no-progress", "--quiet", "--color", "never", *files],
+        [programs / "zizmor", "--offline", "--no-progress", "--quiet", "--color", "never", *files, *actions],
     )
     done = [subprocess.run(command, capture_output=True, text=True, cwd=PROJECT) for command in commands]
     return "".join(each.stdout + each.stderr for each in done if each.returncode)

@@ -1,1 +1,1 @@
-"""The Pulumi engine, its provider plugins, Caddy and the mesh, from package registries alone: `python3 -m toolchain`."""
+"""The Pulumi engine, its plugins and what the lab runs besides: installed, released, or from package registries alone."""

@@ -1,37 +1,52 @@
-"""`python3 -m toolchain` builds or finds the toolchain and shows it; `--path` prints only its directory."""
+"""`python3 -m toolchain` finds, fetches or builds the toolchain and shows it; `--part deploy` only what deploys."""
 
 import argparse
-import json
 import signal
 import sys
 from pathlib import Path
 
+from toolchain import parts
 from toolchain.errors import ToolchainError
-from toolchain.provision import MANIFEST, provide
+from toolchain.installed import find_installed
+from toolchain.provision import cache_directory, contents, directory, provide, provide_bundle
+
+_BUNDLES = {parts.DEPLOY: parts.deploy, parts.LAB: parts.lab}
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(prog="python3 -m toolchain", description=__doc__)
-    arguments.add_argument("--path", action="store_true", help="print only the directory")
-    only_path = arguments.parse_args().path
+    parser = argparse.ArgumentParser(prog="python3 -m toolchain", description=__doc__)
+    parser.add_argument("--part", choices=_BUNDLES, help="only what deploys, or only what the lab and the tests need besides")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--path", action="store_true", help="print only the directory")
+    shown.add_argument("--key", action="store_true", help="print under which name --part is cached, and make nothing")
+    arguments = parser.parse_args()
+    if arguments.key and not arguments.part:
+        parser.error("--key needs the part whose key it is, for example: --part deploy --key")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    bundles = [_BUNDLES[arguments.part]()] if arguments.part else [make() for make in _BUNDLES.values()]
     try:
-        directory, cached = provide()
+        if arguments.key:
+            print(directory(bundles[0], {}).name)
+            return 0
+        result, cached = provide_bundle(bundles[0]) if arguments.part else provide()
     except ToolchainError as error:
         print(f"toolchain: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("toolchain: interrupted; what is compiled so far is kept, the next run goes on from there", file=sys.stderr)
         return 130
-    print(directory if only_path else table(directory, cached))
+    refused = {part.name: find_installed(part, cache_directory()).refused for bundle in bundles for part in bundle.parts}
+    print(result if arguments.path else table(result, cached, refused))
     return 0
 
 
-def table(directory: Path, cached: bool) -> str:
+def table(result: Path, cached: bool, refused: dict[str, str]) -> str:
+    """Each part with where it came from, and why what is installed is not used."""
     rows = [("part", "version", "size", "source")]
-    for name, part in json.loads((directory / MANIFEST).read_text()).items():
-        rows.append((name, part["version"], f"{part['size'] / 1e6:.0f} MB", part["source"] + (", cached" if cached else "")))
-    return "\n".join([*(f"{name:<30}{version:<12}{size:>8}  {source}" for name, version, size, source in rows), str(directory)])
+    for name, part in contents(result).items():
+        source = f"{part['source']}{', cached' if cached else ''}{f'; not used: {refused[name]}' if refused[name] else ''}"
+        rows.append((name, str(part["version"]), f"{int(str(part['size'])) / 1e6:.0f} MB", source))
+    return "\n".join([*(f"{name:<30}{version:<12}{size:>8}  {source}" for name, version, size, source in rows), str(result)])
 
 
 if __name__ == "__main__":

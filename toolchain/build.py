@@ -12,7 +12,7 @@ from pathlib import Path
 
 from toolchain.errors import ToolchainError
 from toolchain.golang import find_go
-from toolchain.parts import HERE, Part, pinned
+from toolchain.parts import DEPLOY, HERE, Bundle, Part, pinned
 from toolchain.progress import step
 
 # no_compose leaves out Docker Compose, half of the docker provider and nothing that its SDK offers.
@@ -22,30 +22,38 @@ NO_NETWORK = re.compile(
 )
 
 
-def assemble(parts: Sequence[Part], installed: Mapping[str, Path], target: Path, cache: Path) -> None:
-    """Fills `target` with every part: a copy of the installed one, else a built one.
+def assemble(bundle: Bundle, ready: Mapping[str, Path], target: Path, cache: Path) -> None:
+    """Fills `target` with every part: a copy of the one that is ready (installed, or out of a release), else a built one.
 
     Copies, because the lab's operator container sees this cache and nothing else of the machine.
     """
     built = target / "built"
-    to_build = [part for part in parts if part.name not in installed]
+    to_build = [part for part in bundle.parts if part.name not in ready]
     if to_build:
         go = find_go(cache)
         for module in sorted({part.module for part in to_build}):
             _go_build([part for part in to_build if part.module == module], built, Go(go, module, cache / "build.log"))
-    for part in parts:
+    for part in bundle.parts:
         place = target / part.path
         place.parent.mkdir(parents=True, exist_ok=True)
-        if part.name in installed:
-            shutil.copy2(installed[part.name], place)
+        if part.name in ready:
+            _copy(part, ready[part.name], place)
         else:
             (built / Path(part.package).name).rename(place)  # so Go names executables
-    with step("write the plugins' schemas"):
-        for part in to_build:
-            if part.has_schema:
+    if has_schema := [part for part in to_build if part.has_schema]:
+        with step("write the plugins' schemas"):
+            for part in has_schema:
                 _write_schema(target / part.path)
-    _install_python(target)
+    if bundle.name == DEPLOY:
+        _install_python(target)
     shutil.rmtree(built, ignore_errors=True)
+
+
+def _copy(part: Part, official: Path, place: Path) -> None:
+    shutil.copy2(official, place)
+    for name in part.companions:
+        if (official.parent / name).exists():
+            shutil.copy2(official.parent / name, place.parent / name)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 # Source this: the environment in which `pulumi` is this project's engine. What is set already stays.
 _project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-_toolchain=$(cd "$_project" && python3 -m toolchain --path)
+_toolchain=$(cd "$_project" && python3 -m toolchain --part deploy --path)
 export PATH="$_toolchain/bin:$PATH"
 export PULUMI_HOME=${PULUMI_HOME:-$_project/.pulumi-home}
 export PULUMI_BACKEND_URL=${PULUMI_BACKEND_URL:-file://$_project/.state}

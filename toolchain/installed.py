@@ -1,32 +1,71 @@
-"""Official executables on this machine, taken when their versions fit exactly."""
+"""Official executables on this machine, taken when their versions fit exactly; what does not fit is said."""
 
 import os
 import shutil
 import subprocess
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
-from toolchain.parts import Part
+from toolchain.parts import LANGUAGE_HOST, Part
 
 
-def find_installed(part: Part, cache: Path) -> Path | None:
+@dataclass(frozen=True)
+class Installed:
+    """Where the wanted version is, or why what is there is not used; neither where there is nothing."""
+
+    path: Path | None = None
+    refused: str = ""
+
+
+def find_installed(part: Part, kept: Path) -> Installed:
     if part.is_plugin:
-        home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
-        found = _outside(cache, home / part.path.removeprefix("home/"))
-        return found if found and os.access(found, os.X_OK) else None
-    if part.name != "pulumi":
-        return None  # no other executable says which modules it was built with
-    on_path = shutil.which(part.name)
-    engine = _outside(cache, Path(on_path)) if on_path else None
-    return engine if engine and _reports(engine, f"v{part.version}") else None
+        return _plugin(part, kept)
+    if part.name == "pulumi":
+        return _engine(part, kept)
+    if part.name == LANGUAGE_HOST:
+        return _language_host(part, kept)
+    return Installed()  # no other executable says which modules it was built with
 
 
-def _outside(cache: Path, path: Path) -> Path | None:
+def _plugin(part: Part, kept: Path) -> Installed:
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    place = home / part.path.removeprefix("home/")
+    found = _outside(kept, place)
+    if found and os.access(found, os.X_OK):
+        return Installed(found)
+    prefix = f"{place.parent.name.rpartition('-v')[0]}-v"
+    others = [entry for entry in home.glob(f"plugins/{prefix}*/") if _outside(kept, entry / part.name)]
+    versions = ", ".join(sorted(entry.name.removeprefix(prefix) for entry in others))
+    return Installed(refused=f"{home}/plugins has {versions}, not {part.version}" if versions else "")
+
+
+def _engine(part: Part, kept: Path) -> Installed:
+    on_path = shutil.which("pulumi")
+    engine = _outside(kept, Path(on_path)) if on_path else None
+    if engine is None:
+        return Installed()
+    version = _version(engine)
+    return Installed(engine) if version == f"v{part.version}" else Installed(refused=f"{engine} is {version or 'of no version'}")
+
+
+def _language_host(part: Part, kept: Path) -> Installed:
+    """It tells its version to an engine only; that of the engine beside it, which one archive brings, is its own."""
+    engine = _engine(Part("pulumi", part.version, ""), kept)
+    if engine.path is None:
+        return Installed(refused=f"that beside it: {engine.refused}" if engine.refused else "")
+    found = engine.path.with_name(part.name)
+    return Installed(found) if os.access(found, os.X_OK) else Installed()
+
+
+def _outside(kept: Path, path: Path) -> Path | None:
     """Our own builds, found through PATH or a linked PULUMI_HOME, are not "installed"."""
     real = path.resolve()
-    return None if real.is_relative_to(cache.resolve()) or not real.exists() else real
+    return None if real.is_relative_to(kept.resolve()) or not real.exists() else real
 
 
-def _reports(executable: Path, version: str) -> bool:
+@cache
+def _version(executable: Path) -> str:
     environment = os.environ | {"PULUMI_SKIP_UPDATE_CHECK": "true"}
     shown = subprocess.run([executable, "version"], env=environment, capture_output=True, text=True)
-    return shown.stdout.strip() == version
+    return shown.stdout.strip()

@@ -1,4 +1,4 @@
-"""What the toolchain consists of, in which versions, and the key under which a build of it is cached."""
+"""What the toolchain consists of, in which versions, and the keys under which its two bundles are cached."""
 
 import hashlib
 import platform
@@ -9,6 +9,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE.parent / "requirements.in"
+DEPLOY = "deploy"
+LAB = "lab"
+LANGUAGE_HOST = "pulumi-language-python"
 CADDY = "caddy"
 MESH = "mesh"
 STORAGE = "storage"
@@ -17,9 +20,10 @@ BACKUP = "backup"
 
 @dataclass(frozen=True)
 class Part:
-    """An executable that is built from `package` (a Go package or a directory of the workspace), or found installed.
+    """An executable that is built from `package` (a Go package or a directory of the workspace), or found ready.
 
     `module` is a directory with a go.mod that stays out of the workspace: there, one version of a library serves all.
+    `companions` are files that the official one needs beside it, and ours does not.
     """
 
     name: str
@@ -27,6 +31,7 @@ class Part:
     package: str
     has_schema: bool = False
     module: str = ""
+    companions: tuple[str, ...] = ()
 
     @property
     def is_plugin(self) -> bool:
@@ -41,36 +46,60 @@ class Part:
         return f"bin/{self.name}"
 
 
-def parts() -> tuple[Part, ...]:
-    """The versions are those of the SDKs in requirements.in, so that SDK and plugin cannot drift apart."""
-    return (
-        Part("pulumi", pinned("pulumi"), "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),
-        Part("pulumi-language-python", pinned("pulumi"), "./pulumi/pulumi-language-python"),
-        Part("pulumi-resource-docker", pinned("pulumi-docker"), "./docker", has_schema=True),
-        Part("pulumi-resource-hcloud", pinned("pulumi-hcloud"), "./hcloud", has_schema=True),
-        Part("pulumi-resource-random", pinned("pulumi-random"), "./random", has_schema=True),
-        Part("pulumi-resource-command", pinned("pulumi-command"), "./command"),
-        Part(CADDY, _required_module("caddy", "github.com/caddyserver/caddy/v2"), "./caddy"),
-        *(
-            Part(Path(package).name, _required_module(MESH, module), package, module=MESH)
-            for module, package in (
-                ("github.com/juanfont/headscale", "github.com/juanfont/headscale/cmd/headscale"),
-                ("tailscale.com", "tailscale.com/cmd/tailscale"),
-                ("tailscale.com", "tailscale.com/cmd/tailscaled"),
-            )
+@dataclass(frozen=True)
+class Bundle:
+    """Parts that are wanted together. `sources`, files and directories here, are all that its key depends on."""
+
+    name: str
+    parts: tuple[Part, ...]
+    sources: tuple[str, ...]
+
+
+def deploy() -> Bundle:
+    """What deploys. The versions are those of the SDKs in requirements.in, so that SDK and plugin cannot drift apart."""
+    engine = pinned("pulumi")
+    return Bundle(
+        DEPLOY,
+        (
+            Part("pulumi", engine, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"),
+            Part(LANGUAGE_HOST, engine, f"./pulumi/{LANGUAGE_HOST}", companions=(f"{LANGUAGE_HOST}-exec",)),
+            Part("pulumi-resource-docker", pinned("pulumi-docker"), "./docker", has_schema=True),
+            Part("pulumi-resource-hcloud", pinned("pulumi-hcloud"), "./hcloud", has_schema=True),
+            Part("pulumi-resource-random", pinned("pulumi-random"), "./random", has_schema=True),
+            Part("pulumi-resource-command", pinned("pulumi-command"), "./command"),
         ),
-        Part(
-            "versitygw",
-            _required_module(STORAGE, "github.com/versity/versitygw"),
-            "github.com/versity/versitygw/cmd/versitygw",
-            module=STORAGE,
+        (*(module for module in _modules() if module != CADDY), *_versions(), "python", "build.py"),
+    )
+
+
+def lab() -> Bundle:
+    """What only the lab and the tests run."""
+    return Bundle(
+        LAB,
+        (
+            Part(CADDY, _required_module(CADDY, "github.com/caddyserver/caddy/v2"), f"./{CADDY}"),
+            *(
+                Part(Path(package).name, _required_module(MESH, module), package, module=MESH)
+                for module, package in (
+                    ("github.com/juanfont/headscale", "github.com/juanfont/headscale/cmd/headscale"),
+                    ("tailscale.com", "tailscale.com/cmd/tailscale"),
+                    ("tailscale.com", "tailscale.com/cmd/tailscaled"),
+                )
+            ),
+            Part(
+                "versitygw",
+                _required_module(STORAGE, "github.com/versity/versitygw"),
+                "github.com/versity/versitygw/cmd/versitygw",
+                module=STORAGE,
+            ),
+            Part(
+                "restic",
+                _required_module(BACKUP, "github.com/restic/restic"),
+                "github.com/restic/restic/cmd/restic",
+                module=BACKUP,
+            ),
         ),
-        Part(
-            "restic",
-            _required_module(BACKUP, "github.com/restic/restic"),
-            "github.com/restic/restic/cmd/restic",
-            module=BACKUP,
-        ),
+        (CADDY, MESH, STORAGE, BACKUP, *_versions(), "build.py"),
     )
 
 
@@ -81,24 +110,38 @@ def pinned(package: str) -> str:
     return found[1]
 
 
-def cache_key(*choices: str) -> str:
-    """Names the result of these sources on this platform, and of `choices` made outside of them.
+def cache_key(bundle: Bundle, *choices: str) -> str:
+    """Names the result of the bundle's sources on this platform, and of `choices` made outside of them.
 
     The installed Go is no part of it: who only runs the toolchain, like the lab's operator container, has none.
     """
     digest = hashlib.sha256()
-    for part in (platform.system(), platform.machine(), *map(str, parts()), *choices):
+    for part in (platform.system(), platform.machine(), *map(str, bundle.parts), *choices):
         digest.update(part.encode() + b"\0")
-    for file in sources():
+    for file in files(bundle):
         digest.update(str(file.relative_to(HERE)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:16]
 
 
-def sources() -> Iterator[Path]:
+def files(bundle: Bundle) -> Iterator[Path]:
     """Every file that shapes the result."""
-    kinds = ("*.go", "go.mod", "go.sum", "go.work", "go.work.sum", "python/*", "build.py")
-    found = {file for kind in kinds for file in HERE.rglob(kind) if file.is_file() and "__pycache__" not in file.parts}
-    yield from sorted(file for file in found if not file.name.endswith("_test.go"))
+    for source in sorted(set(bundle.sources)):
+        found = [HERE / source] if (HERE / source).is_file() else sorted((HERE / source).rglob("*"))
+        yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts and not _is_test(file))
+
+
+def _is_test(file: Path) -> bool:
+    return file.name.endswith("_test.go")
+
+
+def _modules() -> list[str]:
+    """Those of the workspace."""
+    return re.findall(r"^\t\./(\S+)$", (HERE / "go.work").read_text(), re.MULTILINE)
+
+
+def _versions() -> tuple[str, ...]:
+    """What decides the versions of libraries, which the workspace compiles once for the programs of both bundles."""
+    return ("go.work", "go.work.sum", *(f"{module}/{file}" for module in _modules() for file in ("go.mod", "go.sum")))
 
 
 def _required_module(directory: str, module: str) -> str:

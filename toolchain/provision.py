@@ -1,17 +1,19 @@
-"""Builds the toolchain once a machine: the result lies in the user's cache, under a key of everything that shapes it."""
+"""Provides the toolchain once a machine: each bundle lies in the user's cache, under a key of everything that shapes it."""
 
 import fcntl
 import json
 import os
 import shutil
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from toolchain import parts, releases
 from toolchain.build import assemble
 from toolchain.installed import find_installed
-from toolchain.parts import Part, cache_key, parts
+from toolchain.parts import Bundle, cache_key
 from toolchain.progress import step
 
 MANIFEST = "parts.json"
@@ -19,36 +21,97 @@ UNUSED_SECONDS = 14 * 24 * 3600
 
 
 def provide() -> tuple[Path, bool]:
-    """The directory of the toolchain, and whether it was there already."""
+    """The directory of the whole toolchain, and whether it was there already: hard links to both bundles."""
+    (deploy, old), (lab, older) = provide_bundle(parts.deploy()), provide_bundle(parts.lab())
     cache = cache_directory()
-    wanted = parts()
-    installed = {part.name: found for part in wanted if (found := find_installed(part, cache))}
-    result = cache / cache_key(*(f"{name}={path}" for name, path in sorted(installed.items())))
-    if (result / MANIFEST).exists():
-        os.utime(result)
-        return result, True
+    result = cache / f"whole-{deploy.name.partition('-')[2]}-{lab.name.partition('-')[2]}"
+    if not _ready((result,)):
+        with _locked(cache), _made(result) as partial:
+            for bundle in (deploy, lab):
+                shutil.copytree(
+                    bundle, partial, dirs_exist_ok=True, copy_function=os.link, ignore=shutil.ignore_patterns(MANIFEST)
+                )
+            manifest = {name: part for bundle in (deploy, lab) for name, part in contents(bundle).items()}
+            (partial / MANIFEST).write_text(json.dumps(manifest, indent=2))
+    return result, old and older
+
+
+def provide_bundle(bundle: Bundle, *, official: bool = True) -> tuple[Path, bool]:
+    """The directory of one bundle, and whether it was there already. Unless `official`, all of it is built from Go modules."""
+    cache = cache_directory()
+    installed = {part.name: found for part in bundle.parts if official and (found := find_installed(part, cache).path)}
+    built = directory(bundle, installed)
+    released = built.with_name(f"{built.name}-released")
+    places = (released, built) if official else (built,)
+    if ready := _ready(places):
+        return ready, True
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache):
-        if (result / MANIFEST).exists():
-            return result, True
-        for leftover in cache.glob("*.partial"):
-            shutil.rmtree(leftover)
-        partial = result.with_suffix(".partial")
-        try:
-            assemble(wanted, installed, partial, cache)
-            (partial / MANIFEST).write_text(json.dumps(_manifest(wanted, installed, partial), indent=2))
-            shutil.rmtree(result, ignore_errors=True)  # without a manifest: not ours
-            partial.rename(result)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        if ready := _ready(places):
+            return ready, True
+        with _made(built) as partial:
+            fetched = _fetched(bundle, installed, partial / "fetched") if official else {}
+            assemble(bundle, installed | fetched, partial, cache)
+            shutil.rmtree(partial / "fetched", ignore_errors=True)
+            (partial / MANIFEST).write_text(json.dumps(_manifest(bundle, installed, fetched, partial), indent=2))
+        if fetched:
+            shutil.rmtree(released, ignore_errors=True)
+            built.rename(released)
         _prune(cache)
-    return result, False
+    return released if fetched else built, False
+
+
+def directory(bundle: Bundle, installed: Mapping[str, Path]) -> Path:
+    """Where a bundle goes; with `-released` behind it when parts of it were fetched."""
+    return (
+        cache_directory() / f"{bundle.name}-{cache_key(bundle, *(f'{name}={path}' for name, path in sorted(installed.items())))}"
+    )
+
+
+def contents(result: Path) -> dict[str, dict[str, object]]:
+    """Version, size and source of each part, by name."""
+    read: dict[str, dict[str, object]] = json.loads((result / MANIFEST).read_text())
+    return read
 
 
 def cache_directory() -> Path:
     chosen = os.environ.get("VPAI_CACHE")
     base = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vpai"
     return base.absolute() / "toolchain"
+
+
+def _fetched(bundle: Bundle, installed: Mapping[str, Path], place: Path) -> dict[str, Path]:
+    wanted = [part for part in bundle.parts if part.name not in installed]
+    if bundle.name != parts.DEPLOY or not wanted or not releases.api():
+        return {}
+    found, reason = releases.fetch(wanted, place)
+    if reason:
+        print(f"official release archives: {reason}; what is missing is built from Go modules", file=sys.stderr)
+    return found
+
+
+def _ready(places: Iterable[Path]) -> Path | None:
+    """The first that is there; it counts as used from now."""
+    for place in places:
+        if (place / MANIFEST).exists():
+            os.utime(place)
+            return place
+    return None
+
+
+@contextmanager
+def _made(result: Path) -> Iterator[Path]:
+    """A directory to fill, which becomes `result` in one step, or nothing at all."""
+    for leftover in result.parent.glob("*.partial"):
+        shutil.rmtree(leftover)
+    partial = result.with_name(f"{result.name}.partial")
+    try:
+        partial.mkdir()
+        yield partial
+        shutil.rmtree(result, ignore_errors=True)  # without a manifest: not ours
+        partial.rename(result)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _prune(cache: Path) -> None:
@@ -58,14 +121,17 @@ def _prune(cache: Path) -> None:
             shutil.rmtree(manifest.parent)
 
 
-def _manifest(wanted: tuple[Part, ...], installed: Mapping[str, Path], directory: Path) -> dict[str, dict[str, object]]:
+def _manifest(
+    bundle: Bundle, installed: Mapping[str, Path], fetched: Mapping[str, Path], result: Path
+) -> dict[str, dict[str, object]]:
+    def source(name: str) -> str:
+        if name in installed:
+            return f"installed: {installed[name]}"
+        return "release archive, its SHA-256 is the published one" if name in fetched else "built from Go modules"
+
     return {
-        part.name: {
-            "version": part.version,
-            "size": (directory / part.path).stat().st_size,
-            "source": f"installed: {installed[part.name]} has the wanted version" if part.name in installed else "built",
-        }
-        for part in wanted
+        part.name: {"version": part.version, "size": (result / part.path).stat().st_size, "source": source(part.name)}
+        for part in bundle.parts
     }
 
 

@@ -10,6 +10,7 @@ from components.host import audit, backup, fail2ban, sysctl, upgrades
 from components.host.docker_daemon import SWEEPER, daemon_json, stopped_with_the_host, swept_bridges
 from components.host.files import HostFile
 from model import ssh_key
+from model.host import DEPLOY_UID
 from model.network import MESH
 from model.problem import Problem, refuse
 
@@ -53,7 +54,7 @@ class Baseline:
             yield "tailscale"
         yield f"timezone {self.timezone}"
         # Before the files: the rule that lets the user become root names an existing user.
-        yield f"user {self.user} {','.join(self.groups) or '-'} {keys}"
+        yield f"user {self.user} {DEPLOY_UID} {','.join(self.groups) or '-'} {keys}"
         for file in self.files:
             yield f"file {file.mode:04o} {file.path} {_encoded(file.content)}"
         yield f"units {' '.join(self.units)}"

@@ -28,6 +28,7 @@ apply() {
 	local seconds=$1 port=$2 draft token
 	if [[ -e $TRANSACTION ]]; then
 		fail "a change waits for its confirmation since $(cat $TRANSACTION/since): another run makes it, or was killed.
+$(cat "$STATE/revert-failed" 2>/dev/null || true)
 Why: what it has not confirmed goes back by itself, to what was in force before it.
 How to mend it: run \`pulumi up\` again in $seconds s (vpai:revertSeconds); or, on the host: sudo vpai-revert"
 	fi
@@ -83,13 +84,14 @@ begin() {
 	date -Is >"$TRANSACTION.draft/since"
 	echo "$1" >"$TRANSACTION.draft/token"
 	sync "$TRANSACTION.draft"/*
-	mv -T "$TRANSACTION.draft" "$TRANSACTION"
-	sync "$STATE"
-	rm -f "$STATE/reverted"
+	rm -f "$STATE/reverted" "$STATE/revert-failed"
+	# Armed first: a transaction without its timer would wait for the next boot. The default accuracy of a timer is a minute
+	# (lab.md, finding 5).
 	systemctl stop vpai-revert-armed.timer 2>/dev/null || true
-	# The default accuracy of a timer is a minute (lab.md, finding 5).
 	systemd-run --quiet --collect --unit=vpai-revert-armed --on-active="$2" --timer-property=AccuracySec=200ms \
 		/usr/local/sbin/vpai-revert "nobody confirmed it within $2 s"
+	mv -T "$TRANSACTION.draft" "$TRANSACTION"
+	sync "$STATE"
 }
 
 change() {
@@ -150,7 +152,7 @@ confirm() {
 	# Asked again when the answer was lost on its way.
 	if [[ $(cat "$STATE/confirmed" 2>/dev/null) == "$token" ]]; then return 0; fi
 	if [[ $(cat "$TRANSACTION/token" 2>/dev/null) != "$token" ]]; then
-		fail "the change has already gone back: $(cat "$STATE/reverted" 2>/dev/null || echo 'no reason is known')"
+		fail "the change has already gone back: $(cat "$STATE/revert-failed" "$STATE/reverted" 2>/dev/null || echo 'no reason is known')"
 	fi
 	systemctl stop vpai-revert-armed.timer
 	echo "$token" >"$STATE/confirmed"
@@ -158,7 +160,9 @@ confirm() {
 }
 
 last() {
-	if [[ -e $TRANSACTION ]]; then
+	if [[ -e $STATE/revert-failed ]]; then
+		cat "$STATE/revert-failed"
+	elif [[ -e $TRANSACTION ]]; then
 		echo "a change waits for its confirmation"
 	else
 		cat "$STATE/reverted" 2>/dev/null || true

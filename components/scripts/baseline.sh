@@ -120,17 +120,24 @@ timezone() {
 	changed "time zone: $1"
 }
 
-# user NAME GROUPS KEYS: groups joined by commas, or "-"; authorized_keys in base64.
+# user NAME UID GROUPS KEYS: groups joined by commas, or "-"; authorized_keys in base64.
 user() {
-	local name=$1 groups=$2 home keys
+	local name=$1 uid=$2 groups=$3 home keys holder
 	if ! getent passwd "$name" >/dev/null; then
+		# The first free uid would be 1000, which images have for their own user: whatever leaves its container is that user.
+		holder=$(getent passwd "$uid" | cut -d: -f1) || true
+		[[ -z $holder ]] || fail "uid $uid, of the user $name who deploys, is $holder's" "one of the two could act as the other" \
+			"give $holder another one: usermod --uid"
 		# A group of that name may be there already, without the user.
 		if getent group "$name" >/dev/null; then
-			useradd --create-home --shell /bin/bash --gid "$name" "$name"
+			useradd --create-home --shell /bin/bash --uid "$uid" --gid "$name" "$name"
 		else
-			useradd --create-home --shell /bin/bash --user-group "$name"
+			useradd --create-home --shell /bin/bash --uid "$uid" --user-group "$name"
 		fi
 		changed "user $name"
+	elif [[ $(id -u "$name") != "$uid" ]]; then
+		fail "the user $name has uid $(id -u "$name")" "a container may run as the same, and would be the one who deploys" \
+			"as another user, while $name is not logged in: sudo usermod --uid $uid $name (its own files follow)"
 	fi
 	local group
 	for group in ${groups//[-,]/ }; do
@@ -145,7 +152,7 @@ user() {
 		install -d -m 0700 -o "$name" -g "$(id -gn "$name")" "$home/.ssh"
 		changed "$home/.ssh"
 	fi
-	base64 -d <<<"$3" >"$work/keys"
+	base64 -d <<<"$4" >"$work/keys"
 	if put "$work/keys" "$keys" 600 "$name" "$(id -gn "$name")"; then changed "$keys"; fi
 }
 

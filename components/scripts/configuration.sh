@@ -3,7 +3,8 @@
 #   configuration.sh read   DIRECTORY VERSION                             prints "sha256  path" of every file
 #   configuration.sh remove DIRECTORY
 # With a reload command `current` moves to VERSION, the command runs in the running service, and moves back if it fails.
-# The last three versions are kept, so that a previous commit finds its files.
+# The last three versions are kept, so that a previous commit finds its files; and whatever a container mounts, running or not:
+# one that still serves after some failed `up`s is of an older version.
 set -euo pipefail
 
 KEPT=3
@@ -48,11 +49,14 @@ reload() {
 }
 
 prune() {
-	local directory=$1 current
+	local directory=$1 current mounted containers
 	current=$(readlink "$directory/current" || true)
+	# Without an answer everything is kept; the next one prunes.
+	containers=$(docker ps -aq) || return 0
+	mounted=$(xargs -r docker inspect --format '{{range .Mounts}}{{println .Source}}{{end}}' <<<"$containers") || return 0
 	find "$directory" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\n' | sort -rn | awk -v kept=$KEPT 'NR > kept {print $2}' |
 		while read -r old; do
-			if [[ $old != "$current" ]]; then rm -rf -- "${directory:?}/$old"; fi
+			if [[ $old != "$current" ]] && ! grep -qxF -- "$directory/$old" <<<"$mounted"; then rm -rf -- "${directory:?}/$old"; fi
 		done
 }
 

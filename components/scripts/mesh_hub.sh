@@ -1,20 +1,26 @@
 # The hub's side of the mesh, run as root on it. Headscale runs in the container with the label SERVICE.
-#   mesh_hub.sh publish SERVICE PARTS STACK    a stack's part as JSON on stdin: {"policy": {...}, "records": {name: host}}
-#   mesh_hub.sh withdraw SERVICE PARTS STACK   takes the part out again
+#   mesh_hub.sh publish SERVICE DIRECTORY STACK    a stack's part as JSON on stdin: {"policy": {...}, "records": {name: host}}
+#   mesh_hub.sh withdraw SERVICE DIRECTORY STACK   takes the part out again
 #   mesh_hub.sh key      SERVICE TAG [--ephemeral]   prints a pre-auth key: single use, ten minutes; an ephemeral member is
 #                                              forgotten when it has been away for a while
 #   mesh_hub.sh member   SERVICE NAME          prints "absent", "expired", or the member's node key
 #   mesh_hub.sh renew    SERVICE NAME          lets an expired member in again: nothing is to be done on the member
-#   mesh_hub.sh admitted SERVICE PARTS NAME TAG   waits until the member is online, and resolves the names that lead to it
-#   mesh_hub.sh forget   SERVICE PARTS NAME    removes a member
+#   mesh_hub.sh admitted SERVICE DIRECTORY NAME TAG   waits until the member is online, and resolves the names that lead to it
+#   mesh_hub.sh forget   SERVICE DIRECTORY NAME    removes a member
 # Each stack owns one part; whoever publishes merges all parts, one at a time.
+# DIRECTORY is root's own and mounted read-only into Headscale at MOUNTED: what root writes, no container may replace by a link.
 set -euo pipefail
+
+MOUNTED=/var/lib/headscale-mesh
+
+drafts=()
 
 main() {
 	local action=$1 service=$2
 	shift 2
 	exec 9>/run/lock/vpai-mesh
 	flock -w 120 9
+	trap 'rm -f "${drafts[@]}"' EXIT
 	case $action in
 	publish) publish "$service" "$@" ;;
 	withdraw) withdraw "$service" "$@" ;;
@@ -27,33 +33,53 @@ main() {
 }
 
 publish() {
-	local service=$1 parts=$2 stack=$3
-	install -d -m 0700 "$(dirname "$parts")" "$parts"
-	cat >"$parts/.$stack.draft"
-	jq -e '.policy.acls and .records' "$parts/.$stack.draft" >/dev/null
-	if [[ -e $parts/$stack.part ]]; then cp "$parts/$stack.part" "$parts/.$stack.old"; fi
-	mv "$parts/.$stack.draft" "$parts/$stack.part"
-	if ! merge "$service" "$parts"; then
-		if [[ -e $parts/.$stack.old ]]; then mv "$parts/.$stack.old" "$parts/$stack.part"; else rm "$parts/$stack.part"; fi
-		exit 1
-	fi
-	rm -f "$parts/.$stack.old"
+	local service=$1 directory=$2 stack=$3 part
+	owned "$directory"
+	part=$(mktemp "$directory/parts/.draft.XXXXXX")
+	drafts+=("$part")
+	cat >"$part"
+	jq -e '.policy.acls and .records' "$part" >/dev/null
+	merge "$service" "$directory" "$stack" "$part"
 }
 
 withdraw() {
-	rm -f "$2/$3.part"
-	if compgen -G "$2/*.part" >/dev/null; then merge "$1" "$2"; fi
+	owned "$2"
+	rm -f "$2/parts/$3.part"
+	if compgen -G "$2/parts/*.part" >/dev/null; then merge "$1" "$2"; fi
 }
 
-# Headscale judges the policy before it is put in force; the old one stays when it is refused.
+# What another user may write to is no place for root's files.
+owned() {
+	local path
+	install -d -m 0755 "$1"
+	install -d -m 0700 "$1/parts"
+	for path in "$1" "$1/parts"; do
+		if [[ -L $path || $(stat -c %u "$path") != "$EUID" ]]; then
+			echo "$path is a link or another user owns it, so root writes nothing there; look at it, then remove it" >&2
+			exit 1
+		fi
+	done
+}
+
+# merge SERVICE DIRECTORY [STACK DRAFT]: with the draft in the place of the stack's part.
+# Headscale judges the policy before anything is put in force; part and policy stay as they were when it is refused.
 merge() {
-	local service=$1 parts=$2 container nodes='[]' said
+	local service=$1 directory=$2 stack=${3:-} draft=${4:-} container nodes='[]' said policy records parts=() part
+	for part in "$directory"/parts/*.part; do
+		if [[ -e $part && $part != "$directory/parts/$stack.part" ]]; then parts+=("$part"); fi
+	done
+	if [[ -n $draft ]]; then parts+=("$draft"); fi
 	container=$(running "$service")
-	jq -s '{tagOwners: (map(.policy.tagOwners) | add), acls: (map(.policy.acls) | add)}' "$parts"/*.part >"$parts/.policy.json"
+	policy=$(mktemp "$directory/.policy.XXXXXX")
+	records=$(mktemp "$directory/.records.XXXXXX")
+	drafts+=("$policy" "$records")
+	jq -s '{tagOwners: (map(.policy.tagOwners) | add), acls: (map(.policy.acls) | add)}' "${parts[@]}" >"$policy"
+	# Nothing in them is secret, and Headscale is not root.
+	chmod 0644 "$policy" "$records"
 	if [[ -n $container ]]; then
-		if ! said=$(docker exec "$container" headscale policy check --file /var/lib/headscale/parts/.policy.json 2>&1); then
+		if ! said=$(docker exec "$container" headscale policy check --file "$MOUNTED/${policy##*/}" 2>&1); then
 			printf 'Headscale refuses the policy; the old one stays in force.\n%s\n' "$said" >&2
-			return 1
+			exit 1
 		fi
 		nodes=$(docker exec "$container" headscale nodes list -o json)
 	fi
@@ -61,9 +87,10 @@ merge() {
 		($nodes // [] | map({key: .given_name, value: (.ip_addresses[] | select(contains(":") | not))}) | from_entries) as $addresses
 		| map(.records) | add // {} | to_entries
 		| map(select($addresses[.value])) | map({name: .key, type: "A", value: $addresses[.value]}) | sort_by(.name)
-	' "$parts"/*.part >"$parts/.records.json"
-	if replace "$parts" policy.json && [[ -n $container ]]; then reload "$container"; fi
-	replace "$parts" records.json || true
+	' "${parts[@]}" >"$records"
+	if [[ -n $draft ]]; then mv -T "$draft" "$directory/parts/$stack.part"; fi
+	if replace "$policy" "$directory/policy.json" && [[ -n $container ]]; then reload "$container"; fi
+	replace "$records" "$directory/records.json" || true
 }
 
 # Not by `docker kill`: Docker takes a container that it signalled for one stopped by hand, and "unless-stopped" leaves it down
@@ -71,11 +98,8 @@ merge() {
 reload() { kill -HUP "$(docker inspect -f '{{.State.Pid}}' "$1")"; }
 
 replace() {
-	if cmp -s "$1/.$2" "$1/$2"; then
-		rm "$1/.$2"
-		return 1
-	fi
-	mv "$1/.$2" "$1/$2"
+	if cmp -s "$1" "$2"; then return 1; fi
+	mv -T "$1" "$2"
 }
 
 key() {
@@ -97,7 +121,7 @@ renew() {
 }
 
 admitted() {
-	local service=$1 parts=$2 name=$3 tag=$4 deadline=$((SECONDS + 30)) id
+	local service=$1 directory=$2 name=$3 tag=$4 deadline=$((SECONDS + 30)) id
 	until [[ $(node "$service" "$name" | jq -r .online) == true ]]; do
 		if ((SECONDS > deadline)); then
 			echo "$name has not come online in the mesh within 30 s; look at its journal: journalctl -u tailscaled" >&2
@@ -107,16 +131,16 @@ admitted() {
 	done
 	id=$(node "$service" "$name" | jq -r --arg tag "$tag" 'select(.tags != [$tag]) | .id')
 	if [[ -n $id ]]; then headscale "$service" nodes tag --identifier "$id" --tags "$tag" >/dev/null; fi
-	merge "$service" "$parts"
+	merge "$service" "$directory"
 }
 
 forget() {
-	local service=$1 parts=$2 name=$3
+	local service=$1 directory=$2 name=$3
 	if [[ -z $(running "$service") ]]; then return 0; fi
 	node "$service" "$name" | jq -r .id | while read -r id; do
 		headscale "$service" nodes delete --identifier "$id" --force >/dev/null
 	done
-	merge "$service" "$parts"
+	merge "$service" "$directory"
 }
 
 node() { headscale "$1" nodes list -o json | jq -c --arg name "$2" '.[]? | select(.given_name == $name)'; }

@@ -1,3 +1,3 @@
 module vpai.example/auto-fix
 
-go 1.24
+go 1.26

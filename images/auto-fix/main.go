@@ -3,17 +3,15 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"regexp"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -35,16 +33,51 @@ func main() {
 	work := flag.String("work", "/work", "directory of the job in hand")
 	program := flag.String("program", "/opt/auto-fix/job", "what writes the branch")
 	patience := flag.Duration("patience", 15*time.Minute, "after how long a job is ended")
+	provider := flag.String("model", "https://api.anthropic.com", "address of the model's provider; its key is anthropic-api-key")
+	workerUser := flag.String("worker-user", "", "uid:gid of the part that holds the tokens")
+	toolUser := flag.String("tool-user", "", "uid:gid of the part that edits")
+	tool := flag.String("tool", "/opt/auto-fix/tool", "what edits a checkout")
+	part := flag.String("part", "", "run as one part, worker or tool, until the input ends; else start both as their users")
+	checkout := flag.String("edit", "", "let the tool at this checkout, with the instructions on the input")
 	flag.Parse()
-	run := func() error {
-		worker, err := newWorker(*jobs, *github, *allowed, *directory, *work, *program, *patience)
-		if err != nil {
+	run := func() error { return apart(os.Args[1:], *workerUser, *toolUser) }
+	switch {
+	case *health:
+		run = healthy
+	case *checkout != "":
+		run = func() error {
+			// What it prints is the pull request's text.
+			slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+			said, err := edit(editSocket, *checkout, os.Stdin)
+			fmt.Println(said)
 			return err
 		}
-		return serve(worker)
-	}
-	if *health {
-		run = healthy
+	case *part == asTool:
+		run = func() error {
+			ctx, stop := whileStarted()
+			defer stop()
+			listener, err := net.FileListener(os.NewFile(3, editSocket))
+			if err != nil {
+				return err
+			}
+			return serveEdits(ctx, listener, *tool, *patience)
+		}
+	case *part == asWorker:
+		run = func() error {
+			worker, err := newWorker(*jobs, *github, *allowed, *directory, *work, *program, *patience)
+			if err != nil {
+				return err
+			}
+			key, err := os.ReadFile(*directory + "/anthropic-api-key")
+			if err != nil {
+				return err
+			}
+			model, err := newModel(*provider, strings.TrimSpace(string(key)), worker.isBusy)
+			if err != nil {
+				return err
+			}
+			return serve(worker, model)
+		}
 	}
 	if err := run(); err != nil {
 		slog.Error(err.Error())
@@ -55,7 +88,12 @@ func main() {
 func newWorker(jobs, github, allowed, directory, work, program string, patience time.Duration) (*Worker, error) {
 	worker := &Worker{
 		jobs: jobs, github: github, repositories: map[string]bool{}, work: work, program: program, patience: patience,
-		client: &http.Client{Timeout: 60 * time.Second}, outcomes: map[string]int{},
+		outcomes: map[string]int{},
+		// A token is shown to whom it was given for, not to whom that one points.
+		client: &http.Client{
+			Timeout:       60 * time.Second,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 	}
 	for _, name := range strings.Split(allowed, ",") {
 		if !repositoryName.MatchString(name) {
@@ -76,12 +114,21 @@ func newWorker(jobs, github, allowed, directory, work, program string, patience 
 	return worker, nil
 }
 
-func serve(worker *Worker) error {
-	stopped, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+func serve(worker *Worker, model http.Handler) error {
+	stopped, stop := whileStarted()
 	defer stop()
-	ended := make(chan error, 1)
-	server := &http.Server{Addr: numbersAddress, Handler: worker, ReadHeaderTimeout: 10 * time.Second}
-	go func() { ended <- server.ListenAndServe() }()
+	ended := make(chan error, 2)
+	for address, handler := range map[string]http.Handler{numbersAddress: worker, modelAddress: model} {
+		listener, err := listen(address)
+		if err != nil {
+			return err
+		}
+		server := newServer(handler)
+		if address == numbersAddress {
+			server.ReadTimeout, server.WriteTimeout = headWithin, 2*headWithin
+		}
+		go func() { ended <- server.Serve(listener) }()
+	}
 	go worker.loop(stopped)
 	select {
 	case err := <-ended:

@@ -280,6 +280,12 @@ func (worker *Worker) note(busy bool) {
 	worker.asked, worker.busy = time.Now(), busy
 }
 
+func (worker *Worker) isBusy() bool {
+	worker.mutex.Lock()
+	defer worker.mutex.Unlock()
+	return worker.busy
+}
+
 func (worker *Worker) count(outcome string) {
 	worker.mutex.Lock()
 	defer worker.mutex.Unlock()

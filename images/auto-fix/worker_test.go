@@ -20,6 +20,7 @@ type others struct {
 	sync.Mutex
 	offers   []string
 	taken    int
+	asked    []string
 	pulls    []string
 	comments []string
 }
@@ -28,6 +29,9 @@ func (others *others) ServeHTTP(writer http.ResponseWriter, request *http.Reques
 	others.Lock()
 	defer others.Unlock()
 	body, _ := io.ReadAll(request.Body)
+	if strings.HasPrefix(request.URL.Path, "/repos") {
+		others.asked = append(others.asked, request.Method+" "+request.URL.Path)
+	}
 	switch path := request.Method + " " + request.URL.Path; {
 	case request.Header.Get("Authorization") != "Bearer a-token-of-the-test":
 		writer.WriteHeader(http.StatusUnauthorized)
@@ -108,13 +112,18 @@ func TestAnIssueGetsOnePullRequestHoweverOftenItIsOffered(t *testing.T) {
 }
 
 func TestAnotherRepositoryIsRefusedWhateverWasOffered(t *testing.T) {
-	worker, others := newBench(t, "touch "+filepath.Join(t.TempDir(), "ran"))
+	ran := filepath.Join(t.TempDir(), "ran")
+	worker, others := newBench(t, "touch "+ran)
 	for _, repository := range []string{"Mobutoo/other", "Mobutoo/VPAI/../other", "", "mobutoo"} {
 		others.offers = []string{fmt.Sprintf(`{"repository":%q,"number":7}`, repository)}
 		worker.once(t)
 	}
-	if len(others.pulls)+len(others.comments) != 0 || worker.outcomes["failed"] != 4 {
-		t.Error(others.pulls, worker.outcomes)
+	// Not because GitHub knows no such repository: it is asked nothing at all.
+	if len(others.asked) != 0 || worker.outcomes["failed"] != 4 {
+		t.Error(others.asked, worker.outcomes)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("the program ran")
 	}
 }
 

@@ -54,8 +54,16 @@ func serve(directory, socket string, takesOrders bool) error {
 	defer stop()
 	ended := make(chan error, len(ports))
 	for address, handler := range ports {
-		server := &http.Server{Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second}
-		go func() { ended <- server.ListenAndServe() }()
+		listener, err := listen(address)
+		if err != nil {
+			return err
+		}
+		server := newServer(handler)
+		if address == questionsAddress {
+			// Nothing is streamed there; orders stream logs and programs, for whoever holds the token.
+			server.ReadTimeout, server.WriteTimeout = headWithin, 30*time.Second
+		}
+		go func() { ended <- server.Serve(listener) }()
 		slog.Info("listening", "address", address)
 	}
 	select {

@@ -13,23 +13,27 @@ import (
 const (
 	mebibyte    = 1 << 20
 	labelPrefix = "vpai.sandbox"
-	labelMemory = labelPrefix + ".memory_mib"
-	// The volume through which sandboxes see their workspaces. Docker resolves a path below a volume without leaving it,
-	// whatever symbolic links are in the way; a bind would follow a link that OpenClaw made to any file of the host.
-	workspaces = "vpai-sandboxes"
+	// The volume through which sandboxes see their workspaces: OpenClaw's data directory, an entry of a directory of root's.
+	// Docker resolves a path below a volume without leaving it, whatever symbolic links are in the way. The volume's own
+	// directory is a bind, which follows them: were it one that OpenClaw may rename, it could become any of the host's.
+	data = "vpai-openclaw-data"
+	// Of each directory in memory; their sum counts as the sandbox's memory.
+	sizeOfTmpfs = "size=64m"
 )
 
 // Policy is what a sandbox may be.
 type Policy struct {
-	Images         []string `json:"images"`
-	NamePrefix     string   `json:"name_prefix"`
-	Networks       []string `json:"networks"`
-	BindsBelow     string   `json:"binds_below"`
-	MaxMemoryMiB   int64    `json:"max_memory_mib"`
-	TotalMemoryMiB int64    `json:"total_memory_mib"`
-	MaxCPUs        float64  `json:"max_cpus"`
-	MaxPids        int64    `json:"max_pids"`
-	User           string   `json:"user"`
+	Images     []string `json:"images"`
+	NamePrefix string   `json:"name_prefix"`
+	Networks   []string `json:"networks"`
+	// Data is a directory that root alone may replace; sandboxes mount directories of BindsBelow, which lies in it.
+	Data         string  `json:"data"`
+	BindsBelow   string  `json:"binds_below"`
+	AtMost       int     `json:"at_most"`
+	MaxMemoryMiB int64   `json:"max_memory_mib"`
+	MaxCPUs      float64 `json:"max_cpus"`
+	MaxPids      int64   `json:"max_pids"`
+	User         string  `json:"user"`
 }
 
 func readPolicy(file string) (Policy, error) {
@@ -41,11 +45,15 @@ func readPolicy(file string) (Policy, error) {
 	if err != nil {
 		return policy, fmt.Errorf("%s: %w", file, err)
 	}
-	complete := len(policy.Images) > 0 && policy.NamePrefix != "" && len(policy.Networks) > 0 && len(policy.BindsBelow) > 1 &&
-		path.IsAbs(policy.BindsBelow) && policy.MaxMemoryMiB > 0 && policy.TotalMemoryMiB > 0 && policy.MaxCPUs > 0 &&
-		policy.MaxPids > 0 && policy.User != ""
+	complete := len(policy.Images) > 0 && policy.NamePrefix != "" && len(policy.Networks) > 0 && policy.AtMost > 0 &&
+		policy.MaxMemoryMiB > 0 && policy.MaxCPUs > 0 && policy.MaxPids > 0 && policy.User != ""
 	if !complete {
 		return policy, fmt.Errorf("%s: every limit must be set; an empty one would allow everything", file)
+	}
+	if path.Clean(policy.Data) != policy.Data || len(policy.Data) < 2 || !path.IsAbs(policy.Data) ||
+		path.Clean(policy.BindsBelow) != policy.BindsBelow || !strings.HasPrefix(policy.BindsBelow, policy.Data+"/") {
+		return policy, fmt.Errorf("%s: data must be a directory, and binds_below one in it, e.g. /opt/x/data/openclaw and"+
+			" /opt/x/data/openclaw/sandboxes", file)
 	}
 	return policy, nil
 }
@@ -62,11 +70,13 @@ type object = map[string]any
 // container checks the body of a create request and writes it anew: what nobody looked at never reaches Docker.
 func (policy Policy) container(body object) (object, error) {
 	made, host := object{}, object{
-		"CapDrop":     []string{"ALL"},
-		"SecurityOpt": []string{"no-new-privileges:true"},
-		"PidsLimit":   policy.MaxPids,
-		"NanoCpus":    int64(policy.MaxCPUs * 1e9),
-		"LogConfig":   object{"Type": "json-file", "Config": object{"max-size": "10m", "max-file": "1"}},
+		// What a sandbox writes is in memory or in its workspace: a root that it could write has no limit but the disk's.
+		"ReadonlyRootfs": true,
+		"CapDrop":        []string{"ALL"},
+		"SecurityOpt":    []string{"no-new-privileges:true"},
+		"PidsLimit":      policy.MaxPids,
+		"NanoCpus":       int64(policy.MaxCPUs * 1e9),
+		"LogConfig":      object{"Type": "json-file", "Config": object{"max-size": "10m", "max-file": "1"}},
 	}
 	err := each(body, "", map[string]func(any) error{
 		"Image":        func(value any) error { return oneOf(made, "Image", value, policy.Images) },
@@ -89,11 +99,10 @@ func (policy Policy) container(body object) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	memory, _ := host["Memory"].(int64)
 	switch {
 	case made["Image"] == nil:
 		return nil, refuse("no image; allowed: %s", strings.Join(policy.Images, ", "))
-	case memory == 0:
+	case host["Memory"] == nil:
 		return nil, refuse("no memory limit; give --memory, at most %dm", policy.MaxMemoryMiB)
 	case host["NetworkMode"] == nil:
 		return nil, refuse("no network; give --network none or one of %s", strings.Join(policy.Networks, ", "))
@@ -103,7 +112,7 @@ func (policy Policy) container(body object) (object, error) {
 	if marks == nil {
 		marks = object{}
 	}
-	marks[labelPrefix], marks[labelMemory] = "1", fmt.Sprint(memory/mebibyte)
+	marks[labelPrefix] = "1"
 	made["Labels"] = marks
 	return made, nil
 }
@@ -137,8 +146,8 @@ func (policy Policy) host(made object, value any) error {
 		"CapDrop":          func(any) error { return nil },
 		"RestartPolicy":    restart,
 		"LogConfig":        func(value any) error { return onlyNames(object{"LogConfig": value}) },
-		"Tmpfs":            keep(made, "Tmpfs"),
-		"ReadonlyRootfs":   keep(made, "ReadonlyRootfs"),
+		"Tmpfs":            func(value any) error { return tmpfs(made, value) },
+		"ReadonlyRootfs":   func(any) error { return nil },
 		"Init":             keep(made, "Init"),
 		"AutoRemove":       keep(made, "AutoRemove"),
 		// Fewer of Docker's own protections; they come back by being left out.
@@ -153,16 +162,17 @@ func (policy Policy) binds(made object, value any) error {
 	if !ok {
 		return refuse("HostConfig.Binds is no list")
 	}
-	var mounts []object
+	mounts := make([]object, 0, len(list))
 	for _, each := range list {
 		text, _ := each.(string)
 		source, rest, _ := strings.Cut(text, ":")
 		target, options, _ := strings.Cut(rest, ":")
-		below, inside := strings.CutPrefix(source, policy.BindsBelow+"/")
-		if !inside || path.Clean(source) != source || below == "" {
-			return refuse("%q is mounted from outside of %s", text, policy.BindsBelow)
+		// One name, so that no sandbox can have made any part of the path: each sees what lies below its own alone.
+		name, inside := strings.CutPrefix(source, policy.BindsBelow+"/")
+		if !inside || !identity.MatchString(name) {
+			return refuse("%q is mounted from outside of the directories of %s", text, policy.BindsBelow)
 		}
-		if !path.IsAbs(target) || path.Clean(target) != target || target == "/" {
+		if !plainTarget(target) {
 			return refuse("%q is mounted to no absolute path", text)
 		}
 		readOnly := false
@@ -176,13 +186,32 @@ func (policy Policy) binds(made object, value any) error {
 			}
 		}
 		mounts = append(mounts, object{
-			"Type": "volume", "Source": workspaces, "Target": target, "ReadOnly": readOnly,
-			"VolumeOptions": object{"Subpath": below, "NoCopy": true},
+			"Type": "volume", "Source": data, "Target": target, "ReadOnly": readOnly,
+			"VolumeOptions": object{"Subpath": strings.TrimPrefix(source, policy.Data+"/"), "NoCopy": true},
 		})
 	}
-	if mounts != nil {
-		made["Mounts"] = mounts
+	made["Mounts"] = mounts
+	return nil
+}
+
+func plainTarget(target string) bool {
+	return path.IsAbs(target) && path.Clean(target) == target && target != "/" && !strings.ContainsAny(target, ":,\x00\n")
+}
+
+// tmpfs allows directories in memory, of a size that is ours.
+func tmpfs(made object, value any) error {
+	given, ok := value.(object)
+	if !ok {
+		return refuse("HostConfig.Tmpfs is no object")
 	}
+	sized := object{}
+	for target, options := range given {
+		if !plainTarget(target) || options != "" {
+			return refuse("the tmpfs %q %q is not allowed; write --tmpfs /path, without options", target, options)
+		}
+		sized[target] = sizeOfTmpfs
+	}
+	made["Tmpfs"] = sized
 	return nil
 }
 

@@ -19,8 +19,9 @@ import (
 
 var policy = Policy{
 	Images: []string{"ghcr.io/mobutoo/sandbox:1"}, NamePrefix: "openclaw-sbx-",
-	Networks: []string{"javisi_sandbox", "javisi_egress"}, BindsBelow: "/opt/javisi/data/openclaw/system/sandboxes",
-	MaxMemoryMiB: 512, TotalMemoryMiB: 1024, MaxCPUs: 1, MaxPids: 256, User: "1000:1000",
+	Networks: []string{"javisi_sandbox", "javisi_egress"},
+	Data:     "/opt/javisi/data/openclaw", BindsBelow: "/opt/javisi/data/openclaw/system/sandboxes",
+	AtMost: 2, MaxMemoryMiB: 512, MaxCPUs: 1, MaxPids: 256, User: "1000:1000",
 }
 
 const token = "a-token-of-enough-characters"
@@ -41,9 +42,10 @@ const sound = `{"Hostname":"","Domainname":"","User":"1000:1000","AttachStdin":f
 // fakeEngine is Docker with one sandbox (sbx), one service (db) and an exec of each; it remembers what it was told.
 type fakeEngine struct {
 	sync.Mutex
-	told    []string
-	bodies  map[string]string
-	running string
+	told   []string
+	bodies map[string]string
+	there  string
+	volume string
 }
 
 func (engine *fakeEngine) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
@@ -55,16 +57,20 @@ func (engine *fakeEngine) ServeHTTP(writer http.ResponseWriter, request *http.Re
 	engine.Unlock()
 	answers := map[string]string{
 		"/_ping":                    "OK",
-		"/containers/sbx/json":      `{"Id":"full-sbx","Config":{"Labels":{"vpai.sandbox":"1","vpai.sandbox.memory_mib":"512"}}}`,
+		"/containers/sbx/json":      `{"Id":"full-sbx","Config":{"Labels":{"vpai.sandbox":"1"}}}`,
 		"/containers/db/json":       `{"Id":"full-db","Config":{"Labels":{"vpai.service":"postgresql"}}}`,
-		"/containers/full-sbx/json": `{"Id":"full-sbx","Config":{"Labels":{"vpai.sandbox":"1","vpai.sandbox.memory_mib":"512"}}}`,
+		"/containers/full/json":     `{"Id":"full","ExecIDs":["x"` + strings.Repeat(`,"x"`, mostExecs-1) + `],"Config":{"Labels":{"vpai.sandbox":"1"}}}`,
+		"/containers/full-sbx/json": `{"Id":"full-sbx","Config":{"Labels":{"vpai.sandbox":"1"}}}`,
 		"/containers/full-db/json":  `{"Id":"full-db","Config":{"Labels":{}}}`,
-		"/containers/json":          engine.running,
+		"/containers/json":          engine.there,
 		"/exec/e1/json":             `{"ID":"e1","ContainerID":"full-sbx"}`,
 		"/exec/e2/json":             `{"ID":"e2","ContainerID":"full-db"}`,
 	}
 	switch {
-	case path == "/volumes/create" || path == "/containers/create":
+	case path == "/volumes/create":
+		writer.WriteHeader(http.StatusCreated)
+		fmt.Fprint(writer, engine.volume)
+	case path == "/containers/create":
 		writer.WriteHeader(http.StatusCreated)
 	case path == "/exec/e1/start":
 		connection, buffered, _ := writer.(http.Hijacker).Hijack()
@@ -97,7 +103,10 @@ func (engine *fakeEngine) wasTold(order string) bool {
 
 // start gives a fake Docker, and the proxy's two ports in front of it.
 func start(t *testing.T) (*fakeEngine, *httptest.Server, *httptest.Server) {
-	fake := &fakeEngine{bodies: map[string]string{}, running: `[]`}
+	fake := &fakeEngine{
+		bodies: map[string]string{}, there: `[]`,
+		volume: `{"Options":{"type":"none","o":"bind","device":"/opt/javisi/data/openclaw"}}`,
+	}
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
@@ -139,16 +148,16 @@ func TestASoundSandboxIsMadeFromABodyWrittenAnew(t *testing.T) {
 	}
 	host, _ := json.Marshal(made.HostConfig)
 	want := `{"CapDrop":["ALL"],"LogConfig":{"Config":{"max-file":"1","max-size":"10m"},"Type":"json-file"},"Memory":268435456,` +
-		`"MemorySwap":268435456,"Mounts":[{"ReadOnly":false,"Source":"vpai-sandboxes","Target":"/workspace","Type":"volume",` +
-		`"VolumeOptions":{"NoCopy":true,"Subpath":"a"}}],"NanoCpus":1000000000,"NetworkMode":"javisi_sandbox","PidsLimit":256,` +
-		`"ReadonlyRootfs":true,"SecurityOpt":["no-new-privileges:true"],"Tmpfs":{"/tmp":""}}`
+		`"MemorySwap":268435456,"Mounts":[{"ReadOnly":false,"Source":"vpai-openclaw-data","Target":"/workspace","Type":"volume",` +
+		`"VolumeOptions":{"NoCopy":true,"Subpath":"system/sandboxes/a"}}],"NanoCpus":1000000000,"NetworkMode":"javisi_sandbox","PidsLimit":256,` +
+		`"ReadonlyRootfs":true,"SecurityOpt":["no-new-privileges:true"],"Tmpfs":{"/tmp":"size=64m"}}`
 	if string(host) != want {
 		t.Errorf("HostConfig\n got %s\nwant %s", host, want)
 	}
-	if made.User != "1000:1000" || made.Labels["vpai.sandbox"] != "1" || made.Labels["vpai.sandbox.memory_mib"] != "256" {
+	if made.User != "1000:1000" || made.Labels["vpai.sandbox"] != "1" {
 		t.Errorf("%+v", made)
 	}
-	if !strings.Contains(fake.bodies["/volumes/create"], `"device":"/opt/javisi/data/openclaw/system/sandboxes"`) {
+	if !strings.Contains(fake.bodies["/volumes/create"], `"device":"/opt/javisi/data/openclaw"`) {
 		t.Errorf("volume: %s", fake.bodies["/volumes/create"])
 	}
 }
@@ -179,6 +188,12 @@ func TestWhatASandboxMayNotBeIsRefusedWithTheReason(t *testing.T) {
 		"an address":          {strings.Replace(sound, `"IPAMConfig":null`, `"IPAMConfig":{"IPv4Address":"172.20.2.2"}`, 1), "IPv4Address"},
 		"the socket":          {bind("/var/run/docker.sock:/var/run/docker.sock"), "from outside of"},
 		"a way up":            {bind("/opt/javisi/data/openclaw/system/sandboxes/../../../redis:/w"), "from outside of"},
+		"one in another's":    {bind("/opt/javisi/data/openclaw/system/sandboxes/a/b:/w"), "from outside of"},
+		"OpenClaw's own":      {bind("/opt/javisi/data/openclaw:/w"), "from outside of"},
+		"a target of two":     {bind("/opt/javisi/data/openclaw/system/sandboxes/a:/w,x"), "no absolute path"},
+		"a large tmpfs":       {strings.Replace(sound, `"/tmp":""`, `"/tmp":"size=64g"`, 1), "tmpfs"},
+		"a tmpfs for suid":    {strings.Replace(sound, `"/tmp":""`, `"/tmp":"exec,suid,dev"`, 1), "tmpfs"},
+		"two bodies":          {sound + sound, "more than one"},
 		"all workspaces":      {bind("/opt/javisi/data/openclaw/system/sandboxes:/w"), "from outside of"},
 		"a sibling":           {bind("/opt/javisi/data/openclaw/system/sandboxes-2/a:/w"), "from outside of"},
 		"a named volume":      {bind("data:/w"), "from outside of"},
@@ -268,14 +283,18 @@ func TestEverythingElseOfDockerIsRefused(t *testing.T) {
 	for _, order := range []string{
 		"POST /images/create?fromImage=x", "POST /build", "GET /images/other:1/json", "POST /volumes/create", "GET /volumes", "POST /networks/create",
 		"POST /networks/javisi_backend/connect", "POST /containers/sbx/update", "POST /containers/sbx/rename?name=db", "PUT /containers/sbx/archive",
-		"POST /containers/sbx/attach", "GET /info", "GET /events", "POST /swarm/init", "POST /plugins/pull", "POST /auth", "GET /secrets", "GET /exec/e2/json", "POST /exec/e2/start",
+		"POST /containers/sbx/attach", "DELETE /containers/sbx?link=1", "GET /containers/sbx/json?size=1", "POST /containers/sbx/start?checkpoint=x",
+		"GET /containers/sbx%2f..%2fdb/json", "POST /containers/sbx/../db/start", "POST //containers/sbx/start", "GET /exec/e/json", "GET /info", "GET /events", "POST /swarm/init", "POST /plugins/pull", "POST /auth", "GET /secrets", "GET /exec/e2/json", "POST /exec/e2/start",
 	} {
 		method, path, _ := strings.Cut(order, " ")
 		if status, text := send(t, orders, method, path, "{}", token); status != http.StatusForbidden && status != http.StatusNotFound {
 			t.Errorf("orders: %s: %d %s", order, status, text)
 		}
 	}
-	for _, order := range []string{"POST /containers/create", "POST /containers/sbx/start", "DELETE /containers/sbx", "GET /containers/sbx/logs", "GET /containers/sbx/archive", "POST /exec/e1/start", "GET /images/x/get"} {
+	for _, order := range []string{"POST /containers/create", "POST /containers/sbx/start", "DELETE /containers/sbx", "GET /containers/sbx/logs", "GET /containers/sbx/archive", "POST /exec/e1/start", "GET /images/x/get",
+		"GET /images/x%2f..%2f..%2fdistribution/127.0.0.1:5999%2fevil/json", "GET /images/x/../../distribution/y/json", "GET /v1.45/images/x%2fjson",
+		"GET /images/%2e%2e/containers/json", "GET /images/x/json?manifests=1", "GET /containers/json?size=1", "GET /containers/json?all=1&all=1", "GET /containers/%64b/json",
+	} {
 		method, path, _ := strings.Cut(order, " ")
 		if status, text := send(t, questions, method, path, "{}", ""); status != http.StatusForbidden {
 			t.Errorf("questions: %s: %d %s", order, status, text)
@@ -309,14 +328,38 @@ func TestQuestionsAreAnsweredToEverybody(t *testing.T) {
 	}
 }
 
-func TestSandboxesThatRunShareTheMemoryReservedForThem(t *testing.T) {
+func TestOfSandboxesThereAreNeverMoreThanCounted(t *testing.T) {
 	fake, orders, _ := start(t)
-	fake.running = `[{"Id":"x","Labels":{"vpai.sandbox.memory_mib":"512"}},{"Id":"full-sbx","Labels":{"vpai.sandbox.memory_mib":"512"}}]`
-	if status, text := send(t, orders, "POST", "/containers/sbx/start", "", token); status != http.StatusNoContent {
-		t.Errorf("%d %s", status, text)
+	create := func() (int, string) {
+		return send(t, orders, "POST", "/containers/create?name=openclaw-sbx-a", sound, token)
 	}
-	fake.running = `[{"Id":"x","Labels":{"vpai.sandbox.memory_mib":"512"}},{"Id":"y","Labels":{"vpai.sandbox.memory_mib":"256"}}]`
-	if status, text := send(t, orders, "POST", "/containers/sbx/start", "", token); status != http.StatusForbidden || !strings.Contains(text, "768 MiB") {
+	run := func() (int, string) { return send(t, orders, "POST", "/containers/sbx/start", "", token) }
+	for _, each := range []struct {
+		there         string
+		create, start int
+	}{
+		{`[]`, 201, 204},
+		{`[{"Id":"x","State":"running"}]`, 201, 204},
+		{`[{"Id":"x","State":"running"},{"Id":"full-sbx","State":"created"}]`, 403, 204},
+		{`[{"Id":"x","State":"exited"},{"Id":"y","State":"dead"},{"Id":"full-sbx","State":"created"}]`, 403, 204},
+		{`[{"Id":"x","State":"running"},{"Id":"y","State":"running"}]`, 403, 403},
+		{`[{"Id":"x","State":"paused"},{"Id":"y","State":"a state of a later Docker"}]`, 403, 403},
+	} {
+		fake.there = each.there
+		if status, text := create(); status != each.create {
+			t.Errorf("%s: create: %d %s", each.there, status, text)
+		}
+		if status, text := run(); status != each.start {
+			t.Errorf("%s: start: %d %s", each.there, status, text)
+		}
+	}
+}
+
+func TestAVolumeOfAnotherMakingIsNotMounted(t *testing.T) {
+	fake, orders, _ := start(t)
+	fake.volume = `{"Options":{"type":"none","o":"bind","device":"/opt/javisi/data/openclaw/system/sandboxes"}}`
+	status, text := send(t, orders, "POST", "/containers/create?name=openclaw-sbx-a", sound, token)
+	if status != http.StatusBadGateway || !strings.Contains(text, "remove it on the host") || fake.wasTold("POST /containers/create") {
 		t.Errorf("%d %s", status, text)
 	}
 }
@@ -331,6 +374,13 @@ func TestAnExecIsNeverRootNorPrivileged(t *testing.T) {
 	send(t, orders, "POST", "/containers/sbx/exec", `{"Cmd":["id"],"User":"","Privileged":false,"AttachStdin":true}`, token)
 	if body := fake.bodies["/containers/full-sbx/exec"]; body != `{"AttachStdin":true,"Cmd":["id"],"User":"1000:1000"}` {
 		t.Errorf("Docker was told %s", body)
+	}
+}
+
+func TestProgramsOfASandboxAreCounted(t *testing.T) {
+	_, orders, _ := start(t)
+	if status, text := send(t, orders, "POST", "/containers/full/exec", `{"Cmd":["id"]}`, token); status != http.StatusForbidden || !strings.Contains(text, "128") {
+		t.Errorf("%d %s", status, text)
 	}
 }
 
@@ -357,7 +407,11 @@ func TestAnExecsInputEndsAndItsOutputStillArrives(t *testing.T) {
 
 func TestAPolicyThatLeavesALimitOutIsRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "policy.json")
-	for text, told := range map[string]string{`{"images":["x:1"]}`: "every limit must be set", `{`: "unexpected end", ``: "unexpected end"} {
+	for text, told := range map[string]string{
+		`{"images":["x:1"]}`: "every limit must be set", `{`: "unexpected end", ``: "unexpected end",
+		`{"images":["x:1"],"name_prefix":"a","networks":["n"],"data":"/d","binds_below":"/e/s","at_most":1,` +
+			`"max_memory_mib":1,"max_cpus":1,"max_pids":1,"user":"1:1"}`: "binds_below one in it",
+	} {
 		os.WriteFile(file, []byte(text), 0o600)
 		if _, err := readPolicy(file); err == nil || !strings.Contains(err.Error(), told) {
 			t.Errorf("%s: %v", text, err)

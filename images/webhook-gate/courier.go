@@ -12,7 +12,11 @@ import (
 // newCourier brings an event to n8n: the bytes as they came, under our own signature. The sender's is not handed on: n8n
 // does not hold the sender's secret, so it needs none.
 func newCourier(configuration *Configuration, numbers *Numbers) func(context.Context, Event) error {
-	client := &http.Client{Timeout: 60 * time.Second}
+	client := &http.Client{
+		Timeout: 60 * time.Second,
+		// An event goes to n8n and nowhere else, whatever answers.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
 	return func(ctx context.Context, event Event) error {
 		request, err := http.NewRequestWithContext(ctx, http.MethodPost, event.To, bytes.NewReader(event.Body))
 		if err != nil {

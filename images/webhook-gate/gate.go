@@ -14,6 +14,7 @@ type Gate struct {
 	configuration *Configuration
 	queue         *Queue
 	numbers       *Numbers
+	bodies        Bodies
 	now           func() time.Time
 }
 
@@ -70,15 +71,17 @@ func (gate *Gate) event(writer http.ResponseWriter, request *http.Request, endpo
 	if secret == "" {
 		return off(name)
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(writer, request.Body, endpoint.LargestKiB<<10))
-	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-		return refuse(http.StatusRequestEntityTooLarge, "size", "the body is larger than %d KiB", endpoint.LargestKiB)
+	// Who shows nothing that could be a signature is read no byte of.
+	if refusal := wellFormed(request); refusal != nil {
+		return refusal
 	}
-	if err != nil {
-		return refuse(http.StatusBadRequest, "form", "the body ended early")
-	}
-	// Before anything is read into it: who has no key learns nothing but that.
-	if refusal := signed(secret, request, body); refusal != nil {
+	var body []byte
+	refusal := gate.bodies.read(writer, request, endpoint.LargestKiB<<10, func(text []byte) *Refusal {
+		body = text
+		// Before anything is read into it: who has no key learns nothing but that.
+		return signed(secret, request, text)
+	})
+	if refusal != nil {
 		return refusal
 	}
 	now, window := gate.now(), time.Duration(gate.configuration.WindowHours)*time.Hour
@@ -91,7 +94,7 @@ func (gate *Gate) event(writer http.ResponseWriter, request *http.Request, endpo
 		say(writer, http.StatusOK, map[string]string{"pong": endpoint.Path})
 		return nil
 	}
-	err = gate.queue.put(Event{
+	err := gate.queue.put(Event{
 		Path: endpoint.Path, To: endpoint.To, Name: request.Header.Get("X-GitHub-Event"),
 		Delivery: request.Header.Get("X-GitHub-Delivery"), Keys: passed.keys, Received: now, Body: body,
 	})

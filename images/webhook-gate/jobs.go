@@ -6,7 +6,6 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
-	"io"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -14,7 +13,7 @@ import (
 )
 
 const (
-	largestJob  = 1 << 20
+	largestJob  = 512 << 10 // An issue has 65,536 characters, and JSON may write one with 6.
 	askedFor    = 25 * time.Second
 	takenWithin = 10 * time.Second
 )
@@ -26,6 +25,8 @@ const (
 type Jobs struct {
 	token string
 	offer chan offered
+
+	bodies Bodies
 
 	mutex sync.Mutex
 	taken map[string]chan struct{}
@@ -53,9 +54,13 @@ func newJobs(token string) http.Handler {
 
 // propose answers 202 once a worker has said that it has the job.
 func (jobs *Jobs) propose(writer http.ResponseWriter, request *http.Request) {
-	body, err := io.ReadAll(http.MaxBytesReader(writer, request.Body, largestJob))
-	if err != nil || !json.Valid(body) {
-		say(writer, http.StatusBadRequest, map[string]string{"error": "the job is no JSON, or too large"})
+	var body []byte
+	refusal := jobs.bodies.read(writer, request, largestJob, func(text []byte) *Refusal { body = text; return nil })
+	if refusal == nil && !json.Valid(body) {
+		refusal = refuse(http.StatusBadRequest, "form", "the job is no JSON")
+	}
+	if refusal != nil {
+		say(writer, refusal.status, map[string]string{"error": refusal.why})
 		return
 	}
 	number := make([]byte, 16)
@@ -65,11 +70,15 @@ func (jobs *Jobs) propose(writer http.ResponseWriter, request *http.Request) {
 	jobs.mutex.Lock()
 	jobs.taken[job.id] = taken
 	jobs.mutex.Unlock()
-	defer func() {
+	// Whether the job was withdrawn before a worker took it.
+	withdraw := func() bool {
 		jobs.mutex.Lock()
+		defer jobs.mutex.Unlock()
+		_, open := jobs.taken[job.id]
 		delete(jobs.taken, job.id)
-		jobs.mutex.Unlock()
-	}()
+		return open
+	}
+	defer withdraw()
 	ctx, cancel := context.WithTimeout(request.Context(), takenWithin)
 	defer cancel()
 	select {
@@ -80,11 +89,14 @@ func (jobs *Jobs) propose(writer http.ResponseWriter, request *http.Request) {
 	}
 	select {
 	case <-taken:
-		slog.Info("job taken", "job", job.id)
-		say(writer, http.StatusAccepted, map[string]string{"job": job.id})
 	case <-ctx.Done():
-		say(writer, http.StatusServiceUnavailable, map[string]string{"error": "the worker was shown the job and did not take it"})
+		if withdraw() {
+			say(writer, http.StatusServiceUnavailable, map[string]string{"error": "the worker was shown the job and did not take it"})
+			return
+		}
 	}
+	slog.Info("job taken", "job", job.id)
+	say(writer, http.StatusAccepted, map[string]string{"job": job.id})
 }
 
 // next waits for a job, and answers 204 when there is none for a while or the gate stops.

@@ -88,13 +88,18 @@ func serve(directory, data string) error {
 	ended := make(chan error, len(servers))
 	running := make([]*http.Server, 0, len(servers))
 	for address, handler := range servers {
-		server := &http.Server{
-			Addr: address, Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute,
-			// Whoever only waits, for a job or for somebody to take it, is let go at once.
-			BaseContext: func(net.Listener) context.Context { return stopped },
+		listener, err := listen(address)
+		if err != nil {
+			return err
 		}
+		server := newServer(handler)
+		// Longer than a worker waits for a job; a body has less (Bodies).
+		server.ReadTimeout = askedFor + headWithin
+		server.WriteTimeout = askedFor + 2*headWithin
+		// Whoever only waits, for a job or for somebody to take it, is let go at once.
+		server.BaseContext = func(net.Listener) context.Context { return stopped }
 		running = append(running, server)
-		go func() { ended <- server.ListenAndServe() }()
+		go func() { ended <- server.Serve(listener) }()
 		slog.Info("listening", "address", address)
 	}
 	select {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"container/heap"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,7 +31,7 @@ var (
 )
 
 const (
-	mostSeen      = 200_000
+	mostSeen      = 50_000 // 9 MiB
 	atOnce        = 4
 	keepTrying    = 24 * time.Hour
 	longestPause  = 30 * time.Second
@@ -179,45 +180,68 @@ func (queue *Queue) load(name string) (Event, error) {
 	return event, nil
 }
 
-// deliver starts handing out what waits, oldest first, a few at once; what fails waits longer each time.
+// turn is when an event is tried next, and how long it waits when that fails.
+type turn struct {
+	name  string
+	due   time.Time
+	pause time.Duration
+}
+
+// turns is a heap: who is due first, and of those the oldest, for names begin with the time.
+type turns []turn
+
+func (turns turns) Len() int          { return len(turns) }
+func (turns turns) Swap(one, two int) { turns[one], turns[two] = turns[two], turns[one] }
+func (turns *turns) Push(each any)    { *turns = append(*turns, each.(turn)) }
+func (turns turns) Less(one, two int) bool {
+	return turns[one].due.Before(turns[two].due) || turns[one].due.Equal(turns[two].due) && turns[one].name < turns[two].name
+}
+
+func (turns *turns) Pop() any {
+	last := (*turns)[len(*turns)-1]
+	*turns = (*turns)[:len(*turns)-1]
+	return last
+}
+
+// deliver starts handing out what waits, oldest first, a few at once; what fails waits longer each time. An event that waits
+// is a line in a list and no goroutine: ten thousand of those took more memory than the gate has.
 func (queue *Queue) deliver(ctx context.Context, take func(context.Context, Event) error) {
-	slots := make(chan struct{}, atOnce)
 	go func() {
+		var waiting turns
 		for _, name := range queue.found {
-			queue.begin(ctx, slots, name, take)
+			heap.Push(&waiting, turn{name: name, pause: time.Second})
 		}
-		forget := time.NewTicker(forgetsEvery)
+		ended := make(chan turn, atOnce)
+		forget, next := time.NewTicker(forgetsEvery), time.NewTimer(0)
 		defer forget.Stop()
-		for {
+		for free := atOnce; ; {
+			for free > 0 && len(waiting) > 0 && !waiting[0].due.After(time.Now()) {
+				each := heap.Pop(&waiting).(turn)
+				free--
+				go func() {
+					if queue.attempt(ctx, each.name, take) {
+						each.name = ""
+					}
+					ended <- each
+				}()
+			}
+			if free > 0 && len(waiting) > 0 {
+				next.Reset(time.Until(waiting[0].due))
+			}
 			select {
 			case <-ctx.Done():
 				return
+			case <-next.C:
 			case <-forget.C:
 				queue.forget(time.Now())
 			case name := <-queue.added:
-				queue.begin(ctx, slots, name, take)
-			}
-		}
-	}()
-}
-
-func (queue *Queue) begin(ctx context.Context, slots chan struct{}, name string, take func(context.Context, Event) error) {
-	go func() {
-		for pause := time.Second; ; pause = min(2*pause, longestPause) {
-			select {
-			case <-ctx.Done():
-				return
-			case slots <- struct{}{}:
-			}
-			done := queue.attempt(ctx, name, take)
-			<-slots
-			if done {
-				return
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
+				heap.Push(&waiting, turn{name: name, due: time.Now(), pause: time.Second})
+			case each := <-ended:
+				free++
+				if each.name != "" {
+					each.due, each.pause = time.Now().Add(each.pause), min(2*each.pause, longestPause)
+					heap.Push(&waiting, each)
+				}
 			}
 		}
 	}()

@@ -42,11 +42,21 @@ func signature(secret string, body []byte) string {
 	return "sha256=" + hex.EncodeToString(mac.Sum(nil))
 }
 
+var signatureForm = regexp.MustCompile(`^sha256=[0-9a-f]{64}$`)
+
+// wellFormed tells whether there is anything to compare with: one header of the form that GitHub and Meta send.
+func wellFormed(request *http.Request) *Refusal {
+	if given := request.Header.Values("X-Hub-Signature-256"); len(given) != 1 || !signatureForm.MatchString(given[0]) {
+		return refuse(http.StatusUnauthorized, "signature", "the signature in X-Hub-Signature-256 is missing, or not sha256= and 64 hexadecimal digits")
+	}
+	return nil
+}
+
 // signed compares in constant time.
 func signed(secret string, request *http.Request, body []byte) *Refusal {
 	given := request.Header.Get("X-Hub-Signature-256")
 	if subtle.ConstantTimeCompare([]byte(given), []byte(signature(secret, body))) != 1 {
-		return refuse(http.StatusUnauthorized, "signature", "the signature in X-Hub-Signature-256 is missing or wrong")
+		return refuse(http.StatusUnauthorized, "signature", "the signature in X-Hub-Signature-256 is wrong")
 	}
 	return nil
 }
@@ -63,6 +73,10 @@ type Passed struct {
 // another one. So the body itself is a key too, and the time that GitHub wrote into it bounds for how long.
 func github(endpoint Endpoint, request *http.Request, body []byte, now time.Time, window time.Duration) (Passed, *Refusal) {
 	event, id := request.Header.Get("X-GitHub-Event"), request.Header.Get("X-GitHub-Delivery")
+	if !json.Valid(body) {
+		// A form, which is what GitHub sends unless it was set: said at its ping, before the first event is lost.
+		return Passed{}, refuse(http.StatusBadRequest, "form", "the body is no JSON: set the webhook's content type to application/json")
+	}
 	if event == "ping" {
 		return Passed{greeting: true}, nil
 	}

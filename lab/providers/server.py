@@ -22,7 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from lab.providers import github, hetzner, ovh
+from lab.providers import github, hetzner, ovh, script, telegram
 
 INPUT_TOKENS, OUTPUT_TOKENS, EMBEDDING_TOKENS, FILM_TOKENS = 12, 8, 5, 108_900
 BANNER = "stand-in of the VPAI lab, not a real provider"
@@ -93,7 +93,7 @@ def openai(request: Request) -> Answer | None:
         )
     model, stream = request.model, bool(request.body.get("stream"))
     if request.path.endswith("/chat/completions"):
-        return Answer(200, events=tuple(_chat_chunks(request))) if stream else Answer(200, _chat(model))
+        return Answer(200, events=tuple(_chat_chunks(request))) if stream else Answer(200, _chat(request))
     if request.path.endswith("/responses"):
         return Answer(200, events=tuple(_response_events(model))) if stream else Answer(200, _response(model))
     if request.path.endswith("/embeddings"):
@@ -164,49 +164,17 @@ def brave(request: Request) -> Answer | None:
     return Answer(200, {"type": "search", "web": {"type": "search", "results": [result]}})
 
 
-@dataclass(frozen=True)
-class Message:
-    """What somebody was sent on Telegram, by the bot of this number."""
-
-    time: float
-    bot: int
-    chat: str
-    text: str
-
-
 FILMS: dict[str, str] = {}
 """The model of each task."""
-MESSAGES: deque[Message] = deque(maxlen=10_000)
+TELEGRAM = telegram.Telegram(wrong=WRONG_KEY)
+MESSAGES = TELEGRAM.messages
 _BOT = re.compile(r"/bot(\d+):([A-Za-z0-9_-]{30,})/(\w+)")
 
 
-def telegram(request: Request) -> Answer | None:
-    """Telegram's Bot API (core.telegram.org/bots/api): messages are kept, `GET /__lab/messages` tells them."""
-
-    def refused(status: int, reason: str) -> Answer:
-        return Answer(status, {"ok": False, "error_code": status, "description": reason})
-
+def telegram_api(request: Request) -> Answer | None:
+    """Telegram's Bot API; `GET /__lab/messages` tells what was sent."""
     given = {**{name: values[0] for name, values in request.query.items()}, **request.body}
-    found = _BOT.fullmatch(request.path)
-    if not found or found[2].startswith(WRONG_KEY):
-        return refused(401, "Unauthorized")
-    bot, method = int(found[1]), found[3]
-    if method == "getMe":
-        return Answer(200, {"ok": True, "result": {"id": bot, "is_bot": True, "first_name": "Lab", "username": "lab_bot"}})
-    if method == "getUpdates":
-        return Answer(200, {"ok": True, "result": []})
-    if method != "sendMessage":
-        return refused(404, "Not Found")
-    chat, text = str(given.get("chat_id") or ""), str(given.get("text") or "")
-    if not re.fullmatch(r"-?\d+|@\w+", chat):
-        return refused(400, "Bad Request: chat not found" if chat else "Bad Request: chat_id is empty")
-    if not text:
-        return refused(400, "Bad Request: message text is empty")
-    MESSAGES.append(Message(time.time(), bot, chat, text))
-    # A number, whatever form it came in: typed clients refuse a text, and send the message again.
-    number = int(chat) if re.fullmatch(r"-?\d+", chat) else -1
-    sent = {"message_id": len(MESSAGES), "date": _now(), "chat": {"id": number, "type": "private"}, "text": text}
-    return Answer(200, {"ok": True, "result": sent})
+    return Answer(*TELEGRAM.answer(request.path, given))
 
 
 def hetzner_cloud(cloud: hetzner.Cloud) -> Callable[[Request], Answer]:
@@ -244,7 +212,7 @@ SHAPES: Mapping[str, Shape] = {
     "api.anthropic.com": anthropic,
     "generativelanguage.googleapis.com": gemini,
     "api.search.brave.com": brave,
-    "api.telegram.org": telegram,
+    "api.telegram.org": telegram_api,
     github.HOST: github_api,
     ovh.HOST: ovh_api,
     hetzner.HOST: hetzner_cloud(hetzner.lab_cloud()),
@@ -269,13 +237,14 @@ def _usage() -> Json:
     return {"prompt_tokens": INPUT_TOKENS, "completion_tokens": OUTPUT_TOKENS, "total_tokens": total}
 
 
-def _chat(model: str) -> Json:
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": ANSWER}}
+def _chat(request: Request) -> Json:
+    said = script.reply(request.body, ANSWER)
+    choice = {"index": 0, "finish_reason": "tool_calls" if said.get("tool_calls") else "stop", "message": said}
     return {
         "id": "chatcmpl-lab",
         "object": "chat.completion",
         "created": _now(),
-        "model": model,
+        "model": request.model,
         "choices": [choice],
         "usage": _usage(),
     }
@@ -286,10 +255,14 @@ def _chat_chunks(request: Request) -> Iterator[str]:
         document = {"id": "chatcmpl-lab", "object": "chat.completion.chunk", "created": _now(), "model": request.model}
         return _event({**document, "choices": choices, **more})
 
-    for number, word in enumerate(_words()):
+    said = script.reply(request.body, ANSWER)
+    if calls := said.get("tool_calls"):
+        delta = {"role": "assistant", "content": None, "tool_calls": [{"index": at, **call} for at, call in enumerate(calls)]}
+        yield chunk([{"index": 0, "delta": delta, "finish_reason": None}])
+    for number, word in enumerate(_words(said["content"] or "")):
         delta = {"content": word} if number else {"role": "assistant", "content": word}
         yield chunk([{"index": 0, "delta": delta, "finish_reason": None}])
-    yield chunk([{"index": 0, "delta": {}, "finish_reason": "stop"}])
+    yield chunk([{"index": 0, "delta": {}, "finish_reason": "tool_calls" if calls else "stop"}])
     if (request.body.get("stream_options") or {}).get("include_usage") or request.body.get("usage"):
         yield chunk([], usage=_usage())
     yield "data: [DONE]\n\n"
@@ -390,8 +363,8 @@ def _embedding(text: str) -> list[float]:
     return [number / length for number in vector]
 
 
-def _words() -> list[str]:
-    return re.findall(r"\S+\s*", ANSWER)
+def _words(text: str = ANSWER) -> list[str]:
+    return re.findall(r"\S+\s*", text)
 
 
 def _event(document: Json, name: str = "") -> str:

@@ -15,6 +15,7 @@ from operations.offline.settled import settle
 from operations.offline.snapshot import Snapshot
 from operations.offline.throwaway import Resource, Throwaway, checked_out
 from operations.reachability_reference import read
+from operations.revision import commit_of
 from operations.stack import PROJECT, CommandFailed, output
 
 COMMENT = PROJECT / ".vpai" / "comment.md"
@@ -81,7 +82,8 @@ def against(deployed: Deployed, head: Path, stack: str, directory: Path) -> tupl
 
 def _computed(base: str, stack: str, place: Path) -> Deployed:
     """The commit that this checkout left `base` at: what was merged there since is no change of this one."""
-    commit = output(["git", "merge-base", base, "HEAD"]).strip()
+    revision = commit_of(base, example=f"make preview-pull-request STACK={stack} BASE=origin/main")
+    commit = output(["git", "merge-base", revision, "HEAD"]).strip()
     source = checked_out(commit, place / "commit")
     described = f"the commit {commit[:12]}, with dummy values; what is deployed is not known here"
     print(f"{stack} as {commit[:12]} would leave it ...", file=sys.stderr)

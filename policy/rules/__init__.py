@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from policy.rule import Rule
 from policy.rules import (
     buckets,
-    containers,
+    container_files,
+    container_limits,
+    container_ports,
+    container_privileges,
     cost,
+    coverage,
     daemon,
     firewall,
     hetzner,
@@ -18,8 +22,12 @@ from policy.rules import (
 )
 
 RULES: Sequence[Rule] = (
+    *coverage.RULES,
     *hygiene.RULES,
-    *containers.RULES,
+    *container_privileges.RULES,
+    *container_limits.RULES,
+    *container_files.RULES,
+    *container_ports.RULES,
     *images.RULES,
     *networks.RULES,
     *firewall.RULES,

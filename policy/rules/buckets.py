@@ -1,36 +1,59 @@
 """Buckets: nobody reads them who should not, and backups outlive whoever deletes them."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
+from policy.meaning.bucket_policy import STRANGER, Statement, Unreadable, denied, statements
 from policy.program import BUCKET, Program, Resource
 from policy.rule import Finding, ResourceRule, Severity
 
 _TYPES = (BUCKET,)
 
 
+_OBJECT, _WHOLE = "arn:aws:s3:::{}/any/object", "arn:aws:s3:::{}"
+_IN_PLAIN_HTTP = (
+    ("s3:GetObject", _OBJECT),
+    ("s3:PutObject", _OBJECT),
+    ("s3:DeleteObjectVersion", _OBJECT),
+    ("s3:ListBucket", _WHOLE),
+)
+_ENDS_VERSIONS = (
+    ("s3:DeleteObjectVersion", _OBJECT),
+    ("s3:PutLifecycleConfiguration", _WHOLE),
+    ("s3:PutBucketPolicy", _WHOLE),
+    ("s3:DeleteBucketPolicy", _WHOLE),
+)
+"""What deletes former versions, or leads to it."""
+
+
 def _private(bucket: Resource, _: Program) -> Iterator[Finding]:
-    for statement in _statements(bucket):
-        if statement.get("Effect") == "Allow" and "*" in _words(statement.get("Principal")):
-            yield Finding(what=f"{bucket.name} lets everybody {statement.get('Action')}", subject="policy")
+    try:
+        said = statements(bucket.inputs.get("policy"))
+    except Unreadable as error:
+        yield Finding(what=f"{bucket.name} has a policy that cannot be read: {error}", subject="policy")
+        return
+    for statement in said:
+        if statement.allows and statement.is_for(STRANGER):
+            asked = statement.said.get("Action", f"all but {statement.said.get('NotAction')}")
+            yield Finding(what=f"{bucket.name} lets strangers {asked}", subject="policy")
 
 
 def _encrypted_transport(bucket: Resource, _: Program) -> Iterator[Finding]:
-    if not any(
-        statement.get("Effect") == "Deny" and "aws:SecureTransport" in json.dumps(statement.get("Condition", {}))
-        for statement in _statements(bucket)
+    said = _statements(bucket)
+    keys = (STRANGER, *(principal for statement in said for principal in statement.principals))
+    name = bucket.text("bucket")
+    if not all(
+        denied(said, key, action, resource.format(name), plain_http=True) for key in keys for action, resource in _IN_PLAIN_HTTP
     ):
         yield Finding(what=f"{bucket.name} can be asked in plain HTTP")
 
 
 def _versioned(bucket: Resource, _: Program) -> Iterator[Finding]:
-    if not bucket.inputs.get("versioning"):
+    if bucket.inputs.get("versioning") is not True:
         yield Finding(what=f"{bucket.name} keeps no former versions")
 
 
 def _expiring(bucket: Resource, _: Program) -> Iterator[Finding]:
-    if "noncurrent" not in json.dumps(_data(bucket.inputs.get("lifecycle"))).lower():
+    if not any(not rule.get("prefix") and float(rule.get("noncurrent_days") or 0) > 0 for rule in bucket.list("lifecycle")):
         yield Finding(what=f"{bucket.name} keeps every former version for ever")
 
 
@@ -40,33 +63,24 @@ def _protected(bucket: Resource, program: Program) -> Iterator[Finding]:
 
 
 def _versions_stay(bucket: Resource, program: Program) -> Iterator[Finding]:
-    if not program.is_production or bucket.inputs.get("lock_days"):
+    if not program.is_production or float(bucket.inputs.get("lock_days") or 0) > 0:
         return
-    if not any(
-        statement.get("Effect") == "Deny" and "s3:DeleteObjectVersion" in _words(statement.get("Action"))
-        for statement in _statements(bucket)
-    ):
-        yield Finding(what=f"every key of the project may delete versions in {bucket.name}")
+    said, name = _statements(bucket), bucket.text("bucket")
+    keys = dict.fromkeys((STRANGER, *(principal for statement in said for principal in statement.principals)))
+    free = [
+        key for key in keys if not all(denied(said, key, action, resource.format(name)) for action, resource in _ENDS_VERSIONS)
+    ]
+    if STRANGER in free or len(free) > 1 or any(set(key) & set("*?") for key in free):
+        whose = "every key of the project" if STRANGER in free else " and ".join(free)
+        yield Finding(what=f"{whose} may delete versions in {bucket.name}")
 
 
-def _statements(bucket: Resource) -> list[Mapping[str, Any]]:
-    policy = bucket.inputs.get("policy") or "{}"
-    document = json.loads(policy) if isinstance(policy, str) else _data(policy)
-    return list(document.get("Statement", ()))
-
-
-def _words(value: Any) -> list[str]:
-    """One word or several, below whatever keys."""
-    if isinstance(value, Mapping):
-        return [word for each in value.values() for word in _words(each)]
-    return [value] if isinstance(value, str) else list(value or ())
-
-
-def _data(value: Any) -> Any:
-    """Plain lists and dictionaries, for json."""
-    if isinstance(value, Mapping):
-        return {key: _data(value[key]) for key in value}
-    return [_data(item) for item in value] if isinstance(value, Sequence) and not isinstance(value, str) else value
+def _statements(bucket: Resource) -> list[Statement]:
+    """None where the policy cannot be read: `_private` says so."""
+    try:
+        return statements(bucket.inputs.get("policy"))
+    except Unreadable:
+        return []
 
 
 PRIVATE = ResourceRule(

@@ -1,15 +1,22 @@
 """Docker's daemon: daemon.json as it goes to a host, inside the baseline's list of files."""
 
-import base64
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from policy.meaning.commands import written_files
+from policy.meaning.paths import canonical
 from policy.program import LOCAL_COMMAND, MANAGED_HOST, Program, Resource
 from policy.rule import Finding, ResourceRule, Severity
 
-_FILE = re.compile(r"^file \d{4} /etc/docker/daemon\.json (\S+)$", re.MULTILINE)
+_DAEMON_JSON = "/etc/docker/daemon.json"
+_JUDGED = frozenset(
+    {"icc", "log-level", "iptables", "insecure-registries", "storage-driver", "hosts", "tlsverify", "default-ulimits"}
+    | {"cgroup-parent", "storage-opts", "no-new-privileges", "live-restore", "userland-proxy", "seccomp-profile"}
+    | {"experimental", "userns-remap", "authorization-plugins", "log-driver"}
+)
+_HARMLESS = frozenset({"default-address-pools", "dns", "log-opts"})
+"""Where names and addresses come from, and how long a log is."""
 
 _SETTINGS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], bool]]] = {
     "CIS-2.2": ("icc is not false", lambda daemon: daemon.get("icc") is False),
@@ -24,22 +31,22 @@ _SETTINGS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], bool]]] = {
     "CIS-2.14": ("no-new-privileges is not true", lambda daemon: daemon.get("no-new-privileges") is True),
     "CIS-2.15": ("live-restore is not true", lambda daemon: daemon.get("live-restore") is True),
     "CIS-2.16": ("userland-proxy is not false", lambda daemon: daemon.get("userland-proxy") is False),
-    "CIS-2.17": ("the seccomp profile is off", lambda daemon: daemon.get("seccomp-profile", "builtin") != "unconfined"),
+    "CIS-2.17": ("the seccomp profile is off", lambda daemon: daemon.get("seccomp-profile", "builtin") == "builtin"),
     "CIS-2.18": ("experimental is on", lambda daemon: not daemon.get("experimental")),
 }
 
 
 def _tcp(daemon: Mapping[str, Any]) -> bool:
-    return any(str(host).startswith("tcp://") for host in daemon.get("hosts", ()))
+    return any(not str(host).startswith(("unix://", "fd://")) for host in daemon.get("hosts", ()))
 
 
 def _daemon_json(command: Resource, program: Program) -> Mapping[str, Any] | None:
     """The daemon.json that a host's baseline writes; None for any other command."""
     parent = program.parent(command)
-    found = _FILE.search(command.text("stdin")) if parent and parent.type == MANAGED_HOST else None
-    if not found:
-        return None
-    daemon: Mapping[str, Any] = json.loads(base64.b64decode(found[1]))
+    files = written_files(command.text("stdin")) if parent and parent.type == MANAGED_HOST else ()
+    # What is written last stays.
+    found = [content for path, content in files if canonical(path) == _DAEMON_JSON]
+    daemon: Mapping[str, Any] | None = json.loads(found[-1]) if found else None
     return daemon
 
 
@@ -48,6 +55,8 @@ def _settings(command: Resource, program: Program) -> Iterator[Finding]:
     for control, (what, is_met) in _SETTINGS.items() if daemon is not None else ():
         if not is_met(daemon or {}):
             yield Finding(what=f"{command.name}: in daemon.json {what} ({control})", subject=control)
+    for key in sorted(set(daemon or ()) - _JUDGED - _HARMLESS):
+        yield Finding(what=f"{command.name}: in daemon.json no rule has looked at {key}", subject=key)
 
 
 def _user_namespaces(command: Resource, program: Program) -> Iterator[Finding]:

@@ -1,19 +1,29 @@
 """Firewall: Docker, DOCKER-USER, UFW, Caddy and a cloud's firewall agree, and nothing is public without a reason."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network
 
 from model.firewall import WIREGUARD_PORT
 from model.host import SSH_PORT
 from model.mesh import INTERFACE
-from model.network import MESH
-from policy.program import CADDY, CLOUD_FIREWALL, CONTAINER, HOST_ACCESS, Program, Resource
+from model.network import MAGIC_DNS, MESH
+from policy.meaning.iptables import OUTSIDE, IptablesRule, Test, Traffic, chain, follow, within
+from policy.meaning.ranges import lets_strangers
+from policy.program import CADDY, CLOUD_FIREWALL, CONTAINER, HOST_ACCESS, MESH_MEMBER, Program, Resource
 from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
-EVERYBODY = frozenset({"0.0.0.0/0", "::/0"})
+_MESH_ONLY = rf"allow in on {INTERFACE} to any port \d+ proto (tcp|udp)"
+_NARROW = 16
+"""Bits of a range that one network of containers may have."""
+_MESH_FLAGS = frozenset({"-netfilter-mode=off", "-accept-dns=true", "-accept-dns=false", "-accept-routes=false"})
+"""The firewall is ours alone, and names may be asked."""
 _FORWARD = "/etc/vpai/forward.v4"
 _KEPT_IN = (str(MESH), "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
-_OPENING = re.compile(r"-o br-\+ -p (?P<protocol>\w+) .*--ctorigdstport (?P<port>\d+) -j RETURN")
+_BRIDGES = ("br-000000000000", "docker0")
+"""A network of ours, as Docker calls its bridge, and Docker's own."""
+_EXITS = ((IPv4Network(MAGIC_DNS), "53", ("udp", "tcp")), (MESH, "443", ("tcp",)))
+"""What containers with a link may ask in the mesh: names, and sites (model.firewall)."""
 
 
 def _declared(container: Resource, program: Program) -> Iterator[Finding]:
@@ -29,9 +39,7 @@ def _declared(container: Resource, program: Program) -> Iterator[Finding]:
 
 def _agree(program: Program) -> Iterator[Finding]:
     for access in _with_containers(program):
-        forwarded = {
-            f"{match['port']}/{match['protocol']}" for rule in _forward(access).splitlines() if (match := _OPENING.search(rule))
-        }
+        forwarded = set(_openings(access))
         published = {
             f"{int(port.get('external') or 0)}/{port.get('protocol') or 'tcp'}"
             for container in program.of_type(CONTAINER)
@@ -48,30 +56,74 @@ def _agree(program: Program) -> Iterator[Finding]:
 
 
 def _forward_closed(access: Resource, _: Program) -> Iterator[Finding]:
-    forward = _forward(access)
-    if "*filter" not in forward:
-        return
-    rules = forward.splitlines()
-    for kept in _KEPT_IN:
-        if f"-A DOCKER-USER -d {kept} -i br-+ -j DROP" not in rules:
-            yield Finding(what=f"{access.name}: containers may reach {kept}", subject=kept)
-    if "-A DOCKER-USER -o br-+ -j DROP" not in rules:
-        yield Finding(what=f"{access.name}: what nobody let in reaches containers")
+    rules = _docker_user(access)
+    for kept in _KEPT_IN if rules else ():
+        for bridge in _BRIDGES:
+            leaving = Traffic(into=bridge, destination=within(IPv4Network(kept)))
+            verdict = follow(rules, leaving, _is_exit)
+            if verdict.passing or not verdict.dropped:
+                by = f" by {verdict.passing[0].text}" if verdict.passing else ""
+                yield Finding(what=f"{access.name}: containers on {bridge[:7]} may reach {kept}{by}", subject=kept)
+    for bridge in _BRIDGES if rules else ():
+        verdict = follow(rules, Traffic(into=OUTSIDE, out=bridge), _is_opening)
+        if verdict.passing or not verdict.dropped:
+            by = f" by {verdict.passing[0].text}" if verdict.passing else ""
+            yield Finding(what=f"{access.name}: what nobody let in reaches containers on {bridge[:7]}{by}", subject=bridge)
+
+
+def _is_exit(rule: IptablesRule) -> bool:
+    """From one network, to the mesh's names or sites."""
+    asked = {option: test.value for option, test in rule.tests.items() if not test.negated}
+    try:
+        source, to = IPv4Network(asked.get("-s", "0.0.0.0/0")), IPv4Network(asked.get("-d", "0.0.0.0/0"))
+    except ValueError:
+        return False
+    return source.prefixlen >= _NARROW and any(
+        to.subnet_of(network) and asked.get("--dport") == port and asked.get("-p") in protocols
+        for network, port, protocols in _EXITS
+    )
+
+
+def _is_opening(rule: IptablesRule) -> bool:
+    """One port of one protocol, as it was asked for before Docker's translation."""
+    return not any(test.negated for test in rule.tests.values()) and all(
+        option in rule.tests and rule.tests[option].value.isalnum() for option in ("-p", "--ctorigdstport")
+    )
+
+
+def _openings(access: Resource) -> Iterator[str]:
+    """Ports that the chain lets in, in the order in which it is asked: not those after the last word."""
+
+    def note(rule: IptablesRule) -> bool:
+        if _is_opening(rule):
+            found.append(f"{rule.tests['--ctorigdstport'].value}/{rule.tests['-p'].value}")
+        return True
+
+    found: list[str] = []
+    follow(_docker_user(access), Traffic(into=OUTSIDE, out=_BRIDGES[0]), note)
+    return iter(found)
 
 
 def _mesh_source(access: Resource, _: Program) -> Iterator[Finding]:
-    rules = _forward(access).splitlines()
-    if access.inputs.get("has_mesh") and f"-A VPAI-MESH -s {MESH} -j DROP" not in rules:
+    rules = chain(_forward(access), "raw", "VPAI-MESH")
+    verdict = follow(rules, Traffic(into=OUTSIDE, source=within(MESH)), _is_of_the_mesh)
+    if access.inputs.get("has_mesh") and (verdict.passing or not verdict.dropped):
         yield Finding(what=f"{access.name}: packets may claim an address of the mesh without coming out of it")
 
 
+def _is_of_the_mesh(rule: IptablesRule) -> bool:
+    return rule.tests.get("-i") in (Test(INTERFACE), Test("lo"))
+
+
 def _host_openings(access: Resource, _: Program) -> Iterator[Finding]:
-    for rule in access.list("rules"):
-        said = re.fullmatch(r"(?P<what>.+?) comment '(?P<reason>.+)'", rule)
+    # `public_rules` hold until the mesh is proven: they may also open SSH, and nothing else.
+    first = [rule for rule in access.list("public_rules") if not rule.startswith(f"allow {SSH_PORT}/tcp comment ")]
+    for rule in (*access.list("rules"), *first):
+        said = re.fullmatch(r"(?P<what>.+?) comment '(?P<reason>[^']+)'", rule)
         if not said:
             yield Finding(what=f"{access.name}: UFW's rule {rule!r} has no reason", subject=rule)
         elif access.inputs.get("has_mesh") and not (
-            said["what"].startswith(f"allow in on {INTERFACE} ") or said["what"] == f"allow {WIREGUARD_PORT}/udp"
+            re.fullmatch(_MESH_ONLY, said["what"]) or said["what"] == f"allow {WIREGUARD_PORT}/udp"
         ):
             yield Finding(what=f"{access.name}: {said['what']!r} lets strangers in", subject=said["what"])
 
@@ -89,29 +141,36 @@ def _cloud_agrees(program: Program) -> Iterator[Finding]:
     Besides SSH: a copy is met from anywhere for the first time, and its own UFW closes it. Production's: `hetzner-ssh-closed`.
     """
     hosts = list(_with_containers(program))
-    wanted = {
-        f"{match['port']}/{match['protocol']}"
-        for access in hosts
-        for rule in _forward(access).splitlines()
-        if (match := _OPENING.search(rule))
-    } | {f"{WIREGUARD_PORT}/udp"}
+    wanted = {opening for access in hosts for opening in _openings(access)} | {f"{WIREGUARD_PORT}/udp"}
     if not program.is_production:
         wanted.add(f"{SSH_PORT}/tcp")
     for firewall in program.of_type(CLOUD_FIREWALL) if hosts else ():
         for rule in firewall.list("rules"):
             port = f"{rule.get('port')}/{rule['protocol']}"
-            if rule["direction"] == "in" and EVERYBODY & set(rule.get("sourceIps") or ()) and port not in wanted:
+            if rule["direction"] == "in" and lets_strangers(rule.get("sourceIps") or ()) and port not in wanted:
                 what = f"{firewall.name} lets everybody reach {port}, which no host of this stack opens"
                 yield Finding(what=what, subject=port, resource=firewall)
+
+
+def _mesh_flags(member: Resource, _: Program) -> Iterator[Finding]:
+    for flag in member.list("flags"):
+        if str(flag).replace("--", "-") not in _MESH_FLAGS:
+            yield Finding(what=f"{member.name} joins the mesh with {flag}", subject=str(flag))
+    if not member.text("login_server").startswith("https://"):
+        yield Finding(what=f"{member.name} joins the mesh of {member.text('login_server')}", subject="login_server")
 
 
 def _with_containers(program: Program) -> Iterator[Resource]:
     """One HostAccess a host: the second one only closes SSH."""
     seen = set()
     for access in program.of_type(HOST_ACCESS):
-        if "*filter" in _forward(access) and access.text("alias") not in seen:
+        if _docker_user(access) and access.text("alias") not in seen:
             seen.add(access.text("alias"))
             yield access
+
+
+def _docker_user(access: Resource) -> Sequence[IptablesRule]:
+    return chain(_forward(access), "filter", "DOCKER-USER")
 
 
 def _forward(access: Resource) -> str:
@@ -195,4 +254,16 @@ CLOUD_AGREES = ProgramRule(
     check=_cloud_agrees,
 )
 
-RULES = (DECLARED, AGREE, FORWARD_CLOSED, MESH_SOURCE, HOST_OPENINGS, PUBLIC_SITES, CLOUD_AGREES)
+MESH_FLAGS = ResourceRule(
+    name="firewall-mesh-flags",
+    asks="A member of the mesh joins over HTTPS and opens nothing in it: no SSH, no routes, no way out.",
+    severity=Severity.HIGH,
+    decides=("FW-7",),
+    why="what tailscaled opens goes past UFW, sshd and the mesh's reviewed policy",
+    mend="leave the flag out",
+    example='flags=["--netfilter-mode=off", "--accept-dns=true"]',
+    types=(MESH_MEMBER,),
+    check=_mesh_flags,
+)
+
+RULES = (DECLARED, AGREE, FORWARD_CLOSED, MESH_SOURCE, HOST_OPENINGS, PUBLIC_SITES, CLOUD_AGREES, MESH_FLAGS)

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator
 
 from model.host import SSH_PORT
+from policy.meaning.ranges import lets_strangers
 from policy.program import CLOUD_FIREWALL, CLOUD_VOLUME, FIREWALL_ATTACHMENT, SERVER, Program, Resource
 from policy.rule import Finding, ProgramRule, ResourceRule, Severity
-from policy.rules.firewall import EVERYBODY
 
 _SERVERS = (SERVER,)
 _SMALL = re.compile(r"(cx|cpx|cax)[1-3]\d")
@@ -25,11 +25,17 @@ def _firewall_attached(program: Program) -> Iterator[Finding]:
 
 
 def _ssh_closed(firewall: Resource, program: Program) -> Iterator[Finding]:
-    for rule in firewall.list("rules"):
-        if program.is_production and rule["direction"] == "in" and EVERYBODY & set(rule.get("sourceIps") or ()):
-            port = str(rule.get("port") or "")
-            if rule["protocol"] == "tcp" and any(_covers(port, number) for number in (22, SSH_PORT)):
-                yield Finding(what=f"{firewall.name} lets everybody reach SSH ({port})", subject=port)
+    if not program.is_production:
+        return
+    for number in (22, SSH_PORT):
+        opening = [
+            rule
+            for rule in firewall.list("rules")
+            if rule["direction"] == "in" and rule["protocol"] == "tcp" and _covers(str(rule.get("port") or ""), number)
+        ]
+        if lets_strangers(source for rule in opening for source in rule.get("sourceIps") or ()):
+            ports = ", ".join(sorted({str(rule.get("port") or "any") for rule in opening}))
+            yield Finding(what=f"{firewall.name} lets everybody reach SSH ({ports})", subject=ports)
 
 
 def _covers(ports: str, number: int) -> bool:

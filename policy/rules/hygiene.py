@@ -3,25 +3,30 @@
 import re
 from collections.abc import Iterator
 
+from policy.meaning.commands import DockerCall, docker_calls, written_files
+from policy.meaning.docker import HARMLESS, capability, is_root, keeps_privileges_down, loosened
+from policy.meaning.paths import is_own
 from policy.program import (
+    CADDY,
+    CONFIGURATION,
     CONTAINER,
     DOCKER_VOLUME,
+    HOST_ACCESS,
     LOCAL_COMMAND,
     MANAGED_HOST,
     REMOTE_COMMAND,
     SERVICE,
     Program,
     Resource,
+    known_first,
 )
 from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
 _COMMANDS = (LOCAL_COMMAND, REMOTE_COMMAND)
 _DELETES_DATA = re.compile(r"\bremove (?:true|false) .*/data/")
-_DOCKER = (
-    (re.compile(r"\bdocker swarm (?:init|join)\b"), "makes the host a member of a Docker Swarm"),
-    (re.compile(r"\bdocker (?:container )?exec\b[^\n;|&]*\s--privileged\b"), "runs `docker exec --privileged`"),
-    (re.compile(r"\bdocker (?:container )?exec\b[^\n;|&]*\s(?:-u|--user)[= ]?(?:root|0)\b"), "runs `docker exec` as root"),
-)
+_SWARM = ("swarm init", "swarm join", "service create", "service update", "stack deploy")
+_NAMESPACES = ("--pid", "--ipc", "--network", "--uts", "--userns", "--cgroupns")
+_MOUNT = re.compile(r"(?:^|,)(?:source|src)=([^,]+)")
 
 
 def _waivers(component: Resource, program: Program) -> Iterator[Finding]:
@@ -32,6 +37,9 @@ def _waivers(component: Resource, program: Program) -> Iterator[Finding]:
     for waiver in component.waivers:
         if waiver.until < program.today:
             what = f"{component.name}: the waiver of {waiver.rule} ended on {waiver.until}: {waiver.reason}"
+            yield Finding(what=what, subject=waiver.rule)
+        elif not waiver.holds(program.today):
+            what = f"{component.name} waives {waiver.rule} until {waiver.until}, more than a year ahead: it covers nothing"
             yield Finding(what=what, subject=waiver.rule)
         if waiver.rule not in known:
             yield Finding(what=f"{component.name} waives {waiver.rule!r}, which is no rule", subject=waiver.rule)
@@ -45,10 +53,50 @@ def _delete_commands(command: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _docker_commands(command: Resource, _: Program) -> Iterator[Finding]:
-    for key, text in command.texts("create", "update", "delete", "stdin"):
-        for pattern, does in _DOCKER:
-            if pattern.search(text):
-                yield Finding(what=f"{command.name} {does}", subject=key)
+    for key, text in _texts(command):
+        for call in docker_calls(text):
+            for does in _loosened(call):
+                yield Finding(what=f"{command.name} runs `docker {call.verb}` {does}", subject=key)
+
+
+def _texts(resource: Resource) -> Iterator[tuple[str, str]]:
+    """What a resource has run, by input: its commands, and the files that it puts onto a host."""
+    if resource.type in _COMMANDS:
+        yield from resource.texts("create", "update", "delete", "stdin")
+        yield from (("stdin", content) for _, content in written_files(resource.text("stdin")))
+        return
+    files = resource.inputs.get("files") or {}
+    yield from known_first((lambda path=path: (path, str(files[path]["content"]))) for path in files)  # type: ignore[misc]
+
+
+def _loosened(call: DockerCall) -> Iterator[str]:
+    """What a call takes away from a container's confinement."""
+    if call.verb in _SWARM:
+        yield "in a Swarm"
+    if call.verb.startswith("plugin ") and call.verb not in ("plugin ls", "plugin inspect"):
+        yield "with a program of its own"
+    if call.is_on("--privileged"):
+        yield "--privileged"
+    if any(map(is_root, call.values("--user"))):
+        yield "as root"
+    for name in call.values("--cap-add"):
+        if capability(name) not in HARMLESS:
+            yield f"with the capability {capability(name)}"
+    for name in _NAMESPACES:
+        for value in call.values(name):
+            if value == "host" or ":" in value:
+                yield f"{name}={value}"
+    for path in (*call.values("--volume"), *(found for mount in call.values("--mount") for found in _MOUNT.findall(mount))):
+        source = path.partition(":")[0]
+        if source.startswith("/") and not is_own(source):
+            yield f"with {source} of its host"
+    for device in call.values("--device", "--gpus", "--device-cgroup-rule"):
+        yield f"with the device {device}"
+    options = call.values("--security-opt")
+    for loose in filter(None, map(loosened, options)):
+        yield f"with {loose}"
+    if any(option.startswith("no-new-privileges") for option in options) and not keeps_privileges_down(options):
+        yield "with new privileges"
 
 
 def _data_protected(resource: Resource, program: Program) -> Iterator[Finding]:
@@ -77,7 +125,7 @@ def _memory(program: Program) -> Iterator[Finding]:
 
 WAIVERS = ResourceRule(
     name="hygiene-waivers",
-    asks="A waiver names a rule, has a reason, and has not ended.",
+    asks="A waiver names a rule, has a reason, and ends within a year.",
     severity=Severity.HIGH,
     decides=(),
     why="an exception that nobody looks at again is a hole",
@@ -99,13 +147,13 @@ DELETE_COMMANDS = ResourceRule(
 )
 DOCKER_COMMANDS = ResourceRule(
     name="hygiene-docker-commands",
-    asks="No command makes a Swarm, nor enters a container as root or privileged.",
+    asks="No command, and no file on a host, makes a Swarm or has Docker loosen a container: as root, privileged, with the host.",
     severity=Severity.HIGH,
     decides=("CIS-5.1", "CIS-5.23", "CIS-5.24"),
     why="it would undo what confines the container",
     mend="let the container's own user do it",
     example="docker exec sese-postgresql psql -U postgres",
-    types=_COMMANDS,
+    types=(*_COMMANDS, HOST_ACCESS, CONFIGURATION, CADDY),
     check=_docker_commands,
 )
 DATA_PROTECTED = ResourceRule(

@@ -3,23 +3,42 @@
 import re
 from collections.abc import Iterator
 
-from policy.program import REMOTE_IMAGE, Program, Resource
+from pulumi_policy.proxy import UnknownValueError
+
+from policy.program import CONTAINER, IMAGE_TAG, REMOTE_IMAGE, Program, Resource
 from policy.rule import Finding, ResourceRule, Severity
 
 _DIGEST = re.compile(r".+@sha256:[0-9a-f]{64}")
+_ID = re.compile(r"sha256:[0-9a-f]")
+_KEYS = {REMOTE_IMAGE: "name", CONTAINER: "image", IMAGE_TAG: "sourceImage"}
 _FLOATING = ("", "latest", "edge", "main", "master", "nightly", "stable")
 
 
-def _pinned(image: Resource, _: Program) -> Iterator[Finding]:
-    name = image.text("name")
-    if not _DIGEST.fullmatch(name):
+def _pinned(image: Resource, program: Program) -> Iterator[Finding]:
+    name = _name(image)
+    if name and not _DIGEST.fullmatch(name) and not _is_pulled(image, name):
         yield Finding(what=f"{name} is not pinned by digest", subject=name)
 
 
 def _named_version(image: Resource, _: Program) -> Iterator[Finding]:
-    name = image.text("name")
-    if "@" not in name and _tag(name) in _FLOATING:
+    name = _name(image)
+    if name and "@" not in name and not _is_pulled(image, name) and _tag(name) in _FLOATING:
         yield Finding(what=f"{name} follows whatever its publisher pushes", subject=name)
+
+
+def _name(resource: Resource) -> str:
+    """What is pulled, run or given another name. Empty in a preview where it comes of a RemoteImage, which is asked itself."""
+    try:
+        return resource.text(_KEYS[resource.type])
+    except UnknownValueError:
+        if resource.type == REMOTE_IMAGE:
+            raise
+        return ""
+
+
+def _is_pulled(resource: Resource, name: str) -> bool:
+    """A container, and a tag, may also name what is on the host by its content."""
+    return resource.type != REMOTE_IMAGE and bool(_ID.match(name))
 
 
 def _tag(name: str) -> str:
@@ -35,7 +54,7 @@ DIGEST = ResourceRule(
     mend="make images WRITE=1, where the registries can be reached",
     example="docker.io/library/redis:8.0-bookworm: sha256:...",
     open_in_preview=True,
-    types=(REMOTE_IMAGE,),
+    types=tuple(_KEYS),
     check=_pinned,
 )
 VERSION = ResourceRule(
@@ -47,7 +66,7 @@ VERSION = ResourceRule(
     mend="name the version; a publisher without versions is pinned by digest",
     example="docker.io/library/redis:8.0-bookworm",
     open_in_preview=True,
-    types=(REMOTE_IMAGE,),
+    types=tuple(_KEYS),
     check=_named_version,
 )
 

@@ -1,10 +1,11 @@
 """Networks: who is on which, and that no range is another's."""
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Network, IPv6Network
 from itertools import combinations
 
-from model.network import DOCKER_POOL, MESH
+from model.network import DOCKER_POOL, MESH, MESH_V6
+from policy.meaning.ranges import ranges
 from policy.program import CLOUD_NETWORK, CONTAINER, DOCKER_NETWORK, Program, Resource
 from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
@@ -20,6 +21,10 @@ def _explicit(container: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _stated(network: Resource, _: Program) -> Iterator[Finding]:
+    if (driver := network.text("driver")) not in ("", "bridge"):
+        yield Finding(what=f"{network.name} is a {driver}: its packets pass no rule of the host", subject="driver")
+    if network.text("ipamDriver") not in ("", "default"):
+        yield Finding(what=f"{network.name} has its addresses from {network.text('ipamDriver')}", subject="ipamDriver")
     ranges = network.list("ipamConfigs")
     if not ranges or not all(each.get("subnet") and each.get("gateway") for each in ranges):
         yield Finding(what=f"{network.name} leaves its range or its gateway to Docker")
@@ -28,23 +33,27 @@ def _stated(network: Resource, _: Program) -> Iterator[Finding]:
 def _disjoint(program: Program) -> Iterator[Finding]:
     taken = [(resource, network) for resource in program.of_type(DOCKER_NETWORK, CLOUD_NETWORK) for network in _ranges(resource)]
     for resource, network in taken:
-        for name, reserved in (("the mesh", MESH), ("Docker's own pool", DOCKER_POOL)):
-            if network.overlaps(reserved):
+        for name, reserved in (("the mesh", MESH), ("the mesh", MESH_V6), ("Docker's own pool", DOCKER_POOL)):
+            if _meet(network, reserved):
                 yield Finding(what=f"{resource.name} ({network}) overlaps {name} ({reserved})", resource=resource)
     for (one, network), (other, other_network) in combinations(taken, 2):
         # Two hosts may have the same ranges; a cloud's network is routed on every host.
         meet = one.host == other.host or CLOUD_NETWORK in (one.type, other.type)
-        if meet and network.overlaps(other_network):
+        if meet and _meet(network, other_network):
             what = f"{one.name} ({network}) overlaps {other.name} ({other_network})"
             yield Finding(what=what, resource=other)
 
 
-def _ranges(resource: Resource) -> Iterator[IPv4Network]:
+def _meet(one: IPv4Network | IPv6Network, other: IPv4Network | IPv6Network) -> bool:
+    return one.version == other.version and one.overlaps(other)
+
+
+def _ranges(resource: Resource) -> list[IPv4Network | IPv6Network]:
     if resource.type == CLOUD_NETWORK:
         texts = [resource.text("ipRange")]
     else:
         texts = [str(each["subnet"]) for each in resource.list("ipamConfigs") if each.get("subnet")]
-    yield from (network for text in texts if isinstance(network := ip_network(text), IPv4Network))
+    return ranges(texts)
 
 
 EXPLICIT = ResourceRule(
@@ -60,7 +69,7 @@ EXPLICIT = ResourceRule(
 )
 STATED = ResourceRule(
     name="networks-range-stated",
-    asks="A Docker network states its range and its gateway.",
+    asks="A Docker network is a bridge that states its range and its gateway.",
     severity=Severity.MEDIUM,
     decides=(),
     why="access lists and firewall rules name ranges; one that Docker chose is in none of them, and differs at every run",

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from policy.meaning.commands import CREDENTIAL, URL_PASSWORD, credentials, words_of
 from policy.program import CONTAINER, LOCAL_COMMAND, REMOTE_COMMAND, REMOTE_COPY, SERVER, Program, Resource
 from policy.rule import Finding, ResourceRule, Severity
 
@@ -22,12 +23,6 @@ Each begins with a character, not with `\\b`: so the search skips to those that 
 _TOLD = 8
 """Characters of one that a message shows; of Telegram's the digits, which are no secret."""
 
-_CREDENTIAL = re.compile(
-    r"(?i)(^|_)(password|passwd|passphrase|pass|pwd|token|secret|api_?key|access_key|private_key|encryption_key|credentials?"
-    r"|salt|dsn)$"
-)
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:(?P<password>[^/\s@]+)@")
-_CREDENTIAL_FLAG = re.compile(r"(?i)^--?[a-z-]*(password|passwd|requirepass|token|secret|api-?key)[a-z-]*=(?P<value>.+)")
 _PROVIDER_SECRETS = ("token", "password", "secretKey", "accessKey", "privateKey", "sshKey")
 _SHOWN_BY_DOCKER = ("envs", "command", "entrypoints", "labels", "healthcheck", "hosts")
 
@@ -38,6 +33,16 @@ def _command_line(command: Resource, _: Program) -> Iterator[Finding]:
             yield Finding(what=f"{command.name} has a secret in `{key}`", subject=key)
         elif shape := _shape(command.inputs.get(key)):
             yield Finding(what=f"{command.name} has what looks like a secret in `{key}`: {shape}", subject=key)
+        elif name := next(_given_away(command.inputs.get(key)), ""):
+            yield Finding(what=f"{command.name} has the credential {name} in `{key}`", subject=key)
+
+
+def _given_away(value: Any) -> Iterator[str]:
+    """Names of credentials: of variables in an environment, and in the words of a text."""
+    if isinstance(value, Mapping):
+        yield from credentials([f"{name}={value[name]}" for name in value])
+    for text in _texts(value):
+        yield from credentials(words_of(text))
 
 
 def _container(container: Resource, _: Program) -> Iterator[Finding]:
@@ -51,18 +56,20 @@ def _environment(container: Resource, _program: Program) -> Iterator[Finding]:
         return
     for pair in container.list("envs"):
         name, _, value = str(pair).partition("=")
-        if value and _CREDENTIAL.search(name):
+        if value and CREDENTIAL.search(name):
             yield Finding(what=f"{container.name} has the credential {name} in its environment", subject=name)
-    for word in (*container.list("command"), *container.list("entrypoints")):
-        if found := _CREDENTIAL_FLAG.match(str(word)):
-            name = str(word).partition("=")[0]
-            yield Finding(what=f"{container.name} has the credential {name} on its command line", subject=found[1])
+    check: Any = container.inputs.get("healthcheck") or {}
+    for words in (container.list("entrypoints"), container.list("command"), list(check.get("tests") or ())):
+        # Once as they are, once as a shell among them would read them.
+        whole = [word for word in map(str, words) if not any(letter.isspace() for letter in word)]
+        for name in dict.fromkeys((*credentials(whole), *_given_away(" ".join(map(str, words))))):
+            yield Finding(what=f"{container.name} has the credential {name} on its command line", subject=name)
 
 
 def _url(container: Resource, _program: Program) -> Iterator[Finding]:
     for pair in container.list("envs") if "envs" not in container.secret_inputs else ():
         name, _, value = str(pair).partition("=")
-        if _URL.search(value):
+        if URL_PASSWORD.search(value):
             yield Finding(what=f"{container.name} has a URL with a password in {name}", subject=name)
 
 

@@ -4,11 +4,17 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from policy.meaning.commands import words_of
+from policy.meaning.paths import canonical
+from policy.meaning.sshd import keyword, read, value
 from policy.program import DOCKER_PROVIDER, HOST_ACCESS, LOCAL_COMMAND, REMOTE_COMMAND, REMOTE_COPY, Program, Resource
 from policy.rule import Finding, ResourceRule, Severity
 
-_DROP_IN = "/etc/ssh/sshd_config.d/10-vpai.conf"
-_BLIND = re.compile(r"(?i)StrictHostKeyChecking[= ]\s*\"?(no|off|accept-new)|UserKnownHostsFile[= ]\s*\"?/dev/null")
+_BLIND = re.compile(
+    r"(?i)StrictHostKeyChecking(?:\s*=\s*|\s+)(no|off|false|accept-new)\b"
+    r"|(?:User|Global)KnownHostsFile(?:\s*=\s*|\s+)(/+dev/+\S+|none)|KnownHostsCommand(?:\s*=\s*|\s+)\S+"
+)
+"""Ways of ssh to take any key: it reads its options in any case, with blanks or an equals sign."""
 
 SSHD: Mapping[str, tuple[str, str]] = {
     "sshd-06": ("PermitRootLogin", "no"),
@@ -43,10 +49,10 @@ def _host_key(command: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _pinned(resource: Resource, _: Program) -> Iterator[Finding]:
-    keys = ("sshOpts",) if resource.type == DOCKER_PROVIDER else ("create", "update", "delete")
+    keys = ("sshOpts",) if resource.type == DOCKER_PROVIDER else ("create", "update", "delete", "stdin")
     for key in keys:
         # The inputs of a provider are JSON in a text.
-        text = str(resource.inputs.get(key) or "").replace('","', " ")
+        text = " ".join(words_of(resource.text(key).replace('","', " ")))
         if found := _BLIND.search(text):
             yield Finding(what=f"{resource.name}: {key} says {found[0]}", subject=key)
     if resource.type == DOCKER_PROVIDER and resource.text("host").startswith("ssh://") and "-F" not in resource.text("sshOpts"):
@@ -55,19 +61,24 @@ def _pinned(resource: Resource, _: Program) -> Iterator[Finding]:
 
 def _sshd(access: Resource, _program: Program) -> Iterator[Finding]:
     files = access.inputs.get("files") or {}
-    if _DROP_IN not in files:
+    texts = {path: str(files[path]["content"]) for path in files if canonical(path).startswith("/etc/ssh/sshd_config")}
+    if not texts:
         yield Finding(what=f"{access.name} leaves sshd as the distribution has it", subject="sshd")
         return
-    # sshd takes the first value that it reads.
-    said: dict[str, str] = {}
-    for line in str(files[_DROP_IN]["content"]).splitlines():
-        key, _, value = line.partition(" ")
-        said.setdefault(key, value)
+    sshd = read(texts)
     for control, (key, wanted) in SSHD.items():
-        if said.get(key) != wanted:
-            yield Finding(what=f"{access.name}: sshd has {key} {said.get(key, '(unset)')}, not {wanted} ({control})", subject=key)
-    if "AllowUsers" not in said:
-        yield Finding(what=f"{access.name}: every user of the host may log in", subject="AllowUsers")
+        said = sshd.values.get(keyword(key), "(unset)")
+        if value(key, said) != wanted.lower():
+            yield Finding(what=f"{access.name}: sshd has {key} {said}, not {wanted} ({control})", subject=key)
+        for matched in (text for name, text in sshd.matched if name == keyword(key) and value(key, text) != wanted.lower()):
+            yield Finding(what=f"{access.name}: sshd has {key} {matched} below a Match, not {wanted} ({control})", subject=key)
+    users = sshd.values.get("allowusers", "*").split()
+    if any(set(user.partition("@")[0]) & set("*?!") for user in users):
+        yield Finding(
+            what=f"{access.name}: users of the host may log in whom nothing names ({' '.join(users)})", subject="AllowUsers"
+        )
+    for unseen in sshd.unseen:
+        yield Finding(what=f"{access.name}: sshd includes {unseen}, which is not among its files", subject=unseen)
 
 
 HOST_KEY = ResourceRule(

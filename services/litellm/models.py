@@ -59,6 +59,8 @@ class Model:
     price: Price
     maximum_tokens: int
     """Output that one request can be billed for; none for embeddings."""
+    context_tokens: int
+    """What it reads at once, input and output: `max_input_tokens` of the file and key that its price is from."""
     fallbacks: tuple[str, ...] = ()
     eco: str = ""
     """The model that answers in its place in eco mode; empty when it may go on itself."""
@@ -90,9 +92,18 @@ QWEN, DEEPSEEK, GLM = ECO = ("qwen3-coder", "deepseek-v3", "glm-5")
 FREE = Price(0.0, 0.0, "OpenRouter bills no model whose name ends with :free")
 
 
-def _openrouter(name: str, target: str, price: Price, *fallbacks: str, eco: str = "") -> Model:
-    # OpenRouter reserves credit for the maximum: an uncapped request is refused with 402 (predecessor lesson 112).
-    return Model(name=name, provider=OPENROUTER, target=target, price=price, maximum_tokens=4096, fallbacks=fallbacks, eco=eco)
+def _openrouter(name: str, target: str, price: Price, context_tokens: int, *fallbacks: str, eco: str = "") -> Model:
+    return Model(
+        name=name,
+        provider=OPENROUTER,
+        target=target,
+        price=price,
+        # OpenRouter reserves credit for the maximum: an uncapped request is refused with 402 (predecessor lesson 112).
+        maximum_tokens=4096,
+        context_tokens=context_tokens,
+        fallbacks=fallbacks,
+        eco=eco,
+    )
 
 
 MODELS = (
@@ -102,6 +113,7 @@ MODELS = (
         target="claude-opus-4-20250514",
         price=Price(15.0, 75.0, _map("1.81.3", "claude-opus-4-20250514")),
         maximum_tokens=16384,
+        context_tokens=200_000,
         fallbacks=("claude-sonnet", "gpt-codex"),
         eco=GLM,
     ),
@@ -111,6 +123,8 @@ MODELS = (
         target="claude-sonnet-4-20250514",
         price=Price(3.0, 15.0, _map("1.81.3", "claude-sonnet-4-20250514")),
         maximum_tokens=8192,
+        # A million with a header of Anthropic's beta, which nothing here sends.
+        context_tokens=200_000,
         fallbacks=("gpt-4o", "glm-5"),
         eco=GLM,
     ),
@@ -120,6 +134,7 @@ MODELS = (
         target="claude-haiku-4-5-20251001",
         price=Price(1.0, 5.0, _map("1.81.3", "claude-haiku-4-5-20251001")),
         maximum_tokens=8192,
+        context_tokens=200_000,
         eco=DEEPSEEK,
     ),
     Model(
@@ -128,6 +143,7 @@ MODELS = (
         target="gpt-4o",
         price=Price(2.5, 10.0, _map("1.81.3", "gpt-4o")),
         maximum_tokens=16384,
+        context_tokens=128_000,
         fallbacks=("claude-sonnet",),
         eco=GLM,
     ),
@@ -137,6 +153,7 @@ MODELS = (
         target="gpt-4o-mini",
         price=Price(0.15, 0.6, _map("1.81.3", "gpt-4o-mini")),
         maximum_tokens=16384,
+        context_tokens=128_000,
         fallbacks=("qwen3-coder",),
         eco=DEEPSEEK,
     ),
@@ -147,6 +164,7 @@ MODELS = (
         price=Price(1.5, 6.0, _map("1.81.3", "codex-mini-latest")),
         # Its own maximum of 100000 would reserve 0.60 USD for each request.
         maximum_tokens=16384,
+        context_tokens=200_000,
         fallbacks=("claude-sonnet", "glm-5"),
         eco=QWEN,
     ),
@@ -157,6 +175,7 @@ MODELS = (
         target="text-embedding-3-small",
         price=Price(0.02, 0.0, _map("1.81.3", "text-embedding-3-small")),
         maximum_tokens=0,
+        context_tokens=8191,
     ),
     Model(
         name="gemini-flash",
@@ -164,6 +183,7 @@ MODELS = (
         target="gemini-2.0-flash",
         price=Price(0.1, 0.4, _map("1.81.3", "gemini/gemini-2.0-flash")),
         maximum_tokens=8192,
+        context_tokens=1_048_576,
         eco=DEEPSEEK,
     ),
     # Where LiteLLM knows no price of OpenRouter's it is the one of who runs the model, which OpenRouter passes on.
@@ -171,6 +191,7 @@ MODELS = (
         "kimi-k2",
         "moonshotai/kimi-k2",
         Price(0.6, 2.5, _map("1.81.3", "moonshot/kimi-k2-0711-preview")),
+        131_072,
         *("glm-5", "deepseek-v3-free"),
         eco=DEEPSEEK,
     ),
@@ -178,6 +199,7 @@ MODELS = (
         "minimax-m1",
         "minimax/minimax-m1",
         Price(0.55, 2.2, _map("1.81.3", "novita/minimaxai/minimax-m1-80k")),
+        1_000_000,
         *("glm-5", "deepseek-v3-free"),
         eco=DEEPSEEK,
     ),
@@ -185,6 +207,7 @@ MODELS = (
         "deepseek-r1",
         "deepseek/deepseek-r1",
         Price(0.55, 2.19, _map("1.81.3", "openrouter/deepseek/deepseek-r1")),
+        65_336,
         *("deepseek-r1-free", "qwen3-coder"),
         eco=DEEPSEEK,
     ),
@@ -192,6 +215,7 @@ MODELS = (
         "grok-search",
         "x-ai/grok-4.1-fast",
         Price(0.2, 0.5, _map("1.81.3", "xai/grok-4-1-fast")),
+        2_000_000,
         *("perplexity-pro", "claude-haiku"),
         eco=DEEPSEEK,
     ),
@@ -199,6 +223,7 @@ MODELS = (
         "perplexity-pro",
         "perplexity/sonar-pro",
         Price(3.0, 15.0, _map("1.81.3", "perplexity/sonar-pro")),
+        200_000,
         *("grok-search", "claude-sonnet"),
         eco=GLM,
     ),
@@ -207,13 +232,17 @@ MODELS = (
         DEEPSEEK,
         "deepseek/deepseek-chat",
         Price(0.14, 0.28, _map("1.81.3", "openrouter/deepseek/deepseek-chat")),
+        65_536,
         *("deepseek-v3-free", "qwen3-coder"),
     ),
-    _openrouter(GLM, "z-ai/glm-5", Price(0.8, 2.56, _map("1.82.6", "openrouter/z-ai/glm-5")), *("deepseek-v3", "qwen3-coder")),
+    _openrouter(
+        GLM, "z-ai/glm-5", Price(0.8, 2.56, _map("1.82.6", "openrouter/z-ai/glm-5")), 202_752, *("deepseek-v3", "qwen3-coder")
+    ),
+    # The free ones read what the paid ones of the same name do: qwen3-coder by the key openrouter/qwen/qwen3-coder.
     # A free model never falls back on a paid one (the predecessor's did).
-    _openrouter(QWEN, "qwen/qwen3-coder:free", FREE, "deepseek-v3-free"),
-    _openrouter("deepseek-v3-free", "deepseek/deepseek-chat:free", FREE, "qwen3-coder"),
-    _openrouter("deepseek-r1-free", "deepseek/deepseek-r1:free", FREE, "qwen3-coder", "deepseek-v3-free"),
+    _openrouter(QWEN, "qwen/qwen3-coder:free", FREE, 262_100, "deepseek-v3-free"),
+    _openrouter("deepseek-v3-free", "deepseek/deepseek-chat:free", FREE, 65_536, "qwen3-coder"),
+    _openrouter("deepseek-r1-free", "deepseek/deepseek-r1:free", FREE, 65_336, "qwen3-coder", "deepseek-v3-free"),
 )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from model.placement import Placement
 from model.service import Configuration, File, Link, Service
+from services import diun
 from services.monitoring import outside
 from services.monitoring.alerts import Alert, alerts
 from services.monitoring.collection import Store, bearers, configuration, token_file
@@ -45,6 +46,9 @@ def watched(placements: Sequence[Placement], domain: str, authority: str) -> tup
             case "grafana":
                 files = grafana_files(alerts(placements))
                 return replace(service, configuration=_with(service, files), secrets=(*service.secrets, *grafana_secrets()))
+            case "diun":
+                images = (image for placement in placements for each in placement.services for image in each.images)
+                return replace(service, configuration=_with(service, (diun.watched(images),)))
             case "uptime-kuma":
                 return outside.told(service, placements, domain, authority)
             case _:

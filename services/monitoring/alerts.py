@@ -260,7 +260,7 @@ def _of_caddy(host: str, service: Service) -> Iterator[Alert]:
             host=host,
             service=service.name,
             name="certificate",
-            measure=f'min(probe_ssl_earliest_cert_expiry{{host="{host}",service="{service.name}"}}) - time()',
+            measure=f'min(probe_ssl_earliest_cert_expiry{{host="{host}"}}) - time()',
             below=left,
             seconds=600,
             severity=Severity.CRITICAL,

@@ -59,7 +59,7 @@ def configuration(host: str, services: Sequence[Service], store: Store) -> str:
         *_outputs(host, store),
         # Where the host's own exporter stands, a second one would show every number twice.
         *(() if "node-exporter" in names else (_HOST,)),
-        *(_scrape(service.name, service.metrics) for service in services if isinstance(service.metrics, Metrics)),
+        *(_scrape(host, service.name, service.metrics) for service in services if isinstance(service.metrics, Metrics)),
         *(_CONTAINERS for name in names if name == "cadvisor"),
         *(block for service in services for block in _certificates(service)),
         *(_logs(services) for name in names if name == REPORTER),
@@ -98,8 +98,10 @@ prometheus.scrape "host" {
 """
 
 
-def _scrape(name: str, metrics: Metrics) -> str:
-    target = _map({"__address__": f"{name}:{metrics.port}", "service": name})
+def _scrape(host: str, name: str, metrics: Metrics) -> str:
+    # `host` is a label of the target besides an external one: that is set only where a series has none of its own, as Caddy's
+    # have one for the site. A target's label wins, and the program's becomes `exported_host`.
+    target = _map({"__address__": f"{name}:{metrics.port}", "host": host, "service": name})
     receiver = "prometheus.relabel.containers" if name == "cadvisor" else "prometheus.remote_write.store"
     # The reporter's numbers are about others: the service that each names is the one that counts.
     honor = "\thonor_labels    = true\n" if name == REPORTER else ""
@@ -132,7 +134,10 @@ _CONTAINERS = """prometheus.relabel "containers" {
 
 
 def _certificates(service: Service) -> Iterator[str]:
-    """A handshake for each site that the service leads to: when does its certificate run out?"""
+    """A handshake for each site that the service leads to: when does its certificate run out?
+
+    Its series carry no `service`: Alloy itself is scraped for them, so that their `up` is 1 whatever the service does.
+    """
     sites = service.configuration.sites if service.configuration else ()
     if not sites:
         return
@@ -146,7 +151,7 @@ def _certificates(service: Service) -> Iterator[str]:
 		name    = {json.dumps(site.host)}
 		address = "{service.name}:443"
 		module  = {json.dumps(site.host)}
-		labels  = {_map({"service": service.name, "site": site.host})}
+		labels  = {_map({"site": site.host})}
 	}}
 """
         for site in sites

@@ -64,7 +64,7 @@ DASHBOARDS = (
             Panel("Services that are not healthy", {"{{host}}": "sum by (host) (1 - vpai_service_healthy)"}, form=Form.NUMBER),
             Panel("Alerts", {"": 'sum(grafana_alerting_alerts{state="alerting"}) or vector(0)'}, form=Form.NUMBER),
             Panel("Health", {"{{host}} {{service}}": f"vpai_service_healthy{{{_HOST}}}"}),
-            Panel("Targets that answer", {"{{host}} {{service}}": f"up{{{_HOST}}}"}),
+            Panel("Targets that answer", {"{{host}} {{service}}": f'up{{{_HOST},service!=""}}'}),
             Panel(
                 "Days until certificates run out",
                 {"{{site}}": f"(probe_ssl_earliest_cert_expiry{{{_HOST}}} - time()) / 86400"},
@@ -92,10 +92,6 @@ DASHBOARDS = (
             Panel(
                 "Processors",
                 {"{{host}} {{service}}": f"sum by (host, service) (rate(container_cpu_usage_seconds_total{{{_BOTH}}}[5m]))"},
-            ),
-            Panel(
-                "Killed for memory",
-                {"{{host}} {{service}}": f"sum by (host, service) (increase(container_oom_events_total{{{_BOTH}}}[1h]))"},
             ),
             Panel("Log", {"": f"{{{_BOTH}}}"}, form=Form.LOG),
         ),

@@ -23,8 +23,10 @@ async function main() {
 }
 
 async function seed(found, monitors) {
+	const kept = new Set();
 	for (const monitor of monitors) {
 		const there = found.find((each) => each.name === monitor.name);
+		kept.add(there);
 		if (!there) {
 			await call("add", monitor);
 			console.log(`added ${monitor.name}`);
@@ -33,9 +35,8 @@ async function seed(found, monitors) {
 			console.log(`changed ${monitor.name}`);
 		}
 	}
-	const names = new Set(monitors.map((each) => each.name));
-	// Only what this script made: somebody may watch more by hand.
-	for (const left of found.filter((each) => (each.description || "").endsWith(wanted.mark) && !names.has(each.name))) {
+	// Only what this script made: somebody may watch more by hand. A second one of a name goes too.
+	for (const left of found.filter((each) => (each.description || "").endsWith(wanted.mark) && !kept.has(each))) {
 		await call("deleteMonitor", left.id);
 		console.log(`deleted ${left.name}`);
 	}

@@ -5,7 +5,7 @@ The hub itself is watched from where Grafana stands: each tells of the other.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 
 from model.credential import Unproven
@@ -24,10 +24,10 @@ _ROOT = "root.crt"
 
 def told(service: Service, placements: Iterable[Placement], domain: str, authority: str) -> Service:
     """Uptime Kuma with its links, and with the task that seeds it."""
-    asked = [(placement, each, route) for placement, each, route in _routes(placements, service)]
+    asked = _asked(placements, service, domain)
     backups = {placement.host.name: placement.backup.heartbeat for placement in placements if placement.backup}
     tokens = tuple(backups.values())
-    names = dict.fromkeys(each.name for _, each, _ in asked)
+    names = dict.fromkeys(name for site in asked for name in site.services)
     return replace(
         service,
         links=tuple(Link(service=name, reason="whether it answers is asked from another host") for name in names),
@@ -48,23 +48,37 @@ def told(service: Service, placements: Iterable[Placement], domain: str, authori
                 name="uptime-kuma-monitors",
                 service=service.name,
                 command=("node", "-e", resources.files(__package__).joinpath("outside.js").read_text()),
-                stdin=_wanted(asked, backups, domain),
+                stdin=_wanted(asked, backups),
             ),
         ),
     )
 
 
-Asked = tuple[Placement, Service, Route]
+@dataclass
+class _Site:
+    """One address that is asked, whatever the number of its routes."""
+
+    name: str
+    url: str
+    on: str
+    services: list[str] = field(default_factory=list)
+    routes: list[Route] = field(default_factory=list)
 
 
-def _routes(placements: Iterable[Placement], kuma: Service) -> Iterator[Asked]:
+def _asked(placements: Iterable[Placement], kuma: Service, domain: str) -> list[_Site]:
+    found: dict[str, _Site] = {}
     for placement in placements:
         if kuma.name not in {service.name for service in placement.services}:
             for service in placement.services:
-                yield from ((placement, service, route) for route in service.routes)
+                for route in service.routes:
+                    host = route.host(domain)
+                    site = found.setdefault(host, _Site(route.subdomain or host, f"https://{host}/", placement.host.name))
+                    site.services.append(service.name)
+                    site.routes.append(route)
+    return list(found.values())
 
 
-def _wanted(asked: Iterable[Asked], backups: Mapping[str, Secret], domain: str) -> str:
+def _wanted(asked: Iterable[_Site], backups: Mapping[str, Secret]) -> str:
     """Everything that the seeding task reads, in the words of Kuma's own API; the names of monitors are lasting."""
     return json.dumps(
         {
@@ -80,27 +94,27 @@ def _wanted(asked: Iterable[Asked], backups: Mapping[str, Secret], domain: str) 
                 "applyExisting": False,
             },
             "mark": _MARK,
-            "monitors": [*(_site(*each, domain) for each in asked), *_heartbeats(backups)],
+            "monitors": [*(_site(each) for each in asked), *_heartbeats(backups)],
         }
     )
 
 
-def _site(placement: Placement, service: Service, route: Route, domain: str) -> Mapping[str, object]:
+def _site(site: _Site) -> Mapping[str, object]:
+    paths = {path for route in site.routes for path in route.paths}
     return {
         **_COMMON,
-        "name": route.subdomain,
+        "name": site.name,
         "type": "http",
         "method": "GET",
-        "url": f"https://{route.subdomain}.{domain}/",
-        "description": f"{service.name} on {placement.host.name} {_MARK}",
-        "interval": 60 if route.access is Access.PUBLIC else 120,
-        "retryInterval": 60,
+        "url": site.url,
+        "description": f"{', '.join(dict.fromkeys(site.services))} on {site.on} {_MARK}",
+        "interval": 60 if any(route.access is Access.PUBLIC for route in site.routes) else 120,
         "maxretries": 2,
         "timeout": _TIMEOUT_SECONDS,
         "maxredirects": 0,
         # Up means that the service answers, a login page or a refusal included; a gateway's error does not.
         # A door that serves one call only has no page to show: that it refuses all else is what can be asked.
-        "accepted_statuscodes": ["404"] if ALL not in route.paths else ["200-299", "300-399", "401", "403", "404"],
+        "accepted_statuscodes": ["404"] if ALL not in paths else ["200-299", "300-399", "401", "403", "404"],
         "expiryNotification": True,
     }
 
@@ -119,5 +133,11 @@ def _heartbeats(backups: Mapping[str, Secret]) -> Iterator[Mapping[str, object]]
         }
 
 
-# Without these columns its database refuses a monitor of whatever kind (louislam/uptime-kuma#5360).
-_COMMON: Mapping[str, object] = {"conditions": [], "kafkaProducerBrokers": [], "kafkaProducerSaslOptions": {"mechanism": "None"}}
+# Without the first three its database refuses a monitor of whatever kind (louislam/uptime-kuma#5360). Without the last it takes
+# one, and then no change of it: its column's default, 0, is less than its own check allows (2.1.3, server/model/monitor.js).
+_COMMON: Mapping[str, object] = {
+    "conditions": [],
+    "kafkaProducerBrokers": [],
+    "kafkaProducerSaslOptions": {"mechanism": "None"},
+    "retryInterval": 60,
+}

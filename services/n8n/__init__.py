@@ -132,12 +132,13 @@ def service(domain: str, scale: float = 1.0) -> Service:
             retries=5,
             start_period=120,
         ),
+        image_uid=1000,
         read_only_root=False,
         waivers=(
             Waiver(
                 rule="containers-read-only-root",
                 reason="at each start it compiles its pages into /home/node/.cache: 52 MB, too much for memory",
-                until=date(2027, 5, 31),
+                until=date(2027, 9, 13),
             ),
         ),
         stop_timeout=30,

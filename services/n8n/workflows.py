@@ -76,14 +76,18 @@ def workflows() -> tuple[Workflow, ...]:
 
 
 def _ask_agent() -> Workflow:
-    """Hands a task to an agent of OpenClaw: {"agent": "builder", "message": "..."} -> {"run": "..."}."""
+    """Hands a task to an agent of OpenClaw: {"agent": "builder", "message": "..."} -> {"run": "..."}.
+
+    The run's result comes to `agent-callback` under the same name.
+    """
     call = _post(
         "OpenClaw",
         "={{ $env.OPENCLAW_GATEWAY_URL }}/hooks/agent",
-        "{ message: $json.call.message, agentId: $json.call.agent, name: 'n8n', wakeMode: 'now', deliver: false }",
+        "{ message: $json.call.message, agentId: $json.call.agent, name: 'n8n', sessionKey: 'n8n:' + $execution.id,"
+        " wakeMode: 'next-heartbeat', deliver: false }",
         bearer="OPENCLAW_HOOKS_TOKEN",
     )
-    return _on_signed_call("ask-agent", *_answered(call, "={{ { run: $json.runId } }}", 202))
+    return _on_signed_call("ask-agent", *_answered(call, "={{ { run: $execution.id } }}", 202))
 
 
 def _agent_callback() -> Workflow:
@@ -221,11 +225,14 @@ def _post(name: str, url: str, body: str, *, bearer: str = "") -> Node:
 
 
 def _telegram(text: str) -> Node:
-    """A message by the monitoring bot; `text` is a JavaScript expression."""
+    """A message by the monitoring bot; `text` is a JavaScript expression, cut where Telegram would refuse the whole.
+
+    core.telegram.org/bots/api#sendmessage: 4096 characters, in UTF-16 units as JavaScript counts; none of them half a one.
+    """
     return _post(
         "Telegram",
         "=https://api.telegram.org/bot{{ $env.TELEGRAM_MONITORING_BOT_TOKEN }}/sendMessage",
-        f"{{ chat_id: $env.TELEGRAM_MONITORING_CHAT_ID, text: {text} }}",
+        f"{{ chat_id: $env.TELEGRAM_MONITORING_CHAT_ID, text: String({text}).slice(0, 4096).replace(/[\\uD800-\\uDBFF]$/, '') }}",
     )
 
 

@@ -12,7 +12,7 @@ from components.hetzner.host_key import HOST_KEY_LABEL, labelled_host_key
 from components.host import sshd
 from policy.program import Program, Resource
 from policy.rule import ProgramRule, ResourceRule
-from policy.rules.hetzner import RULES
+from policy.rules import coverage, hetzner
 from tests.engine.rented import Rented
 from tests.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, running
 
@@ -106,6 +106,10 @@ def test_what_is_protected_is_deleted_by_nobody(stack: Rented) -> None:
     stack.want(server={"keeps_address": True})
     stack.up()
     stack.destroy()
+
+
+RULES = (*hetzner.RULES, *coverage.RULES)
+"""Coverage too: here the provider has added its own defaults to what was given."""
 
 
 def _broken_rules(stack: Rented) -> list[str]:

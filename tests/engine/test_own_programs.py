@@ -1,6 +1,7 @@
 """The tests of our own programs, written in Go: docker-proxy, the webhook gate, the auto-fix worker, the command provider."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -14,27 +15,70 @@ from toolchain.provision import cache_directory
 PROGRAMS = sorted(path.parent.name for path in PROJECT.glob("images/*/go.mod"))
 
 
+FUZZED = {
+    "auto-fix": ("FuzzUnpack",),
+    "docker-proxy": ("FuzzContainer", "FuzzExec", "FuzzPath"),
+    "webhook-gate": ("FuzzEvents", "FuzzRequests"),
+}
+SHARED = ("door.go", "strangers_test.go")
+"""Each program is built from its own directory alone (images.yml), so what they share is in each."""
+
+
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_passes_its_own_tests(program: str) -> None:
-    _go_test(PROJECT / "images" / program, GOWORK="off")
+    """Sieges by few strangers; tests/prove/test_own_programs.py has the ten thousand."""
+    go_test(PROJECT / "images" / program, "-short", GOWORK="off")
+
+
+@pytest.mark.parametrize(("program", "target"), [(program, target) for program in FUZZED for target in FUZZED[program]])
+def test_a_target_holds_for_some_seconds(program: str, target: str) -> None:
+    fuzz(program, target, seconds=3)
+
+
+def test_every_fuzz_target_is_run() -> None:
+    written = {
+        program: tuple(
+            sorted(
+                name
+                for file in (PROJECT / "images" / program).glob("*_test.go")
+                for name in re.findall(r"^func (Fuzz\w+)\(", file.read_text(), re.MULTILINE)
+            )
+        )
+        for program in PROGRAMS
+    }
+    assert written == FUZZED
+
+
+@pytest.mark.parametrize("file", SHARED)
+def test_what_the_programs_share_is_the_same_in_each(file: str) -> None:
+    assert len({(PROJECT / "images" / program / file).read_text() for program in PROGRAMS}) == 1
 
 
 def test_the_command_provider_passes_its_own_tests() -> None:
     # The toolchain's workspace and flags, so that what it compiled is not compiled again.
-    _go_test(PROJECT / "toolchain/command", "-trimpath", "-tags", TAGS)
+    go_test(PROJECT / "toolchain/command", "-trimpath", "-tags", TAGS)
 
 
 def test_no_program_is_forgotten() -> None:
     assert PROGRAMS == ["auto-fix", "docker-proxy", "webhook-gate"]
 
 
-def _go_test(directory: Path, *flags: str, **environment: str) -> None:
+def fuzz(program: str, target: str, seconds: int) -> int:
+    """How many inputs a target was given; what it found is an error, and lies in the program's testdata."""
+    # Without a limit a worker shrinks one new input for a minute.
+    flags = ("-run=^$", f"-fuzz=^{target}$", f"-fuzztime={seconds}s", "-fuzzminimizetime=10x")
+    said = go_test(PROJECT / "images" / program, *flags, GOWORK="off")
+    return max(int(count) for count in re.findall(r"execs: (\d+)", said))
+
+
+def go_test(directory: Path, *flags: str, **environment: str) -> str:
     done = subprocess.run(
         [find_go(cache_directory()), "test", *flags, "./..."],
         cwd=directory,
         env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "local", **environment},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

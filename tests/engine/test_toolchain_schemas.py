@@ -12,16 +12,16 @@ from typing import Any, Union, get_args, get_origin
 
 import pulumi
 import pulumi_command.local
-import pulumi_command.remote
 import pulumi_docker
 import pulumi_hcloud
 import pulumi_random
 import pytest
 from pulumi import _types
 
-from toolchain.provision import provide
+from toolchain import parts
+from toolchain.provision import provide_bundle
 
-USED = {
+USED: dict[str, list[type[pulumi.CustomResource]]] = {
     "docker": [pulumi_docker.Container, pulumi_docker.Network, pulumi_docker.RemoteImage, pulumi_docker.Volume],
     "random": [pulumi_random.RandomPassword, pulumi_random.RandomId],
     "hcloud": [
@@ -32,7 +32,7 @@ USED = {
         pulumi_hcloud.NetworkSubnet,
         pulumi_hcloud.PrimaryIp,
     ],
-    "command": [pulumi_command.local.Command, pulumi_command.remote.Command, pulumi_command.remote.CopyToRemote],
+    "command": [pulumi_command.local.Command],
 }
 Json = dict[str, Any]
 
@@ -44,7 +44,7 @@ def test_plugin_and_sdk_agree(package: str) -> None:
 
 
 def get_schema(package: str) -> Json:
-    toolchain, _ = provide()
+    toolchain, _ = provide_bundle(parts.deploy(), official=False)
     (plugin,) = toolchain.glob(f"home/plugins/resource-{package}-v*/pulumi-resource-{package}")
     shown = subprocess.run(
         [toolchain / "bin/pulumi", "package", "get-schema", plugin], capture_output=True, text=True, check=True

@@ -64,6 +64,17 @@ def test_containers_are_confined(graph: Graph) -> None:
         assert not values.get("privileged"), container.name
 
 
+def test_what_a_service_sees_of_its_host_and_its_files_is_read_only(stack: str, graph: Graph) -> None:
+    services = {f"{placement.host.name}-{service.name}": service for placement, service in inputs(stack).fleet.services()}
+    writable = {
+        (container.name, volume["containerPath"])
+        for container in graph.of_type(CONTAINER)
+        for volume in container.inputs.get("volumes", [])
+        if not volume.get("readOnly")
+    }
+    assert writable == {(name, volume.path) for name, service in services.items() for volume in service.volumes}
+
+
 def test_traps_of_the_docker_provider_are_wrapped(graph: Graph) -> None:
     for container in graph.of_type(CONTAINER):
         assert {"healthcheck", "tmpfs", "cpus"} <= set(container.replace_on_changes), container.name
@@ -116,12 +127,13 @@ def test_nothing_of_a_host_that_is_switched_off_changes() -> None:
     assert all(resource.ignore_changes == ("*",) for resource in everything)
 
 
-def test_preprod_has_halved_limits() -> None:
+def test_preprod_has_halved_limits_but_for_what_needs_more() -> None:
+    least = {"grafana": 512, "alloy": 256, "webhook-gate": 64}
     memory = {
         host: {c.name.removeprefix(host): c.inputs["memory"] for c in built(stack).of_type(CONTAINER) if c.name.startswith(host)}
         for host, stack in (("sese-", "prod"), ("preprod-", "preprod"))
     }
-    assert memory["preprod-"] == {name: value // 2 for name, value in memory["sese-"].items()}
+    assert memory["preprod-"] == {name: max(least.get(name, 0), value // 2) for name, value in memory["sese-"].items()}
 
 
 def test_buckets_are_made_with_references_instead_of_keys_and_kept_where_data_is() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from components.host_script import text
 from lab import Machine
+from model.host import DEPLOY_UID
 from operations.drift import DRIFTED, IN_ORDER
 from tests.lab.deployment import Deployment
 from tests.waiting import until
@@ -188,7 +189,11 @@ def test_a_key_that_is_taken_out_of_the_settings_disappears(deployed: Deployment
     path = "/home/deploy/.ssh/authorized_keys"
     kept = sese.run(["cat", path]).stdout
     sese.run(["bash", "-c", f"echo '{KEY_OF_A_STRANGER}' >>{path}"])
-    described = "user deploy docker " + sese.run(["base64", "-w0"], input=kept).stdout + "\n"
+    described = f"user deploy {DEPLOY_UID} docker " + sese.run(["base64", "-w0"], input=kept).stdout + "\n"
     done = sese.run(["bash", "-s"], input=text("baseline.sh") + described)
     assert done.stdout == f"changed {path}\n"
     assert sese.run(["cat", path]).stdout == kept
+
+
+def test_the_user_that_deploys_is_no_container(deployed: Deployment) -> None:
+    assert deployed.lab.sese.run(["id", "-u", "deploy"]).stdout.strip() == str(DEPLOY_UID)

@@ -171,10 +171,12 @@ def bench(_deployment: Deployment) -> Iterator[Bench]:
         ("monthly_limits=models.MONTHLY_LIMITS", f'monthly_limits={{"byteplus": {1.5 * FILM}}}'),
         ('date_file=""', f'date_file="{DATE_FILE}"'),
     )
+    bench = Bench(stack)
+    # What an earlier run in this lab has spent with the provider stays for a day; the LiteLLM that comes reads it at its start.
+    bench.redis("DEL", "provider_spend:gemini:1d", "provider_budget_start_time:gemini")
     stack.up()
     key = f"Authorization: Bearer {stack.secrets['litellm_master_key']}"
     stack.lab.operator.run(["sh", "-c", f"umask 077; cat > {KEY_FILE}"], input=key)
-    bench = Bench(stack)
     yield bench
     bench.trouble()
     stack.reset()
@@ -242,12 +244,15 @@ def test_fallbacks_on_errors_stay_in_eco_once_it_is_on(bench: Bench) -> None:
     bench.spend(0.9 * LIMIT)
     bench.calls()
     bench.trouble(openrouter_ai={"status": 500})
-    assert bench.ask("claude-opus", "and now?", fallbacks=["gpt-4o"], num_retries=0).status >= 429
-    assert set(bench.calls()) <= {"z-ai/glm-5", "deepseek/deepseek-chat", "deepseek/deepseek-chat:free", "qwen/qwen3-coder:free"}
+    failed = bench.ask("claude-opus", "and now?", fallbacks=["gpt-4o"], num_retries=0)
+    assert failed.status == 500, "the provider's own fault, not a refusal of the budget's"
+    asked = set(bench.calls())
+    assert "z-ai/glm-5" in asked
+    assert asked <= {"z-ai/glm-5", "deepseek/deepseek-chat", "deepseek/deepseek-chat:free", "qwen/qwen3-coder:free"}
 
 
 def test_a_provider_over_its_budget_is_skipped_while_others_answer(bench: Bench) -> None:
-    assert bench.ask("gemini-flash", "the first", cache={"no-cache": True}).status in {200, 429}
+    assert bench.ask("gemini-flash", "the first", cache={"no-cache": True}).status == 200
     time.sleep(2.0)  # LiteLLM writes its providers' spend once a second.
     refused = bench.ask("gemini-flash", "the second", cache={"no-cache": True})
     assert refused.status == 429

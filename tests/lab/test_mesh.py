@@ -13,7 +13,7 @@ from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.waiting import until
 
-PARTS = "/opt/javisi/data/headscale/parts"
+MERGED = "/opt/javisi/data/headscale-mesh"
 HEADSCALE = f"{LABEL_SERVICE}=headscale"
 KEY = r"hskey-auth-[A-Za-z0-9_-]{20,}"
 """What a pre-auth key looks like."""
@@ -79,7 +79,7 @@ def test_an_expired_member_comes_back_under_its_address(lab: Lab, stack: Deploym
 
 
 def test_another_stacks_part_is_merged_and_withdrawn_without_touching_ours(lab: Lab, stack: Deployment) -> None:
-    before, policy = _part(lab, "lab.part"), _part(lab, "policy.json")
+    before, policy = _part(lab, "parts/lab.part"), _part(lab, "policy.json")
     rule = {"action": "accept", "src": ["tag:operator"], "dst": ["tag:preprod:804"]}
     theirs = {"policy": {"tagOwners": {"tag:preprod": []}, "acls": [rule]}, "records": {"llm.pr-1.vpai.test": "waza"}}
     try:
@@ -88,10 +88,10 @@ def test_another_stacks_part_is_merged_and_withdrawn_without_touching_ours(lab: 
         assert rule in merged["acls"]
         assert all(ours in merged["acls"] for ours in json.loads(policy)["acls"])
         until(lambda: _resolve(lab.operator, "llm.pr-1.vpai.test") == {_address(lab, "waza")}, 10)
-        assert _part(lab, "lab.part") == before
+        assert _part(lab, "parts/lab.part") == before
     finally:
         _hub_script(lab, stack, "withdraw", "pr-1")
-    assert _part(lab, "lab.part") == before
+    assert _part(lab, "parts/lab.part") == before
     assert _part(lab, "policy.json") == policy
     # Headscale has taken up two policies; Docker must not think that it was stopped by hand (moby issue 41302).
     container = f"/var/lib/docker/containers/$(docker ps -q --no-trunc --filter label={HEADSCALE})/config.v2.json"
@@ -102,14 +102,14 @@ def test_another_stacks_part_is_merged_and_withdrawn_without_touching_ours(lab: 
 
 
 def test_a_policy_that_headscale_refuses_leaves_the_old_one_in_force(lab: Lab, stack: Deployment) -> None:
-    before, part = _part(lab, "policy.json"), _part(lab, "lab.part")
+    before, part = _part(lab, "policy.json"), _part(lab, "parts/lab.part")
     stack.edit("model/mesh.py", ('"action": "accept"', '"action": "perhaps"'))
     failed = stack.up(check=False)
     assert failed.returncode != 0
     assert "Headscale refuses the policy; the old one stays in force." in failed.stdout
     assert "perhaps" in failed.stdout, "Headscale's own words"
     assert _part(lab, "policy.json") == before
-    assert _part(lab, "lab.part") == part
+    assert _part(lab, "parts/lab.part") == part
     assert _answers(lab, "waza")
 
 
@@ -168,7 +168,7 @@ def _node(lab: Lab, name: str) -> dict[str, object]:
 
 
 def _part(lab: Lab, name: str) -> str:
-    return lab.seko.run(["cat", f"{PARTS}/{name}"]).stdout
+    return lab.seko.run(["cat", f"{MERGED}/{name}"]).stdout
 
 
 def _publish(lab: Lab, stack: Deployment, name: str, part: object) -> None:
@@ -177,7 +177,7 @@ def _publish(lab: Lab, stack: Deployment, name: str, part: object) -> None:
 
 def _hub_script(lab: Lab, stack: Deployment, action: str, name: str, payload: str = "") -> None:
     script = (stack.directory / "components/scripts/mesh_hub.sh").read_text()
-    lab.seko.run(["bash", "-c", script, "mesh_hub.sh", action, HEADSCALE, PARTS, name], input=payload)
+    lab.seko.run(["bash", "-c", script, "mesh_hub.sh", action, HEADSCALE, MERGED, name], input=payload)
 
 
 @contextmanager

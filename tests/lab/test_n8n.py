@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from lab.providers.server import ANSWER
 from services.n8n.workflows import workflows
 from tests.lab.deployment import Deployment
 from tests.waiting import until
@@ -108,14 +109,11 @@ def test_a_call_that_is_not_signed_is_refused(workflow: str, bench: Bench) -> No
         assert status == 401, said
 
 
-def test_an_agent_is_asked_and_its_callback_is_told_on_telegram(deployed: Deployment, bench: Bench) -> None:
-    message = f"count to three {time.time_ns()}"
-    status, said = bench.call("ask-agent", {"agent": "builder", "message": message})
-    assert status == 202, said
-    log = deployed.on_host("docker", "logs", deployed.container("openclaw"))
-    runs = [line["hook"] for line in map(json.loads, log.splitlines()) if "hook" in line]
-    assert {"run": said["run"], "agent": "builder", "message": message} in runs
-    until(lambda: any(text.startswith("builder: ") and message in text for text in bench.messages()), 60, every=1.0)
+def test_an_agent_is_asked_and_its_callback_is_told_on_telegram(bench: Bench) -> None:
+    before = len(bench.messages())
+    status, said = bench.call("ask-agent", {"agent": "builder", "message": f"count to three {time.time_ns()}"})
+    assert status == 202 and said["run"], said
+    until(lambda: f"builder: {ANSWER}" in bench.messages()[before:], 90, every=1.0)
 
 
 def test_a_call_that_the_other_side_refuses_is_told_to_the_caller(bench: Bench) -> None:
@@ -124,7 +122,7 @@ def test_a_call_that_the_other_side_refuses_is_told_to_the_caller(bench: Bench) 
 
 def test_a_text_is_summarized_by_a_model_behind_litellm(bench: Bench) -> None:
     status, said = bench.call("summarize", {"text": f"A long story {time.time_ns()}"})
-    assert (status, said) == (200, {"summary": "This answer comes from the lab, not from a model."})
+    assert (status, said) == (200, {"summary": ANSWER})
 
 
 def test_the_report_tells_what_does_not_answer(deployed: Deployment, bench: Bench) -> None:

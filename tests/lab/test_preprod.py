@@ -83,5 +83,5 @@ def _nodes(lab: Lab) -> list[dict[str, Any]]:
 
 
 def _records(lab: Lab) -> dict[str, str]:
-    shown = lab.seko.run(["cat", "/opt/javisi/data/headscale/parts/records.json"]).stdout
+    shown = lab.seko.run(["cat", "/opt/javisi/data/headscale-mesh/records.json"]).stdout
     return {record["name"]: record["value"] for record in json.loads(shown)}

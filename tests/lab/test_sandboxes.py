@@ -1,6 +1,7 @@
 """What OpenClaw's container gets of the host's Docker, by the client it has: sandboxes, and nothing else of the host."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,7 +32,11 @@ REFUSED = {
     "too much memory": ("--memory=4g", "memory must be"),
     "a service's label": ("--label=vpai.service=postgresql", "is ours"),
     "for ever": ("--restart=always", "not restarted"),
+    "a large tmpfs": ("--tmpfs=/tmp:size=64g", "tmpfs"),
+    "another's workspace's inside": (f"--volume={WORKSPACE}/other:/workspace", "from outside of"),
 }
+ATTACK = Path(__file__).with_name("sandbox_attacks.py")
+MARK = "/var/tmp/vpai-written-by-a-sandbox"
 
 
 def docker(stack: Deployment, *words: str) -> str:
@@ -70,6 +75,63 @@ def test_what_would_be_root_on_the_host_is_refused_with_the_reason(deployed: Dep
     other = docker(deployed, "create", "--name", NAME, *SOUND, "docker.io/library/redis:8.0-bookworm", "true")
     assert "Image" in other and "is not allowed" in other
     assert NAME not in deployed.on_host("docker", "ps", "-a", "--format", "{{.Names}}")
+
+
+def test_no_request_reaches_docker_behind_an_exec_that_has_gone(deployed: Deployment) -> None:
+    within = ["docker", "exec", "--interactive", deployed.container("openclaw"), "/lab/python"]
+    try:
+        said = deployed.on_host(*within, "-", IMAGE, "none", NAME, MARK, input=ATTACK.read_text(), check=False)
+        assert "exec 201" in said and "remove (204" in said, said
+        deployed.on_host("sleep", "2")
+        assert deployed.on_host("ls", MARK, check=False).startswith("ls: cannot access"), said
+        assert NAME not in deployed.on_host("docker", "ps", "-a", "--format", "{{.Names}}"), said
+    finally:
+        deployed.on_host("docker", "rm", "--force", NAME, f"{NAME}-root", check=False)
+        deployed.on_host("rm", "-f", MARK)
+
+
+def test_a_directory_that_openclaw_replaced_by_a_link_is_not_left(deployed: Deployment) -> None:
+    base = openclaw.workspace(PROJECT)
+    as_openclaw = ["docker", "exec", deployed.container("openclaw"), "sh", "-c"]
+    mark = "/home/deploy/vpai-written-by-a-sandbox"
+    deployed.on_host(*as_openclaw, f"mkdir -p {base} && mv {base} {base}-aside && ln -s /home {base}")
+    try:
+        write = ("sh", "-c", f"echo key > /workspace/{mark.rpartition('/')[2]}")
+        volume = f"--volume={base}/deploy:/workspace"
+        said = docker(deployed, "run", "--detach", "--name", NAME, *SOUND[:2], volume, IMAGE, *write)
+        assert "escapes the base directory" in said
+        assert deployed.on_host("ls", mark, check=False).startswith("ls: cannot access")
+    finally:
+        deployed.on_host("docker", "rm", "--force", NAME, check=False)
+        deployed.on_host(*as_openclaw, f"rm {base} && mv {base}-aside {base}")
+        deployed.on_host("rm", "-f", mark)
+
+
+def test_of_sandboxes_there_are_no_more_than_memory_is_reserved_for(deployed: Deployment) -> None:
+    at_most = openclaw.sandbox().at_most
+    names = [f"{NAME}-{number}" for number in range(at_most + 3)]
+    small = (SOUND[0], "--memory=6m")
+    try:
+        said = {name: docker(deployed, "run", "--detach", "--name", name, *small, IMAGE, "sleep", "60") for name in names}
+        assert ["are allowed: remove one" in text for text in said.values()] == [False] * at_most + [True] * 3, said
+        assert len(docker(deployed, "ps", "--all", "--quiet").split()) == at_most
+    finally:
+        deployed.on_host("docker", "rm", "--force", *names, check=False)
+
+
+def test_what_a_sandbox_writes_is_in_memory_or_in_its_workspace(deployed: Deployment, workspace: str) -> None:
+    docker(deployed, "run", "--detach", "--name", NAME, *SOUND, "--tmpfs=/tmp", IMAGE, "sleep", "60")
+    said = docker(deployed, "exec", NAME, "sh", "-c", "echo x > /var/x; dd if=/dev/zero of=/tmp/x bs=1M count=100")
+    assert "Read-only file system" in said and "No space left on device" in said, said
+
+
+def test_the_port_for_questions_reads_a_path_in_one_way(deployed: Deployment) -> None:
+    curl = ["docker", "exec", deployed.container("openclaw"), "curl", "-sS", "--path-as-is"]
+    port = f"http://docker-proxy:{docker_proxy.READ_PORT}"
+    # Docker redirects this to its own question to a registry on the host's loopback.
+    said = deployed.on_host(*curl, f"{port}/images/x%2f..%2f..%2fdistribution/127.0.0.1:5999%2fevil/json")
+    assert "not a plain one" in said
+    assert '"Id"' in deployed.on_host(*curl, f"{port}/containers/json")
 
 
 def test_of_the_host_there_is_nothing_to_see_or_to_stop(deployed: Deployment) -> None:

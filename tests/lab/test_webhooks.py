@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -9,10 +10,28 @@ from typing import Any
 
 import pytest
 
-from services.webhook_gate import GITHUB_PATH, NUMBERS_PORT
+from services.webhook_gate import DIRECTORY, GITHUB_PATH, NUMBERS_PORT
 from tests.lab.deployment import Deployment
 from tests.lab.senders import COMMENTS, Sender, comment, issue, sign
 from tests.waiting import until
+
+_HOLD = """
+import socket, ssl, sys, time
+host, path, size = sys.argv[1], sys.argv[2], int(sys.argv[3])
+lines = [f"POST {path} HTTP/1.1", f"Host: {host}", f"X-Hub-Signature-256: sha256={'0' * 64}", f"Content-Length: {size}", "", ""]
+head = "\\r\\n".join(lines)
+context, held = ssl.create_default_context(), []
+for _ in range(58):
+    connection = context.wrap_socket(socket.create_connection((host, 443), 10), server_hostname=host)
+    connection.settimeout(2)
+    try:
+        connection.sendall(head.encode() + b"x" * (size - 1))
+    except OSError:
+        pass  # Shown the door while sending.
+    held.append(connection)
+time.sleep(5)
+"""
+"""Holds back the last byte of many bodies, each with what could be a signature."""
 
 
 @pytest.fixture
@@ -54,6 +73,21 @@ def test_what_is_not_declared_or_not_signed_is_refused(
     before = _accepted(deployed)
     assert sender.ask(path, method, b'{"action": "labeled"}', X_GitHub_Event="issues")[0] == status
     assert _accepted(deployed) == before
+
+
+def test_bodies_that_are_held_back_stop_no_gate_and_keep_no_event_out(deployed: Deployment, sender: Sender) -> None:
+    shown = ["docker", "inspect", "-f", "{{.State.StartedAt}} {{.RestartCount}}", deployed.container("webhook-gate")]
+    before = deployed.on_host(*shown)
+    size = json.loads(_settings(deployed))["endpoints"][0]["largest_kib"] << 10
+    command = ["python3", "-", "hook.vpai.test", GITHUB_PATH, str(size)]
+    holding = threading.Thread(target=deployed.lab.outsider.run, args=(command,), kwargs={"input": _HOLD, "check": False})
+    holding.start()
+    seen: list[int] = []
+    while holding.is_alive():
+        seen.append(sender.github(issue(4100 + len(seen), label="another")))
+    holding.join()
+    assert seen and set(seen) == {202}
+    assert deployed.on_host(*shown) == before
 
 
 def test_a_body_that_is_too_large_is_refused_however_well_it_is_signed(deployed: Deployment, sender: Sender) -> None:
@@ -164,6 +198,15 @@ def _accepted(stack: Deployment) -> float:
     return sum(value for name, value in numbers(stack).items() if name.startswith("webhook_gate_accepted_total"))
 
 
+def _settings(stack: Deployment) -> str:
+    [mount] = [
+        mount["Source"]
+        for mount in json.loads(stack.on_host("docker", "inspect", stack.container("webhook-gate")))[0]["Mounts"]
+        if mount["Destination"] == DIRECTORY
+    ]
+    return stack.on_host("cat", f"{mount}/gate.json")
+
+
 def _queued(stack: Deployment) -> float:
     return numbers(stack)["webhook_gate_queued"]
 
@@ -179,3 +222,32 @@ def _lab(stack: Deployment, host: str, what: str, member: str = "") -> list[Any]
     """What a stand-in kept."""
     shown = stack.lab.outsider.run(["curl", "-sS", f"https://{host}/__lab/{what}"]).stdout
     return [each[member] if member else each for each in json.loads(shown)]
+
+
+def test_what_edits_for_auto_fix_reads_no_token(deployed: Deployment) -> None:
+    waza = deployed.lab.waza
+    container = waza.run(["docker", "ps", "-q", "--filter", "label=vpai.service=auto-fix"]).stdout.strip()
+    users = {
+        words[0]: uid
+        for uid, *words in (
+            line.split() for line in waza.run(["docker", "exec", container, "sh", "-c", _PARTS]).stdout.splitlines()
+        )
+    }
+    assert len({users["-part=worker"], users["-part=tool"], "0"}) == 3, users
+    tool = ["docker", "exec", "--user", users["-part=tool"], container, "sh", "-c"]
+    tried = "cat /etc/auto-fix/* /proc/[0-9]*/environ /work/*; ls /work; touch /planted /work/planted; id -u"
+    said = waza.run([*tool, f"{tried} 2>&1"], check=False).stdout
+    found = [
+        name
+        for name in ("auto_fix_token", "github_auto_fix_token", "auto_fix_anthropic_api_key")
+        if deployed.secrets[name] in said
+    ]
+    assert found == [] and "Permission denied" in said and said.split()[-1] == users["-part=tool"], said
+
+
+_PARTS = """
+for process in /proc/[0-9]*; do
+    part=$(tr '\\0' '\\n' <"$process/cmdline" 2>/dev/null | grep -e '^-part=') || continue
+    echo "$(stat -c %u "$process") $part"
+done
+"""

@@ -12,13 +12,18 @@ from policy.program import (
     BUCKET,
     CADDY,
     CLOUD_FIREWALL,
+    CLOUD_VOLUME,
+    CONFIGURATION,
     CONTAINER,
     DOCKER_NETWORK,
     DOCKER_PROVIDER,
     HOST_ACCESS,
+    IMAGE_TAG,
     LOCAL_COMMAND,
     MANAGED_HOST,
+    MESH_MEMBER,
     REMOTE_COMMAND,
+    REMOTE_COPY,
     REMOTE_IMAGE,
     SERVER,
     SERVICE,
@@ -95,6 +100,7 @@ _NETWORK = Planted(
     inputs={"name": "javisi_frontend", "ipamConfigs": [{"subnet": "172.20.1.0/24", "gateway": "172.20.1.1"}]},
     host="sese",
 )
+_SWARM_SERVICE = {"name": "redis", "taskSpec": {"containerSpec": {"image": "docker.io/library/redis:8.0-bookworm"}}}
 
 _FORWARD = """*filter
 :DOCKER-USER - [0:0]
@@ -103,8 +109,10 @@ _FORWARD = """*filter
 -A DOCKER-USER -d 10.0.0.0/8 -i br-+ -j DROP
 -A DOCKER-USER -d 172.16.0.0/12 -i br-+ -j DROP
 -A DOCKER-USER -d 192.168.0.0/16 -i br-+ -j DROP
+-A DOCKER-USER -i docker0 -j DROP
 -A DOCKER-USER -o br-+ -p tcp -m conntrack --ctorigdstport 443 -j RETURN
 -A DOCKER-USER -o br-+ -j DROP
+-A DOCKER-USER -o docker0 -j DROP
 COMMIT
 *raw
 -A VPAI-MESH -s 100.64.0.0/10 -j DROP
@@ -157,6 +165,11 @@ def _remote(**connection: Any) -> Program:
 def _provider(**inputs: Any) -> Program:
     options = {"host": "ssh://sese", "sshOpts": '["-F",".vpai/prod/ssh_config"]', **inputs}
     return (Planted(type=DOCKER_PROVIDER, name="sese", inputs=options),)
+
+
+def _member(*flags: str) -> Program:
+    inputs = {"flags": list(flags), "login_server": "https://singa.vpai.test", "alias": "sese"}
+    return (Planted(type=MESH_MEMBER, name="sese-in-mesh", inputs=inputs),)
 
 
 def _caddy(sites: Mapping[str, str]) -> Program:
@@ -232,9 +245,26 @@ def _waiving(**waiver: str) -> Program:
 
 
 CASES: Mapping[str, Case] = {
+    "coverage-types": Case(
+        obeys=(_IMAGE,),
+        breaks=(
+            (Planted(type="docker:index/service:Service", name="sese-redis", inputs=_SWARM_SERVICE, host="sese"),),
+            (Planted(type="docker:index/plugin:Plugin", name="sese-sshfs", inputs={"name": "vieux/sshfs"}, host="sese"),),
+        ),
+        unknown="",
+        subject="docker:index/service:Service",
+    ),
+    "coverage-inputs": _container(
+        "",
+        {"groupAdds": ["999"]},
+        {"sysctls": {"net.ipv4.ip_forward": "1"}},
+        {"runtime": "runc"},
+        {"volumes": [{"hostPath": "/opt/javisi/data/caddy", "containerPath": "/data", "selinuxRelabel": "z"}]},
+        subject="groupAdds",
+    ),
     "hygiene-waivers": Case(
         obeys=_waiving(),
-        breaks=(_waiving(until="2026-11-22"), _waiving(rule="no-such-rule"), _waiving(reason=" ")),
+        breaks=(_waiving(until="2026-11-22"), _waiving(rule="no-such-rule"), _waiving(reason=" "), _waiving(until="2999-12-31")),
         unknown="waivers",
         subject="containers-user",
     ),
@@ -245,6 +275,7 @@ CASES: Mapping[str, Case] = {
             _command(create="docker exec --user root sese-redis sh"),
             _command(create="docker exec -it --privileged sese-redis sh"),
             _command(stdin="docker swarm init\n"),
+            (Planted(type=CONFIGURATION, name="sese-x", inputs={"files": {"run.sh": {"content": "docker run --privileged x"}}}),),
         ),
         unknown="create",
         subject="create",
@@ -341,8 +372,8 @@ CASES: Mapping[str, Case] = {
     ),
     "containers-mount-propagation": _container(
         "mounts",
-        {"mounts": [{"type": "bind", "source": "/opt/x", "target": "/x", "bindOptions": {"propagation": "rshared"}}]},
-        subject="/opt/x",
+        {"mounts": [{"type": "bind", "source": "/opt/javisi/data/x", "target": "/x", "bindOptions": {"propagation": "rshared"}}]},
+        subject="/opt/javisi/data/x",
     ),
     "containers-healthcheck": _container("healthcheck", {"healthcheck": None}, {"healthcheck": {"tests": ["NONE"]}}),
     "containers-no-sshd": _container(
@@ -359,7 +390,11 @@ CASES: Mapping[str, Case] = {
     ),
     "images-pinned": Case(
         obeys=(_IMAGE,),
-        breaks=((_IMAGE.with_inputs(name="docker.io/library/redis:8.0-bookworm"),),),
+        breaks=(
+            (_IMAGE.with_inputs(name="docker.io/library/redis:8.0-bookworm"),),
+            (_CONTAINER.with_inputs(image="docker.io/library/redis:8.0-bookworm"),),
+            (Planted(type=IMAGE_TAG, name="for-sandboxes", inputs={"sourceImage": "openclaw:1", "targetImage": "sandbox"}),),
+        ),
         unknown="name",
         subject="docker.io/library/redis:8.0-bookworm",
     ),
@@ -408,6 +443,7 @@ CASES: Mapping[str, Case] = {
         breaks=(
             (_access(_without(_FORWARD, "-A DOCKER-USER -d 169.254.0.0/16 -i br-+ -j DROP\n")),),
             (_access(_without(_FORWARD, "-A DOCKER-USER -o br-+ -j DROP\n")),),
+            (_access(_FORWARD.replace(":DOCKER-USER - [0:0]\n", ":DOCKER-USER - [0:0]\n-A DOCKER-USER -i br-+ -j RETURN\n")),),
         ),
         unknown="files",
         subject="169.254.0.0/16",
@@ -432,9 +468,19 @@ CASES: Mapping[str, Case] = {
     "firewall-cloud-agrees": Case(
         obeys=(_access(), _cloud("443")), breaks=((_access(), _cloud("8443")),), unknown="rules", subject="8443/tcp"
     ),
+    "firewall-mesh-flags": Case(
+        obeys=_member("--netfilter-mode=off", "--accept-dns=true"),
+        breaks=(_member("--ssh"), _member("--advertise-routes=10.0.0.0/8"), _member("--advertise-exit-node")),
+        unknown="flags",
+        subject="--ssh",
+    ),
     "ssh-host-keys": Case(
         obeys=_remote(hostKey="ssh-ed25519 AAAA"),
-        breaks=(_remote(), _remote(hostKey="ssh-ed25519 AAAA", proxy={"host": "203.0.113.11"})),
+        breaks=(
+            _remote(),
+            _remote(hostKey="ssh-ed25519 AAAA", proxy={"host": "203.0.113.11"}),
+            (Planted(type=REMOTE_COPY, name="copied", inputs={"connection": {"host": "203.0.113.10"}, "remotePath": "/opt/x"}),),
+        ),
         unknown="connection",
     ),
     "ssh-strict": Case(
@@ -554,6 +600,7 @@ CASES: Mapping[str, Case] = {
             (replace(_SERVER, protect=False),),
             (_SERVER.with_inputs(deleteProtection=False, rebuildProtection=False),),
             (_SERVER.with_inputs(rebuildProtection=False),),
+            (Planted(type=CLOUD_VOLUME, name="data", inputs={"size": 10, "location": "fsn1"}, protect=True),),
         ),
         unknown="deleteProtection",
     ),

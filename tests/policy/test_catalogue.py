@@ -1,6 +1,5 @@
 """The stacks that are deployed break no rule, and waive nothing for nothing."""
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +11,9 @@ import pytest
 from components.bucket import Bucket
 from components.hetzner.server import WAIVERS as SERVER_WAIVERS
 from operations.policy_reference import in_force
-from policy.analyzer import Analyzer
 from policy.rule import ResourceRule
 from policy.rules import RULES
+from stacks.inputs import Inputs
 from tests.fleets import PROJECT, RENTED_COPY, inputs
 from tests.graph.program import built
 from tests.policy.planted import TODAY, Told, server, told
@@ -33,12 +32,18 @@ def stack(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def verdict(stack: str, lab_files: dict[str, str]) -> Told:
-    changes: Mapping[str, Mapping[str, str]] = {"lab": lab_files, _RENTED: RENTED_COPY}
-    name = stack.partition(",")[0]
-    graph = built(name, **changes.get(stack, {}))
-    with server(name) as client:
-        return told(client, requests(graph))
+def inputs_(stack: str, lab_files: dict[str, str]) -> Inputs:
+    return inputs(stack.partition(",")[0], **_changes(stack, lab_files))
+
+
+@pytest.fixture(scope="module")
+def verdict(stack: str, inputs_: Inputs, lab_files: dict[str, str]) -> Told:
+    with server(inputs_.stack) as client:
+        return told(client, requests(built(inputs_.stack, **_changes(stack, lab_files))))
+
+
+def _changes(stack: str, lab_files: Mapping[str, str]) -> Mapping[str, str]:
+    return {"lab": lab_files, _RENTED: RENTED_COPY}.get(stack, {})
 
 
 @pytest.fixture(scope="module")
@@ -55,20 +60,11 @@ def test_a_stack_breaks_no_rule(stack: str, verdict: Told) -> None:
     assert not verdict.undecided or stack == _RENTED, "an address that is not there yet cannot be decided on"
 
 
-def test_the_pack_takes_less_than_half_a_second_for_production() -> None:
-    asked = list(requests(built("prod")))
-    analyzer, start = Analyzer(TODAY), time.process_time()
-    for request in asked:
-        analyzer.Analyze(request, None)
-    analyzer.AnalyzeStack(None, None)
-    assert time.process_time() - start < 0.5
-
-
-def test_every_waiver_covers_something(stack: str, verdict: Told) -> None:
-    for where, waiver in in_force(inputs("prod").fleet):
-        if stack == "prod" and waiver not in SERVER_WAIVERS:
-            subject = f" ({waiver.subject})" if waiver.subject else ""
-            assert f"{waiver.rule}{subject}: " in verdict.waived, f"{where} waives {waiver.rule}{subject} for nothing"
+def test_every_waiver_covers_something(inputs_: Inputs, verdict: Told) -> None:
+    # A rented server's is about an output that only a real engine keeps secret.
+    for where, waiver in [each for each in in_force(inputs_.fleet) if each[1] not in SERVER_WAIVERS]:
+        subject = f" ({waiver.subject})" if waiver.subject else ""
+        assert f"{waiver.rule}{subject}: " in verdict.waived, f"{where} waives {waiver.rule}{subject} for nothing"
 
 
 def test_no_waiver_holds_for_more_than_a_year() -> None:

@@ -9,7 +9,7 @@ from lab import Lab
 from lab.layout import DOMAIN
 from tests.lab.deployment import Deployment
 from tests.lab.test_certificates import shown
-from tests.lab.test_monitoring import SCRAPED, TELEGRAM, Grafana, curl, messages, rule_engine
+from tests.lab.test_monitoring import SCRAPED, TELEGRAM, Grafana, curl, messages, rule, rule_engine
 from tests.waiting import until
 
 OVH = "https://eu.api.ovh.com/__lab"
@@ -71,7 +71,7 @@ def test_a_renewal_fails_nobody_and_one_that_ovh_refuses_leaves_the_old_certific
             # An hour is less than two weeks: who was not renewed in time looks like this one.
             grafana = Grafana(lab, deployed.secrets["grafana_admin_password"])
             curl(lab, TELEGRAM, 'request = "DELETE"')
-            with rule_engine(deployed, grafana, "sese-caddy-certificate", tmp_path):
+            with rule_engine(deployed, grafana, rule("sese-caddy-certificate"), tmp_path):
                 deployed.on_host("docker", "restart", deployed.container("alloy"))  # it asks every five minutes
                 until(lambda: messages(deployed) != [], SCRAPED, every=1.0, told=lambda: "nobody was told")
             assert messages(deployed)[0]["text"].startswith("FIRING [critical] a certificate of sese's Caddy runs out")

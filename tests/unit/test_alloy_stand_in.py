@@ -47,9 +47,15 @@ def test_it_reads_and_knows_every_part_of_a_configuration(alloy: ModuleType, hos
     ("was", "becomes", "message"),
     [
         # What broke the predecessor's configuration as soon as its workstation was known (lesson 138).
-        ("honor_labels", "extra_labels", "extra_labels"),
-        ("prometheus.relabel", "prometheus.rename", "prometheus.rename"),
-        ("[prometheus.relabel.containers.receiver]", "[prometheus.relabel.container.receiver]", "is not there"),
+        ("honor_labels", "extra_labels", 'unrecognized attribute name "extra_labels"'),
+        ("stage.docker", "stage.dockers", 'unrecognized block name "stage.dockers"'),
+        ("prometheus.relabel", "prometheus.rename", 'cannot find the definition of component name "prometheus.rename"'),
+        (
+            "[prometheus.relabel.containers.receiver]",
+            "[prometheus.relabel.container.receiver]",
+            "does not exist or is out of scope",
+        ),
+        ('"labeldrop"', '"labelfall"', 'unrecognized action type "labelfall"'),
         ('job_name        = "alloy"', "job_name        = ", "config.alloy"),
     ],
 )
@@ -86,3 +92,47 @@ def test_what_it_writes_is_snappy_around_every_byte(alloy: ModuleType) -> None:
         text += body[at + 3 : at + 4 + size]
         at += 4 + size
     assert len(text) == length > 65536
+
+
+def test_of_two_labels_of_one_name_the_targets_counts_unless_the_series_own_are_honored(alloy: ModuleType) -> None:
+    """prometheus/prometheus v0.308.0, scrape/scrape.go, mutateSampleLabels."""
+    caddys = {"__name__": "caddy_http_requests_total", "host": "tala.example.org"}
+    target = {"job": "caddy", "host": "sese", "service": "caddy"}
+    assert alloy.labelled(caddys, target, honor=False) == {
+        **target,
+        "__name__": caddys["__name__"],
+        "exported_host": caddys["host"],
+    }
+    assert alloy.labelled(caddys, target, honor=True) == {**target, **caddys}
+
+
+def test_a_probe_is_up_whatever_it_found(alloy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """grafana/alloy v1.13.0, internal/component/prometheus/exporter/blackbox/blackbox.go: Alloy itself is scraped for it."""
+    blocks = {block.name: block for block in alloy.read(CONFIGURATIONS["sese"])}
+    monkeypatch.setattr(alloy, "_COMPONENTS", blocks)
+    monkeypatch.setattr(alloy, "_expiry", lambda *_: (_ for _ in ()).throw(OSError("refused")))
+    scrape = alloy._Scrape(blocks["prometheus.scrape.certificates"])
+    target, read = next(iter(scrape._targets()))
+    found = {labels["__name__"]: (labels, value) for labels, value in scrape._scraped(target, read)}
+    assert found["probe_success"][1] == 0.0
+    labels, value = found["up"]
+    assert value == 1.0
+    assert labels["job"] == f"integrations/blackbox/{labels['site']}"
+    assert "service" not in labels
+
+
+def test_what_is_gone_is_marked_as_stale(alloy: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """prometheus/prometheus v0.308.0, scrape/scrape.go and model/value/value.go."""
+    scrape = alloy._Scrape(
+        alloy.Block("prometheus.scrape", "x", {"targets": [{"__address__": "x:1"}], "forward_to": ["store.receiver"]})
+    )
+    sent: list[list[tuple[dict[str, str], float]]] = []
+    monkeypatch.setattr(alloy, "_forward", lambda _, found: sent.append(list(found)))
+    monkeypatch.setattr(scrape, "_asked", lambda _: iter([({"__name__": "a"}, 1.0)]))
+    scrape.run()
+    monkeypatch.setattr(scrape, "_asked", lambda _: (_ for _ in ()).throw(OSError("refused")))
+    scrape.run()
+    assert [(labels["__name__"], value) for labels, value in sent[0]] == [("a", 1.0), ("up", 1.0)]
+    values = {labels["__name__"]: struct.pack("<d", value) for labels, value in sent[1]}
+    assert values["a"] == struct.pack("<Q", 0x7FF0000000000002)
+    assert values["up"] == struct.pack("<d", 0.0)

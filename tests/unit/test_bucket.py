@@ -1,6 +1,7 @@
 """What a bucket is to be, as rules and a policy; and how it is asked for."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -92,6 +93,85 @@ def test_a_looking_key_writes_locks_alone() -> None:
     assert set(found["Looking1WritesNothing"]["Action"]) == {"s3:PutObject", "s3:DeleteObject"}
 
 
+ADMINISTRATION = [
+    *("s3:DeleteBucket", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration"),
+    *("s3:PutBucketAcl", "s3:PutObjectAcl", "s3:PutBucketObjectLockConfiguration", "s3:BypassGovernanceRetention"),
+]
+VERSIONS = ["s3:DeleteObjectVersion", *ADMINISTRATION]
+OBJECTS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+
+
+def test_the_whole_policy_of_a_bucket_that_two_keys_share() -> None:
+    """Word by word: a service takes a misspelt effect, action or resource for one that nobody meant."""
+    bucket = Bucket(name="shared", keys=replace(KEYS, excluded=("THIRD",)))
+    whole, inside, below = "arn:aws:s3:::shared", "arn:aws:s3:::shared/*", "arn:aws:s3:::shared/nc-attachments/*"
+    keeper, second, third = ({"AWS": [f"arn:aws:iam:::user/p1234567:{key}"]} for key in ("KEEPER", "SECOND", "THIRD"))
+    only = {"s3:prefix": "nc-attachments/*"}
+    told = json.loads(policy(bucket))
+    assert told["Version"] == "2012-10-17"
+    assert [(each.pop("Sid"), each)[1] for each in told["Statement"]] == [
+        {
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [whole, inside],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        },
+        {"Effect": "Allow", "Principal": keeper, "Action": "s3:*", "Resource": [whole, inside]},
+        {"Effect": "Deny", "NotPrincipal": keeper, "Action": VERSIONS, "Resource": [whole, inside]},
+        {"Effect": "Deny", "Principal": third, "Action": "s3:*", "Resource": [whole, inside]},
+        {"Effect": "Allow", "Principal": second, "Action": OBJECTS, "Resource": [below]},
+        {"Effect": "Allow", "Principal": second, "Action": ["s3:GetBucketLocation"], "Resource": [whole]},
+        {
+            "Effect": "Allow",
+            "Principal": second,
+            "Action": ["s3:ListBucket"],
+            "Resource": [whole],
+            "Condition": {"StringLike": only},
+        },
+        {"Effect": "Deny", "Principal": second, "Action": VERSIONS, "Resource": [whole, inside]},
+        {"Effect": "Deny", "Principal": second, "Action": "s3:*", "NotResource": [whole, below]},
+        {
+            "Effect": "Deny",
+            "Principal": second,
+            "Action": ["s3:ListBucket", "s3:ListBucketVersions"],
+            "Resource": [whole],
+            "Condition": {"StringNotLike": only},
+        },
+        {"Effect": "Deny", "Principal": second, "Action": ["s3:ListBucketMultipartUploads"], "Resource": [whole]},
+    ]
+
+
+def test_statements_have_names_of_their_own_in_an_order_that_never_changes() -> None:
+    keys = Keys(keeper="KEEPER", limited={"B": "", "A": "below/"}, principal="{key}")
+    told = policy(Bucket(name="shared", keys=keys))
+    names = [each["Sid"] for each in json.loads(told)["Statement"]]
+    assert names == [
+        *("OnlyOverTls", "TheKeeperMayAll", "OnlyTheKeeperDeletesVersions"),
+        *(
+            f"Limited1{name}"
+            for name in ("Objects", "Location", "Lists", "NoVersions", "NothingElse", "NoOtherLists", "NoUploads")
+        ),
+        *(f"Limited2{name}" for name in ("Objects", "Location", "Lists", "NoVersions")),
+    ]
+    assert told == json.dumps(json.loads(told), sort_keys=True)
+    assert policy(Bucket(name="shared", https_only=False)) == ""
+
+
+def test_expiries_are_named_after_their_prefix() -> None:
+    expiries = (Expiry(prefix="", days=1), Expiry(prefix="/a/b/", days=1))
+    rules = lifecycle(Bucket(name="shared", expiries=expiries, abort_multipart_days=0, noncurrent_days=0))
+    assert [rule["id"] for rule in rules] == ["expire-a-b", "expire-all"]
+
+
+@pytest.mark.parametrize(
+    "bucket", [Bucket(name="b-1"), Bucket(name="backups", lock_days=14, expiries=(Expiry(prefix="", days=14),))]
+)
+def test_what_is_sound_is_no_problem(bucket: Bucket) -> None:
+    assert list(problems(bucket)) == []
+    assert list(problems(replace(bucket, expiries=(Expiry(prefix="", days=max(1, bucket.lock_days)),)))) == []
+
+
 def test_no_statement_uses_what_ceph_ignores() -> None:
     for keys in (KEYS, REPOSITORIES):
         assert "NotAction" not in policy(Bucket(name="shared", keys=keys))
@@ -104,6 +184,7 @@ def test_no_statement_uses_what_ceph_ignores() -> None:
         (Bucket(name="1.2.3.4"), "cannot be a bucket's name"),
         (Bucket(name="backups", versioning=False, lock_days=1), "a lock without versioning"),
         (Bucket(name="backups", lock_days=14, expiries=(Expiry(prefix="", days=7),)), "expires after 7 days"),
+        (Bucket(name="backups", expiries=(Expiry(prefix="old/", days=0),)), "old/ expires after 0 days"),
         (Bucket(name="backups", lock_days=1, emptied=True), "what is locked cannot be emptied"),
         (Bucket(name="backups", keys=Keys(keeper="KEEPER")), "still has {project} in it"),
     ],

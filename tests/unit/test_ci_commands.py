@@ -13,6 +13,7 @@ from lab.providers import server
 from model.problem import Refused
 from operations import notify, pull_request_comment, runner, shelf, stack, up
 from operations.comment import MARK
+from operations.revision import commit_of
 from operations.stack import Stack
 from tests import fleets
 from tests.waiting import until
@@ -123,12 +124,49 @@ def test_only_the_typed_commits_plan_is_taken_and_only_once(tmp_path: Path, monk
     place.directory.mkdir(parents=True)
     place.engine.write_text("{}")
     place.about.write_text(json.dumps({"commit": "a" * 40}))
+    place.summary.write_text("what is shown")
+    digest = place.digest
     up.publish_plan(of, remote)
     with pytest.raises(Refused, match="the plan is of aaaaaaaaaaaa"):
-        up.take_plan(of, "b" * 40, remote)
+        up.take_plan(of, "b" * 40, digest, remote)
     assert not place.about.exists(), "nothing is left that could be applied"
-    up.take_plan(of, "a" * 40, remote)
+    up.take_plan(of, "a" * 40, digest, remote)
     assert place.engine.read_text() == "{}"
     with pytest.raises(Refused, match="there is no plan for prod"):
-        up.take_plan(of, "a" * 40, remote)
+        up.take_plan(of, "a" * 40, digest, remote)
     assert not shelf.take("refs/plans/prod", tmp_path / "x", remote)
+
+
+@pytest.mark.parametrize("changed", ["plan.json", "about.json", "summary.md"])
+def test_a_plan_that_was_changed_after_it_was_shown_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+) -> None:
+    """By a push of refs: what the guards know of the plan (`about.json`) as well as its steps."""
+    for words in (["init", "-q", "--bare", "remote"], ["init", "-q", "clone"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    monkeypatch.setattr(stack, "PROJECT", tmp_path / "clone")
+    monkeypatch.setattr(up, "PROJECT", tmp_path / "clone")
+    place = up.Plan.of(Stack("prod"))
+    place.directory.mkdir(parents=True)
+    place.engine.write_text("{}")
+    place.about.write_text(json.dumps({"commit": "a" * 40, "changes": ["loses data"]}))
+    place.summary.write_text("what is shown")
+    approved = place.digest
+    (place.directory / changed).write_text(json.dumps({"commit": "a" * 40, "changes": []}))
+    up.publish_plan(Stack("prod"), str(tmp_path / "remote"))
+    with pytest.raises(Refused, match="not the one that was approved"):
+        up.take_plan(Stack("prod"), "a" * 40, approved, str(tmp_path / "remote"))
+    assert not place.directory.exists(), "nothing is left that could be applied"
+
+
+@pytest.mark.parametrize("commit", ["origin/main^{/.|$(shell x)}", "--upload-pack=x", "HEAD", "A" * 40, "a" * 39, ""])
+def test_a_commit_that_is_not_typed_in_full_is_refused_before_git_sees_it(commit: str) -> None:
+    with pytest.raises(Refused, match="not 40 hexadecimal digits"):
+        up.take_plan(Stack("prod"), commit, "0" * 64, "/nowhere")
+
+
+@pytest.mark.parametrize("revision", ["--output=x", "-h", "no-such-branch", "HEAD:README.md", ""])
+def test_what_names_no_commit_is_no_option_of_gits_either(revision: str) -> None:
+    with pytest.raises(Refused, match="is no commit of this repository"):
+        commit_of(revision, example="make rollback COMMIT=HEAD~1")
+    assert commit_of("HEAD~0", "") == commit_of("HEAD", "") != ""

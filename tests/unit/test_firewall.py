@@ -5,8 +5,8 @@ import pytest
 from components.host.firewall import CloudRule, cloud_rules, forward_rules, public_ports, spoof_rules, tables, ufw_rules
 from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target, firewall
 from model.network import MAGIC_DNS, MESH, MESH_V6
-from model.placement import Placement
 from model.route import Access
+from model.service import Port
 from tests.fleets import inputs
 
 FLEET = {placement.host.name: placement for placement in inputs("prod").fleet.placements}
@@ -121,20 +121,26 @@ def test_a_host_without_containers_or_mesh_gets_no_table_for_them() -> None:
     assert tables(bare) == ("", "")
 
 
-@pytest.mark.parametrize("placement", FLEET.values(), ids=FLEET)
-def test_every_published_port_of_the_fleet_is_in_all_three_firewalls(placement: Placement) -> None:
-    plan = firewall(placement)
-    published = [port for service in placement.services for port in service.ports]
-    assert plan.has_containers == bool(placement.services)
-    for port in published:
-        [opening] = [each for each in plan.openings if (each.port, each.protocol) == (port.number, port.protocol)]
-        assert (opening.access, opening.target, opening.reason) == (port.access, Target.CONTAINER, port.reason)
-        assert sum(f"-p {port.protocol} -m conntrack --ctorigdstport {port.number} " in r for r in forward_rules(plan)) == 1
-        in_cloud = [rule for rule in cloud_rules(plan, ssh_from=()) if (rule.port, rule.protocol) == (port.number, port.protocol)]
-        assert len(in_cloud) == (port.access is Access.PUBLIC)
-    # And nothing else: what is forwarded is what is published, what UFW allows is SSH and the tunnel.
-    assert sum("--ctorigdstport" in rule for rule in forward_rules(plan)) == len(published)
-    assert len(ufw_rules(plan, ssh_public=False)) == len(plan.all_openings(ssh_public=False)) - len(published)
+PUBLISHED = [(name, port) for name, placement in FLEET.items() for service in placement.services for port in service.ports]
+
+
+@pytest.mark.parametrize(("host", "port"), PUBLISHED, ids=lambda each: str(getattr(each, "number", each)))
+def test_every_published_port_of_the_fleet_is_in_all_three_firewalls(host: str, port: Port) -> None:
+    plan = firewall(FLEET[host])
+    [opening] = [each for each in plan.openings if (each.port, each.protocol) == (port.number, port.protocol)]
+    assert (opening.access, opening.target, opening.reason) == (port.access, Target.CONTAINER, port.reason)
+    assert sum(f"-p {port.protocol} -m conntrack --ctorigdstport {port.number} " in r for r in forward_rules(plan)) == 1
+    in_cloud = [rule for rule in cloud_rules(plan, ssh_from=()) if (rule.port, rule.protocol) == (port.number, port.protocol)]
+    assert len(in_cloud) == (port.access is Access.PUBLIC)
+
+
+@pytest.mark.parametrize(("host", "count"), [("sese", 3), ("seko", 4), ("waza", 0)])
+def test_nothing_but_what_is_published_is_forwarded_and_ufw_allows_ssh_and_the_tunnel(host: str, count: int) -> None:
+    plan = firewall(FLEET[host])
+    assert plan.has_containers
+    assert sum(name == host for name, _ in PUBLISHED) == count
+    assert sum("--ctorigdstport" in rule for rule in forward_rules(plan)) == count
+    assert len(ufw_rules(plan, ssh_public=False)) == len(plan.all_openings(ssh_public=False)) - count
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """What is said about servers and keys before anything is touched."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -14,7 +14,7 @@ from components.hetzner.preflight import problems
 from model import cloud
 from model.cloud import CloudServer
 from stacks import rented
-from tests.fleets import RENTED_HOST, inputs
+from tests.fleets import RENTED_COPY, RENTED_HOST, inputs
 from tests.graph.program import built
 from tests.hetzner import PUBLIC_KEY, TOKEN, RunningCloud, running
 
@@ -63,6 +63,52 @@ def test_a_key_under_another_name_is_told_with_the_command_that_makes_room(there
     (said,) = told(there)
     assert "'laptop'" in said
     assert f"hcloud ssh-key delete {key.id}" in said
+
+
+@pytest.fixture
+def wired(there: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """What is said of a whole stack, as an `up` asks it."""
+    monkeypatch.setenv("HCLOUD_ENDPOINT", there.endpoint)
+
+    def problems_of(stack: str, **changes: str) -> list[str]:
+        return [str(problem) for problem in rented.problems(inputs(stack, **changes))]
+
+    return problems_of
+
+
+def test_the_key_that_production_makes_servers_with_is_the_one_that_is_asked_about(
+    there: RunningCloud, wired: Callable[..., list[str]]
+) -> None:
+    production = inputs("prod", **RENTED_HOST)
+    [registered] = built("prod", **RENTED_HOST).of_type("hcloud:index/sshKey:SshKey")
+    keys = Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys
+    made = keys.create(registered.inputs["name"], production.deploy_key)
+    assert wired("prod", **RENTED_HOST) == []
+    made.delete()
+    keys.create("laptop", production.deploy_key)
+    (said,) = wired("prod", **RENTED_HOST)
+    assert "'laptop'" in said
+    assert f"which becomes {registered.inputs['name']}," in said
+
+
+def test_a_copy_that_makes_its_own_key_minds_nobody_elses(there: RunningCloud, wired: Callable[..., list[str]]) -> None:
+    Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys.create("laptop", inputs("prod").deploy_key)
+    assert wired("preprod", **RENTED_COPY) == []
+
+
+def test_the_servers_of_the_stack_are_asked_about(there: RunningCloud, wired: Callable[..., list[str]]) -> None:
+    [server] = [placement.host.rented for placement in inputs("prod", **RENTED_HOST).fleet.placements if placement.host.rented]
+    there.cloud.sold_out.add((server.type, server.location))
+    (said,) = wired("prod", **RENTED_HOST)
+    assert f"a {server.type} in {server.location} cannot be had" in said
+
+
+def test_the_project_of_the_stacks_token_is_asked(there: RunningCloud, wired: Callable[..., list[str]]) -> None:
+    another = "u" * len(TOKEN)
+    Client(token=another, api_endpoint=there.endpoint).ssh_keys.create("laptop", inputs("prod").deploy_key)
+    assert wired("prod", **RENTED_HOST) == []
+    (said,) = wired("prod", **{**RENTED_HOST, "hcloud_token": another})
+    assert "'laptop'" in said
 
 
 def test_a_wrong_token_is_told(there: RunningCloud) -> None:

@@ -3,11 +3,12 @@
 import json
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 from lab.layout import PROVIDERS
+from lab.providers import script
 from lab.providers.server import (
     ANSWER,
     EMBEDDING_TOKENS,
@@ -17,11 +18,11 @@ from lab.providers.server import (
     OUTPUT_TOKENS,
     SHAPES,
     Answer,
-    Message,
     Request,
     answer,
     parsed,
 )
+from lab.providers.telegram import Message, Telegram
 
 
 def ask(host: str, path: str, headers: Mapping[str, str], body: Mapping[str, Any] | None = None, **query: str) -> Answer:
@@ -206,3 +207,63 @@ def test_a_film_is_a_task_that_tells_its_tokens_once_it_is_done() -> None:
     assert film["status"] == "succeeded"
     assert film["usage"]["completion_tokens"] == FILM_TOKENS
     assert ask(host, path, {}).status == 401
+
+
+class TestTelegram:
+    PATH = f"/bot7:{'a' * 35}/sendMessage"
+
+    def telegram(self) -> Telegram:
+        return Telegram(wrong="wrong", now=lambda: 1000.0, sleep=lambda _: None)
+
+    @pytest.mark.parametrize(
+        ("given", "status", "words"),
+        [
+            ({"chat_id": "1", "text": "x" * 4096}, 200, None),
+            ({"chat_id": "1", "text": "x" * 4097}, 400, "Bad Request: message is too long"),
+            ({"chat_id": "1", "text": "\N{PARTY POPPER}" * 2049}, 400, "Bad Request: message is too long"),
+            ({"chat_id": "1", "text": " "}, 400, "Bad Request: message text is empty"),
+            ({"text": "x"}, 400, "Bad Request: chat_id is empty"),
+            ({"chat_id": "1", "text": "x", "parse_mode": "None"}, 400, "Bad Request: unsupported parse_mode"),
+        ],
+    )
+    def test_a_message_is_taken_or_refused_with_its_words(self, given: dict[str, Any], status: int, words: str | None) -> None:
+        found, document = self.telegram().answer(self.PATH, given)
+        assert (found, document.get("description")) == (status, words)
+
+    @pytest.mark.parametrize(("chat", "most", "seconds"), [("1", 30, 1), ("-1", 20, 60)])
+    def test_what_is_sent_too_often_is_to_come_again_later(self, chat: str, most: int, seconds: int) -> None:
+        telegram = self.telegram()
+        for _ in range(most):
+            assert telegram.answer(self.PATH, {"chat_id": chat, "text": "x"})[0] == 200
+        status, document = telegram.answer(self.PATH, {"chat_id": chat, "text": "x"})
+        assert (status, document["parameters"]) == (429, {"retry_after": seconds})
+
+    def test_updates_are_waited_for_as_long_as_the_bot_asks(self) -> None:
+        waited: list[float] = []
+        telegram = Telegram(wrong="wrong", sleep=waited.append)
+        telegram.answer(f"/bot7:{'a' * 35}/getUpdates", {"timeout": 30})
+        assert waited == [30.0]
+
+
+class TestScript:
+    ASKED: ClassVar = {"role": "user", "content": 'lab:call write {"path": "a"}\nlab:call read {"path": "a"}'}
+    TOOLS: ClassVar = [{"type": "function", "function": {"name": name}} for name in ("read", "write")]
+
+    def test_tools_are_called_in_turn_and_their_results_told(self) -> None:
+        messages: list[dict[str, Any]] = [self.ASKED]
+        called = []
+        for result in ("written", "text"):
+            said = script.reply({"messages": messages, "tools": self.TOOLS}, "none")
+            called.append(said["tool_calls"][0]["function"]["name"])
+            messages += [said, {"role": "tool", "content": result}]
+        assert called == ["write", "read"]
+        assert (
+            script.reply({"messages": messages, "tools": self.TOOLS}, "none")["content"] == 'the tools said: ["written", "text"]'
+        )
+
+    def test_a_tool_that_is_not_offered_is_not_called(self) -> None:
+        said = script.reply({"messages": [self.ASKED], "tools": self.TOOLS[:1]}, "none")
+        assert said["content"] == "there is no tool write, but read"
+
+    def test_where_no_call_is_asked_for_the_answer_is_the_fixed_one(self) -> None:
+        assert script.reply({"messages": [{"role": "user", "content": "hello"}]}, "fixed")["content"] == "fixed"

@@ -58,6 +58,16 @@ def test_the_policy_names_tags_only_and_declares_each_of_them() -> None:
     assert "*" not in json.dumps(shown)
 
 
+def test_the_policy_accepts_what_is_granted_and_nothing_else() -> None:
+    shown = json.loads(policy(FLEET.placements))
+    assert shown["acls"] == [
+        {"action": "accept", "src": list(grant.sources), "dst": [f"{grant.destination}:{','.join(map(str, grant.ports))}"]}
+        for grant in grants(FLEET.placements)
+    ]
+    assert {"action": "accept", "src": ["tag:operator"], "dst": ["tag:sese:804"]} in shown["acls"]
+    assert {"action": "accept", "src": ["tag:operator", "tag:seko", "tag:waza"], "dst": ["tag:sese:80,443"]} in shown["acls"]
+
+
 def test_every_vpn_route_has_a_record_and_no_public_one_has() -> None:
     expected = {
         f"{route.subdomain}.{FLEET.domain}": each.host.name

@@ -4,20 +4,24 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
 
 from model.placement import Placement
+from model.route import Access, Route
 from model.service import Metrics, Service, Silent
 from operations import reference
-from services import monitoring, node_exporter
+from services import caddy, catalogue, monitoring, node_exporter
 from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
+from services.monitoring.dashboards import DASHBOARDS
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page
+from tests.fleets import DOOR, PROJECT
 from tests.whole import DOMAIN, placements
 
 WHOLE = placements()
@@ -261,3 +265,126 @@ def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the
     assert asked["metrics"]["accepted_statuscodes"] == ["404"], "it serves nothing but one call"
     assert (asked["backup-sese"]["type"], asked["backup-sese"]["interval"]) == ("push", 93600)
     assert asked["backup-sese"]["pushToken"] == "${secret:uptime_kuma_backup_sese_token}"
+
+
+@pytest.mark.parametrize("placement", WATCHED, ids=lambda placement: placement.host.name)
+def test_host_is_ours_on_every_number_whatever_a_program_calls_its_own(placement: Placement) -> None:
+    """An external label is set only where a series has none of the name, and Caddy's have one: the site."""
+    text = file_of(placement.host.name, "alloy", "config.alloy")
+    scraped = re.findall(r"targets         = \[(\{.*\})\]", text)
+    assert len(scraped) == sum(isinstance(service.metrics, Metrics) for service in placement.services)
+    for target in scraped:
+        assert f'"host" = "{placement.host.name}"' in target
+
+
+def test_a_probe_of_a_service_is_not_taken_for_the_service() -> None:
+    """`up` of a probe is Alloy's own and always 1: with Caddy's name on it, Caddy's metrics could not be missing."""
+    for host in ("sese", "seko"):
+        probes = re.findall(r"\ttarget \{\n(.*?)\n\t\}", file_of(host, "alloy", "config.alloy"), re.DOTALL)
+        assert probes
+        for probe in probes:
+            assert '"site" = ' in probe and '"service"' not in probe
+    assert alert("sese-caddy-metrics").measure == 'max(up{host="sese",service="caddy"})'
+    assert "service" not in alert("sese-caddy-certificate").measure
+
+
+def test_no_panel_asks_for_what_cadvisor_cannot_know() -> None:
+    """It counts kills for memory from /dev/kmsg, which it does not get: 0 for ever."""
+    cadvisor = next(service for service in WATCHED[0].services if service.name == "cadvisor")
+    [off] = [word for word in cadvisor.command if word.startswith("--disable_metrics=")]
+    assert "oom_event" in off.partition("=")[2].split(",")
+    for panel in (panel for board in DASHBOARDS for panel in board.panels):
+        assert "oom" not in json.dumps(dict(panel.queries)), panel.title
+
+
+@pytest.mark.parametrize(("scale", "grafana_mib", "alloy_mib"), [(1.0, 768, 320), (0.5, 512, 256)])
+def test_what_a_program_needs_is_not_scaled_away(scale: float, grafana_mib: int, alloy_mib: int) -> None:
+    services = {service.name: service for service in catalogue.sese(DOMAIN, DOOR, "javisi", scale)}
+    assert services["grafana"].limits.memory_mib >= grafana_mib
+    assert services["alloy"].limits.memory_mib >= alloy_mib
+    others = {service.name: service for placement in WHOLE[1:] for service in placement.services}
+    assert others["alloy"].limits.memory_mib >= 256
+
+
+def test_grafana_downloads_no_plugin_of_its_own_choosing() -> None:
+    grafana = next(service for service in WHOLE[0].services if service.name == "grafana")
+    assert grafana.environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
+
+
+def test_caddys_tag_is_the_version_that_is_built() -> None:
+    built = re.search(r"github.com/caddyserver/caddy/v2 v(\S+)", (PROJECT / "toolchain/caddy/go.mod").read_text())
+    assert built and caddy.IMAGE.endswith(f":{built[1]}")
+
+
+FOREIGN = sorted({image for _, service in EVERY for image in service.images if "/mobutoo/" not in image})
+
+
+def diuns_images() -> Mapping[str, dict[str, object]]:
+    return {entry["name"]: entry for entry in json.loads(file_of("sese", "diun", "images.yml"))}
+
+
+def test_diun_watches_every_image_of_the_fleet_but_our_own_by_its_tag() -> None:
+    """Not Docker's containers: they are of images by digest, which have no tag, and so nothing was ever told."""
+    settings = json.loads(file_of("sese", "diun", "diun.yml"))
+    assert settings["providers"] == {"file": {"filename": "/etc/diun/images.yml"}}
+    assert sorted(diuns_images()) == FOREIGN
+    assert all(re.search(r":[^/]+$", image) for image in FOREIGN)
+
+
+@pytest.mark.parametrize("image", FOREIGN)
+def test_diun_counts_the_tag_that_runs_among_those_it_watches(image: str) -> None:
+    entry, tag = diuns_images()[image], image.rpartition(":")[2]
+    assert entry["watch_repo"] == bool(re.search("[0-9]", tag))
+    includes = entry.get("include_tags", [])
+    assert isinstance(includes, list)
+    assert all(re.search(pattern, tag) for pattern in includes)
+
+
+@pytest.mark.parametrize(
+    ("image", "newer", "not_of_the_kind"),
+    [
+        (
+            "docker.io/library/postgres:18.1-bookworm",
+            ("18.6-bookworm", "19.0-trixie"),
+            ("18.6-alpine", "18-bookworm", "17.9-bookworm"),
+        ),
+        ("docker.io/library/redis:8.0-bookworm", ("8.2-bookworm", "8.10-trixie"), ("8.4-alpine", "7.4-bookworm")),
+        ("ghcr.io/berriai/litellm:v1.81.3-stable", ("v1.82.0-stable",), ("v1.82.0-nightly", "v1.82.0")),
+        ("docker.io/grafana/grafana:12.3.2", ("13.0.0",), ("13.0.0-ubuntu", "12.4", "latest")),
+    ],
+)
+def test_diun_tells_of_a_newer_tag_of_the_same_kind_alone(
+    image: str, newer: tuple[str, ...], not_of_the_kind: tuple[str, ...]
+) -> None:
+    entry = diuns_images()[image]
+    [pattern] = cast(list[str], entry["include_tags"])
+    assert all(re.search(pattern, tag) for tag in newer)
+    assert not any(re.search(pattern, tag) for tag in not_of_the_kind)
+    # Sorted as semantic versions, "18.1-bookworm", which is none, comes with the oldest first.
+    assert ("max_tags" in entry) == bool(re.search(r"\d+\.\d+\.\d+", image))
+
+
+def monitors(placements: Sequence[Placement]) -> list[dict[str, object]]:
+    watched = monitoring.watched(placements, DOMAIN, "")
+    kuma = next(service for placement in watched for service in placement.services if service.name == "uptime-kuma")
+    found: list[dict[str, object]] = json.loads(kuma.tasks[0].stdin)["monitors"]
+    return found
+
+
+def test_every_site_has_one_monitor_however_many_routes_it_has() -> None:
+    names = [monitor["name"] for monitor in monitors(WHOLE)]
+    assert len(names) == len(set(names)) and "hook" in names
+
+
+def test_a_site_at_the_domain_itself_is_asked_at_the_domain() -> None:
+    route = Route(subdomain="", port=80, access=Access.VPN)
+    home = replace(WHOLE[0], services=(*WHOLE[0].services, replace(node_exporter.service(), name="home", routes=(route,))))
+    urls = {monitor["name"]: monitor.get("url") for monitor in monitors((home, *WHOLE[1:]))}
+    assert urls[DOMAIN] == f"https://{DOMAIN}/"
+    assert "" not in urls and "https://." not in json.dumps(urls)
+
+
+def test_a_monitor_can_be_changed_after_it_was_made() -> None:
+    """Uptime Kuma refuses a change of one whose retry interval is its column's default, 0."""
+    for monitor in monitors(WHOLE):
+        assert isinstance(monitor["retryInterval"], int) and monitor["retryInterval"] >= 1, monitor["name"]

@@ -14,7 +14,7 @@ import yaml
 
 from model.laws import broken_laws
 from model.secret import resolve
-from model.service import Service
+from model.service import File, Service
 from services import (
     couchdb,
     monitoring,
@@ -37,11 +37,20 @@ def test_the_whole_catalogue_obeys_every_law_on_the_hosts_it_is_made_for() -> No
     assert [str(problem) for problem in broken_laws(made_for)] == []
 
 
-@pytest.mark.parametrize("service", ALL.values(), ids=ALL.keys())
-def test_structured_files_can_be_read(service: Service) -> None:
-    for file in service.configuration.files if service.configuration else ():
-        if file.path.endswith((".json", ".yaml", ".yml")):
-            yaml.safe_load(file.content)
+STRUCTURED = [
+    pytest.param(file, id=f"{service.name}-{file.path}")
+    for service in ALL.values()
+    if service.configuration
+    for file in service.configuration.files
+    if file.path.endswith((".json", ".yaml", ".yml"))
+]
+
+
+@pytest.mark.parametrize("file", STRUCTURED)
+def test_structured_files_can_be_read(file: File) -> None:
+    read = json.loads(file.content) if file.path.endswith(".json") else yaml.safe_load(file.content)
+    assert isinstance(read, dict | list)
+    assert read
 
 
 def file_of(service: Service, path: str) -> str:
@@ -57,7 +66,12 @@ def test_openclaw_and_its_door_agree() -> None:
     assert wanted["image"] in policy["images"]
     assert wanted["containerPrefix"] == policy["name_prefix"]
     assert wanted["memory"] == f"{policy['max_memory_mib']}m"
-    assert policy["total_memory_mib"] == sum(each.memory_mib * each.at_most for each in ALL["openclaw"].spawned)
+    [spawned] = ALL["openclaw"].spawned
+    assert (policy["at_most"], policy["max_memory_mib"]) == (spawned.at_most, spawned.memory_mib)
+    # What docker-proxy mounts from is no name that OpenClaw owns: it stands in a directory of root's.
+    assert policy["data"] in {str(volume.path) for volume in ALL["openclaw"].volumes}
+    assert policy["binds_below"].startswith(f"{policy['data']}/")
+    assert wanted["readOnlyRoot"] is True
     assert wanted["pidsLimit"] <= policy["max_pids"]
     assert wanted["user"] == policy["user"]
     assert default["workspaceRoot"].startswith(policy["binds_below"])
@@ -197,3 +211,10 @@ class TestVault:
         done = run_task(couchdb.service(), "couchdb-vault", couchdb.PORT, server.port)
         assert done.returncode == 1
         assert "CouchDB answered 500 to PUT /_users" in done.stderr
+
+
+@pytest.mark.parametrize("service", ALL.values(), ids=ALL.keys())
+def test_the_gate_gives_up_after_docker_does(service: Service) -> None:
+    """Every probe that hangs takes its timeout, and the next one begins an interval after it has ended."""
+    check = service.healthcheck
+    assert check.deadline > check.start_period + check.retries * (check.interval + check.timeout)

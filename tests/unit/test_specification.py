@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.fleets import PROJECT
+from tests.named import why_not
 
 ROWS = [
     [cell.strip() for cell in line.strip("|").split(" | ")]
@@ -16,12 +17,11 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
 def test_a_row_names_what_exists(row: list[str]) -> None:
     _, code, shown = row
-    for path in re.findall(r"`([^`]+)`", code):
-        assert (PROJECT / path).exists(), f"{path} does not exist"
+    paths = re.findall(r"`([^`]+)`", code)
+    assert paths
+    assert [path for path in paths if not (PROJECT / path).exists()] == []
     tests = re.findall(r"`(tests/[^`]+)::([^`]+)`", shown)
-    for path, name in tests:
-        text = (PROJECT / path).read_text() if (PROJECT / path).exists() else ""
-        assert re.search(rf"def {name}\(", text), f"{path} has no test {name}"
+    assert [reason for path, name in tests if (reason := why_not(path, name))] == []
     assert tests or re.match(r"The specification is wrong, because .|not yet", shown), "neither a test nor a reason"
 
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ssh"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
 func must(t *testing.T, err error) {
@@ -72,10 +72,47 @@ func await(t *testing.T, what string, happened func() bool) {
 	t.Fatalf("waited 10 s in vain for %s", what)
 }
 
-func fingerprint(public string) string {
-	key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(public))
-	if err != nil {
-		panic(err)
+// values are inputs as a program writes them.
+type values map[string]any
+
+func (v values) properties() property.Map { return valueOf(v).AsMap() }
+
+// with gives a copy with changes.
+func (v values) with(changes values) values {
+	changed := values{}
+	for _, entries := range []values{v, changes} {
+		for name, value := range entries {
+			changed[name] = value
+		}
 	}
-	return ssh.FingerprintSHA256(key)
+	return changed
+}
+
+func secret(value any) property.Value { return valueOf(value).WithSecret(true) }
+
+func valueOf(value any) property.Value {
+	switch value := value.(type) {
+	case property.Value:
+		return value
+	case int:
+		return property.New(float64(value))
+	case values:
+		entries := map[string]property.Value{}
+		for name, entry := range value {
+			entries[name] = valueOf(entry)
+		}
+		return property.New(entries)
+	case []string:
+		items := []property.Value{}
+		for _, item := range value {
+			items = append(items, property.New(item))
+		}
+		return property.New(items)
+	default:
+		converted, err := property.Any(value)
+		if err != nil {
+			panic(err)
+		}
+		return converted
+	}
 }

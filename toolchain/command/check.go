@@ -18,14 +18,14 @@ func checkInputs(token string, inputs property.Map) []p.CheckFailure {
 }
 
 func checkProperties(owner string, spec *schema.ObjectTypeSpec, inputs property.Map) []p.CheckFailure {
-	failures := checkObject(owner, "", spec, inputs)
+	failures := checkObject(owner, spec, inputs)
 	if len(failures) > 0 {
 		return failures
 	}
-	for path, rule := range rules {
-		if value, given := lookUp(inputs, path); given && !value.HasComputed() {
-			if reason := rule(value, inputs); reason != "" {
-				failures = append(failures, p.CheckFailure{Property: path, Reason: reason})
+	for name, rule := range rules {
+		if value := inputs.Get(name); !value.IsNull() && !value.HasComputed() {
+			if reason := rule(value); reason != "" {
+				failures = append(failures, p.CheckFailure{Property: name, Reason: reason})
 			}
 		}
 	}
@@ -33,21 +33,21 @@ func checkProperties(owner string, spec *schema.ObjectTypeSpec, inputs property.
 	return failures
 }
 
-func checkObject(owner, path string, spec *schema.ObjectTypeSpec, inputs property.Map) []p.CheckFailure {
+func checkObject(owner string, spec *schema.ObjectTypeSpec, inputs property.Map) []p.CheckFailure {
 	var failures []p.CheckFailure
 	for _, name := range spec.Required {
 		if inputs.Get(name).IsNull() {
-			failures = append(failures, p.CheckFailure{Property: path + name, Reason: fmt.Sprintf("%s needs %s%s: %s", owner, path, name, spec.Properties[name].Description)})
+			failures = append(failures, p.CheckFailure{Property: name, Reason: fmt.Sprintf("%s needs %s: %s", owner, name, spec.Properties[name].Description)})
 		}
 	}
 	for name, value := range inputs.AllStable {
 		known, ok := spec.Properties[name]
 		if !ok {
-			failures = append(failures, p.CheckFailure{Property: path + name, Reason: fmt.Sprintf(
-				"%s has no input %s%s, and ignoring it might hide a mistake; its inputs are %s", owner, path, name, strings.Join(sortedKeys(spec.Properties), ", "))})
+			failures = append(failures, p.CheckFailure{Property: name, Reason: fmt.Sprintf(
+				"%s has no input %s, and ignoring it might hide a mistake; its inputs are %s", owner, name, strings.Join(sortedKeys(spec.Properties), ", "))})
 			continue
 		}
-		failures = append(failures, checkType(owner, path+name, known.TypeSpec, value)...)
+		failures = append(failures, checkType(owner, name, known.TypeSpec, value)...)
 	}
 	return failures
 }
@@ -60,34 +60,21 @@ func checkType(owner, path string, spec schema.TypeSpec, value property.Value) [
 		return []p.CheckFailure{{Property: path, Reason: fmt.Sprintf("%s of %s has to be %s", path, owner, wanted)}}
 	}
 	if token, ok := strings.CutPrefix(spec.Ref, "#/types/"); ok {
-		complexType := packageSchema.Types[token]
-		if len(complexType.Enum) > 0 {
-			var values []string
-			for _, entry := range complexType.Enum {
-				values = append(values, entry.Value.(string))
-			}
-			if !value.IsString() || !slices.Contains(values, value.AsString()) {
-				return wrong("one of " + strings.Join(values, ", "))
-			}
-			return nil
+		var values []string
+		for _, entry := range packageSchema.Types[token].Enum {
+			values = append(values, entry.Value.(string))
 		}
-		if !value.IsMap() {
-			return wrong(`a mapping, for example: {"host": "10.0.0.1"}`)
+		if !value.IsString() || !slices.Contains(values, value.AsString()) {
+			return wrong("one of " + strings.Join(values, ", "))
 		}
-		return checkObject(owner, path+".", &complexType.ObjectTypeSpec, value.AsMap())
+		return nil
 	}
 	var failures []p.CheckFailure
 	switch {
-	case spec.Ref == fileType.Ref && !value.IsAsset() && !value.IsArchive():
-		return wrong("an asset or an archive, for example: pulumi.FileAsset(\"notes.txt\")")
 	case spec.Type == "string" && !value.IsString():
 		return wrong("a string")
 	case spec.Type == "boolean" && !value.IsBool():
 		return wrong("true or false")
-	case spec.Type == "number" && !value.IsNumber():
-		return wrong("a number")
-	case spec.Type == "integer" && (!value.IsNumber() || value.AsNumber() != float64(int(value.AsNumber()))):
-		return wrong("a whole number")
 	case spec.Type == "array" && !value.IsArray():
 		return wrong("a list")
 	case spec.Type == "object" && !value.IsMap():
@@ -105,14 +92,14 @@ func checkType(owner, path string, spec schema.TypeSpec, value property.Value) [
 }
 
 // rules say what is wrong with a value of the right type, or nothing.
-var rules = map[string]func(value property.Value, inputs property.Map) string{
-	"interpreter": func(value property.Value, _ property.Map) string {
+var rules = map[string]func(value property.Value) string{
+	"interpreter": func(value property.Value) string {
 		if value.AsArray().Len() == 0 {
 			return `interpreter is empty, so nothing could run the command; leave it out, or name a program, for example: ["/bin/bash", "-c"]`
 		}
 		return ""
 	},
-	"environment": func(value property.Value, _ property.Map) string {
+	"environment": func(value property.Value) string {
 		for name := range value.AsMap().AllStable {
 			if name == "" || strings.ContainsAny(name, "=\x00") {
 				return fmt.Sprintf("environment has the name %q, which no process can have; use letters, digits and _, for example: LOG_LEVEL", name)
@@ -120,61 +107,12 @@ var rules = map[string]func(value property.Value, inputs property.Map) string{
 		}
 		return ""
 	},
-	"assetPaths":                      checkGlobs,
-	"archivePaths":                    checkGlobs,
-	"source":                          func(value property.Value, _ property.Map) string { return message(checkSource(value)) },
-	"connection.port":                 checkPort,
-	"connection.hostKey":              checkHostKey,
-	"connection.privateKey":           checkPrivateKey,
-	"connection.dialErrorLimit":       atLeast("dialErrorLimit", -1, "-1 tries for ever, 10 is the default"),
-	"connection.perDialTimeout":       atLeast("perDialTimeout", 0, "0 waits for ever, 15 seconds is the default"),
-	"connection.proxy.port":           checkPort,
-	"connection.proxy.hostKey":        checkHostKey,
-	"connection.proxy.privateKey":     checkProxyPrivateKey,
-	"connection.proxy.dialErrorLimit": atLeast("dialErrorLimit", -1, "-1 tries for ever, 10 is the default"),
-	"connection.proxy.perDialTimeout": atLeast("perDialTimeout", 0, "0 waits for ever, 15 seconds is the default"),
+	"assetPaths":   checkGlobs,
+	"archivePaths": checkGlobs,
 }
 
-func checkGlobs(value property.Value, _ property.Map) string {
+func checkGlobs(value property.Value) string {
 	_, err := compileGlobs(stringsOf(value))
-	return message(err)
-}
-
-func checkPort(value property.Value, _ property.Map) string {
-	if port := value.AsNumber(); port != float64(int(port)) || port < 1 || port > 65535 {
-		return fmt.Sprintf("port is %v, and SSH servers listen on 1 to 65535, for example: 22", port)
-	}
-	return ""
-}
-
-func atLeast(name string, least float64, example string) func(property.Value, property.Map) string {
-	return func(value property.Value, _ property.Map) string {
-		if value.AsNumber() < least {
-			return fmt.Sprintf("%s is %v, and has to be %v or more; %s", name, value.AsNumber(), least, example)
-		}
-		return ""
-	}
-}
-
-func checkHostKey(value property.Value, _ property.Map) string {
-	_, err := parseHostKey(value.AsString())
-	return message(err)
-}
-
-func checkPrivateKey(value property.Value, inputs property.Map) string {
-	return checkKeyOf(value, inputs, "connection.privateKeyPassword")
-}
-
-func checkProxyPrivateKey(value property.Value, inputs property.Map) string {
-	return checkKeyOf(value, inputs, "connection.proxy.privateKeyPassword")
-}
-
-func checkKeyOf(value property.Value, inputs property.Map, passwordPath string) string {
-	password, _ := lookUp(inputs, passwordPath)
-	if password.IsComputed() {
-		return ""
-	}
-	_, err := parsePrivateKey(value.AsString(), textOf(password))
 	return message(err)
 }
 
@@ -183,17 +121,4 @@ func message(err error) string {
 		return ""
 	}
 	return err.Error()
-}
-
-// lookUp finds a value by its dotted path; nothing is found below an unknown.
-func lookUp(inputs property.Map, path string) (property.Value, bool) {
-	name, rest, nested := strings.Cut(path, ".")
-	value, given := inputs.GetOk(name)
-	if !given || value.IsNull() || !nested {
-		return value, given && !value.IsNull()
-	}
-	if !value.IsMap() {
-		return property.Value{}, false
-	}
-	return lookUp(value.AsMap(), rest)
 }

@@ -90,9 +90,9 @@ func previousOutput(inputs, previous property.Map) map[string]string {
 	return variables
 }
 
-// hasSecrets says whether the output may contain a secret. The connection's do not reach the command.
+// hasSecrets says whether the output may contain a secret.
 func hasSecrets(inputs property.Map) bool {
-	return property.New(inputs.Delete("connection", "triggers", "stdout", "stderr", "assets", "archive")).HasSecrets()
+	return property.New(inputs.Delete("triggers", "stdout", "stderr", "assets", "archive")).HasSecrets()
 }
 
 func textOf(value property.Value) string {

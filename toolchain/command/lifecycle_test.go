@@ -13,44 +13,37 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-var commandTokens = []string{localCommand, remoteCommand}
-
 func TestPreviewRunsNothingAndKnowsNothing(t *testing.T) {
-	for _, token := range commandTokens {
-		log := filepath.Join(t.TempDir(), "log")
-		s := newStack(t, token)
-		inputs := commandOn(t, token, values{"create": "echo ran | tee -a " + log})
-		state, err := s.preview(inputs.properties())
-		must(t, err)
-		equal(t, "stdout in the preview of a create", state.Get("stdout").IsComputed(), true)
-		must(t, s.apply(inputs.properties()))
-		inputs["stdin"] = "changed"
-		state, err = s.preview(inputs.properties())
-		must(t, err)
-		equal(t, "stdout in the preview of an update", state.Get("stdout").IsComputed(), true)
-		equal(t, "times that it ran", content(t, log), "ran\n")
-		state, err = s.preview(inputs.with(values{"create": nil}).properties())
-		must(t, err)
-		equal(t, "stdout in the preview of an update that runs nothing", textOf(state.Get("stdout")), "ran")
-	}
+	log := filepath.Join(t.TempDir(), "log")
 	s := newStack(t, localCommand)
-	state, err := s.preview(values{"create": "true", "assetPaths": []string{"*"}, "archivePaths": []string{"*"}}.properties())
+	inputs := values{"create": "echo ran | tee -a " + log}
+	state, err := s.preview(inputs.properties())
+	must(t, err)
+	equal(t, "stdout in the preview of a create", state.Get("stdout").IsComputed(), true)
+	must(t, s.apply(inputs.properties()))
+	inputs["stdin"] = "changed"
+	state, err = s.preview(inputs.properties())
+	must(t, err)
+	equal(t, "stdout in the preview of an update", state.Get("stdout").IsComputed(), true)
+	equal(t, "times that it ran", content(t, log), "ran\n")
+	state, err = s.preview(inputs.with(values{"create": nil}).properties())
+	must(t, err)
+	equal(t, "stdout in the preview of an update that runs nothing", textOf(state.Get("stdout")), "ran")
+	state, err = newStack(t, localCommand).preview(values{"create": "true", "assetPaths": []string{"*"}, "archivePaths": []string{"*"}}.properties())
 	must(t, err)
 	equal(t, "assets", state.Get("assets").IsComputed() && state.Get("archive").IsComputed(), true)
 }
 
 func TestDeleteRunsOnTheOldInputs(t *testing.T) {
-	for _, token := range commandTokens {
-		log := filepath.Join(t.TempDir(), "log")
-		s := newStack(t, token)
-		inputs := func(generation string) property.Map {
-			return commandOn(t, token, values{"create": "true", "delete": "(cat; echo $ACCEPTED) >> " + log, "stdin": generation + " ",
-				"environment": values{"ACCEPTED": generation}, "triggers": []string{generation}}).properties()
-		}
-		must(t, s.apply(inputs("old")))
-		must(t, s.apply(inputs("new")))
-		equal(t, "what delete saw", content(t, log), "old old\n")
+	log := filepath.Join(t.TempDir(), "log")
+	s := newStack(t, localCommand)
+	inputs := func(generation string) property.Map {
+		return values{"create": "true", "delete": "(cat; echo $ACCEPTED) >> " + log, "stdin": generation + " ",
+			"environment": values{"ACCEPTED": generation}, "triggers": []string{generation}}.properties()
 	}
+	must(t, s.apply(inputs("old")))
+	must(t, s.apply(inputs("new")))
+	equal(t, "what delete saw", content(t, log), "old old\n")
 }
 
 func TestRefreshKeepsTheStateAndImportIsRefused(t *testing.T) {
@@ -82,25 +75,20 @@ func TestRunFunction(t *testing.T) {
 }
 
 func TestCancelEndsTheCommandAndItsChildren(t *testing.T) {
-	for _, token := range commandTokens {
-		t.Run(token, func(t *testing.T) {
-			t.Parallel()
-			directory := t.TempDir()
-			s := newStack(t, token)
-			script := fmt.Sprintf("trap 'echo ended > %[1]s/ended; exit 1' TERM; sh -c 'echo $$ > %[1]s/child; exec sleep 60' & echo started > %[1]s/started; wait", directory)
-			failed := make(chan error, 1)
-			go func() { failed <- s.apply(commandOn(t, token, values{"create": script}).properties()) }()
-			await(t, "the start", func() bool { return exists(directory+"/started") && exists(directory+"/child") })
-			_, err := s.Cancel(t.Context(), &emptypb.Empty{})
-			must(t, err)
-			refused(t, <-failed, "the deployment was cancelled")
-			await(t, "the trap", func() bool { return exists(directory + "/ended") })
-			child := strings.TrimSpace(content(t, directory+"/child"))
-			await(t, "the end of the child", func() bool { return !exists("/proc/" + child) })
-			refused(t, newStackOn(s).apply(commandOn(t, token, values{"create": "touch " + directory + "/late"}).properties()), "cancelled")
-			equal(t, "a command after the cancellation ran", exists(directory+"/late"), false)
-		})
-	}
+	directory := t.TempDir()
+	s := newStack(t, localCommand)
+	script := fmt.Sprintf("trap 'echo ended > %[1]s/ended; exit 1' TERM; sh -c 'echo $$ > %[1]s/child; exec sleep 60' & echo started > %[1]s/started; wait", directory)
+	failed := make(chan error, 1)
+	go func() { failed <- s.apply(values{"create": script}.properties()) }()
+	await(t, "the start", func() bool { return exists(directory+"/started") && exists(directory+"/child") })
+	_, err := s.Cancel(t.Context(), &emptypb.Empty{})
+	must(t, err)
+	refused(t, <-failed, "the deployment was cancelled")
+	await(t, "the trap", func() bool { return exists(directory + "/ended") })
+	child := strings.TrimSpace(content(t, directory+"/child"))
+	await(t, "the end of the child", func() bool { return !exists("/proc/" + child) })
+	refused(t, newStackOn(s).apply(values{"create": "touch " + directory + "/late"}.properties()), "cancelled")
+	equal(t, "a command after the cancellation ran", exists(directory+"/late"), false)
 }
 
 func newStackOn(s *stack) *stack { return &stack{engine: s.engine, token: s.token} }
@@ -149,9 +137,4 @@ func TestOutputThatIsNoText(t *testing.T) {
 	s := newStack(t, localCommand)
 	must(t, s.apply(values{"create": `printf 'a\377b'`}.properties()))
 	equal(t, "stdout", s.output("stdout"), "a\uFFFDb")
-}
-
-func TestConnectionThatEndsBeforeTheCommand(t *testing.T) {
-	s := newStack(t, remoteCommand)
-	refused(t, s.apply(commandOn(t, remoteCommand, values{"create": "kill -9 $PPID; sleep 5"}).properties()), "the connection ended before the command did")
 }

@@ -1,8 +1,8 @@
-// The command provider plugin: runs commands here and over SSH, and copies files over SFTP, under the names of the PyPI package pulumi-command.
+// The command provider plugin: runs commands on this machine, under the names of the PyPI package pulumi-command. The program
+// uses nothing else of it.
 //
 // It is built on pulumi-go-provider without its `infer` layer: infer hides from a resource which of its inputs are secret, and
-// a message that may quote a command has to know. Inputs that are secret never appear in a message, with one exception: the SDK
-// marks the whole `connection` as secret, and its host, port and user are needed to say which host failed.
+// a message that may quote a command has to know. Inputs that are secret never appear in a message.
 package main
 
 import (

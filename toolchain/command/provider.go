@@ -13,29 +13,13 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// kind is what one type of resource does. Inputs and states have passed Check.
-type kind interface {
-	// preview gives the outputs that can be known without doing anything; the previous state is empty on creation.
-	preview(inputs, previous property.Map) property.Map
-	create(ctx context.Context, inputs property.Map) (property.Map, error)
-	update(ctx context.Context, inputs, previous property.Map) (property.Map, error)
-	delete(ctx context.Context, state property.Map) error
-}
-
-func kindOf(token string) (kind, error) {
-	switch token {
-	case localCommand:
+// kindOf refuses what the official plugin has and this one does not: the program reaches hosts by the ssh command.
+func kindOf(token string) (command, error) {
+	if token == localCommand {
 		return command{runLocally}, nil
-	case remoteCommand:
-		return command{runRemotely}, nil
-	case copyToRemote:
-		return remoteCopy{}, nil
-	case copyFile:
-		return nil, fmt.Errorf("%s is deprecated and this plugin does not have it, so nothing was copied.\n"+
-			"Use CopyToRemote, for example: source=pulumi.FileAsset(path) instead of local_path=path", token)
-	default:
-		return nil, fmt.Errorf("this plugin has no resource %s; it has %s, %s and %s", token, localCommand, remoteCommand, copyToRemote)
 	}
+	return command{}, fmt.Errorf("%s: this build of the plugin does not have it, only %s, so nothing was done.\n"+
+		"Use the official plugin, for example: pulumi plugin install resource command %s", token, localCommand, version)
 }
 
 func newProvider() p.Provider {
@@ -56,11 +40,7 @@ func check(_ context.Context, request p.CheckRequest) (p.CheckResponse, error) {
 	if _, err := kindOf(token); err != nil {
 		return p.CheckResponse{}, err
 	}
-	inputs := request.Inputs
-	if connection, given := inputs.GetOk("connection"); given {
-		inputs = inputs.Set("connection", connection.WithSecret(true)) // as the Python SDK does; YAML programs do not
-	}
-	return p.CheckResponse{Inputs: inputs, Failures: checkInputs(token, inputs)}, nil
+	return p.CheckResponse{Inputs: request.Inputs, Failures: checkInputs(token, request.Inputs)}, nil
 }
 
 func diff(_ context.Context, request p.DiffRequest) (p.DiffResponse, error) {

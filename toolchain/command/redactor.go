@@ -25,7 +25,7 @@ var likeCredential = []*regexp.Regexp{
 // redactor replaces what must not be shown by the name of the input that it came from.
 type redactor struct{ replacer *strings.Replacer }
 
-// newRedactor hides stdin, the environment's values, credentials of connections, and every input that is marked as secret.
+// newRedactor hides stdin, the environment's values, and every input that is marked as secret.
 func newRedactor(inputs property.Map) *redactor {
 	names := map[string]string{}
 	hide := func(name, value string) {
@@ -56,8 +56,6 @@ func newRedactor(inputs property.Map) *redactor {
 					hideTexts(name+"."+variable, entry, true, hide)
 				}
 			}
-		case "connection":
-			hideCredentials(name, value, hide)
 		default:
 			hideTexts(name, value, false, hide)
 		}
@@ -85,20 +83,6 @@ func hideTexts(name string, value property.Value, secret bool, hide func(name, v
 	case value.IsMap():
 		for _, item := range value.AsMap().All {
 			hideTexts(name, item, secret, hide)
-		}
-	}
-}
-
-func hideCredentials(name string, connection property.Value, hide func(name, value string)) {
-	if !connection.IsMap() {
-		return
-	}
-	for field, value := range connection.AsMap().All {
-		switch field {
-		case "password", "privateKey", "privateKeyPassword":
-			hideTexts(name+"."+field, value, true, hide)
-		case "proxy":
-			hideCredentials(name+"."+field, value, hide)
 		}
 	}
 }

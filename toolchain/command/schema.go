@@ -12,16 +12,9 @@ import (
 const (
 	packageName = "command"
 
-	localCommand  = "command:local:Command"
-	remoteCommand = "command:remote:Command"
-	copyToRemote  = "command:remote:CopyToRemote"
-	copyFile      = "command:remote:CopyFile"
-	localRun      = "command:local:run"
-
-	localLogging    = "command:local:Logging"
-	remoteLogging   = "command:remote:Logging"
-	connectionType  = "command:remote:Connection"
-	proxyConnection = "command:remote:ProxyConnection"
+	localCommand = "command:local:Command"
+	localRun     = "command:local:run"
+	localLogging = "command:local:Logging"
 )
 
 type properties = map[string]schema.PropertySpec
@@ -29,18 +22,13 @@ type properties = map[string]schema.PropertySpec
 // packageSchema is what Check holds inputs against, too: an input that is not in it is refused.
 var packageSchema = schema.PackageSpec{
 	Name:        packageName,
-	Description: "Runs commands on this machine and over SSH, and copies files over SFTP.",
+	Description: "Runs commands on this machine.",
 	Resources: map[string]schema.ResourceSpec{
-		localCommand:  resourceSpec("A command on this machine.", nil, join(commandInputs(localLogging), localInputs), join(outputs, fileOutputs)),
-		remoteCommand: resourceSpec("A command on another host, over SSH.", []string{"connection"}, join(commandInputs(remoteLogging), connectionInput), outputs),
-		copyToRemote:  resourceSpec("A file or directory that is copied to another host, over SFTP.", []string{"connection", "remotePath", "source"}, join(copyInputs, connectionInput), nil),
+		localCommand: resourceSpec("A command on this machine.", join(commandInputs, localInputs), join(outputs, fileOutputs)),
 	},
 	Functions: map[string]schema.FunctionSpec{localRun: runSpec()},
 	Types: map[string]schema.ComplexTypeSpec{
-		localLogging:    loggingEnum,
-		remoteLogging:   loggingEnum,
-		connectionType:  objectSpec(join(connectionInputs, properties{"proxy": described(ref(proxyConnection), "The bastion host through which to connect.")})),
-		proxyConnection: objectSpec(connectionInputs),
+		localLogging: loggingEnum,
 	},
 }
 
@@ -54,53 +42,28 @@ func getSchema(context.Context, p.GetSchemaRequest) (p.GetSchemaResponse, error)
 var (
 	stringType  = schema.TypeSpec{Type: "string"}
 	booleanType = schema.TypeSpec{Type: "boolean"}
-	numberType  = schema.TypeSpec{Type: "number"}
-	integerType = schema.TypeSpec{Type: "integer"}
 	anyType     = schema.TypeSpec{Ref: "pulumi.json#/Any"}
 	fileType    = schema.TypeSpec{Ref: "pulumi.json#/Asset"} // an archive is one, too
 	archiveType = schema.TypeSpec{Ref: "pulumi.json#/Archive"}
 )
 
-func commandInputs(logging string) properties {
-	return properties{
+var (
+	commandInputs = properties{
 		"create":                 described(stringType, "The command to run on creation, and on changes when there is no update."),
 		"update":                 described(stringType, "The command to run when an input changed."),
 		"delete":                 described(stringType, "The command to run on deletion."),
 		"stdin":                  described(stringType, "What the command reads from its standard input."),
-		"environment":            described(mapOf(stringType), "Environment variables of the command. An SSH server has to accept their names (AcceptEnv)."),
-		"logging":                described(ref(logging), "Which output is shown while the command runs, and when it fails. Default: stdout and stderr."),
+		"environment":            described(mapOf(stringType), "Environment variables of the command."),
+		"logging":                described(ref(localLogging), "Which output is shown while the command runs, and when it fails. Default: stdout and stderr."),
 		"addPreviousOutputInEnv": described(booleanType, "Whether PULUMI_COMMAND_STDOUT and PULUMI_COMMAND_STDERR hold the previous output. Default: true."),
 		"triggers":               triggers,
 	}
-}
-
-var (
 	localInputs = properties{
 		"interpreter":  described(arrayOf(stringType), `The program, and its arguments, that gets the command as its last argument. Default: ["/bin/sh", "-c"].`),
 		"dir":          described(stringType, "The directory in which to run the command."),
 		"assetPaths":   described(arrayOf(stringType), "Globs of the files to return as assets; those that begin with ! exclude."),
 		"archivePaths": described(arrayOf(stringType), "Globs of the files to return as an archive; those that begin with ! exclude."),
 	}
-	copyInputs = properties{
-		"source":     described(fileType, "A FileAsset, a StringAsset, or a FileArchive of a directory or file, which is not unpacked."),
-		"remotePath": described(stringType, "Where to copy it. Into it, when it is a directory."),
-		"triggers":   triggers,
-	}
-	connectionInput = properties{"connection": {TypeSpec: ref(connectionType), Description: "How to reach the host.", Secret: true}}
-
-	connectionInputs = properties{
-		"host":               described(stringType, "The address of the host."),
-		"port":               {TypeSpec: numberType, Description: "The port of its SSH server.", Default: 22},
-		"user":               {TypeSpec: stringType, Description: "The user to log in as.", Default: "root"},
-		"password":           described(stringType, "The user's password."),
-		"privateKey":         described(stringType, "An SSH private key; tried before the password."),
-		"privateKeyPassword": described(stringType, "The passphrase of the private key."),
-		"agentSocketPath":    described(stringType, "The socket of an SSH agent. Default: $SSH_AUTH_SOCK."),
-		"hostKey":            described(stringType, "The host's public key, as `ssh-ed25519 AAAA...`. Without it any key is taken, with a warning."),
-		"dialErrorLimit":     {TypeSpec: integerType, Description: "How many attempts to connect may fail; -1: any number.", Default: 10},
-		"perDialTimeout":     {TypeSpec: integerType, Description: "Seconds for one attempt to connect; 0: no limit.", Default: 15},
-	}
-
 	outputs = properties{
 		"stdout": described(stringType, "The standard output, without its last newline."),
 		"stderr": described(stringType, "The standard error, without its last newline."),
@@ -121,7 +84,7 @@ var (
 )
 
 func runSpec() schema.FunctionSpec {
-	inputs := join(commandInputs(localLogging), localInputs, properties{"command": described(stringType, "The command to run.")})
+	inputs := join(commandInputs, localInputs, properties{"command": described(stringType, "The command to run.")})
 	for _, lifecycle := range []string{"create", "update", "delete", "triggers"} {
 		delete(inputs, lifecycle)
 	}
@@ -134,16 +97,15 @@ func runSpec() schema.FunctionSpec {
 	}
 }
 
-func resourceSpec(description string, required []string, inputs, outputs properties) schema.ResourceSpec {
+func resourceSpec(description string, inputs, outputs properties) schema.ResourceSpec {
 	return schema.ResourceSpec{
 		ObjectTypeSpec: schema.ObjectTypeSpec{
 			Type:        "object",
 			Description: description,
 			Properties:  join(inputs, outputs),
-			Required:    append(sortedKeys(outputsAlwaysSet(outputs)), required...),
+			Required:    sortedKeys(outputsAlwaysSet(outputs)),
 		},
 		InputProperties: inputs,
-		RequiredInputs:  required,
 	}
 }
 
@@ -154,10 +116,6 @@ func outputsAlwaysSet(outputs properties) properties {
 		delete(always, name)
 	}
 	return always
-}
-
-func objectSpec(properties properties) schema.ComplexTypeSpec {
-	return schema.ComplexTypeSpec{ObjectTypeSpec: schema.ObjectTypeSpec{Type: "object", Properties: properties, Required: []string{"host"}}}
 }
 
 func described(spec schema.TypeSpec, description string) schema.PropertySpec {

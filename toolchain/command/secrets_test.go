@@ -15,20 +15,18 @@ func TestSecretsAreNeverShown(t *testing.T) {
 		special     = "p4$s,w!rd"
 		ofTheScript = "PGPASSWORD=" + credential + " psql\n{\"password\": \"" + special + "\"}\n"
 	)
-	for _, token := range commandTokens {
-		s := newStack(t, token)
-		inputs := commandOn(t, token, values{
-			"create":      secret("tee /dev/stderr; env | grep ACCEPTED; echo '" + hidden + "'; echo " + credential + "; echo 'is " + special + "'; exit 7"),
-			"stdin":       stdin + ofTheScript,
-			"environment": values{"ACCEPTED": variable},
-			"triggers":    property.New([]property.Value{secret(hidden)}),
-		})
-		err := s.apply(inputs.properties())
-		refused(t, err, "exit status 7", "the command (which is secret)", "[stdin]", "[environment.ACCEPTED]")
-		for name, text := range map[string]string{"the error": err.Error(), "the log": s.logged()} {
-			lacks(t, name, text, "hunter2", "plain first line", variable, hidden, credential, special, "tee /dev/stderr")
-			contains(t, name, text, "[stdin]")
-		}
+	s := newStack(t, localCommand)
+	inputs := values{
+		"create":      secret("tee /dev/stderr; env | grep ACCEPTED; echo '" + hidden + "'; echo " + credential + "; echo 'is " + special + "'; exit 7"),
+		"stdin":       stdin + ofTheScript,
+		"environment": values{"ACCEPTED": variable},
+		"triggers":    property.New([]property.Value{secret(hidden)}),
+	}
+	err := s.apply(inputs.properties())
+	refused(t, err, "exit status 7", "the command (which is secret)", "[stdin]", "[environment.ACCEPTED]")
+	for name, text := range map[string]string{"the error": err.Error(), "the log": s.logged()} {
+		lacks(t, name, text, "hunter2", "plain first line", variable, hidden, credential, special, "tee /dev/stderr")
+		contains(t, name, text, "[stdin]")
 	}
 }
 
@@ -39,25 +37,20 @@ func TestCommandIsShownUnlessItIsSecret(t *testing.T) {
 }
 
 func TestOutputOfSecretInputsIsSecret(t *testing.T) {
-	for _, token := range commandTokens {
-		for name, inputs := range map[string]values{
-			"stdin":       {"create": "cat", "stdin": secret("x")},
-			"create":      {"create": secret("echo x")},
-			"environment": {"create": "echo $ACCEPTED", "environment": values{"ACCEPTED": secret("x")}},
-		} {
-			s := newStack(t, token)
-			preview, err := s.preview(commandOn(t, token, inputs).properties())
-			must(t, err)
-			equal(t, "secret in the preview, "+name, preview.Get("stdout").Secret(), true)
-			must(t, s.apply(commandOn(t, token, inputs).properties()))
-			equal(t, "secret, "+name, s.state.Get("stdout").Secret(), true)
-			equal(t, "input stays secret, "+name, s.state.Get(name).HasSecrets(), true)
-		}
-		s := newStack(t, token)
-		must(t, s.apply(commandOn(t, token, values{"create": "echo x"}).properties()))
-		equal(t, "secret without secret inputs", s.state.Get("stdout").Secret(), false)
-		if token == remoteCommand {
-			equal(t, "the connection is secret", s.state.Get("connection").Secret(), true)
-		}
+	for name, inputs := range map[string]values{
+		"stdin":       {"create": "cat", "stdin": secret("x")},
+		"create":      {"create": secret("echo x")},
+		"environment": {"create": "echo $ACCEPTED", "environment": values{"ACCEPTED": secret("x")}},
+	} {
+		s := newStack(t, localCommand)
+		preview, err := s.preview(inputs.properties())
+		must(t, err)
+		equal(t, "secret in the preview, "+name, preview.Get("stdout").Secret(), true)
+		must(t, s.apply(inputs.properties()))
+		equal(t, "secret, "+name, s.state.Get("stdout").Secret(), true)
+		equal(t, "input stays secret, "+name, s.state.Get(name).HasSecrets(), true)
 	}
+	s := newStack(t, localCommand)
+	must(t, s.apply(values{"create": "echo x"}.properties()))
+	equal(t, "secret without secret inputs", s.state.Get("stdout").Secret(), false)
 }

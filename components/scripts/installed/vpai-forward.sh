@@ -10,19 +10,25 @@ main() {
 		loaded iptables v4 && loaded ip6tables v6
 		return
 	fi
-	load iptables v4
-	load ip6tables v6
+	local code=0
+	# Each as far as it goes: what fails of one is no reason to leave the other open.
+	load iptables v4 || code=1
+	load ip6tables v6 || code=1
+	return $code
 }
 
 load() {
-	local program=$1 rules=$RULES/forward.$2
-	if [[ -s $rules ]]; then "$program-restore" --wait --noflush <"$rules"; fi
+	local program=$1 rules=$RULES/forward.$2 code=0
+	if [[ -s $rules ]]; then "$program-restore" --wait --noflush <"$rules" || code=1; fi
 	if grep -qs VPAI-MESH "$rules"; then
-		"$program" -w -t raw -C PREROUTING -j VPAI-MESH 2>/dev/null || "$program" -w -t raw -I PREROUTING -j VPAI-MESH
+		"$program" -w -t raw -C PREROUTING -j VPAI-MESH 2>/dev/null || "$program" -w -t raw -I PREROUTING -j VPAI-MESH || code=1
 	elif "$program" -w -t raw -C PREROUTING -j VPAI-MESH 2>/dev/null; then
-		"$program" -w -t raw -D PREROUTING -j VPAI-MESH
+		"$program" -w -t raw -D PREROUTING -j VPAI-MESH || code=1
 	fi
-	if ! grep -qs DOCKER-USER "$rules" && "$program" -w -S DOCKER-USER >/dev/null 2>&1; then "$program" -w -F DOCKER-USER; fi
+	if ! grep -qs DOCKER-USER "$rules" && "$program" -w -S DOCKER-USER >/dev/null 2>&1; then
+		"$program" -w -F DOCKER-USER || code=1
+	fi
+	return $code
 }
 
 loaded() {

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import socket
 import ssl
 import struct
 import tempfile
@@ -16,29 +17,19 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from standin import log
+from contract import Contract
+from standin import Refused, log
 
 Labels = dict[str, str]
 Sample = tuple[Labels, float]
 
-_KNOWN = {
-    "prometheus.remote_write": {"external_labels", "endpoint"},
-    "loki.write": {"external_labels", "endpoint"},
-    "prometheus.exporter.unix": {"rootfs_path", "procfs_path", "sysfs_path", "set_collectors", "textfile"},
-    "prometheus.exporter.blackbox": {"config", "target"},
-    "prometheus.scrape": {
-        *("targets", "forward_to", "job_name", "metrics_path", "scrape_interval", "honor_labels", "bearer_token_file"),
-    },
-    "prometheus.relabel": {"rule", "forward_to"},
-    "discovery.docker": {"host"},
-    "discovery.relabel": {"targets", "rule"},
-    "local.file_match": {"path_targets"},
-    "loki.source.file": {"targets", "forward_to"},
-    "loki.process": {"stage.docker", "stage.static_labels", "stage.label_drop", "forward_to"},
-}
+_CONTRACT = Contract.load(Path(__file__).with_name("contract.json"))
+_STALE = struct.unpack("<d", struct.pack("<Q", 0x7FF0000000000002))[0]
+"""What a series gets that is no longer there (prometheus/prometheus v0.308.0, model/value/value.go)."""
 
 
 @dataclass
@@ -142,7 +133,10 @@ _SHIPPED = {"samples": 0, "lines": 0, "failures": 0}
 
 def start(arguments: list[str]) -> None:
     """Read the configuration, refuse what is wrong with it, begin to collect."""
-    blocks = read(Path(arguments[-1]).read_text())
+    try:
+        blocks = read(Path(arguments[-1]).read_text())
+    except ValueError as error:
+        raise Refused(str(error)) from None
     _COMPONENTS.update({block.name: block for block in blocks})
     for block in blocks:
         if block.kind == "prometheus.scrape":
@@ -156,14 +150,27 @@ def read(text: str) -> list[Block]:
     blocks = _Reader(text).document()
     names = {block.name for block in blocks}
     for block in blocks:
-        if block.kind not in _KNOWN:
-            raise ValueError(f"config.alloy: no component {block.kind}")
-        if unknown := {*block.values, *(inner.kind for inner in block.blocks)} - _KNOWN[block.kind]:
-            raise ValueError(f"config.alloy: {block.name} has no argument {sorted(unknown)}")
+        if not _CONTRACT.accepts("components", block.kind):
+            raise ValueError(_CONTRACT.refusal("components", block.kind))
+        for path, kind in _parts(block):
+            if not _CONTRACT.accepts(kind, path):
+                raise ValueError(_CONTRACT.refusal(kind, path.removeprefix(f"{block.kind}.")))
+        for rule in block.inner("rule"):
+            if not _CONTRACT.accepts("actions", action := rule.values.get("action", "replace")):
+                raise ValueError(_CONTRACT.refusal("actions", action))
         for receiver in block.values.get("forward_to", ()):
             if receiver.removesuffix(".receiver") not in names:
-                raise ValueError(f"config.alloy: {block.name} forwards to {receiver}, which is not there")
+                raise ValueError(_CONTRACT.refusal("references", receiver))
     return blocks
+
+
+def _parts(block: Block, above: str = "") -> Iterator[tuple[str, str]]:
+    """Each attribute and each block inside, by its path below the component, and which of the two it is."""
+    path = f"{above}.{block.kind}" if above else block.kind
+    yield from ((f"{path}.{name}", "attributes") for name in block.values)
+    for inner in block.blocks:
+        yield f"{path}.{inner.kind}", "blocks"
+        yield from _parts(inner, path)
 
 
 def samples() -> str:
@@ -191,42 +198,60 @@ class _Scrape:
 
     def __init__(self, block: Block) -> None:
         self._block = block
+        self._last: dict[frozenset[tuple[str, str]], Labels] = {}
 
     def run(self) -> None:
-        targets = self._block.values["targets"]
-        found = [sample for target in self._targets(targets) for sample in target]
+        found = [sample for target, read in self._targets() for sample in self._scraped(target, read)]
+        now = {frozenset(labels.items()): labels for labels, _ in found}
+        gone = [(labels, _STALE) for series, labels in self._last.items() if series not in now]
+        self._last = now
         for receiver in self._block.values["forward_to"]:
-            _forward(receiver.removesuffix(".receiver"), found)
+            _forward(receiver.removesuffix(".receiver"), [*found, *gone])
 
-    def _targets(self, targets: Any) -> Iterator[list[Sample]]:
-        job = self._block.values.get("job_name", self._block.label)
-        if isinstance(targets, str):
-            exporter = _COMPONENTS[targets.removesuffix(".targets")]
-            labels = {"job": job, "instance": exporter.name}
-            if exporter.kind == "prometheus.exporter.unix":
-                yield [({**labels, **own}, value) for own, value in _unix(exporter)]
-            else:
-                yield [({**labels, **own}, value) for own, value in _handshakes(exporter)]
+    def _targets(self) -> Iterator[tuple[Labels, Callable[[], Iterator[Sample]]]]:
+        """Each target's labels and how to ask it. An exporter's are its own, `job_name` notwithstanding."""
+        targets = self._block.values["targets"]
+        if not isinstance(targets, str):
+            for each in targets:
+                address = each["__address__"]
+                own = {name: value for name, value in each.items() if name[:2] != "__"}
+                job = self._block.values.get("job_name", self._block.name)
+                yield {"job": job, "instance": address, **own}, partial(self._asked, address)
             return
-        for target in targets:
-            address = target["__address__"]
-            labels = {"job": job, "instance": address, **{name: value for name, value in target.items() if name[:2] != "__"}}
-            yield self._scraped(address, labels)
+        exporter = _COMPONENTS[targets.removesuffix(".targets")]
+        if exporter.kind == "prometheus.exporter.unix":
+            yield {"job": "integrations/unix", "instance": socket.gethostname()}, partial(_unix, exporter)
+            return
+        for probed in exporter.inner("target"):
+            job = f"integrations/blackbox/{probed.values['name']}"
+            extra = probed.values.get("labels", {})
+            yield {**extra, "job": job, "instance": exporter.name}, partial(_handshake, exporter, probed)
 
-    def _scraped(self, address: str, labels: Labels) -> list[Sample]:
+    def _asked(self, address: str) -> Iterator[Sample]:
         values = self._block.values
         request = urllib.request.Request(f"http://{address}{values.get('metrics_path', '/metrics')}")
         if file := values.get("bearer_token_file"):
             request.add_header("Authorization", f"Bearer {Path(file).read_text().strip()}")
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
+            yield from _read(response.read().decode())
+
+    def _scraped(self, target: Labels, read: Callable[[], Iterator[Sample]]) -> list[Sample]:
+        honor = self._block.values.get("honor_labels", False)
         try:
-            with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310
-                text = response.read().decode()
+            found = [(labelled(own, target, honor=honor), value) for own, value in read()]
         except (OSError, http.client.HTTPException) as error:
-            log(target=address, failed=str(error))
-            return [({"__name__": "up", **labels}, 0.0)]
-        honored = values.get("honor_labels", False)
-        found = [({**labels, **own} if honored else {**own, **labels}, value) for own, value in _read(text)]
-        return [*found, ({"__name__": "up", **labels}, 1.0)]
+            log(target=target["instance"], failed=str(error))
+            return [({"__name__": "up", **target}, 0.0)]
+        return [*found, ({"__name__": "up", **target}, 1.0)]
+
+
+def labelled(own: Labels, target: Labels, *, honor: bool) -> Labels:
+    """A series with its target's labels: of two of one name the target's counts and the other is kept as `exported_<name>`,
+    or the series' own where that is honored (prometheus/prometheus v0.308.0, scrape/scrape.go, mutateSampleLabels)."""
+    if honor:
+        return {**target, **own}
+    kept = {f"exported_{name}" if name in target else name: value for name, value in own.items()}
+    return {**kept, **target}
 
 
 _SAMPLE = re.compile(r"(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})?\s+(?P<value>\S+)")
@@ -256,26 +281,25 @@ def _unix(exporter: Block) -> Iterator[Sample]:
     disk = os.statvfs(root)
     for name, blocks in (("avail", disk.f_bavail), ("size", disk.f_blocks)):
         yield {"__name__": f"node_filesystem_{name}_bytes", "mountpoint": "/", "fstype": "ext4"}, float(blocks * disk.f_frsize)
-    yield {"__name__": "up"}, 1.0
+    for fields in map(str.split, (proc / "diskstats").read_text().splitlines()):
+        yield {"__name__": "node_disk_io_time_seconds_total", "device": fields[2]}, int(fields[12]) / 1000
 
 
-def _handshakes(exporter: Block) -> Iterator[Sample]:
-    """When each target's certificate runs out."""
-    modules = json.loads(exporter.values["config"])["modules"]
+def _handshake(exporter: Block, target: Block) -> Iterator[Sample]:
+    """When a target's certificate runs out. That it could not be asked is a sample too: its `up` is 1 all the same."""
+    module = json.loads(exporter.values["config"])["modules"][target.values["module"]]
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    for target in exporter.inner("target"):
-        labels = dict(target.values.get("labels", {}))
-        host, _, port = target.values["address"].partition(":")
-        name = modules[target.values["module"]]["tcp"]["tls_config"]["server_name"]
-        try:
-            expiry = _expiry(context, host, int(port), name)
-        except OSError as error:
-            log(target=name, failed=str(error))
-            yield {"__name__": "probe_success", **labels}, 0.0
-        else:
-            yield {"__name__": "probe_success", **labels}, 1.0
-            yield {"__name__": "probe_ssl_earliest_cert_expiry", **labels}, expiry
+    host, _, port = target.values["address"].partition(":")
+    name = module["tcp"]["tls_config"]["server_name"]
+    try:
+        expiry = _expiry(context, host, int(port), name)
+    except OSError as error:
+        log(target=name, failed=str(error))
+        yield {"__name__": "probe_success"}, 0.0
+    else:
+        yield {"__name__": "probe_success"}, 1.0
+        yield {"__name__": "probe_ssl_earliest_cert_expiry"}, expiry
 
 
 def _expiry(context: ssl.SSLContext, host: str, port: int, name: str) -> float:
@@ -295,6 +319,7 @@ def _forward(receiver: str, found: Sequence[Sample]) -> None:
         for further in block.values["forward_to"]:
             _forward(further.removesuffix(".receiver"), kept)
         return
+    # Only where a series has none of the name (prometheus/prometheus v0.308.0, storage/remote/queue_manager.go).
     external = block.values.get("external_labels", {})
     body = _write_request([({**external, **labels}, value) for labels, value in found])
     _post(block, body, {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"})
@@ -316,8 +341,6 @@ def _relabelled(rules: Sequence[Block], labels: Mapping[str, str]) -> Labels | N
                 if found := re.fullmatch(pattern, _joined(rule, changed)):
                     value = re.sub(r"\$(\d)", lambda group: found[int(group[1])] or "", rule.values.get("replacement", "$1"))
                     changed[rule.values["target_label"]] = value
-            case action:
-                raise ValueError(f"a rule's action {action!r}")
     return {name: value for name, value in changed.items() if value}
 
 

@@ -11,14 +11,16 @@ import sqlite3
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from contract import Contract, keys
 from standin import Refused, Reply, Request
 
+_CONTRACT = Contract.load(Path(__file__).with_name("contract.json"))
 _PROVISIONING = Path(os.environ["GF_PATHS_PROVISIONING"])
 _DATABASE = Path(os.environ["GF_PATHS_DATA"]) / "grafana.db"
 """An SQLite database, as the real one's: it is backed up as such."""
@@ -29,8 +31,8 @@ _ASKED_FOR_HEALTH = {"prometheus": "/api/v1/query?query=1", "loki": "/loki/api/v
 
 def command(arguments: list[str]) -> int:
     """`grafana cli`, as far as the catalogue's task uses it."""
-    if arguments != _RESET:
-        print(f"this stand-in knows only: grafana {' '.join(_RESET)}", file=sys.stderr)
+    for refusal in _CONTRACT.refused("commands", [" ".join(arguments)]):
+        print(refusal, file=sys.stderr)
         return 1
     _remember(sys.stdin.readline().rstrip("\n"))
     print("Admin password changed successfully ✔")
@@ -42,6 +44,8 @@ def start(_: list[str]) -> None:
     if not _DATABASE.exists():
         file = os.environ.get("GF_SECURITY_ADMIN_PASSWORD__FILE")
         _remember(Path(file).read_text().strip() if file else os.environ["GF_SECURITY_ADMIN_PASSWORD"])
+    if refused := [each for kind in ("datasources", "alerting", "dashboards") for each in wrong(kind, _documents(kind))]:
+        raise Refused("; ".join(refused))
     known = {source["uid"] for source in _datasources()}
     for rule in _rules():
         if not {query["datasourceUid"] for query in rule["data"]} <= {*known, "__expr__"}:
@@ -51,6 +55,17 @@ def start(_: list[str]) -> None:
         if policy["receiver"] not in contacts:
             raise Refused(f"the policy tells {policy['receiver']}, which is no contact point")
     _dashboards()
+
+
+def wrong(kind: str, documents: Iterable[Any]) -> Iterator[str]:
+    """What is wrong in the provisioning files of a directory."""
+    for document in documents:
+        yield from _CONTRACT.refused(kind, keys(document))
+        for group in document.get("groups", ()):
+            for rule in group["rules"]:
+                named = {name: rule.get(name, "") for name in ("uid", "title", "condition", "for", "noDataState", "execErrState")}
+                named["data"] = len(rule.get("data", ()))
+                yield from _CONTRACT.refused("rules", (f"{name}: {value}" for name, value in named.items()))
 
 
 def answer(request: Request) -> Reply | None:
@@ -117,9 +132,14 @@ def _hash(password: str) -> str:
 
 def _provisioned(directory: str, key: str) -> Iterator[Any]:
     """The entries under `key` in the files of a directory; JSON is the YAML that this stand-in reads."""
+    for document in _documents(directory):
+        yield from document.get(key, ())
+
+
+def _documents(directory: str) -> Iterator[Any]:
     for path in sorted((_PROVISIONING / directory).glob("*.yaml")):
         try:
-            yield from json.loads(path.read_text()).get(key, ())
+            yield json.loads(path.read_text())
         except ValueError as error:
             raise Refused(f"{path} cannot be read: {error}") from None
 

@@ -9,8 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from standin import Reply, Request
+from contract import Contract, keys
+from standin import Refused, Reply, Request
 
+_CONTRACT = Contract.load(Path(__file__).with_name("contract.json"))
 _KEPT = 50_000
 _FILE = Path("/loki/lines.jsonl")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"((?:[^"\\]|\\.)*)"')
@@ -30,11 +32,32 @@ _LINES: deque[Line] = deque(maxlen=_KEPT)
 _LOCK = threading.Lock()
 
 
-def start(_: list[str]) -> None:
-    """What was kept before a restart."""
+def start(arguments: list[str]) -> None:
+    """Refuse a wrong configuration; then what was kept before a restart."""
+    [file] = [argument.partition("=")[2] for argument in arguments if "config.file" in argument]
+    if refused := list(wrong(json.loads(Path(file).read_text()))):
+        raise Refused("; ".join(refused))
     if _FILE.exists():
         _LINES.extend(Line(**json.loads(line)) for line in _FILE.read_text().splitlines())
         _FILE.write_text("".join(json.dumps(asdict(line)) + "\n" for line in _LINES))
+
+
+def wrong(settings: object) -> Iterator[str]:
+    """What is wrong in Loki's configuration."""
+    return _CONTRACT.refused("keys", keys(settings))
+
+
+def refused(lines: list["Line"], now: float) -> str:
+    """Why Loki takes none of these lines; empty where it takes them."""
+    for line in lines:
+        for limit, number in (
+            ("label names", len(line.labels)),
+            ("bytes of a line", len(line.text.encode())),
+            ("seconds of age", now - line.at / 1e9),
+        ):
+            for refusal in _CONTRACT.beyond(limit, number):
+                return refusal
+    return ""
 
 
 def answer(request: Request) -> Reply | None:
@@ -43,7 +66,12 @@ def answer(request: Request) -> Reply | None:
         case "/loki/api/v1/push" if request.method == "POST":
             if "json" not in request.headers.get("content-type", ""):
                 return Reply.text("this stand-in takes application/json, no snappy-compressed protobuf", 415)
-            _push(list(_streams(request.document)))
+            for refusal in _CONTRACT.refused("encodings", [request.headers.get("content-encoding", "")]):
+                return Reply.text(refusal, 400)
+            lines = list(_streams(request.document))
+            if refusal := refused(lines, time.time()):
+                return Reply.text(refusal, 400)
+            _push(lines)
             return Reply(204)
         case "/loki/api/v1/labels":
             return _success(sorted({name for line in _all() for name in line.labels}))

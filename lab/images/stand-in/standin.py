@@ -6,6 +6,7 @@ object a line. What a system does beyond fixed answers is in /lab/behaviour.py.
 """
 
 import base64
+import hashlib
 import hmac
 import importlib.util
 import json
@@ -23,6 +24,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from contract import Contract
 
 _PORTS = {"pg": 5432, "postgres": 5432, "postgresql": 5432, "redis": 6379}
 CONFIGURATION_ERROR = 78
@@ -118,7 +121,9 @@ class Credential:
     """One way to prove who asks: in a header, the value of an environment variable."""
 
     header: str
-    variable: str
+    variable: str = ""
+    sha256: str = ""
+    """In place of a variable: the hash of one that somebody made in the program's own interface."""
     scheme: str = ""
     """What precedes it in the header, e.g. `Bearer`; with `Basic` the variable has `user` before it."""
     user: str = ""
@@ -129,6 +134,8 @@ class Credential:
             scheme, _, presented = presented.partition(" ")
             if scheme.lower() != self.scheme.lower():
                 return False
+        if self.sha256:
+            return hmac.compare_digest(hashlib.sha256(presented.strip().encode()).hexdigest(), self.sha256)
         wanted = _value(self.variable)
         if self.scheme == "Basic":
             wanted = base64.b64encode(f"{os.environ.get(self.user) or self.user}:{wanted}".encode()).decode()
@@ -211,6 +218,7 @@ class StandIn:
     """Answers beyond the fixed ones; None for what it does not know."""
     samples: Callable[[], str] = lambda: ""
     """More lines of metrics."""
+    contract: Contract | None = None
     started: float = field(default_factory=time.time)
     asked: dict[tuple[int, int], int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -227,6 +235,9 @@ class StandIn:
         if guarded and not any(credential.given(request) for credential in port.credentials):
             names = " or ".join(credential.header for credential in port.credentials)
             return Reply.of({"error": "unauthorized", "message": f"no or a wrong {names}", "lab": self.spec.banner}, 401)
+        asked = f"{request.method} {request.path}"
+        if self.contract and "paths" in self.contract.accepted and not self.contract.accepts("paths", asked):
+            return Reply.text(self.contract.refusal("paths", request.path), 404)
         if request.path == port.metrics:
             return Reply(body=self.metrics().encode(), content_type="text/plain; version=0.0.4; charset=utf-8")
         try:
@@ -266,6 +277,9 @@ def main(program: str, arguments: list[str]) -> int:
     log(banner=spec.banner, arguments=arguments, uid=os.getuid(), sources=spec.sources)
     missing = list(spec.needs.missing(arguments))
     standin = StandIn(spec)
+    if (path := Path("/lab/contract.json")).exists():
+        standin.contract = Contract.load(path)
+        missing += standin.contract.at_start(arguments, os.environ)
     try:
         if not missing and (behaviour := _behaviour()):
             standin.answer = getattr(behaviour, "answer", standin.answer)

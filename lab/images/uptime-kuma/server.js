@@ -6,6 +6,7 @@ const { execFileSync } = require("node:child_process");
 const http = require("node:http");
 const https = require("node:https");
 const { Server } = require("socket.io");
+const { refused, refusal, validate } = require("./contract.js");
 
 // An SQLite database, as the real one's, so that it is backed up as such; this Node has no SQLite, the image's Python does.
 const SQLITE = `import sqlite3, sys
@@ -18,6 +19,9 @@ const kept = JSON.parse(execFileSync("/lab/python", ["-c", SQLITE], { encoding: 
 const status = {};
 const timers = {};
 
+for (const name of refused("variables", Object.keys(process.env).filter((each) => each.startsWith("UPTIME_KUMA_")))) {
+	throw refusal("variables", name);
+}
 // Ends here where the real one would: /app/data must be there and writable.
 keep();
 for (const monitor of Object.values(kept.monitors)) {
@@ -40,15 +44,19 @@ io.on("connection", (socket) => {
 	const guarded = (event, answer) =>
 		on(event, (...words) => {
 			if (!in_) {
-				throw new Error("You are not logged in.");
+				throw refusal("not logged in");
 			}
 			return answer(...words);
 		});
 
 	socket.on("needSetup", (callback) => callback(!kept.user));
 	on("setup", (username, password) => {
+		// check-password-strength, "Too weak": shorter than six characters, or of one kind only.
+		if (password.length < 6 || [/[a-z]/, /[A-Z]/, /[0-9]/, /[^a-zA-Z0-9]/].filter((kind) => kind.test(password)).length < 2) {
+			throw refusal("weak password");
+		}
 		if (kept.user) {
-			throw new Error("Uptime Kuma has been initialized. If you want to run setup again, please delete the database.");
+			throw refusal("initialized");
 		}
 		kept.user = { username, password: hash(password) };
 		keep();
@@ -56,7 +64,7 @@ io.on("connection", (socket) => {
 	on("login", ({ username, password }) => {
 		const right = kept.user && timingSafeEqual(Buffer.from(hash(password)), Buffer.from(kept.user.password));
 		if (!right || username !== kept.user.username) {
-			throw new Error("authIncorrectCreds");
+			throw refusal("credentials");
 		}
 		in_ = true;
 		socket.emit("monitorList", kept.monitors);
@@ -79,13 +87,7 @@ io.on("connection", (socket) => {
 	});
 
 	function store(monitor) {
-		// The real one's columns that may not be null, and what it calls on them.
-		if (!monitor.accepted_statuscodes.every((code) => typeof code === "string")) {
-			throw new Error("Accepted status codes are not all strings");
-		}
-		if (!Array.isArray(monitor.conditions)) {
-			throw new Error("SQLITE_CONSTRAINT: NOT NULL constraint failed: monitor.conditions");
-		}
+		validate(monitor);
 		kept.monitors[monitor.id] = monitor;
 		keep();
 		watch(monitor);
@@ -165,7 +167,7 @@ function serve(request, response) {
 			watch(monitor);
 			answer(200, { ok: true });
 		} else {
-			answer(404, { ok: false, msg: "Monitor not found or not active." });
+			answer(404, { ok: false, msg: refusal("unknown token").message });
 		}
 	} else {
 		response.writeHead(pathname === "/" ? 302 : 404, { location: "/dashboard" }).end();

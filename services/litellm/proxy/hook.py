@@ -1,6 +1,6 @@
 """LiteLLM's side of the budget and of the caches: a custom callback, loaded from the file that stands beside its configuration.
 
-Only API that LiteLLM has both in production's version and in the lab's (1.81.3 and 1.106.2):
+Only API that LiteLLM has both in production's version, which the lab runs, and in a later one (1.81.3 and 1.106.2):
 - async_pre_call_hook sees a client's request first: it reserves, and maps models in eco mode;
 - async_pre_call_deployment_hook sees every attempt, fallbacks and retries included, just before LiteLLM looks into its cache:
   what was not admitted is refused here, unless the answer is cached;

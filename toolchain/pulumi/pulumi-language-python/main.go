@@ -6,7 +6,7 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +24,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/version"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
@@ -37,7 +39,7 @@ func main() {
 		case <-stop:
 		case <-engineGone(): // killed: nobody would ever call again
 		}
-		host.processes.close()
+		host.children.close()
 		os.Exit(0)
 	}()
 	handle, err := rpcutil.ServeWithOptions(rpcutil.ServeOptions{
@@ -75,7 +77,8 @@ type languageHost struct {
 	arguments []string
 	mutex     sync.Mutex // of python
 	python    pulumirpc.LanguageRuntimeClient
-	processes processes
+	program   *child // which python talks to
+	children  children
 }
 
 func (h *languageHost) Handshake(
@@ -93,6 +96,10 @@ func (h *languageHost) About(context.Context, *pulumirpc.AboutRequest) (*pulumir
 	python := projectPython()
 	shown, err := exec.Command(python, "-V").Output()
 	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(exit.Stderr))
+		}
 		return nil, fmt.Errorf("%s does not run: %w", python, err)
 	}
 	_, number, _ := strings.Cut(strings.TrimSpace(string(shown)), " ")
@@ -102,33 +109,38 @@ func (h *languageHost) About(context.Context, *pulumirpc.AboutRequest) (*pulumir
 func (h *languageHost) GetRequiredPackages(
 	ctx context.Context, request *pulumirpc.GetRequiredPackagesRequest,
 ) (*pulumirpc.GetRequiredPackagesResponse, error) {
-	client, err := h.host()
-	if err != nil {
-		return nil, err
-	}
-	return client.GetRequiredPackages(ctx, request)
+	return askPython(ctx, h, pulumirpc.LanguageRuntimeClient.GetRequiredPackages, request)
 }
 
 func (h *languageHost) GetProgramDependencies(
 	ctx context.Context, request *pulumirpc.GetProgramDependenciesRequest,
 ) (*pulumirpc.GetProgramDependenciesResponse, error) {
-	client, err := h.host()
-	if err != nil {
-		return nil, err
-	}
-	return client.GetProgramDependencies(ctx, request)
+	return askPython(ctx, h, pulumirpc.LanguageRuntimeClient.GetProgramDependencies, request)
 }
 
 func (h *languageHost) Run(ctx context.Context, request *pulumirpc.RunRequest) (*pulumirpc.RunResponse, error) {
+	return askPython(ctx, h, pulumirpc.LanguageRuntimeClient.Run, request)
+}
+
+// askPython passes a call on. Python may end instead of answering: killed, or out of memory.
+func askPython[Q, A any](
+	ctx context.Context, h *languageHost,
+	method func(pulumirpc.LanguageRuntimeClient, context.Context, Q, ...grpc.CallOption) (A, error), request Q,
+) (A, error) {
 	client, err := h.host()
 	if err != nil {
-		return nil, err
+		var none A
+		return none, err
 	}
-	return client.Run(ctx, request)
+	answer, err := method(client, ctx, request)
+	if status.Code(err) == codes.Unavailable && ctx.Err() == nil {
+		err = h.program.reason(fmt.Errorf("the program's python (%s) has ended", h.program.process.Path))
+	}
+	return answer, err
 }
 
 func (h *languageHost) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
-	h.processes.close()
+	h.children.close()
 	return &emptypb.Empty{}, nil
 }
 
@@ -145,62 +157,56 @@ func (h *languageHost) host() (pulumirpc.LanguageRuntimeClient, error) {
 	}
 	script := filepath.Join(filepath.Dir(self), "..", "python", "language_host.py")
 	process := exec.Command(projectPython(), append([]string{"-u", script}, h.arguments...)...)
-	process.Stderr = os.Stderr
-	output, err := process.StdoutPipe()
+	first := newFirstLine(os.Stdout)
+	started, err := h.children.start(process, first, os.Stderr)
 	if err != nil {
-		return nil, err
-	}
-	if _, err := h.processes.start(process); err != nil {
 		return nil, fmt.Errorf("the program's python does not start: %w", err)
 	}
-	reader := bufio.NewReader(output)
-	port, err := reader.ReadString('\n')
-	if err != nil {
-		return nil, fmt.Errorf("the program's python (%s) ended before it was ready", process.Path)
+	var port string
+	select {
+	case port = <-first.line:
+	case <-started.ended:
+		return nil, started.reason(fmt.Errorf("the program's python (%s) ended before it was ready", process.Path))
 	}
-	go func() { _, _ = io.Copy(os.Stdout, reader) }()
 	connection, err := grpc.NewClient(
-		"127.0.0.1:"+strings.TrimSpace(port),
+		"127.0.0.1:"+port,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		rpcutil.GrpcChannelOptions(),
 	)
 	if err != nil {
 		return nil, err
 	}
-	h.python = pulumirpc.NewLanguageRuntimeClient(connection)
+	h.program, h.python = started, pulumirpc.NewLanguageRuntimeClient(connection)
 	return h.python, nil
 }
 
-// processes are those started here, which end with this one.
-type processes struct {
-	mutex  sync.Mutex
-	closed bool
-	stops  []func()
+// firstLine is a writer that takes the first line for itself and passes the rest on.
+type firstLine struct {
+	line chan string
+	head []byte
+	rest io.Writer
+	done bool
 }
 
-func (p *processes) start(command *exec.Cmd) (stop func(), err error) {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	if p.closed {
-		return nil, errors.New("the language host is stopping")
-	}
-	// Its own process group: Ctrl-C is for the engine, which then cancels its plugins in order.
-	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := command.Start(); err != nil {
-		return nil, err
-	}
-	stop = func() { _ = syscall.Kill(-command.Process.Pid, syscall.SIGTERM) }
-	p.stops = append(p.stops, stop)
-	return stop, nil
+func newFirstLine(rest io.Writer) *firstLine {
+	return &firstLine{line: make(chan string, 1), rest: rest}
 }
 
-func (p *processes) close() {
-	p.mutex.Lock()
-	defer p.mutex.Unlock()
-	p.closed = true
-	for _, stop := range p.stops {
-		stop()
+func (f *firstLine) Write(chunk []byte) (int, error) {
+	if f.done {
+		return f.rest.Write(chunk)
 	}
+	f.head = append(f.head, chunk...)
+	line, rest, found := bytes.Cut(f.head, []byte("\n"))
+	if !found {
+		return len(chunk), nil
+	}
+	f.done = true
+	f.line <- string(line)
+	if _, err := f.rest.Write(rest); err != nil {
+		return 0, err
+	}
+	return len(chunk), nil
 }
 
 // projectPython is $PULUMI_PYTHON_CMD, else the `virtualenv` option of Pulumi.yaml, else python3.

@@ -19,6 +19,7 @@ import (
 // here, because in Python each of a preview's five hundred calls would cost half a millisecond of it (docs/adr/0014).
 type pipedPack struct {
 	listener net.Listener
+	pack     *child
 	theirs   []*os.File // the pack's ends
 	mutex    sync.Mutex // of a call and its answer
 	requests *os.File
@@ -56,7 +57,8 @@ const largestMessage = 400 << 20 // the engine's own
 func (p *pipedPack) port() int { return p.listener.Addr().(*net.TCPAddr).Port }
 
 // started leaves the pack's ends to the pack alone: when it ends, a call does.
-func (p *pipedPack) started() {
+func (p *pipedPack) started(pack *child) {
+	p.pack = pack
 	for _, end := range p.theirs {
 		_ = end.Close()
 	}
@@ -80,7 +82,8 @@ func (p *pipedPack) pass(_ any, stream grpc.ServerStream) error {
 	}
 	code, answer, err := p.ask(path.Base(method), message)
 	if err != nil {
-		return status.Errorf(codes.Internal, "the policy pack has ended: %v", err) // Unavailable would be asked again
+		err = p.pack.reason(fmt.Errorf("the policy pack has ended: %w", err))
+		return status.Error(codes.Internal, err.Error()) // Unavailable would be asked again
 	}
 	if code != codes.OK {
 		return status.Error(code, string(answer))

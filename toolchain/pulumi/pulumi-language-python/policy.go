@@ -41,25 +41,27 @@ func (h *languageHost) RunPlugin(
 		defer sending.Unlock()
 		return server.Send(response)
 	}
-	process.Stdout = writer(func(chunk []byte) error {
-		return send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stdout{Stdout: chunk}})
-	})
-	process.Stderr = writer(func(chunk []byte) error {
-		return send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stderr{Stderr: chunk}})
-	})
-	stop, err := h.processes.start(process)
+	started, err := h.children.start(
+		process,
+		writer(func(chunk []byte) error {
+			return send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stdout{Stdout: chunk}})
+		}),
+		writer(func(chunk []byte) error {
+			return send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stderr{Stderr: chunk}})
+		}),
+	)
 	if err != nil {
 		return fmt.Errorf("the policy pack's python does not start: %w", err)
 	}
-	defer context.AfterFunc(server.Context(), stop)()
+	defer context.AfterFunc(server.Context(), started.stop)()
 	if piped != nil {
-		piped.started()
+		piped.started(started)
 		port := []byte(fmt.Sprintf("%d\n", piped.port()))
 		if err := send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stdout{Stdout: port}}); err != nil {
 			return err
 		}
 	}
-	_ = process.Wait()
+	<-started.ended
 	exitcode := int32(process.ProcessState.ExitCode()) //nolint:gosec // a byte, or -1
 	return send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Exitcode{Exitcode: exitcode}})
 }

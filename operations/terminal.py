@@ -1,0 +1,71 @@
+"""`python3 -m operations.terminal --stack STACK [--yes]`: whether an `up` may begin, before anything is set up for it.
+
+Needs no package: it is asked before there are any.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from model.problem import Problem, Refused, refuse
+
+GUARDED = "prod"
+"""Other stacks are there to be tried on: their tree may be dirty, and nobody has to be asked."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Terminal:
+    """What of the operator's side is a terminal that can be asked at."""
+
+    stdin: bool
+    stdout: bool
+
+    @classmethod
+    def here(cls) -> "Terminal":
+        dumb = os.environ.get("TERM", "").lower() == "dumb"  # pulumi asks none
+        return cls(stdin=sys.stdin.isatty(), stdout=sys.stdout.isatty() and not dumb)
+
+
+def of_up(stack: str, terminal: Terminal, *, yes: bool) -> Iterator[Problem]:
+    """Production is asked for by its name, on stdin; of any other stack pulumi asks, which needs all of a terminal."""
+    if stack == GUARDED and yes:
+        yield Problem(
+            what=f"YES=1 is not for {stack}",
+            why="production gets what was shown and read, and nothing else",
+            mend="make a plan, read it, apply exactly that; or run `make up` at a terminal and type the stack's name",
+            example=f"make plan STACK={stack} && make apply-plan STACK={stack}",
+        )
+    elif stack == GUARDED and not terminal.stdin:
+        yield Problem(
+            what=f"stdin is no terminal, so nobody can type the name of {stack}",
+            why="production gets what was shown and read, and nothing else",
+            mend="run it at a terminal; or make a plan, read it, and apply exactly that",
+            example=f"make plan STACK={stack} && make apply-plan STACK={stack}",
+        )
+    elif stack != GUARDED and not yes and not (terminal.stdin and terminal.stdout):
+        missing = "stdin" if not terminal.stdin else "stdout"
+        yield Problem(
+            what=f"{missing} is no terminal, so pulumi cannot ask whether to update {stack}",
+            why="it would end with an error after all has been set up",
+            mend="run it at a terminal, or say yes beforehand",
+            example=f"make up STACK={stack} YES=1",
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m operations.terminal", description=__doc__)
+    parser.add_argument("-s", "--stack", required=True)
+    parser.add_argument("--yes", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        refuse(of_up(arguments.stack, Terminal.here(), yes=arguments.yes))
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

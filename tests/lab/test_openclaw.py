@@ -1,0 +1,91 @@
+"""The real OpenClaw: what n8n asks of an agent is done in a sandbox of its own, and its result comes back to n8n."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services import docker_proxy, openclaw
+from tests.fleets import inputs
+from tests.lab.deployment import Deployment
+from tests.lab.test_n8n import Bench
+from tests.waiting import until
+
+PROJECT = inputs("lab").settings.project
+LISTED = '{{.ID}} {{.Image}} {{.Networks}} {{.Label "openclaw.sessionKey"}}'
+
+
+def sandboxes(stack: Deployment) -> dict[str, tuple[str, str]]:
+    """The image and the network of each agent's sandbox."""
+    name = f"name={docker_proxy.SANDBOX_PREFIX}"
+    lines = stack.on_host("docker", "ps", "--all", "--filter", name, "--format", LISTED).splitlines()
+    words = [line.split() for line in lines]
+    return {scope.removeprefix("agent:"): (image, network) for _, image, network, scope in words}
+
+
+@pytest.fixture
+def bench(deployed: Deployment) -> Iterator[Bench]:
+    yield Bench(deployed)
+    remove(deployed)
+
+
+def remove(stack: Deployment) -> None:
+    found = stack.on_host("docker", "ps", "--all", "--quiet", "--filter", f"name={docker_proxy.SANDBOX_PREFIX}").split()
+    if found:
+        stack.on_host("docker", "rm", "--force", *found)
+
+
+def asked(bench: Bench, agent: str, *calls: tuple[str, dict[str, Any]]) -> str:
+    """What `agent` gave back to n8n, as Telegram was told; the lab's model makes these calls."""
+    message = "\n".join(f"lab:call {tool} {json.dumps(arguments)}" for tool, arguments in calls)
+    before = len(bench.messages())
+    status, said = bench.call("ask-agent", {"agent": agent, "message": f"{time.time_ns()}\n{message}"})
+    assert status == 202 and said["run"], said
+    told: list[str] = []
+
+    def came() -> bool:
+        told[:] = [text for text in bench.messages()[before:] if text.startswith(f"{agent}: ")]
+        return bool(told)
+
+    until(came, 90, every=1.0)
+    return told[-1]
+
+
+def test_what_n8n_asks_is_done_in_the_agents_own_sandbox_and_comes_back(deployed: Deployment, bench: Bench) -> None:
+    note = f"made {time.time_ns()}"
+    said = asked(
+        bench,
+        "builder",
+        ("write", {"path": "note.txt", "content": note}),
+        ("exec", {"command": "cat note.txt; id -u; env | grep -c LITELLM; hostname"}),
+        ("read", {"path": "note.txt"}),
+    )
+    assert said.count(note) >= 2 and "1000" in said, said
+    assert sandboxes(deployed)["builder"] == (openclaw.sandbox().image, f"{PROJECT}_sandbox")
+    assert deployed.on_host("cat", f"{openclaw.workspace(PROJECT)}/builder/note.txt") == note
+
+
+def test_each_agent_gets_a_sandbox_on_its_network_though_there_are_more_agents_than_sandboxes(
+    deployed: Deployment, bench: Bench
+) -> None:
+    most = openclaw.sandbox().at_most
+    for agent in openclaw.AGENTS[1:]:
+        said = asked(bench, agent.name, ("exec", {"command": "echo from $(id -u)"}))
+        assert "from 1000" in said, said
+        there = sandboxes(deployed)
+        assert there[agent.name] == (openclaw.sandbox().image, f"{PROJECT}_{agent.network}")
+        assert len(there) <= most
+
+
+def test_the_explorer_has_its_search_in_the_sandbox(bench: Bench) -> None:
+    said = asked(bench, "explorer", ("no_such_tool", {}))
+    assert "web_search" in said and "web_fetch" in said and "write" in said, said
+
+
+def test_the_gateway_holds_what_it_takes(deployed: Deployment) -> None:
+    shown = deployed.on_host(
+        "docker", "inspect", "--format", "{{.State.Health.Status}} {{.RestartCount}}", deployed.container("openclaw")
+    )
+    assert shown == "healthy 0"

@@ -1,0 +1,45 @@
+"""Uses memory in the name of a container, from outside: charge.py, with lines "PID BYTES SECONDS" on stdin; runs on a host.
+
+A child joins the memory cgroup of process PID, touches as much as its working set lacks of BYTES, sleeps and ends. No image needs
+a program for it.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def cgroup(pid: int) -> tuple[Path, str, str]:
+    """Where the memory of a process is counted, and under which names, with cgroups of either version."""
+    unified = not Path("/sys/fs/cgroup/memory").exists()
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if unified and not controllers:
+            return Path("/sys/fs/cgroup" + path), "memory.current", "inactive_file"
+        if "memory" in controllers.split(","):
+            return Path("/sys/fs/cgroup/memory" + path), "memory.usage_in_bytes", "total_inactive_file"
+    raise LookupError(f"process {pid} is in no memory cgroup")
+
+
+def charge(pid: int, up_to: int, seconds: float) -> None:
+    """The working set, as cAdvisor counts it, is `up_to` bytes for so many seconds."""
+    directory, usage, inactive = cgroup(pid)
+    (directory / "cgroup.procs").write_text(str(os.getpid()))
+    stat = dict(line.split() for line in (directory / "memory.stat").read_text().splitlines())
+    held = b"x" * max(0, up_to - int((directory / usage).read_text()) + int(stat[inactive]))
+    time.sleep(seconds)
+    del held
+
+
+children = []
+for pid, up_to, seconds in (map(int, line.split()) for line in sys.stdin):
+    if child := os.fork():
+        children.append(child)
+        continue
+    try:
+        charge(pid, up_to, seconds)
+    finally:
+        os._exit(0)
+for child in children:
+    os.waitpid(child, 0)

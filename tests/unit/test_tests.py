@@ -1,0 +1,82 @@
+"""What is asked of tests: their loops assert something, and those that a document names can fail."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import named
+from tests.fleets import PROJECT
+from tests.vacuous import in_loops
+
+LOOPS = """
+import pytest
+
+@pytest.mark.parametrize("found", [(), (1,)])
+def test_of_a_query(found):
+    assert True
+    for each in found:
+        if each:
+            assert each
+
+def test_that_waits():
+    while False:
+        assert False
+    def later():
+        for each in ():
+            assert each
+"""
+
+
+def test_a_loop_without_a_turn_fails_its_test_and_one_with_a_turn_does_not(tmp_path: Path) -> None:
+    (tmp_path / "test_loops.py").write_text(LOOPS)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-c",
+        str(PROJECT / "pyproject.toml"),
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120)
+    assert "1 failed, 2 passed" in done.stdout, done.stdout
+    assert "test_loops.py:9: asserted in a loop that had nothing to assert" in done.stdout
+
+
+def test_the_lines_of_looped_assertions_are_those_of_the_function_itself(tmp_path: Path) -> None:
+    (file := tmp_path / "test_loops.py").write_text(LOOPS)
+    assert in_loops(file, 4) == {9}, "found by its decorator's line too"
+    assert in_loops(file, 5) == {9}
+    assert in_loops(file, 11) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("def test_it():\n    assert 1", ""),
+        ("class TestIt:\n    def test_it(self):\n        assert 1", ""),
+        ("def checked():\n    assert 1\ndef test_it():\n    checked()", ""),
+        ("def test_it():\n    with pytest.raises(ValueError):\n        int('x')", ""),
+        ("def test_it():\n    run(['shellcheck'], check=True)", ""),
+        ("# def test_it():\ndef other():\n    assert 1", "has no test test_it"),
+        ("def test_it():\n    print(1)", "asserts nothing"),
+        ("@pytest.mark.skip\ndef test_it():\n    assert 1", "is skipped"),
+        ("@pytest.mark.xfail(reason='later')\ndef test_it():\n    assert 1", "is skipped"),
+    ],
+)
+def test_a_test_that_is_named_runs_and_can_fail(text: str, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(named, "PROJECT", tmp_path)
+    file = tmp_path / "tests/unit/test_some.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(text)
+    found = named.why_not("tests/unit/test_some.py", "test_it")
+    assert found.endswith(why) if why else found == ""
+    assert "does not exist" in named.why_not("tests/unit/test_other.py", "test_it")
+
+
+def test_a_file_that_make_does_not_run_holds_nothing() -> None:
+    assert "is not run by" in named.why_not("tests/fleets.py", "placement")

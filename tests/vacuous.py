@@ -1,0 +1,60 @@
+"""A test fails whose loop was empty: an assertion that never ran has shown nothing. pytest loads it by pyproject.toml."""
+
+import ast
+from collections.abc import Generator, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+_RAN = pytest.StashKey[set[int]]()
+
+_CALLED = b"_check_if_assertion_pass_impl"
+"""What pytest 8 compiles into a test where it tells of each assertion that passed."""
+
+
+def pytest_pycollect_makemodule(module_path: Path) -> None:
+    """A test that was compiled before pytest told of assertions is compiled again: its cache does not know the difference."""
+    for compiled in module_path.parent.glob(f"__pycache__/{module_path.stem}.*-pytest-*.pyc"):
+        content = compiled.read_bytes()
+        if b"AssertionError" in content and _CALLED not in content:
+            compiled.unlink(missing_ok=True)
+
+
+def pytest_assertion_pass(item: pytest.Item, lineno: int) -> None:
+    """An assertion held."""
+    item.stash.setdefault(_RAN, set()).add(lineno)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """After a test that passed: did each assertion of its loops hold at least once?"""
+    done = yield
+    ran = pyfuncitem.stash.get(_RAN, set())
+    if never := sorted(in_loops(pyfuncitem.path, pyfuncitem.function.__code__.co_firstlineno) - ran):
+        lines = ", ".join(map(str, never))
+        pytest.fail(f"{pyfuncitem.path.name}:{lines}: asserted in a loop that had nothing to assert", pytrace=False)
+    return done
+
+
+@cache
+def in_loops(file: Path, first_line: int) -> frozenset[int]:
+    """The lines of the assertions in loops of the function that begins there, its decorators included."""
+    for function in ast.walk(ast.parse(file.read_text())):
+        if isinstance(function, ast.FunctionDef) and first_line in (
+            function.lineno,
+            *(each.lineno for each in function.decorator_list),
+        ):
+            return frozenset(_asserted(function, looped=False))
+    return frozenset()
+
+
+def _asserted(node: ast.AST, *, looped: bool) -> Iterator[int]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            continue
+        if isinstance(child, ast.Assert):
+            if looped:
+                yield child.lineno
+        else:
+            yield from _asserted(child, looped=looped or isinstance(child, ast.For))
