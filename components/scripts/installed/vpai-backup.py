@@ -370,12 +370,14 @@ class Redis(Item):
 
     def refusals(self, manifest: Json) -> Iterator[str]:
         yield from super().refusals(manifest)
-        here = self._version(self.host.container(self.service))
+        here = self._version(self.host.container(self.service, running=False))
         if _numbers(manifest["server"])[:2] > _numbers(here)[:2]:
             yield f"the snapshot is of Redis {manifest['server']}, here is {here}: an older server does not read it"
 
     def _version(self, container: str) -> str:
-        words = docker("exec", container, "redis-server", "--version").split()
+        # Of its image: a server that its data keeps from starting is one that is restored.
+        image = docker("inspect", "-f", "{{.Image}}", container).strip()
+        words = docker("run", "--rm", "--network", "none", "--entrypoint", "redis-server", image, "--version").split()
         return next(word.removeprefix("v=") for word in words if word.startswith("v="))
 
 
@@ -1077,11 +1079,12 @@ def restore(host: Host, wanted: Json) -> int:
     say = Log(host.backups / LOG)
     began = time.monotonic()
     at = Restore(host, wanted)
-    source = Source(host, wanted["from"], wanted["run"])
+    # A run that is made meanwhile does not take the place of the one that it began with.
+    source = Source(host, wanted["from"], at.state.get("run") or wanted["run"])
     manifest = source.manifest
     items = [item for item in host.items if wanted["service"] in ("", *item.users) and item.service in manifest["items"]]
     _shown(host, manifest, items, say)
-    refusals = list(_refusals(host, source, items, wanted))
+    refusals = list(_refusals(host, source, items, wanted, begun=bool(at.state["safety"])))
     if refusals:
         for refusal in refusals:
             say(f"refused: {refusal}")
@@ -1090,6 +1093,7 @@ def restore(host: Host, wanted: Json) -> int:
     users = {user for item in items for user in item.users}
     stopped = {user for item in items if item.stops_itself for user in item.users} | host.dependants(sorted(users))
     if not at.state["safety"]:
+        at.state["run"] = manifest["run"]
         at.state["safety"] = str(host.backups / "safety" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
     safety = Path(at.state["safety"])
     safety.mkdir(mode=0o700, exist_ok=True)
@@ -1143,7 +1147,12 @@ def _shown(host: Host, manifest: Json, items: Sequence[Item], say: Callable[[str
         say(f"  {service:<11} in the run, but no service of this host: left out")
 
 
-def _refusals(host: Host, source: Source, items: Sequence[Item], wanted: Json) -> Iterator[str]:
+def _refusals(host: Host, source: Source, items: Sequence[Item], wanted: Json, *, begun: bool) -> Iterator[str]:
+    """Why not; of a restore that has `begun`, all but the word for it was judged before anything stopped."""
+    if not wanted["replace"]:
+        yield "everything that was written since the run would be lost; say so with REPLACE=yes"
+    if begun:
+        return
     manifest = source.manifest
     known = ", ".join(manifest["items"])
     if not items:
@@ -1166,8 +1175,6 @@ def _refusals(host: Host, source: Source, items: Sequence[Item], wanted: Json) -
     needed = sum(manifest["items"][item.service]["bytes"] for item in items) * (2 if source.snapshot else 1) + SPARE_BYTES
     if needed > host.free():
         yield f"{_size(needed)} are needed on the disk, {_size(host.free())} are free: make room: docker image prune -a"
-    if not wanted["replace"]:
-        yield "everything that was written since the run would be lost; say so with REPLACE=yes"
 
 
 def undo(host: Host) -> int:
