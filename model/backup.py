@@ -3,7 +3,7 @@
 How each kind is done on a host is components/scripts/installed/vpai-backup.py, the one program that reads these values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -129,10 +129,10 @@ class HostBackup:
     access_key: Secret
     secret_key: Secret
     password: Secret
-    heartbeat: Secret
-    """The last part of the address that a complete run calls."""
-    heartbeat_url: str
-    """That address without its last part; empty where nothing listens for it."""
+    heartbeat: Mapping[str, str | int]
+    """What a complete run calls: `url`, without its last part, or `service` and `port` of the monitor beside it."""
+    heartbeat_token: Secret
+    """The last part of the address."""
 
     @property
     def repository(self) -> str:
@@ -141,7 +141,7 @@ class HostBackup:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        return (self.access_key, self.secret_key, self.password, self.heartbeat)
+        return (self.access_key, self.secret_key, self.password, self.heartbeat_token)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ def plan(placement: Placement, *, stack: str, project: str, image: str) -> str:
             "region": to.region,
             "patience_seconds": PATIENCE_SECONDS,
         },
+        "heartbeat": to.heartbeat,
         "items": list(_items(placement.services)),
         # Who cannot do without whom: what is stopped for a restore, and in which order it comes back.
         "services": [
@@ -53,7 +54,7 @@ def secrets(placement: Placement) -> str:
         "access_key": f"{to.access_key}",
         "secret_key": f"{to.secret_key}",
         "password": f"{to.password}",
-        "heartbeat": f"{to.heartbeat_url}{to.heartbeat}" if to.heartbeat_url else "",
+        "heartbeat": f"{to.heartbeat_token}",
         "passwords": {
             service.name: f"{backup.password if isinstance(backup, RedisDump) else backup.key}"
             for service, _, backup in _asked(placement.services)

@@ -1,6 +1,6 @@
 """Where the backups of each host go: a repository, a key and a password of its own in the bucket of backups."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from model.backup import HostBackup, Nothing
 from model.network import Network
@@ -15,7 +15,7 @@ IMAGE = "docker.io/restic/restic:0.19.1"
 MEMORY_MIB = 128
 
 
-def of(host: str, services: Iterable[Service], networks: Iterable[Network], prefix: str, domain: str) -> HostBackup | None:
+def of(host: str, services: Sequence[Service], networks: Iterable[Network], prefix: str, domain: str) -> HostBackup | None:
     """None where there is no bucket, or nothing on the host is to be kept."""
     kept = any(not isinstance(volume.backup, Nothing) for service in services for volume in service.volumes)
     if not prefix or not kept:
@@ -33,8 +33,10 @@ def of(host: str, services: Iterable[Service], networks: Iterable[Network], pref
         access_key=access_key,
         secret_key=secret_key,
         password=password(host),
-        heartbeat=Secret(name=f"uptime_kuma_backup_{_identifier(host)}_token", source=Generated(length=32)),
-        heartbeat_url=f"https://{uptime_kuma.SUBDOMAIN}.{domain}/api/push/",
+        heartbeat={"service": "uptime-kuma", "port": uptime_kuma.PORT}
+        if any(service.name == "uptime-kuma" for service in services)
+        else {"url": f"https://{uptime_kuma.SUBDOMAIN}.{domain}/api/push/"},
+        heartbeat_token=Secret(name=f"uptime_kuma_backup_{_identifier(host)}_token", source=Generated(length=32)),
     )
 
 

@@ -25,7 +25,7 @@ _ROOT = "root.crt"
 def told(service: Service, placements: Iterable[Placement], domain: str, authority: str) -> Service:
     """Uptime Kuma with its links, and with the task that seeds it."""
     asked = _asked(placements, service, domain)
-    backups = {placement.host.name: placement.backup.heartbeat for placement in placements if placement.backup}
+    backups = {placement.host.name: placement.backup.heartbeat_token for placement in placements if placement.backup}
     tokens = tuple(backups.values())
     names = dict.fromkeys(name for site in asked for name in site.services)
     return replace(

@@ -125,6 +125,11 @@ class Host:
                 raise Failed("a backup or a restore is at work on this host already; wait for it") from None
             yield
 
+    def address(self, service: str, port: int) -> str:
+        """Where a service answers on one of its networks."""
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        return f"http://{docker('inspect', '-f', form, self.container(service)).split()[0]}:{port}"
+
     def free(self) -> int:
         return shutil.disk_usage(self.backups).free
 
@@ -474,9 +479,7 @@ class Qdrant(Item):
     @cached_property
     def _address(self) -> str:
         self.host.wait_healthy(self.service)
-        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
-        address = docker("inspect", "-f", form, self.host.container(self.service)).split()[0]
-        return f"http://{address}:{self.plan['port']}"
+        return self.host.address(self.service, self.plan["port"])
 
 
 class Files(Item):
@@ -920,8 +923,8 @@ def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, beg
     tags = ("--tag", f"run={name}", "--tag", state, "--tag", f"items={items}", "--tag", f"seconds={time.monotonic() - began:.0f}")
     # A killed run of this host left a lock that no other host's unlock removes.
     restic.must("unlock", seconds=restic.patience)
-    # Staged anew each time: inode and time of change say nothing of the content.
-    options = ("--ignore-inode", "--ignore-ctime", "--read-concurrency", "1", "--retry-lock", LOCK_WAIT, "--json", "--quiet")
+    # Every file is read: the copy of a database has the size and the time of the one before it as long as what is new is in its log.
+    options = ("--force", "--read-concurrency", "1", "--retry-lock", LOCK_WAIT, "--json", "--quiet")
     arguments = ("backup", *options, "--host", host.name, *tags, "/backup")
     done = restic.ask(*arguments, mount=str(staged), seconds=UPLOAD_SECONDS)
     if done.returncode == LOCKED:
@@ -935,8 +938,11 @@ def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, beg
 
 def _report(host: Host, message: str, say: Callable[[str], None]) -> None:
     """Tell the push monitor; that it cannot be reached makes no backup worse, and it will tell of its silence by itself."""
-    if not (address := host.secrets["heartbeat"]):
+    if not (token := host.secrets["heartbeat"]):
         return
+    to = host.plan["heartbeat"]
+    # Beside the monitor a host asks it itself: its own Caddy would take it for a stranger.
+    address = f"{host.address(to['service'], to['port'])}/api/push/{token}" if "service" in to else f"{to['url']}{token}"
     try:
         question = urllib.parse.urlencode({"status": "up", "msg": message})
         with urllib.request.urlopen(f"{address}?{question}", timeout=20) as answer:  # noqa: S310 - from the plan
@@ -1110,7 +1116,13 @@ def restore(host: Host, wanted: Json) -> int:
         once = time.monotonic()
         kept = safety / item.service
         kept.mkdir(mode=0o700, exist_ok=True)
-        compared = item.restore(source.directory / item.service, manifest["items"][item.service], kept, wanted["database"])
+        try:
+            compared = item.restore(source.directory / item.service, manifest["items"][item.service], kept, wanted["database"])
+        except (Failed, OSError) as error:
+            raise Failed(
+                f"{item.service}: {error}\n{', '.join(sorted(stopped))} are stopped. The same command goes on from here; "
+                "UNDO=yes brings back what was there before"
+            ) from error
         at.state["done"].append(item.service)
         at.save()
         rows.append((item.service, compared, time.monotonic() - once))
