@@ -923,7 +923,7 @@ def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, beg
     tags = ("--tag", f"run={name}", "--tag", state, "--tag", f"items={items}", "--tag", f"seconds={time.monotonic() - began:.0f}")
     # A killed run of this host left a lock that no other host's unlock removes.
     restic.must("unlock", seconds=restic.patience)
-    # Every file is read: the copy of a database has the size and the time of the one before it as long as what is new is in its log.
+    # Every file is read: a database's copy keeps size and time of the one before it while what is new is in its log.
     options = ("--force", "--read-concurrency", "1", "--retry-lock", LOCK_WAIT, "--json", "--quiet")
     arguments = ("backup", *options, "--host", host.name, *tags, "/backup")
     done = restic.ask(*arguments, mount=str(staged), seconds=UPLOAD_SECONDS)
