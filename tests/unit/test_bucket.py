@@ -96,6 +96,7 @@ def test_a_looking_key_writes_locks_alone() -> None:
 ADMINISTRATION = [
     *("s3:DeleteBucket", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration"),
     *("s3:PutBucketAcl", "s3:PutObjectAcl", "s3:PutBucketObjectLockConfiguration", "s3:BypassGovernanceRetention"),
+    *("s3:PutObjectRetention", "s3:PutObjectLegalHold"),
 ]
 VERSIONS = ["s3:DeleteObjectVersion", *ADMINISTRATION]
 OBJECTS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
