@@ -6,6 +6,7 @@ never looked at is shown nothing of this machine.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import os
@@ -172,8 +173,7 @@ class Engine:
     def _healthy(self, service: Service, network: str) -> str:
         """Why the service did not become healthy, or its tasks failed; empty when all went well."""
         container = self._docker(*self._create(service, network)).strip()
-        image = self._inspected(service.image)
-        for path, archive in self._files(service, image):
+        for path, archive in self._files(service):
             self._docker("cp", "-", f"{container}:{path}", data=archive)
         self._docker("start", container)
         check = service.healthcheck
@@ -198,7 +198,9 @@ class Engine:
         yield from ("--init",) if service.reaper else ()
         yield from ("--user", service.user) if service.user else ()
         yield from (word for path in service.scratch for word in ("--tmpfs", f"{path}:rw,noexec,nosuid,nodev,size=64m"))
-        yield from (word for volume in service.volumes for word in ("--volume", volume.path))
+        for volume in service.volumes:  # in memory: an engine gives no volume of its own an owner
+            uid, gid = volume.owner.split(":")
+            yield from ("--tmpfs", f"{volume.path}:exec,uid={uid},gid={gid},mode={volume.mode:04o}")
         yield from ("--volume", configuration.directory) if configuration else ()
         yield from (word for name, value in service.environment.items() for word in ("--env", f"{name}={value}"))
         entrypoint = service.entrypoint
@@ -208,10 +210,8 @@ class Engine:
         yield from ("--entrypoint", entrypoint[0]) if entrypoint else ()
         yield from (self._reference(service.image), *entrypoint[1:], *service.command)
 
-    def _files(self, service: Service, image: Image) -> Iterator[tuple[str, bytes]]:
-        """Directories with their owners, and the rendered configuration, as archives by the directory that they go to."""
-        for volume in service.volumes:
-            yield volume.path, _archive({}, volume.owner, volume.mode)
+    def _files(self, service: Service) -> Iterator[tuple[str, bytes]]:
+        """The rendered configuration, as an archive, and the directory that it goes to."""
         if configuration := service.configuration:
             values = self._values(service)
             texts = {file.path: (resolve(file.content, values), file.mode) for file in configuration.files}
@@ -223,6 +223,9 @@ class Engine:
     def _values(self, service: Service) -> Mapping[str, str]:
         for secret in (*service.secrets, *(database.password for database in service.databases)):
             self.secrets.setdefault(secret.name, _dummy(secret))
+        # A database's password is its server's secret.
+        for name in service.referenced_secrets:
+            self.secrets.setdefault(name, hashlib.sha256(name.encode()).hexdigest()[:32])
         return self.secrets
 
     def _inside(self, container: str, *command: str, data: bytes = b"", seconds: float) -> bool:
@@ -289,7 +292,8 @@ def _archive(texts: Mapping[str, tuple[str, int]], owner: str, mode: int) -> byt
 def _dummy(secret: Secret) -> str:
     match secret.source:
         case Generated(length=length, prefix=prefix):
-            return prefix + ("0123456789abcdef" * (length // 16 + 1))[:length]
+            # Each another: OpenClaw refuses one token for two doors.
+            return prefix + (hashlib.sha256(secret.name.encode()).hexdigest() * (length // 64 + 1))[:length]
         case External(pattern=pattern):
             return dummy(secret.name, pattern)
     return ""

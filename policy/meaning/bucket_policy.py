@@ -82,7 +82,7 @@ def denied(policy: Sequence[Statement], principal: str, action: str, resource: s
         each.denies
         and each.is_for(principal)
         and each.is_about(action, resource)
-        and (not each.conditions or (plain_http and len(each.conditions) == 1 and each.conditions <= _PLAIN_HTTP))
+        and (not each.conditions or (plain_http and each.conditions <= _PLAIN_HTTP))
         for each in policy
     )
 

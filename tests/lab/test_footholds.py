@@ -137,8 +137,10 @@ class Inside:
         addresses = self.machine.run(["docker", "inspect", "-f", shown, self.id]).stdout.split()
         within = ["nsenter", "--net", "--target", str(self.pid), "ss", "-Hltn"]
         local = [line.split()[3].rpartition(":") for line in self.machine.run(within).stdout.splitlines()]
-        ports = {int(port) for address, _, port in local if not address.startswith(("127.", "[::1]"))}
-        return {(address, port) for address in addresses for port in ports}
+        everywhere = {int(port) for address, _, port in local if address in ("0.0.0.0", "*", "[::]")}
+        return {(address, port) for address in addresses for port in everywhere} | {
+            (address, int(port)) for address, _, port in local if address in addresses
+        }
 
 
 @pytest.fixture(scope="module")

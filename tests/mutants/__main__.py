@@ -46,7 +46,7 @@ def main(names: Sequence[str]) -> None:
             print(f"\n{mutant.name}: {mutant.status}\n{mutant.change}")
         print(f"\n{name}: {score}, {(time.monotonic() - started) / 60:.1f} min", flush=True)
         known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        known[name] = {"first": score.as_row(), **known.get(name, {}), "now": score.as_row()}
+        known[name] = {"first": known.get(name, {}).get("first", score.as_row()), "now": score.as_row()}
         RESULTS.write_text(json.dumps(known, indent=2) + "\n")
         PAGE.write_text(page(known, ROOMS))
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from tests.mutants.rooms import Accepted, Room
 
@@ -69,7 +70,7 @@ def survivors_in(mutants: Iterable[Mutant], accepted: Sequence[Accepted]) -> tup
     )
 
 
-def page(results: Mapping[str, Mapping[str, Mapping[str, float]]], rooms: Mapping[str, Room]) -> str:
+def page(results: Mapping[str, Mapping[str, Any]], rooms: Mapping[str, Room]) -> str:
     """The scores as Markdown, and what is accepted."""
     lines = [
         "# Mutants",
@@ -88,9 +89,10 @@ def page(results: Mapping[str, Mapping[str, Mapping[str, float]]], rooms: Mappin
         now, first = results[name]["now"], results[name]["first"]
         numbers = " | ".join(f"{now[key]:g}" for key in ("killed", "survived", "accepted", "unasked"))
         lines.append(f"| `{room.path}` | {numbers} | {now['percent']} % | {first['percent']} % |")
+    lines += [f"\n`{rooms[name].path}`: {result['note']}" for name, result in results.items() if "note" in result]
     lines += ["", "## Accepted", "", "| Where | Change | Why |", "| --- | --- | --- |"]
     for room in rooms.values():
         for each in room.accepted:
-            change = each.change.replace("|", "\\|")
-            lines.append(f"| `{each.where}` | `{change}` | {each.reason} |")
+            where, change = (text.replace("|", "\\|") for text in (each.where, each.change))
+            lines.append(f"| `{where}` | `{change}` | {each.reason} |")
     return "\n".join(lines) + "\n"

@@ -13,7 +13,7 @@ git -c user.name='github-actions[bot]' -c user.email='41898282+github-actions[bo
 	commit --quiet --message 'What the rehearsals measured this week' -- docs/proofs
 git push --quiet --force "$1" proofs
 if [[ $(gh pr list --head proofs --state open --json number --jq length) == 0 ]]; then
-	gh pr create --head proofs --base main --title 'What the rehearsals measured this week' --body 'Written by `make prove`; the artifact of the run has the same pages.'
+	gh pr create --head proofs --base main --title 'What the rehearsals measured this week' --body 'Written by make prove; the artifact of the run has the same pages.'
 else
 	echo "the open pull request of the branch proofs has them now"
 fi

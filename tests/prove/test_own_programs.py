@@ -1,4 +1,4 @@
-"""Ten thousand strangers before each of our programs, its parsers fuzzed for half a minute each. Writes docs/proofs/strangers.md."""
+"""Ten thousand strangers before each of our programs, its parsers fuzzed for longer. Writes docs/proofs/strangers.md."""
 
 import re
 import time

@@ -197,7 +197,7 @@ def test_uptime_kuma_refuses_another_monitor(change: dict[str, Any], said: str) 
     assert said in kuma({**push, **change})
 
 
-@pytest.mark.parametrize("name", ["alloy", "diun", "grafana", "loki"])
+@pytest.mark.parametrize("name", ["alloy", "grafana", "loki"])
 def test_a_stand_in_answers_no_path_without_a_source(name: str) -> None:
     from standin import Request, Spec, StandIn
 

@@ -89,19 +89,23 @@ def test_the_file_says_where_its_prices_are_from() -> None:
     assert "GET /v1" in listed.source
 
 
-LIST = Prices.written(
-    {
-        "source": "a table",
-        "date": "2026-11-01",
-        "locations": ["fsn1", "nbg1"],
-        "servers": {"cx23": {"monthly": "4.00", "hourly": "0.0080"}, "cx99": None},
-        "ipv4": {"monthly": "0.50", "hourly": "0.0010"},
-        "volume_gib": {"monthly": "0.05", "hourly": "0.0001"},
-        "object_storage": {"monthly": "5.00", "hourly": None},
-        "backup_share": "0.2",
-        "traffic_tb": "1.20",
-    }
-)
+WRITTEN: dict[str, Any] = {
+    "source": "a table",
+    "date": "2026-11-01",
+    "locations": ["fsn1", "nbg1"],
+    "servers": {"cx23": {"monthly": "4.00", "hourly": "0.0080"}, "cx99": None},
+    "ipv4": {"monthly": "0.50", "hourly": "0.0010"},
+    "volume_gib": {"monthly": "0.05", "hourly": "0.0001"},
+    "object_storage": {"monthly": "5.00", "hourly": None},
+    "backup_share": "0.2",
+    "traffic_tb": "1.20",
+}
+
+
+@pytest.fixture
+def listed() -> Prices:
+    """Read in each test, so that what reads it is judged by them."""
+    return Prices.written(WRITTEN)
 
 
 def test_a_server_that_is_still_to_be_made_costs_what_it_will() -> None:
@@ -140,40 +144,40 @@ def test_what_is_paid_for(kind: str, inputs: dict[str, Any], paid: list[Kind]) -
     assert {thing.location for thing in found if thing.kind in (Kind.SERVER, Kind.BACKUPS)} <= {"fsn1"}
 
 
-def test_a_server_whose_location_is_not_said_yet_has_no_price_by_it() -> None:
+def test_a_server_whose_location_is_not_said_yet_has_no_price_by_it(listed: Prices) -> None:
     [server, _] = things(SERVER, "it", {"serverType": "cx23"})
     assert server.location == ""
-    assert LIST.of(server) == Price(monthly=None, hourly=None)
+    assert listed.of(server) == Price(monthly=None, hourly=None)
 
 
-def test_each_kind_has_its_price_by_the_month_and_by_the_hour() -> None:
+def test_each_kind_has_its_price_by_the_month_and_by_the_hour(listed: Prices) -> None:
     server = Rented(kind=Kind.SERVER, name="it", type="cx23", location="nbg1")
-    assert LIST.of(server) == Price(monthly=Decimal("4.00"), hourly=Decimal("0.0080"))
-    assert LIST.of(replace(server, kind=Kind.BACKUPS)) == Price(monthly=Decimal("0.800"), hourly=Decimal("0.00160"))
+    assert listed.of(server) == Price(monthly=Decimal("4.00"), hourly=Decimal("0.0080"))
+    assert listed.of(replace(server, kind=Kind.BACKUPS)) == Price(monthly=Decimal("0.800"), hourly=Decimal("0.00160"))
     [volume] = things(VOLUME, "it", {"size": 40})
-    assert LIST.of(volume) == Price(monthly=Decimal("2.00"), hourly=Decimal("0.0040"))
-    assert LIST.of(Rented(kind=Kind.IPV4, name="it")).hourly == Decimal("0.0010")
-    assert LIST.of(Rented(kind=Kind.OBJECT_STORAGE, name="it")) == Price(monthly=Decimal("5.00"), hourly=None)
-    assert LIST.traffic_tb == Decimal("1.20")
+    assert listed.of(volume) == Price(monthly=Decimal("2.00"), hourly=Decimal("0.0040"))
+    assert listed.of(Rented(kind=Kind.IPV4, name="it")).hourly == Decimal("0.0010")
+    assert listed.of(Rented(kind=Kind.OBJECT_STORAGE, name="it")) == Price(monthly=Decimal("5.00"), hourly=None)
+    assert listed.traffic_tb == Decimal("1.20")
 
 
 @pytest.mark.parametrize("kind", [Kind.SERVER, Kind.BACKUPS])
-def test_a_type_whose_price_nobody_knows_has_none_and_neither_have_its_backups(kind: Kind) -> None:
+def test_a_type_whose_price_nobody_knows_has_none_and_neither_have_its_backups(kind: Kind, listed: Prices) -> None:
     unknown = Price(monthly=None, hourly=None)
-    assert LIST.of(Rented(kind=kind, name="it", type="cx99", location="fsn1")) == unknown
-    assert LIST.of(Rented(kind=kind, name="it", type="cx77", location="fsn1")) == unknown
-    assert replace(LIST, backup_share=None).of(Rented(kind=Kind.BACKUPS, name="it", type="cx23", location="fsn1")) == unknown
+    assert listed.of(Rented(kind=kind, name="it", type="cx99", location="fsn1")) == unknown
+    assert listed.of(Rented(kind=kind, name="it", type="cx77", location="fsn1")) == unknown
+    assert replace(listed, backup_share=None).of(Rented(kind=Kind.BACKUPS, name="it", type="cx23", location="fsn1")) == unknown
 
 
-def test_an_invoice_says_its_sum_and_names_what_has_no_price() -> None:
+def test_an_invoice_says_its_sum_and_names_what_has_no_price(listed: Prices) -> None:
     known = [Rented(kind=Kind.SERVER, name="app", type="cx23", location="fsn1"), Rented(kind=Kind.IPV4, name="app")]
-    assert str(invoice(known, LIST)) == "4.50 EUR a month net"
+    assert str(invoice(known, listed)) == "4.50 EUR a month net"
     missing = [Rented(kind=Kind.SERVER, name=name, type="cx99", location="fsn1") for name in ("b", "a")]
-    said = str(invoice([*known, *missing], LIST))
+    said = str(invoice([*known, *missing], listed))
     assert said == f"4.50 EUR a month net, and without a known price: {Kind.SERVER} a, {Kind.SERVER} b"
 
 
-def test_buckets_share_one_price_and_nothing_after_them_is_left_out() -> None:
+def test_buckets_share_one_price_and_nothing_after_them_is_left_out(listed: Prices) -> None:
     buckets = [Rented(kind=Kind.OBJECT_STORAGE, name=name) for name in ("a", "b", "c")]
     volumes = [Rented(kind=Kind.VOLUME, name=name, gib=10) for name in ("a", "b")]
-    assert invoice([*buckets, *volumes], LIST).monthly == Decimal("6.00")
+    assert invoice([*buckets, *volumes], listed).monthly == Decimal("6.00")

@@ -1,5 +1,7 @@
 """One plan of who may come in, and what each of the three firewalls makes of it."""
 
+from dataclasses import replace
+
 import pytest
 
 from components.host.firewall import CloudRule, cloud_rules, forward_rules, public_ports, spoof_rules, tables, ufw_rules
@@ -154,3 +156,12 @@ def test_nothing_but_what_is_published_is_forwarded_and_ufw_allows_ssh_and_the_t
 def test_what_a_stranger_may_reach(host: str, open_: set[tuple[int, str]]) -> None:
     """The reviewed list: whoever opens a port to the public changes it here too."""
     assert {(opening.port, opening.protocol) for opening in public_ports(firewall(FLEET[host]))} == open_
+
+
+@pytest.mark.parametrize(("domain", "ssh"), [("na.vpai.test", MESH_SSH), ("", PUBLIC_SSH)])
+def test_a_host_outside_of_any_mesh_keeps_its_ssh_public_and_opens_no_tunnel(domain: str, ssh: Opening) -> None:
+    here = FLEET["waza"]
+    plan = firewall(replace(here, host=replace(here.host, mesh_domain=domain)))
+    assert plan.ssh == ssh
+    assert plan.has_mesh == bool(domain)
+    assert [opening.port for opening in plan.openings] == ([41641] if domain else [])

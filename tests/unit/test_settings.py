@@ -71,3 +71,7 @@ def test_a_value_is_told_with_what_is_wrong_about_it_and_what_it_is_for() -> Non
     assert found.what == "vpai:revertSeconds = 5: Input should be greater than or equal to 10"
     assert found.why == "after how long a change of SSH or firewall that nobody confirmed goes back"
     assert problem(domain=None).what == "vpai:domain is missing"
+
+
+def test_a_host_that_is_no_mapping_is_told_as_that_host() -> None:
+    assert problem(hosts={"sese": "somewhere"}).what.startswith("vpai:hosts.sese = 'somewhere': ")

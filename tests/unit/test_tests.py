@@ -8,6 +8,7 @@ import pytest
 
 from tests import named
 from tests.fleets import PROJECT
+from tests.planted.faults import FAULTS, Fault
 from tests.vacuous import in_loops
 
 LOOPS = """
@@ -80,3 +81,8 @@ def test_a_test_that_is_named_runs_and_can_fail(text: str, why: str, tmp_path: P
 
 def test_a_file_that_make_does_not_run_holds_nothing() -> None:
     assert "is not run by" in named.why_not("tests/fleets.py", "placement")
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what)
+def test_a_fault_can_still_be_planted(fault: Fault) -> None:
+    assert (PROJECT / fault.file).read_text().count(fault.old) == 1, "the file has changed: say in tests/planted/faults.py where"
