@@ -358,8 +358,6 @@ class Redis(Item):
         place = self.host.data / volume["directory"]
         _set_aside(place, volume, safety / "data")
         owner, group = map(int, volume["owner"].split(":"))
-        for path in place.iterdir():  # what a restore that was cut off left
-            path.unlink()
         if (saved := source / "dump.rdb").exists():
             _copy(saved, place / "dump.rdb")
             os.chown(place / "dump.rdb", owner, group)
@@ -564,7 +562,9 @@ class Files(Item):
 
 def _set_aside(place: Path, volume: Json, aside: Path) -> None:
     """Move a data directory away, once, and make an empty one of the same owner in its place."""
-    if not aside.exists() and place.exists():
+    if aside.exists():
+        shutil.rmtree(place, ignore_errors=True)  # what a restore that was cut off has put there so far
+    elif place.exists():
         aside.parent.mkdir(parents=True, exist_ok=True)
         place.rename(aside)
     place.mkdir(parents=True, exist_ok=True)
