@@ -21,6 +21,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -49,6 +50,8 @@ FUTURE = timedelta(minutes=10)
 WRONG_KEY, NO_REPOSITORY, LOCKED = 12, 10, 11
 """restic's exit codes."""
 REFUSED = 3
+_RUN = r"\d{8}T\d{6}Z"
+"""A run's name; to Python it is a moment too."""
 _SQLITE = b"SQLite format 3\0"
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 
@@ -1049,7 +1052,7 @@ def _chosen(found: Sequence[Json], name: str) -> list[Json]:
     if not name:
         return complete
     named = [run for run in complete if name in (run["run"], run["snapshot"])]
-    if named:
+    if named or re.fullmatch(_RUN, name):
         return named
     try:
         moment = datetime.fromisoformat(name)
