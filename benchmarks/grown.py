@@ -43,6 +43,7 @@ def _copy(service: Service, suffix: str, user: str) -> Service:
         entrypoint=("sleep",),
         command=("infinity",),
         user=user,
+        other_users=(),
         needs=tuple(need + suffix for need in service.needs),
         volumes=tuple(replace(volume, directory=volume.directory + suffix, owner=user) for volume in service.volumes),
         configuration=configuration,
