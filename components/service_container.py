@@ -280,7 +280,7 @@ def _sites(sites: Sequence[Site]) -> Mapping[str, str]:
 
 
 def _scratch(service: Service) -> str:
-    """Options of a directory in memory. It is the service's own: from its second start on Docker makes it 755, whatever `mode` says."""
+    """Options of a directory in memory, the service's own: from its second start on Docker makes it 755, whatever `mode` says."""
     user, _, group = service.user.partition(":")
     return "rw,noexec,nosuid,nodev,size=64m" + (f",uid={user},gid={group}" if user else "")
 
