@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from services.litellm.proxy.door import Verdict, verdict
 from tests.lab.deployment import Deployment
 
 LIMIT = 0.004
@@ -67,6 +68,15 @@ class Bench:
         if booked:
             self.settle()
         return Reply(seen["status"], seen["model"], int(seen["retry"] or 0), seen["seconds"], json.loads("".join(text)))
+
+    @property
+    def container(self) -> str:
+        """LiteLLM's."""
+        return self._stack.container("litellm")
+
+    def on_host(self, *words: str, input: str = "") -> str:
+        """What `words` print on the stack's host."""
+        return self._stack.on_host(*words, input=input)
 
     def status_without_a_key(self, path: str) -> int:
         words = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", ".lab/ca/root.crt", f"{_LLM}{path}")
@@ -336,3 +346,74 @@ def test_without_redis_eco_models_answer_at_once(bench: Bench, _deployment: Depl
         time.sleep(0.5)
     assert bench.ask("claude-opus", "with Redis again").model == "claude-opus"
     assert bench.spent == pytest.approx(2 * OPUS + 4 * GLM, rel=0.01)
+
+
+_ROUTES = """
+import json
+from litellm.proxy.proxy_server import app
+print("\\n" + json.dumps(sorted(f"{method.upper()} {path}" for path, of in app.openapi()["paths"].items() for method in of)))
+"""
+COUNTED = {
+    *(
+        f"POST {version}/{name}"
+        for version in ("", "/v1")
+        for name in ("chat/completions", "completions", "embeddings", "responses")
+    ),
+    *(f"POST {version}/search/{{search_tool_name}}" for version in ("", "/v1")),
+    "POST /v1/messages",
+}
+FREE = {
+    *("", ".well-known", "access_group", "active", "audit", "budget", "customer", "get", "global", "health", "in_product_nudges"),
+    *(
+        "key",
+        "litellm",
+        "model",
+        "model_group",
+        "models",
+        "organization",
+        "provider",
+        "public",
+        "robots.txt",
+        "routes",
+        "settings",
+    ),
+    *("spend", "sso", "tag", "team", "user", "v1", "v2"),
+}
+"""Of the table of LiteLLM 1.81.3: the first parts of the paths by which nothing is billed."""
+
+
+def test_every_route_of_the_real_litellm_is_counted_free_or_closed(bench: Bench) -> None:
+    shell = "cd /app && set -a && . /app/configuration/environment && exec python3 -W ignore -"
+    litellm = bench.container
+    table = json.loads(bench.on_host("docker", "exec", "-i", litellm, "sh", "-c", shell, input=_ROUTES).splitlines()[-1])
+    verdicts = {route: verdict(*route.split(" ", 1)) for route in table}
+    assert len(table) > 400
+    assert {route for route, found in verdicts.items() if found is Verdict.COUNTED} == COUNTED
+    free = {route.split("/")[1] for route, found in verdicts.items() if found is Verdict.FREE}
+    assert free == FREE, "a new version serves more: decide whether it is billed"
+    bench.calls()
+    for path in ("/health", "/v1/images/generations", "/v1/batches", "/anthropic/v1/messages", "/cache/ping"):
+        for method in ("GET", "POST"):
+            assert bench.request(method, path, {} if method == "POST" else None, booked=False).status == 403, path
+    assert bench.calls() == []
+
+
+def test_claude_codes_own_metadata_passes_no_spent_budget(bench: Bench) -> None:
+    bench.spend(1.1 * LIMIT)
+    for metadata in ({"user_id": "claude-code"}, {}, {"model_group": "embedding"}, {"vpai_admission": {"model": "claude-opus"}}):
+        said = [{"role": "user", "content": f"run {RUN} as Claude Code {metadata}"}]
+        body = {"model": "claude-opus", "messages": said, "max_tokens": 100, "metadata": metadata}
+        bench.calls()
+        refused = bench.request("POST", "/v1/messages", body)
+        assert refused.status == 429, metadata
+        assert bench.calls() == []
+
+
+@pytest.mark.parametrize("number", ["auto", 0, 1.5])
+def test_a_number_that_is_none_is_a_bad_request(bench: Bench, number: object) -> None:
+    assert bench.ask("claude-opus", "how long?", max_tokens=number).status == 400
+    assert bench.calls() == []
+
+
+def test_no_limit_is_the_models_own(bench: Bench) -> None:
+    assert bench.ask("claude-opus", "as long as you like", max_tokens=-1).status == 200

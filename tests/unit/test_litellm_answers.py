@@ -114,3 +114,37 @@ def test_qdrant_away_is_no_error_and_is_not_asked_again_at_once() -> None:
     qdrant.away = True
     asyncio.run(ask(qdrant))
     assert qdrant.asked == ["query"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Convert 900 euros to dollars", "Convert 950 euros to dollars"),
+        ("Is it safe to eat this?", "Is it not safe to eat this?"),
+        ("Est-ce que c'est permis ?", "Est-ce que ce n'est pas permis ?"),
+        ("Darf man das?", "Darf man das nicht?"),
+        ("What does `ls -l` print?", "What does `ls -a` print?"),
+        ('Translate "good morning"', 'Translate "good night"'),
+        ("What happened on 2026-11-22?", "What happened on 2026-11-23?"),
+        ("It doesn't work", "It works"),
+    ],
+)
+def test_a_number_a_negation_or_a_quotation_makes_another_question(one: str, other: str) -> None:
+    first, second = (question({"model": "m", "messages": [{"role": "user", "content": text}]}) for text in (one, other))
+    assert first and second
+    assert first.context != second.context
+
+
+def test_the_same_question_in_other_words_is_still_one() -> None:
+    one, other = ("please tell me where the old town of Ghent is", "please tell me where is the old town of Ghent")
+    first, second = (question({"model": "m", "messages": [{"role": "user", "content": text}]}) for text in (one, other))
+    assert first and second
+    assert first.context == second.context
+
+
+@pytest.mark.parametrize("key", ["system", "instructions"])
+def test_another_system_prompt_never_shares_an_answer(key: str) -> None:
+    asked = {"model": "m", "messages": [{"role": "user", "content": "Who are you?"}]}
+    first, second = question({**asked, key: "You are a pirate"}), question({**asked, key: "You are a nurse"})
+    assert first and second
+    assert first.context != second.context

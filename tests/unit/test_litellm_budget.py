@@ -10,11 +10,21 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies
 
 from services.litellm import configuration
 from services.litellm.models import ECO, FILMS, MODELS, SEARCHES
 from services.litellm.proxy import budget, ledger, telegram
-from services.litellm.proxy.budget import Totals, ceiling, refusal, worst_price
+from services.litellm.proxy.budget import (
+    MOST_ANSWERS,
+    OUTPUT_LIMITS,
+    BadNumberError,
+    Totals,
+    ceiling,
+    limit,
+    refusal,
+    worst_price,
+)
 from services.litellm.proxy.ledger import Ledger
 from services.litellm.proxy.settings import ModelTerms, Settings
 
@@ -340,3 +350,121 @@ def test_a_failed_request_gives_its_reservation_back(hook: Any) -> None:
     run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
     run(guard.async_post_call_failure_hook({"litellm_call_id": "1"}, RuntimeError(), None))
     assert (store.spent, store.held) == (0.0, {})
+
+
+def test_a_client_that_sends_metadata_of_its_own_is_counted_all_the_same(hook: Any) -> None:
+    """Claude Code sends `metadata: {"user_id": ...}` with each request to /v1/messages, where LiteLLM keeps its own apart."""
+    store = Redis()
+    store.spent = 5.1
+    guard = hook.Budget(SETTINGS, store)
+    own = {"metadata": {"user_id": "somebody"}, "litellm_metadata": {"user_api_key": "x"}}
+    data = run(guard.async_pre_call_hook(None, None, {**request("claude-opus"), **own}, "anthropic_messages"))
+    routed = {**data, "model": "claude-opus-4-20250514"}
+    routed["litellm_metadata"] = {**data["litellm_metadata"], "model_group": "claude-opus"}
+    with pytest.raises(Refused) as caught:
+        run(guard.async_pre_call_deployment_hook(routed, None))
+    assert caught.value.status == 429
+
+
+FORGED = {"model": "claude-opus", "by": ""}
+
+
+@pytest.mark.parametrize("place", ["metadata", "litellm_metadata"])
+@pytest.mark.parametrize("said", [{"model_group": "embedding"}, {"vpai_admission": FORGED}, {"deployment": "x"}])
+def test_what_a_client_says_of_itself_is_forgotten(hook: Any, place: str, said: dict[str, Any]) -> None:
+    store = Redis()
+    store.spent = 5.0
+    guard = hook.Budget(SETTINGS, store)
+    data = run(guard.async_pre_call_hook(None, None, {**request("claude-opus"), place: {**said, "tag": "kept"}}, "c"))
+    assert data[place]["tag"] == "kept"
+    assert set(said) & set(data[place]) <= {hook.ADMISSION}
+    with pytest.raises(Refused) as caught:
+        run(guard.async_pre_call_deployment_hook(attempt(data, "claude-opus"), None))
+    assert caught.value.status == 429
+
+
+def test_a_word_of_another_process_admits_nothing(hook: Any) -> None:
+    store = Redis()
+    store.spent = 5.0
+    data = attempt(request("claude-opus", metadata={hook.ADMISSION: {"by": "another", "model": "claude-opus"}}), "claude-opus")
+    with pytest.raises(Refused) as caught:
+        run(hook.Budget(SETTINGS, store).async_pre_call_deployment_hook(data, None))
+    assert caught.value.status == 429
+
+
+def test_a_call_that_no_model_of_ours_is_asked_by_reaches_no_provider(hook: Any) -> None:
+    """As LiteLLM's GET /health makes them: one to every model."""
+    call = {"model": "anthropic/claude-opus-4-20250514", "messages": [], "metadata": {"tags": ["litellm-internal-health-check"]}}
+    with pytest.raises(Refused) as caught:
+        run(hook.Budget(SETTINGS, Redis()).async_pre_call_deployment_hook(call, None))
+    assert caught.value.status == 403
+
+
+def test_a_call_id_that_is_under_way_is_refused(hook: Any) -> None:
+    guard = hook.Budget(SETTINGS, Redis())
+    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    with pytest.raises(Refused) as caught:
+        run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    assert caught.value.status == 400
+
+
+ANY_JSON = strategies.recursive(
+    strategies.none() | strategies.booleans() | strategies.integers() | strategies.floats(allow_nan=False) | strategies.text(),
+    lambda inner: strategies.lists(inner, max_size=3) | strategies.dictionaries(strategies.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+)
+PRICED = ("max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "tools", "system", "prompt")
+
+
+@given(strategies.dictionaries(strategies.sampled_from(PRICED), ANY_JSON | strategies.just(-1), max_size=4))
+def test_any_json_in_a_request_is_refused_or_reserved_within_the_models_own_bounds(more: dict[str, Any]) -> None:
+    terms = SETTINGS.models["claude-opus"]
+    asked = {**request("claude-opus"), **more}
+    try:
+        limit(terms, asked)
+    except BadNumberError as error:
+        assert any(name in str(error) for name in more)
+        return
+    most = terms.output_price * terms.maximum_tokens * MOST_ANSWERS
+    written = worst_price(terms, {key: value for key, value in asked.items() if key not in (*OUTPUT_LIMITS, "n", "best_of")})
+    assert 0 < worst_price(terms, asked) <= written + most
+    assert all(1 <= asked[name] <= terms.maximum_tokens for name in OUTPUT_LIMITS if asked.get(name) is not None)
+
+
+def test_no_limit_reserves_the_models_own_maximum_and_is_not_handed_on() -> None:
+    terms = SETTINGS.models["claude-opus"]
+    unlimited = request("claude-opus", max_tokens=-1)
+    limit(terms, unlimited)
+    assert "max_tokens" not in unlimited
+    assert worst_price(terms, unlimited) == worst_price(terms, request("claude-opus"))
+
+
+@pytest.mark.parametrize("value", ["auto", "10", 0, -2, 1.5, True, [1], {"a": 1}])
+@pytest.mark.parametrize("name", ["max_tokens", "n"])
+def test_a_number_that_is_none_is_a_bad_request(hook: Any, name: str, value: object) -> None:
+    with pytest.raises(Refused) as caught:
+        run(hook.Budget(SETTINGS, Redis()).async_pre_call_hook(None, None, {**request("claude-opus"), name: value}, "c"))
+    assert caught.value.status == 400
+
+
+def test_a_picture_is_billed_as_one_in_whichever_form_it_comes() -> None:
+    terms, data = SETTINGS.models["claude-opus"], "A" * 1_400_000
+    anthropic = [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}]
+    openai = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}]
+    for content in (anthropic, openai):
+        asked = {"model": "claude-opus", "max_tokens": 10, "messages": [{"role": "user", "content": content}]}
+        assert worst_price(terms, asked) < 0.1
+    document = [{"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": data}}]
+    asked = {"model": "claude-opus", "max_tokens": 10, "messages": [{"role": "user", "content": document}]}
+    assert worst_price(terms, asked) > 70 * 1500 * terms.input_price, "seventy pages"
+
+
+def test_what_was_not_written_is_booked_once_whoever_comes_first() -> None:
+    async def back() -> None:
+        store = Redis()
+        ledger = Ledger(store, SETTINGS, lambda: NOW)
+        ledger._unwritten = [("old", 1.0, "anthropic")]
+        await asyncio.gather(*(ledger.reserve(str(number), "claude-opus", 0.01) for number in range(5)))
+        assert store.spent == 1.0
+
+    run(back())

@@ -7,6 +7,7 @@ with tools is never answered from here. So an agent in the middle of its work do
 import hashlib
 import json
 import logging
+import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +31,19 @@ _PARAMETERS = (
     *("frequency_penalty", "logit_bias", "logprobs", "max_completion_tokens", "max_tokens", "modalities", "n"),
     *("presence_penalty", "reasoning_effort", "response_format", "seed", "stop", "temperature", "thinking", "top_logprobs"),
     *("top_p", "verbosity", "web_search_options"),
+    # The system prompt of Anthropic's API and of OpenAI's Responses stands beside the messages.
+    *("instructions", "system", "tool_choice"),
 )
+_NEGATIONS = frozenset(
+    (
+        *("no", "not", "never", "none", "nothing", "without", "cannot", "neither", "nor"),
+        *("ne", "non", "pas", "jamais", "aucun", "aucune", "rien", "sans", "ni"),
+        *("nicht", "kein", "keine", "keinen", "nie", "niemals", "nichts", "ohne", "weder"),
+        *("geen", "niet", "nooit", "zonder", "niets", "sin", "nunca", "nada", "senza", "mai", "nessun"),
+    )
+)
+"""Words that turn a question round while its meaning stays near."""
+_EXACT = re.compile(r"`[^`]*`|\"[^\"]*\"|«[^»]*»|“[^”]*”|\d+(?:[.,:/-]\d+)*|\w+n['\u2019]t\b|\w+")
 _LOG = logging.getLogger("LiteLLM Proxy")
 
 
@@ -51,8 +64,15 @@ def question(request: Mapping[str, Any]) -> Question | None:
     text = last.get("content") if isinstance(last, Mapping) and last.get("role") == "user" else None
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_QUESTION:
         return None
-    equal = [_model(request), messages[:-1], {name: request[name] for name in _PARAMETERS if request.get(name) is not None}]
+    parameters = {name: request[name] for name in _PARAMETERS if request.get(name) is not None}
+    equal = [_model(request), messages[:-1], parameters, exact(text)]
     return Question(text, hashlib.sha256(json.dumps(equal, sort_keys=True, default=str).encode()).hexdigest())
+
+
+def exact(text: str) -> list[str]:
+    """What of a question has to be equal, in its order, however near two questions are: numbers, negations, quotations, code."""
+    found = (word for word in _EXACT.findall(text))
+    return [word for word in found if not word.isalpha() or word.lower() in _NEGATIONS]
 
 
 class SimilarAnswers:

@@ -12,6 +12,13 @@ from services.litellm.proxy.settings import ModelTerms, Settings
 CHARACTERS_PER_TOKEN = 2
 """Low, so that a reservation is not below the bill: English and French have about four, code three."""
 TOKENS_PER_ATTACHMENT = 3000
+"""A picture, or a page of a document: Anthropic bills a page as its text and a picture, 1,500 to 3,000 tokens
+(platform.claude.com/docs, PDF support)."""
+BYTES_PER_PAGE = 20_000
+"""Low, so that a document is not taken for fewer pages than it has: base64 of a page of plain text is three times as long."""
+OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_ANSWERS = ("n", "best_of")
+MOST_ANSWERS = 16
 SECONDS_TO_ASK_AGAIN = 30
 
 
@@ -37,12 +44,49 @@ def ceiling(name: str, settings: Settings) -> float:
     return settings.daily_limit if goes_on_in_eco else settings.daily_limit * settings.eco_share
 
 
+class BadNumberError(ValueError):
+    """A number of a request that no provider takes, and that would make its reservation too small; says which and why."""
+
+
+def limit(terms: ModelTerms, request: dict[str, Any]) -> None:
+    """Bring the numbers of `request` that decide its price into the bounds of the reservation; raises `BadNumberError`.
+
+    What asks for more output than the model is billed for gets the model's maximum; -1, some clients' word for no limit, is
+    left out.
+    """
+    for key in OUTPUT_LIMITS:
+        if (asked := request.get(key)) is None:
+            continue
+        if _is_whole(asked) and asked == -1:
+            del request[key]
+        elif not _is_whole(asked) or asked < 1:
+            raise BadNumberError(f"{key} is {_shown(asked)}; give a whole number from 1 on, or leave it out")
+        elif terms.maximum_tokens:
+            request[key] = min(asked, terms.maximum_tokens)
+    for key in _ANSWERS:
+        asked = request.get(key)
+        if asked is not None and not (_is_whole(asked) and 1 <= asked <= MOST_ANSWERS):
+            raise BadNumberError(f"{key} is {_shown(asked)}; give a whole number from 1 to {MOST_ANSWERS}, or leave it out")
+
+
 def worst_price(terms: ModelTerms, request: Mapping[str, Any]) -> float:
-    """The most that `request` can cost: reserved before, so that requests side by side cannot spend the same dollar."""
-    asked = next((request[key] for key in ("max_tokens", "max_completion_tokens", "max_output_tokens") if request.get(key)), None)
-    output = min(int(asked), terms.maximum_tokens or int(asked)) if asked else terms.maximum_tokens
-    answers = int(request.get("n") or 1)
+    """The most that `request` can cost: reserved before, so that requests side by side cannot spend the same dollar.
+
+    Never less than nothing, whatever stands in the request.
+    """
+    asked = [int(request[key]) for key in OUTPUT_LIMITS if _is_whole(request.get(key)) and request[key] > 0]
+    most = terms.maximum_tokens or max(asked, default=0)
+    output = min(max(asked, default=most), most)
+    answers = max([1, *(int(request[key]) for key in _ANSWERS if _is_whole(request.get(key)))])
     return terms.request_price + terms.input_price * _input_tokens(request) + terms.output_price * output * answers
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    return json.dumps(value, default=str)[:40]
 
 
 def refusal(totals: Totals, provider: str, settings: Settings, now: datetime) -> Refusal:
@@ -95,9 +139,14 @@ def _input_tokens(request: Mapping[str, Any]) -> int:
         """`value` without the bytes of attachments, which are billed by the piece."""
         nonlocal attachments
         if isinstance(value, str) and value.startswith("data:"):
-            attachments += 1
+            attachments += _pieces(value[5:64], len(value))
             return ""
         if isinstance(value, Mapping):
+            data = value.get("data")
+            # Anthropic's form: the bytes stand beside their type.
+            if value.get("type") == "base64" and isinstance(data, str):
+                attachments += _pieces(str(value.get("media_type")), len(data))
+                return {key: text(inner) for key, inner in value.items() if key != "data"}
             return {key: text(inner) for key, inner in value.items()}
         if isinstance(value, list | tuple):
             return [text(inner) for inner in value]
@@ -105,3 +154,8 @@ def _input_tokens(request: Mapping[str, Any]) -> int:
 
     written = json.dumps([text(part) for part in parts if part], ensure_ascii=False, default=str)
     return ceil(len(written) / CHARACTERS_PER_TOKEN) + attachments * TOKENS_PER_ATTACHMENT
+
+
+def _pieces(kind: str, size: int) -> int:
+    """How many pieces an attachment of `size` characters is billed as: a picture is one, whatever its size."""
+    return 1 if kind.startswith("image/") else 1 + size // BYTES_PER_PAGE

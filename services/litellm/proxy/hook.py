@@ -10,6 +10,7 @@ Only API that LiteLLM has both in production's version, which the lab runs, and 
 import asyncio
 import contextvars
 import logging
+import secrets
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,14 +26,18 @@ from redis.retry import Retry
 
 from services.litellm.proxy import routes, telegram, web
 from services.litellm.proxy.answers import SimilarAnswers
-from services.litellm.proxy.budget import refusal, worst_price
+from services.litellm.proxy.budget import BadNumberError, limit, refusal, worst_price
 from services.litellm.proxy.films import Films
 from services.litellm.proxy.ledger import SOCKET_SECONDS, Crossing, Ledger, Store
 from services.litellm.proxy.metrics import Usage
 from services.litellm.proxy.settings import Settings
 
 ADMISSION = "vpai_admission"
-"""In a request's metadata: the model that is paid for, or the refusal."""
+"""In a request's metadata: the model that is paid for, or the refusal, with this process's own word that it wrote that."""
+_METADATA = ("litellm_metadata", "metadata")
+"""LiteLLM keeps its own in the first where an API has a field called as the second (/v1/messages), else in the second."""
+_OURS = (ADMISSION, "model_group", "model_group_alias", "deployment", "model_info")
+"""What decides who pays: written by us and by LiteLLM's router, never by a client."""
 _CACHE_SECONDS = 1.0
 _EMBEDDING_SECONDS = 3.0
 _LOG = logging.getLogger("LiteLLM Proxy")
@@ -50,6 +55,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
         self._similar = SimilarAnswers(settings, self._embed, web.ask)
         self._usage = Usage()
         self._background: set[asyncio.Task[None]] = set()
+        self._word = secrets.token_hex(16)
 
     def add_routes(self) -> None:
         """Serve what LiteLLM does not: films, and the budget's metrics."""
@@ -65,20 +71,27 @@ class Budget(CustomLogger):  # type: ignore[misc]
             raise HTTPException(
                 403, "Pass-through routes are not counted against the budget; use LiteLLM's own, e.g. /v1/chat/completions"
             )
+        _forget_what_a_client_says(data)
         name = _asked_for(data)
         if name not in self._settings.models:
             return data  # LiteLLM says itself what is wrong with it, or it is no model's request.
         identity = str(data.get("litellm_call_id"))
+        if self._ledger.is_under_way(identity):
+            raise HTTPException(400, "x-litellm-call-id names a request that is under way; leave the header out")
+        try:
+            limit(self._settings.models[name], data)
+        except BadNumberError as error:
+            raise HTTPException(400, str(error)) from None
         for model in dict.fromkeys((name, self._settings.models[name].eco)):
             verdict = await self._ledger.reserve(identity, model, worst_price(self._settings.models[model], data))
             if verdict.admitted:
                 if model != name:
                     data["model"] = model
                     data.pop("fallbacks", None)  # They were meant for the other model.
-                _metadata(data)[ADMISSION] = {"model": model}
+                _metadata(data)[ADMISSION] = {"by": self._word, "model": model}
                 return data
         refused = refusal(verdict.totals, self._settings.models[name].provider, self._settings, self._now())
-        _metadata(data)[ADMISSION] = {"refusal": refused.reason, "retry_after": refused.retry_after}
+        _metadata(data)[ADMISSION] = {"by": self._word, "refusal": refused.reason, "retry_after": refused.retry_after}
         # Neither would help, and both would cost time.
         data["num_retries"] = 0
         data["disable_fallbacks"] = True
@@ -86,12 +99,16 @@ class Budget(CustomLogger):  # type: ignore[misc]
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
         """Let an attempt through that is admitted, reserve for a fallback, refuse the rest unless the answer is cached."""
-        metadata = kwargs.get("metadata") or kwargs.get("litellm_metadata") or {}
-        model = metadata.get("model_group") or _asked_for(kwargs)
-        terms = self._settings.models.get(model)
-        if terms is None or _looking_up.get():
+        if _looking_up.get():
             return None
-        admission: Mapping[str, Any] = metadata.get(ADMISSION) or {}
+        model = _kept(kwargs, "model_group") or _asked_for(kwargs)
+        terms = self._settings.models.get(model)
+        if terms is None:
+            # Nothing that a provider bills goes past the account: LiteLLM's own calls to models (/health) come this way.
+            raise HTTPException(403, "This call is not counted against the budget; use a model by its name in /v1/models")
+        admission: Mapping[str, Any] = _kept(kwargs, ADMISSION) or {}
+        if admission.get("by") != self._word:
+            admission = {}
         if admission.get("model") == model:
             return None
         if "refusal" not in admission:
@@ -109,8 +126,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
         """Book the price; a cached answer has none."""
         cost = 0.0 if kwargs.get("cache_hit") else float(kwargs.get("response_cost") or 0.0)
         parameters = kwargs.get("litellm_params") or {}
-        metadata = parameters.get("metadata") or parameters.get("litellm_metadata") or {}
-        group = str(metadata.get("model_group") or "")
+        group = str(_kept(parameters, "model_group") or "")
         terms = self._settings.models.get(group)
         if terms and not kwargs.get("cache_hit"):
             cost += terms.request_price
@@ -219,9 +235,26 @@ def _asked_for(data: Mapping[str, Any]) -> str:
     return str(data.get("model") or data.get("search_tool_name") or "")
 
 
+def _forget_what_a_client_says(data: dict[str, Any]) -> None:
+    """Take out of a request what only we and LiteLLM's router may say in it."""
+    for place in _METADATA:
+        if isinstance(data.get(place), dict):
+            for key in _OURS:
+                data[place].pop(key, None)
+        elif place in data:
+            del data[place]  # no provider takes anything but an object there, and LiteLLM would fail over it
+
+
 def _metadata(data: dict[str, Any]) -> dict[str, Any]:
-    metadata: dict[str, Any] = data.setdefault("litellm_metadata" if "litellm_metadata" in data else "metadata", {})
+    """Where LiteLLM keeps its own of this request; beside it a client's `metadata` may stand, which goes to the provider."""
+    metadata: dict[str, Any] = data.setdefault(_METADATA[0] if _METADATA[0] in data else _METADATA[1], {})
     return metadata
+
+
+def _kept(request: Mapping[str, Any], key: str) -> Any:
+    """What we or the router keep under `key`, in whichever place LiteLLM has for it."""
+    places = (request.get(place) for place in _METADATA)
+    return next((place[key] for place in places if isinstance(place, Mapping) and place.get(key)), None)
 
 
 def start(directory: Path) -> Budget:

@@ -155,6 +155,12 @@ class Ledger:
         self._held: dict[str, tuple[float, float, float]] = {}
         """Amount, ceiling and deadline of what this process has reserved, for the same reason."""
         self._unwritten: list[tuple[str, float, str]] = []
+        self._writing = asyncio.Lock()
+        """Held while they are written: two requests would book the first of them twice."""
+
+    def is_under_way(self, identity: str) -> bool:
+        """Whether a request of this process holds a reservation under that name."""
+        return identity in self._held
 
     async def reserve(self, identity: str, model: str, amount: float) -> Verdict:
         """Admit a request of at most `amount` USD, or not; the same identity again replaces its reservation."""
@@ -241,9 +247,10 @@ class Ledger:
         return Verdict(admitted=committed < top, totals=Totals(spent, committed), blind=True)
 
     async def _write_unwritten(self) -> None:
-        while self._unwritten:
-            await self._book(*self._unwritten[0])
-            self._unwritten.pop(0)
+        async with self._writing:
+            while self._unwritten:
+                await self._book(*self._unwritten[0])
+                self._unwritten.pop(0)
 
     async def _run(self, script: str, identity: str, provider: str, *arguments: str) -> Any:
         now, settings = self._clock(), self._settings
