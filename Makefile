@@ -206,6 +206,22 @@ rollback: ## deploy the previous commit again: [COMMIT=]
 rotate: ## a new value for a generated secret at the next up: SECRET=
 	@$(RUN) $(PYTHON) -m operations rotate --stack "$$STACK" "$$SECRET"
 
+backup: ## a backup now, followed line by line: [HOST=]
+	@$(RUN) $(PYTHON) -m operations backup --stack "$$STACK" --host "$$HOST"
+
+backups: ## the runs of each host: age, items, size; exit code 1 when one is late: [HOST=]
+	@$(RUN) $(PYTHON) -m operations backups --stack "$$STACK" --host "$$HOST"
+
+prune: ## give old runs up and check the repositories, with the keeper's key: [HOST=]
+	@$(RUN) $(PYTHON) -m operations prune --stack "$$STACK" --host "$$HOST"
+
+restore: ## bring a run back, shown first, done with REPLACE=yes: HOST= [SERVICE=] [DATABASE=] [AT=] [FROM=staging|bucket|DIR] [UNDO=yes]
+	@$(RUN) $(PYTHON) -m operations restore --stack "$$STACK" --host "$$HOST" --service "$$SERVICE" --database "$$DATABASE" \
+	--at "$$AT" --from "$$FROM" --replace "$$REPLACE" --undo "$$UNDO"
+
+restore-files: ## files of a run into a directory of the host: HOST= SERVICE= [AT=] [FROM=] [TO=]
+	@$(RUN) $(PYTHON) -m operations restore-files --stack "$$STACK" --host "$$HOST" --service "$$SERVICE" --at "$$AT" --from "$$FROM" --to "$$TO"
+
 fake-secrets: ## for a copy: values that open nothing, for each secret that it needs and has not
 	@$(RUN) $(PYTHON) -m operations fake-secrets --stack "$$STACK"
 
@@ -215,4 +231,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help backup backups prune restore restore-files engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

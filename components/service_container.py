@@ -175,7 +175,7 @@ class ServiceContainer(pulumi.ComponentResource):
             read_only=service.read_only_root,
             cgroupns_mode="host" if service.host_cgroups else None,
             init=service.reaper or None,
-            tmpfs=dict.fromkeys(service.scratch, "rw,noexec,nosuid,nodev,size=64m") or None,
+            tmpfs=dict.fromkeys(service.scratch, _scratch(service)) or None,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
             security_opts=["no-new-privileges:true"],
             volumes=[*data, *shown, *([configuration] if configuration else [])],
@@ -277,6 +277,12 @@ def _sites(sites: Sequence[Site]) -> Mapping[str, str]:
         for site in sites
         for led in site.routes
     }
+
+
+def _scratch(service: Service) -> str:
+    """Options of a directory in memory, the service's own: from its second start on Docker makes it 755, whatever `mode` says."""
+    user, _, group = service.user.partition(":")
+    return "rw,noexec,nosuid,nodev,size=64m" + (f",uid={user},gid={group}" if user else "")
 
 
 def _duration(seconds: int) -> str:

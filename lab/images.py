@@ -63,6 +63,7 @@ SERVICES: Mapping[str, Service] = {
     "ghcr.io/mobutoo/vpai-openclaw-sandbox:2026.2.23": Service(
         "openclaw-sandbox", "stand-in: Debian with bash, without the sandbox's further tools"
     ),
+    "docker.io/restic/restic:0.19.1": Service("restic", "real: restic 0.19.1, built by the toolchain"),
     "docker.io/victoriametrics/victoria-metrics:v1.135.0": Service(
         "victoriametrics", "real: VictoriaMetrics 1.112 from Debian", "tools"
     ),
@@ -188,7 +189,7 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
                 name, ()
             ),
             fetched=fetched,
-            executables=[name] if name in ("caddy", "headscale") else (),
+            executables=[name] if name in ("caddy", "headscale", "restic") else (),
             extra=(own_program,) if own_program else (),
             label=service.real,
         )

@@ -33,6 +33,9 @@ def rehearse(lab: Lab) -> None:
     print(flush=True)
     with step("live checks"):
         _operate(lab, "smoke", "--chat")
+    print(f"\nmake backup STACK={STACK}", flush=True)
+    with step("backup of every host"):
+        _operate(lab, "backup")
     print(f"\nfrom nothing to checked: {time.monotonic() - start:.0f} s")
 
 

@@ -20,6 +20,8 @@ class Account:
 KEEPER = Account("LABKEEPER0000000000A", "lab-secret-of-the-keeper-000000000000000", owns=True)
 SHARED = Account("LABSHARED0000000000A", "lab-secret-of-the-shared-bucket-00000000")
 BACKUPS = Account("LABBACKUPS000000000A", "lab-secret-of-the-backups-bucket-0000000")
+SESE = Account("LABBACKUPSSESE00000A", "lab-secret-of-the-backups-of-sese-0000000")
+SEKO = Account("LABBACKUPSSEKO00000A", "lab-secret-of-the-backups-of-seko-0000000")
 STRANGER = Account("LABSTRANGER00000000A", "lab-secret-of-another-customer-000000000", owns=True)
 """Another customer."""
 
@@ -37,7 +39,7 @@ def accounts(*who: Account) -> str:
                     "groupID": 0,
                     "projectID": 0,
                 }
-                for each in who or (KEEPER, SHARED, BACKUPS, STRANGER)
+                for each in who or (KEEPER, SHARED, BACKUPS, SESE, SEKO, STRANGER)
             }
         }
     )

@@ -7,7 +7,7 @@ NotResource mean nothing. A policy says both, so that one text holds on either. 
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from model.problem import Problem
@@ -17,6 +17,8 @@ HETZNER_PRINCIPAL = "arn:aws:iam:::user/p{project}:{key}"
 
 _NAME = r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _OBJECTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+_PARTS = ("data/*", "index/*", "snapshots/*", "keys/*", "config")
+"""Of a restic repository, besides its locks."""
 _LISTS = ("s3:ListBucket", "s3:ListBucketVersions")
 _ADMINISTRATION = (
     "s3:DeleteBucket",
@@ -28,6 +30,9 @@ _ADMINISTRATION = (
     "s3:PutObjectAcl",
     "s3:PutBucketObjectLockConfiguration",
     "s3:BypassGovernanceRetention",
+    # Or whoever steals a key could lock garbage for a hundred years, at our cost.
+    "s3:PutObjectRetention",
+    "s3:PutObjectLegalHold",
 )
 
 
@@ -50,6 +55,10 @@ class Keys:
     """The access key that may delete versions and administer the bucket."""
     limited: Mapping[str, str] = field(default_factory=dict)
     """Access key -> prefix; the whole bucket with an empty one."""
+    appending: Mapping[str, str] = field(default_factory=dict)
+    """Access key -> prefix of a restic repository: such a key adds to it and deletes nothing but the repository's locks."""
+    looking: tuple[str, ...] = ()
+    """Keys that read every repository of the `appending` ones; of all writing they may set and delete locks."""
     excluded: tuple[str, ...] = ()
     """Keys of the same project that have no business here."""
     principal: str = HETZNER_PRINCIPAL
@@ -162,7 +171,44 @@ def policy(bucket: Bucket) -> str:
         for number, (key, prefix) in enumerate(sorted(keys.limited.items()), 1):
             who = {"AWS": [keys.principal.replace("{key}", key)]}
             statements += _limited(f"Limited{number}", who, whole, prefix)
+        for number, (key, prefix) in enumerate(sorted(keys.appending.items()), 1):
+            who = {"AWS": [keys.principal.replace("{key}", key)]}
+            statements += _appending(f"Appending{number}", who, whole, prefix)
+        for number, key in enumerate(sorted(keys.looking), 1):
+            who = {"AWS": [keys.principal.replace("{key}", key)]}
+            statements += _looking(f"Looking{number}", who, whole, sorted(keys.appending.values()))
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True) if statements else ""
+
+
+def _appending(sid: str, who: Mapping[str, object], whole: str, prefix: str) -> Iterator[Mapping[str, object]]:
+    """As a limited key, but that it deletes locks alone. What it may overwrite stays as a former version."""
+    for statement in _limited(sid, who, whole, prefix):
+        if statement["Sid"] == f"{sid}Objects":
+            yield {**statement, "Action": [action for action in _OBJECTS if action != "s3:DeleteObject"]}
+        else:
+            yield statement
+    locks = [f"{whole}/{prefix}locks/*"]
+    kept = [f"{whole}/{prefix}{part}" for part in _PARTS]
+    yield {"Sid": f"{sid}Unlocks", "Effect": "Allow", "Principal": who, "Action": ["s3:DeleteObject"], "Resource": locks}
+    yield {"Sid": f"{sid}DeletesNothing", "Effect": "Deny", "Principal": who, "Action": ["s3:DeleteObject"], "Resource": kept}
+
+
+def _looking(sid: str, who: Mapping[str, object], whole: str, prefixes: Sequence[str]) -> Iterator[Mapping[str, object]]:
+    """Reads everything; restic sets a lock wherever it looks."""
+
+    def statement(name: str, effect: str, action: object, **more: object) -> Mapping[str, object]:
+        return {"Sid": f"{sid}{name}", "Effect": effect, "Principal": who, "Action": action, **more}
+
+    locks = [f"{whole}/{prefix}locks/*" for prefix in prefixes]
+    kept = [f"{whole}/{prefix}{part}" for prefix in prefixes for part in _PARTS]
+    writes = ["s3:PutObject", "s3:DeleteObject"]
+    yield statement("Reads", "Allow", ["s3:GetObject"], Resource=[f"{whole}/*"])
+    yield statement("Lists", "Allow", ["s3:ListBucket", "s3:GetBucketLocation"], Resource=[whole])
+    yield statement("Locks", "Allow", writes, Resource=locks)
+    yield statement("WritesNothing", "Deny", writes, Resource=kept)
+    # Every action: a NotResource of some is refused by what does not know it (versitygw: MalformedPolicy).
+    yield statement("NothingElse", "Deny", "s3:*", NotResource=[whole, *(f"{whole}/{prefix}*" for prefix in prefixes)])
+    yield statement("NoVersions", "Deny", ["s3:DeleteObjectVersion", *_ADMINISTRATION], Resource=[whole, f"{whole}/*"])
 
 
 def _limited(sid: str, who: Mapping[str, object], whole: str, prefix: str) -> Iterator[Mapping[str, object]]:

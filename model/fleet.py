@@ -48,11 +48,14 @@ class Fleet:
         for placement in self.placements:
             for database in placement.databases():
                 found[database.password.name] = database.password
+            for secret in placement.backup.secrets if placement.backup else ():
+                found[secret.name] = secret
         return tuple(found[name] for name in sorted(found))
 
     def images(self) -> tuple[str, ...]:
         """Every image once, sorted."""
-        return tuple(sorted({image for _, service in self.services() for image in service.images}))
+        ours = {image for _, service in self.services() for image in service.images}
+        return tuple(sorted(ours | {placement.backup.image for placement in self.placements if placement.backup}))
 
     def sites(self) -> tuple[Site, ...]:
         """Everything that Caddy leads to."""

@@ -6,6 +6,7 @@ from graphlib import CycleError
 from itertools import combinations
 from pathlib import PurePosixPath
 
+from model.backup import PostgresDump, unsound
 from model.host import PEOPLE
 from model.network import DOCKER_POOL, MESH
 from model.placement import Placement
@@ -254,6 +255,7 @@ def memory_fits(placement: Placement) -> Iterator[Problem]:
     """Law 5: memory limits add up to less than the host has, minus its reserve."""
     host = placement.host
     total = sum(service.memory_mib for service in placement.services)
+    total += placement.backup.memory_mib if placement.backup else 0
     available = host.memory_mib - host.reserve_mib
     if total > available:
         largest = sorted(placement.services, key=lambda service: -service.memory_mib)[:3]
@@ -379,7 +381,7 @@ def secrets_are_sound(placement: Placement) -> Iterator[Problem]:
 
 
 def data_is_owned(placement: Placement) -> Iterator[Problem]:
-    """Law 8: every volume has one owner and says how it is backed up; who owns data is replaced stop-first."""
+    """Law 8: every volume has one owner; who owns data is replaced stop-first."""
     owners: dict[str, tuple[str, Volume]] = {}
     for service in placement.services:
         for volume in service.volumes:
@@ -399,19 +401,43 @@ def data_is_owned(placement: Placement) -> Iterator[Problem]:
                             why="root makes it anew at each `up`, by a path in which the other could put a link",
                             mend="give each its own directory below data/",
                         )
-            if not volume.backup:
-                yield Problem(
-                    what=f"{placement.host.name}: the volume {volume.path} of {service.name} says nothing of its backup",
-                    why="data that nobody thought of is found missing at the restore",
-                    mend="say how it is backed up, or why not",
-                    example='backup="none: a cache, refilled on demand"',
-                )
         if (service.volumes or service.ports) and service.replacement is not Replacement.STOP_FIRST:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} owns data or a host port but is replaced {service.replacement}",
                 why="two versions at once would write the same files or fight for the port",
                 mend="use Replacement.STOP_FIRST",
             )
+
+
+def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
+    """Law 8: every volume and every database is backed up or says why not, each by one job, and can be read after a restore."""
+    for service in placement.services:
+        where = f"{placement.host.name}: {service.name}"
+        for volume in service.volumes:
+            for wrong in unsound(volume.backup):
+                yield Problem(
+                    what=f"{where}: the backup of {volume.path} {wrong}",
+                    why="a backup that does not hold, or cannot be read again, is found missing at the restore",
+                    mend="correct the volume's `backup` in services/",
+                    example='backup=Nothing(reason="a cache, refilled on demand")',
+                )
+        dumped = any(isinstance(volume.backup, PostgresDump) for volume in service.volumes)
+        if service.databases and not dumped:
+            yield Problem(
+                what=f"{where} has databases that nothing dumps",
+                why="files of a running PostgreSQL are no backup, and what no job knows is not restored",
+                mend="let the volume of the server be a PostgresDump",
+                example="Volume(path='/var/lib/postgresql', ..., backup=PostgresDump())",
+            )
+        for database in service.databases:
+            for key in database.keys:
+                if not key.irreplaceable:
+                    yield Problem(
+                        what=f"{where}: the database {database.name} cannot be read without {key.name}, which may be rotated",
+                        why="a restore after a rotation would bring back rows that nothing decrypts",
+                        mend="say on the secret why it is irreplaceable",
+                        example='Secret(..., irreplaceable="n8n encrypts every stored credential with it")',
+                    )
 
 
 _OWN_UID = "give it a uid of its own from 20000 on; if its image works as no other, name it in _SHARED_UIDS of model/laws.py"
@@ -527,7 +553,7 @@ def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
                     what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host",
                     why="files of the host are outside of every limit: the Docker socket alone makes whoever holds it root",
                     mend="use a Volume or a Configuration; if it must be, add the path to _HOST_MOUNTS in model/laws.py",
-                    example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup="daily")',
+                    example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup=Files())',
                 )
             if not mount.reason:
                 yield Problem(
@@ -645,6 +671,7 @@ LAWS: tuple[Law, ...] = (
     secrets_are_declared,
     secrets_are_sound,
     data_is_owned,
+    data_is_backed_up,
     users_are_their_own,
     files_are_taken_up,
     hosts_are_shown_with_reason,

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
+from model.backup import HostBackup
 from model.host import Host
 from model.network import Network
 from model.route import Access, Site
@@ -16,6 +17,8 @@ class Placement:
     host: Host
     networks: tuple[Network, ...]
     services: tuple[Service, ...]
+    backup: HostBackup | None = None
+    """Where the data of the services goes every night; None where there is no data, or no place."""
 
     def in_order(self) -> tuple[Service, ...]:
         """The services, each after those that it needs."""

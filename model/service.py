@@ -7,6 +7,7 @@ from enum import StrEnum
 from math import ceil
 from pathlib import PurePosixPath
 
+from model.backup import Backup
 from model.credential import Credential, Unproven
 from model.route import Access, Route, Site
 from model.secret import Generated, Secret, references
@@ -96,8 +97,7 @@ class Volume:
     directory: str
     owner: str
     mode: int
-    backup: str
-    """How it is backed up, or why it is not."""
+    backup: Backup
     shared: bool = False
     """Whether every service that names it knows of the others: parts of one program, such as a server and its worker."""
     read_only: bool = False
@@ -186,6 +186,8 @@ class Database:
     name: str
     user: str
     extensions: tuple[str, ...] = ()
+    keys: tuple[Secret, ...] = ()
+    """Without the same value what is in it cannot be read."""
 
     @property
     def password(self) -> Secret:

@@ -242,6 +242,15 @@ class Settings(_Frozen):
         description="for how long no version in a new bucket of backups can be deleted; 0: no lock",
         examples=["14"],
     )
+    backup_time: str = Field(
+        default="03:00",
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
+        description="time of day, in the hosts' time zone, at which their backups begin",
+        examples=["03:00"],
+    )
+    backup_delay_minutes: int = Field(
+        default=15, ge=0, le=180, description="by how much at most a backup begins later, at random", examples=["15"]
+    )
     protect_data: bool = Field(default=True, description="refuse every deletion of data directories", examples=["true"])
     delete_data: bool = Field(
         default=False,

@@ -12,6 +12,7 @@ from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from model.service import Service
 from operations.authentication import authentication
+from operations.backups import backup, backups, restore, restore_files
 from operations.cost import cost
 from operations.drift import drift
 from operations.junit import junit
@@ -186,6 +187,39 @@ def _state_backend(stack: Stack, arguments: argparse.Namespace) -> None:
     state_backend(stack.name, arguments.bucket)
 
 
+def _backup(stack: Stack, arguments: argparse.Namespace) -> int:
+    return backup(stack, arguments.host)
+
+
+def _backups(stack: Stack, arguments: argparse.Namespace) -> int:
+    return backups(stack, arguments.host)
+
+
+def _restore(stack: Stack, arguments: argparse.Namespace) -> int:
+    return restore(
+        stack,
+        host=arguments.host,
+        service=arguments.service,
+        database=arguments.database,
+        at=arguments.at,
+        source=arguments.source,
+        replace=arguments.replace == "yes",
+        undo=arguments.undo == "yes",
+    )
+
+
+def _prune(stack: Stack, arguments: argparse.Namespace) -> int:
+    from operations.prune import prune
+
+    return prune(stack, arguments.host)
+
+
+def _restore_files(stack: Stack, arguments: argparse.Namespace) -> int:
+    return restore_files(
+        stack, host=arguments.host, service=arguments.service, at=arguments.at, source=arguments.source, to=arguments.to
+    )
+
+
 def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
     number = stack.inputs.settings.rotations.get(arguments.secret, 0) + 1
     stack.pulumi("config", "set", "--path", f"vpai:rotations.{arguments.secret}", str(number))
@@ -302,6 +336,24 @@ def _parser() -> argparse.ArgumentParser:
     guarded[-1].add_argument("--yes", action="store_true", help="ask nothing; not for production")
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
+    for sub in (
+        command("backup", _backup, "a backup now, followed"),
+        command("backups", _backups, "the runs that there are"),
+        command("prune", _prune, "give old runs up, check the repositories"),
+        command("restore", _restore, "bring a run back"),
+        command("restore-files", _restore_files, "files of a run into a directory of the host"),
+    ):
+        sub.add_argument("--host", default="")
+        if "restore" in sub.prog:
+            sub.add_argument("--service", default="")
+            sub.add_argument("--at", default="", help="a run, a snapshot, or the latest one until a moment")
+            sub.add_argument("--from", dest="source", default="", help="bucket, staging, or a directory of the host")
+        if sub.prog.endswith("restore"):
+            sub.add_argument("--database", default="")
+            sub.add_argument("--replace", default="", metavar="yes")
+            sub.add_argument("--undo", default="", metavar="yes")
+        if sub.prog.endswith("files"):
+            sub.add_argument("--to", default="", help="a directory of the host")
     command("plan-digest", _plan_digest, "the digest by which a plan is approved")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
     command("fake-secrets", _fake_secrets, "values that open nothing for what a copy needs and has not")

@@ -16,6 +16,10 @@ _PROBE = "uploads/vpai-smoke.txt"
 is written after one)."""
 
 
+_ABSENT = "data/vpai-smoke"
+"""Never there: who may delete is decided before it is looked for, and a repository is not littered."""
+
+
 def checks(buckets: tuple[Bucket, ...], secrets: Mapping[str, str]) -> Iterator[tuple[str, str, Callable[[], tuple[str, bool]]]]:
     """What smoke asks; `secrets` are the keys' values."""
     for bucket in buckets:
@@ -25,6 +29,23 @@ def checks(buckets: tuple[Bucket, ...], secrets: Mapping[str, str]) -> Iterator[
             yield f"bucket {bucket.name}: {name} writes below {prefix or 'it'}", "read back", _used(bucket, name, prefix, secrets)
             if prefix:
                 yield f"bucket {bucket.name}: {name} reads elsewhere", "refused", _elsewhere(bucket, name, secrets)
+        for key, prefix in bucket.keys.appending.items() if bucket.keys else ():
+            (name,) = references(key)
+            yield f"bucket {bucket.name}: {name} deletes below {prefix}data/", "refused", _deletes(bucket, name, prefix, secrets)
+            yield f"bucket {bucket.name}: {name} reads elsewhere", "refused", _elsewhere(bucket, name, secrets)
+        for key in bucket.keys.looking if bucket.keys else ():
+            (name,) = references(key)
+            for prefix in sorted(bucket.keys.appending.values()) if bucket.keys else ():
+                yield (
+                    f"bucket {bucket.name}: {name} writes below {prefix}data/",
+                    "refused",
+                    _writes(bucket, name, prefix, secrets),
+                )
+                yield (
+                    f"bucket {bucket.name}: {name} deletes below {prefix}data/",
+                    "refused",
+                    _deletes(bucket, name, prefix, secrets),
+                )
         for key in bucket.keys.excluded if bucket.keys else ():
             (name,) = references(key)
             yield f"bucket {bucket.name}: {name} reads", "refused", _elsewhere(bucket, name, secrets)
@@ -51,9 +72,36 @@ def _used(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) ->
 
 
 def _elsewhere(bucket: Bucket, name: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
+    return _refused(
+        lambda: _client(name, secrets).list_objects_v2(Bucket=bucket.name, Prefix="elsewhere/", MaxKeys=1),
+    )
+
+
+def _writes(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
+    return _refused(lambda: _client(name, secrets).put_object(Bucket=bucket.name, Key=f"{prefix}{_ABSENT}", Body=b""))
+
+
+def _deletes(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
+    """One object, and several in one call, which some services judge by other rules."""
+
+    def several() -> None:
+        there = {"Objects": [{"Key": f"{prefix}{_ABSENT}"}]}
+        for error in _client(name, secrets).delete_objects(Bucket=bucket.name, Delete=there).get("Errors", ()):
+            raise ClientError({"Error": {"Code": error.get("Code", "")}}, "DeleteObjects")
+
+    one = _refused(lambda: _client(name, secrets).delete_object(Bucket=bucket.name, Key=f"{prefix}{_ABSENT}"))
+
+    def ask() -> tuple[str, bool]:
+        found, right = one()
+        return _refused(several)() if right else (found, right)
+
+    return ask
+
+
+def _refused(attempt: Callable[[], object]) -> Callable[[], tuple[str, bool]]:
     def ask() -> tuple[str, bool]:
         try:
-            _client(name, secrets).list_objects_v2(Bucket=bucket.name, Prefix="elsewhere/", MaxKeys=1)
+            attempt()
         except ClientError as error:
             code = str(error.response["Error"]["Code"])
             return ("refused" if code == "AccessDenied" else code), code == "AccessDenied"

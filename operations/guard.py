@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from model.backup import Nothing
 from model.host import host_of
 from model.placement import Placement
 from model.problem import Problem
@@ -107,7 +108,7 @@ def of_data(
 def _kept(placement: Placement) -> Mapping[str, bool]:
     """Each service with data, and whether any of it is to be backed up."""
     return {
-        service.name: any(not volume.backup.startswith("none") for volume in service.volumes)
+        service.name: any(not isinstance(volume.backup, Nothing) for volume in service.volumes)
         for service in placement.services
         if service.volumes
     }

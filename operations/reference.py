@@ -43,6 +43,7 @@ def example_fleet() -> Fleet:
         {
             "domain": DOMAIN,
             "acmeEmail": f"ops@{DOMAIN}",
+            "bucketPrefix": "example-org",
             "knownHosts": "hosts/prod.known_hosts",
             "authorizedKeys": "hosts/prod.authorized_keys",
             "hosts": {
@@ -261,7 +262,7 @@ def _volumes(fleet: Fleet) -> str:
             f"`/opt/{fleet.project}/data/{volume.directory}`",
             f"`{volume.path}`",
             f"{volume.owner} {volume.mode:04o}",
-            volume.backup,
+            volume.backup.text,
         )
         for host, service in _placed(fleet)
         for volume in service.volumes
@@ -278,11 +279,17 @@ def _host_mounts(fleet: Fleet) -> str:
 
 def _databases(fleet: Fleet) -> str:
     rows = (
-        (placement.host.name, database.name, database.user, ", ".join(database.extensions) or "-")
+        (
+            placement.host.name,
+            database.name,
+            database.user,
+            ", ".join(database.extensions) or "-",
+            ", ".join(key.name for key in database.keys) or "-",
+        )
         for placement in fleet.placements
         for database in placement.databases()
     )
-    return _table(("host", "database", "user", "extensions"), rows)
+    return _table(("host", "database", "user", "extensions", "unreadable without"), rows)
 
 
 def _monitoring(fleet: Fleet) -> str:

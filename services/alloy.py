@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from model.backup import Nothing
 from model.service import (
     Configuration,
     Healthcheck,
@@ -47,7 +48,7 @@ def service(networks: tuple[str, ...], needs: tuple[str, ...], memory_mib: int =
                 directory="alloy",
                 owner="0:0",
                 mode=0o700,
-                backup="none: how far each log was read; lost, a few lines come twice",
+                backup=Nothing(reason="how far each log was read; lost, a few lines come twice"),
             ),
         ),
         host_mounts=(

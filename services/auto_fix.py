@@ -3,6 +3,7 @@
 
 from datetime import date
 
+from model.backup import Nothing
 from model.credential import Unproven
 from model.secret import External, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, Metrics, Replacement, Service, Volume
@@ -76,7 +77,7 @@ def service(domain: str) -> Service:
                 directory="auto-fix",
                 owner=_WORKER,
                 mode=0o700,
-                backup="none: the job in hand and its checkout",
+                backup=Nothing(reason="the job in hand and its checkout"),
             ),
         ),
         healthcheck=Healthcheck(

@@ -114,7 +114,7 @@ def hub(
     keeper = zerobyte.service(domain, bucket=storage.backups_name(buckets))
     behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(), keeper)
     networks = (HUB.name, MONITORING.name, UPLINK.name)
-    front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=96)
+    front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=80)
     return (*behind, *_watchers(), front)
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 
+from model.backup import Nothing
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from services import telegram
 from services.networks import EGRESS
@@ -33,7 +34,13 @@ def service(scale: float = 1.0) -> Service:
         configuration=Configuration(directory=DIRECTORY, files=(File(path="diun.yml", content=_settings()),)),
         secrets=(telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT),
         volumes=(
-            Volume(path="/data", directory="diun", owner="0:0", mode=0o755, backup="none: which tags it has already told of"),
+            Volume(
+                path="/data",
+                directory="diun",
+                owner="0:0",
+                mode=0o755,
+                backup=Nothing(reason="which tags it has already told of"),
+            ),
         ),
         # It has no port; a scan that fails is in its log.
         healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=30),

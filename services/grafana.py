@@ -3,6 +3,7 @@
 import json
 from datetime import date
 
+from model.backup import Files
 from model.credential import Basic, Credential, Request
 from model.route import Access, Route
 from model.secret import Generated, Secret
@@ -66,7 +67,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
                 directory="grafana",
                 owner="472:0",
                 mode=0o755,
-                backup="grafana.db, daily: users and what was drawn by hand; dashboards are in this repository",
+                backup=Files(sqlite=("grafana.db",)),
             ),
         ),
         tasks=(

@@ -7,6 +7,7 @@ ephemeral copy of it share the hub without editing each other's part. They lie i
 import json
 from datetime import date
 
+from model.backup import Files, Nothing
 from model.mesh import Mesh
 from model.route import Access, RateLimit, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Port, Replacement, Service, Silent, Volume
@@ -29,7 +30,7 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
         image="docker.io/headscale/headscale:0.28.0",
         networks=(HUB.name, EGRESS.name),
         # 20 MiB in the lab with five members and the relay in use (docker stats, 2026-11-23).
-        limits=Limits(memory_mib=128, cpus=0.5).scaled(scale),
+        limits=Limits(memory_mib=80, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
         metrics=Silent(reason="its metrics listener serves /debug/ too, to whoever reaches it: it stays on 127.0.0.1"),
         logs=Logs.PLAIN,
@@ -41,14 +42,14 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
                 directory="headscale",
                 owner=_USER,
                 mode=0o700,
-                backup="db.sqlite and the keys, daily: without them every member has to join anew",
+                backup=Files(sqlite=("db.sqlite",)),
             ),
             Volume(
                 path=MERGED,
                 directory=MERGED_DIRECTORY,
                 owner="0:0",
                 mode=0o755,
-                backup="none: each stack's next `up` publishes its part again",
+                backup=Nothing(reason="each stack's next `up` publishes its part again"),
                 read_only=True,
             ),
         ),

@@ -2,6 +2,7 @@
 
 import json
 
+from model.backup import Nothing
 from model.route import Access, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
 from services.networks import MONITORING
@@ -32,7 +33,7 @@ def service(scale: float = 1.0) -> Service:
                 directory="loki",
                 owner="10001:10001",
                 mode=0o755,
-                backup="none: fourteen days of logs are not restored",
+                backup=Nothing(reason="fourteen days of logs are not restored"),
             ),
         ),
         routes=(

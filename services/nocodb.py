@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from model.backup import Files
 from model.credential import Credential, Header, Held, Request
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
@@ -67,7 +68,7 @@ def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
                 directory="nocodb",
                 owner="0:0",
                 mode=0o755,
-                backup="the whole directory, daily; the tables are in the database",
+                backup=Files(),
             ),
         ),
         routes=(Route(subdomain="hq", port=PORT, access=Access.VPN),),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from model.backup import Files
 from model.credential import Credential, Header, Request, Unproven
 from model.route import Access, Route
 from model.secret import Generated, Secret
@@ -73,10 +74,13 @@ def home(project: str) -> str:
     return f"/opt/{project}/data/openclaw"
 
 
+_SANDBOXES = "system/sandboxes"
+
+
 def workspace(project: str) -> str:
     """Sandboxes may mount the directories in it, and nothing else. OpenClaw may rename it: what docker-proxy mounts from is
     `home`, an entry of a directory of root's."""
-    return f"{home(project)}/system/sandboxes"
+    return f"{home(project)}/{_SANDBOXES}"
 
 
 def sandbox() -> Spawned:
@@ -152,7 +156,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
                 directory="openclaw",
                 owner="1000:1000",
                 mode=0o755,
-                backup="the whole directory without sandboxes, daily: sessions, memory, workspaces",
+                backup=Files(exclude=(_SANDBOXES,)),
             ),
         ),
         host_mounts=(

@@ -1,5 +1,6 @@
 """PostgreSQL 18.1, the one relational store: a database and a user of its own for each system."""
 
+from model.backup import PostgresDump
 from model.credential import Credential, PostgresLogin, Unproven
 from model.secret import Generated, Secret
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
@@ -63,7 +64,7 @@ def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES) -> 
                 directory="postgresql",
                 owner="999:999",
                 mode=0o700,
-                backup="pg_dump of each database, daily",
+                backup=PostgresDump(),
             ),
         ),
         databases=databases,

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 
+from model.backup import Nothing, QdrantExport
 from model.credential import Credential, Header, Request
 from model.route import Access, Route
 from model.secret import Generated, Secret
@@ -56,14 +57,14 @@ def service(scale: float = 1.0) -> Service:
                 directory="qdrant/storage",
                 owner="20003:20003",
                 mode=0o755,
-                backup="content_index: a snapshot, downloaded daily; semantic_cache: none, a cache",
+                backup=QdrantExport(port=PORT, key=API_KEY, collections=(CONTENT_INDEX.name,), caches=(SEMANTIC_CACHE.name,)),
             ),
             Volume(
                 path="/qdrant/snapshots",
                 directory="qdrant/snapshots",
                 owner="20003:20003",
                 mode=0o755,
-                backup="none: the way of a snapshot to its download",
+                backup=Nothing(reason="snapshots that somebody asked for by hand"),
             ),
         ),
         credentials=(

@@ -1,5 +1,6 @@
 """Redis 8.0: caches and counters, one ACL user for each client, the default user off."""
 
+from model.backup import RedisDump
 from model.credential import Credential, RedisLogin
 from model.secret import Generated, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
@@ -8,6 +9,7 @@ from services.networks import BACKEND
 from services.sure import REDIS_PASSWORD as SURE_PASSWORD
 
 HEALTH_PASSWORD = Secret(name="redis_health_password", source=Generated())
+BACKUP_PASSWORD = Secret(name="redis_backup_password", source=Generated())
 DIRECTORY = "/usr/local/etc/redis"
 _USER = "20002:20002"
 
@@ -34,13 +36,22 @@ def service(scale: float = 1.0) -> Service:
                 File(path="health-password", content=f"{HEALTH_PASSWORD}"),
             ),
         ),
-        secrets=(HEALTH_PASSWORD, LITELLM_PASSWORD, SURE_PASSWORD),
+        secrets=(HEALTH_PASSWORD, BACKUP_PASSWORD, LITELLM_PASSWORD, SURE_PASSWORD),
         credentials=(
             Credential(secret=HEALTH_PASSWORD, holder="Redis's healthcheck", proof=RedisLogin(user="health")),
+            Credential(secret=BACKUP_PASSWORD, holder="the host's backup", proof=RedisLogin(user="backup")),
             Credential(secret=LITELLM_PASSWORD, holder="LiteLLM", proof=RedisLogin(user="litellm")),
             Credential(secret=SURE_PASSWORD, holder="Sure", proof=RedisLogin(user="sure")),
         ),
-        volumes=(Volume(path="/data", directory="redis", owner=_USER, mode=0o755, backup="dump.rdb after BGSAVE, daily"),),
+        volumes=(
+            Volume(
+                path="/data",
+                directory="redis",
+                owner=_USER,
+                mode=0o755,
+                backup=RedisDump(user="backup", password=BACKUP_PASSWORD),
+            ),
+        ),
         healthcheck=Healthcheck(
             # The password stays out of the process list and of `docker inspect`.
             command=(
@@ -76,6 +87,7 @@ io-threads 2
 
 _USERS = f"""user default off
 user health on #{HEALTH_PASSWORD.sha256} resetkeys resetchannels -@all +ping
+user backup on #{BACKUP_PASSWORD.sha256} resetkeys resetchannels -@all +ping +psync +sync +replconf
 user litellm on #{LITELLM_PASSWORD.sha256} ~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname
 user sure on #{SURE_PASSWORD.sha256} ~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname
 """

@@ -1,5 +1,7 @@
 """Hetzner's object storage: two buckets, which key may do what in them, and where services find them."""
 
+from collections.abc import Sequence
+
 from model.bucket import Bucket, Expiry, Keys
 from model.secret import External, Secret
 
@@ -21,13 +23,24 @@ KEEPER_ACCESS_KEY = _key("s3_admin_access_key", "makes the buckets, and alone de
 KEEPER_SECRET_KEY = _key("s3_admin_secret_key", "makes the buckets, and alone deletes versions")
 SHARED_ACCESS_KEY = _key("s3_access_key", "for NocoDB's attachments")
 SHARED_SECRET_KEY = _key("s3_secret_key", "for NocoDB's attachments")
-BACKUPS_ACCESS_KEY = _key("s3_backups_access_key", "for backups")
-BACKUPS_SECRET_KEY = _key("s3_backups_secret_key", "for backups")
+BACKUPS_ACCESS_KEY = _key("s3_backups_access_key", "for Zerobyte, which only looks at backups")
+BACKUPS_SECRET_KEY = _key("s3_backups_secret_key", "for Zerobyte, which only looks at backups")
+BACKED_UP = ("sese", "seko", "app-prod-01")
+"""Hosts that can have a key of their own for their backups."""
+
+
+def backup_keys(host: str) -> tuple[Secret, Secret]:
+    """The access key of a host's repository, and its secret half."""
+    name = f"s3_backups_{host.replace('-', '_')}"
+    use = f"for the backups of {host}"
+    return _key(f"{name}_access_key", use), _key(f"{name}_secret_key", use)
+
 
 SECRETS = (
     *(KEEPER_ACCESS_KEY, KEEPER_SECRET_KEY),
     *(SHARED_ACCESS_KEY, SHARED_SECRET_KEY),
     *(BACKUPS_ACCESS_KEY, BACKUPS_SECRET_KEY),
+    *(key for host in BACKED_UP for key in backup_keys(host)),
 )
 """What a stack with both buckets needs; no service gets the keeper's."""
 
@@ -42,8 +55,8 @@ def backups_name(prefix: str) -> str:
     return f"{prefix}-backups" if prefix else ""
 
 
-def production(prefix: str, principal: str, lock_days: int) -> tuple[Bucket, ...]:
-    """Backups, whose versions nobody deletes for `lock_days`, and what services share; none without a `prefix`."""
+def production(prefix: str, principal: str, lock_days: int, hosts: Sequence[str]) -> tuple[Bucket, ...]:
+    """Backups of `hosts`, whose versions nobody deletes for `lock_days`, and what services share; none without a `prefix`."""
     if not prefix:
         return ()
     backups = Bucket(
@@ -51,7 +64,8 @@ def production(prefix: str, principal: str, lock_days: int) -> tuple[Bucket, ...
         lock_days=lock_days,
         keys=Keys(
             keeper=f"{KEEPER_ACCESS_KEY}",
-            limited={f"{BACKUPS_ACCESS_KEY}": ""},
+            appending={f"{backup_keys(host)[0]}": f"{host}/" for host in hosts},
+            looking=(f"{BACKUPS_ACCESS_KEY}",),
             excluded=(f"{SHARED_ACCESS_KEY}",),
             principal=principal,
         ),
@@ -63,7 +77,7 @@ def production(prefix: str, principal: str, lock_days: int) -> tuple[Bucket, ...
         keys=Keys(
             keeper=f"{KEEPER_ACCESS_KEY}",
             limited={f"{SHARED_ACCESS_KEY}": ATTACHMENTS},
-            excluded=(f"{BACKUPS_ACCESS_KEY}",),
+            excluded=(f"{BACKUPS_ACCESS_KEY}", *(f"{backup_keys(host)[0]}" for host in hosts)),
             principal=principal,
         ),
     )

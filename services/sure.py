@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from model.backup import Files
 from model.credential import Credential, Header, Held, Request, Unproven
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
@@ -10,14 +11,14 @@ from model.waiver import Waiver
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.networks import BACKEND, EGRESS, FRONTEND
 
-# Rails expects the name.
-DATABASE = Database(name="sure_production", user="sure", extensions=("uuid-ossp", "pgcrypto"))
 REDIS_PASSWORD = Secret(name="redis_sure_password", source=Generated())
 SECRET_KEY_BASE = Secret(
     name="sure_secret_key_base",
     source=Generated(length=128, hexadecimal=True),
     irreplaceable="Rails encrypts columns of Sure's database with it",
 )
+# Rails expects the name.
+DATABASE = Database(name="sure_production", user="sure", extensions=("uuid-ossp", "pgcrypto"), keys=(SECRET_KEY_BASE,))
 API_KEY = Secret(
     name="sure_api_key", source=External(obtain="Sure, after its first user: Settings > API key > Create", optional=True)
 )
@@ -123,7 +124,7 @@ def _service(
                 directory="sure",
                 owner="1000:1000",
                 mode=0o755,
-                backup="the whole directory, daily",
+                backup=Files(),
                 shared=True,
             ),
         ),

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from model.backup import Files
 from model.credential import Unproven
 from model.route import Access, Route
 from model.secret import Generated, Secret
@@ -17,6 +18,7 @@ ADMIN_PASSWORD = Secret(
 )
 DIRECTORY = "/etc/uptime-kuma"
 PORT = 3001
+SUBDOMAIN = "misu"
 
 
 def service(scale: float = 1.0) -> Service:
@@ -32,14 +34,14 @@ def service(scale: float = 1.0) -> Service:
         logs=Logs.PLAIN,
         # Skips the page that would let the first visitor choose a database.
         environment={"UPTIME_KUMA_DB_TYPE": "sqlite", "TZ": "Europe/Paris"},
-        volumes=(Volume(path="/app/data", directory="uptime-kuma", owner="0:0", mode=0o700, backup="kuma.db, daily"),),
+        volumes=(Volume(path="/app/data", directory="uptime-kuma", owner="0:0", mode=0o700, backup=Files(sqlite=("kuma.db",))),),
         secrets=(ADMIN_PASSWORD,),
         credentials=(
             Unproven(
                 secret=ADMIN_PASSWORD, reason="its interface logs in over a WebSocket; the task that seeds its monitors does so"
             ),
         ),
-        routes=(Route(subdomain="misu", port=PORT, access=Access.VPN, upgrades=True),),
+        routes=(Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, upgrades=True),),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=120),
         read_only_root=False,
         waivers=(Waiver(rule="containers-read-only-root", reason="it writes beside its program", until=date(2027, 8, 2)),),

@@ -1,5 +1,6 @@
 """VictoriaMetrics 1.135: every metric, for thirty days."""
 
+from model.backup import Nothing
 from model.route import Access, Route
 from model.service import Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
 from services.networks import MONITORING
@@ -27,7 +28,9 @@ def service(scale: float = 1.0) -> Service:
                 directory="victoriametrics",
                 owner="20004:20004",
                 mode=0o755,
-                backup="none: thirty days of history are not worth their size; rules and dashboards are in this repository",
+                backup=Nothing(
+                    reason="thirty days of history are not worth their size; rules and dashboards are in this repository"
+                ),
             ),
         ),
         routes=(

@@ -4,6 +4,7 @@ whoever fetches them."""
 import json
 from datetime import timedelta
 
+from model.backup import Nothing
 from model.credential import Credential, Header, Request, Unproven
 from model.route import Access, RateLimit, Route
 from model.secret import External, Generated, Secret
@@ -96,7 +97,7 @@ def service(n8n: str, scale: float = 1.0) -> Service:
                 directory="webhook-gate",
                 owner=_USER,
                 mode=0o700,
-                backup="none: events of the last seconds, and what would be known as a replay",
+                backup=Nothing(reason="events of the last seconds, and what would be known as a replay"),
             ),
         ),
         routes=_routes(),

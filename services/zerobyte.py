@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from model.backup import Files
 from model.credential import Credential, Held
 from model.route import Access, Route
 from model.secret import Generated, Secret
@@ -54,7 +55,7 @@ def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
                 directory="zerobyte",
                 owner="0:0",
                 mode=0o700,
-                backup="the whole directory, daily: it knows the repositories",
+                backup=Files(keys=(APP_SECRET,)),
             ),
         ),
         routes=(Route(subdomain="buku", port=PORT, access=Access.VPN),),

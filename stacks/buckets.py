@@ -9,17 +9,19 @@ import pulumi
 from components.bucket import Bucket as Resource
 from model import bucket as model
 from model.bucket import Bucket
+from model.placement import Placement
 from model.problem import Problem
 from model.secret import references
 from model.settings import Settings
 from services import storage
 
 
-def wanted(settings: Settings, *, copy: bool) -> tuple[Bucket, ...]:
-    """The buckets of production, or with `copy` those of a stack that is thrown away."""
+def wanted(settings: Settings, placements: Sequence[Placement], *, copy: bool) -> tuple[Bucket, ...]:
+    """Those of production, with a key for each host that is backed up; with `copy` those of a stack that is thrown away."""
     if copy:
         return storage.preproduction(settings.bucket_prefix, settings.bucket_principal)
-    return storage.production(settings.bucket_prefix, settings.bucket_principal, settings.backup_lock_days)
+    hosts = [placement.host.name for placement in placements if placement.backup]
+    return storage.production(settings.bucket_prefix, settings.bucket_principal, settings.backup_lock_days, hosts)
 
 
 def problems(stack: str, buckets: Sequence[Bucket], external: Mapping[str, str]) -> Iterator[Problem]:

@@ -11,12 +11,13 @@ import pulumi_random
 from components import mesh_member, ssh
 from components.direct_path import DirectPath
 from components.docker_host import LABEL_SERVICE, DockerHost
+from components.host_backup import HostBackup
 from components.host_script import HostScript, SshHost
 from components.managed_host import ManagedHost
 from components.mesh_member import MeshMember
 from components.secret_store import SecretStore
 from components.service_container import ServiceContainer
-from model import mesh
+from model import backup_plan, mesh
 from model.host import host_of
 from model.mesh import Mesh
 from model.placement import Placement
@@ -149,6 +150,17 @@ class _Deployment:
                 delete_data=self._settings.delete_data,
             )
             ready[service.name] = made.ready
+        if to := placement.backup:
+            image = self._fleet.image_lock.reference(to.image, self._settings.image_mirror)
+            HostBackup(
+                host,
+                image=image,
+                plan=backup_plan.plan(placement, stack=self._stack, project=self._fleet.project, image=image),
+                secrets=self._store.resolve(backup_plan.secrets(placement)),
+                base=self._base,
+                hash_key=self._hash_key.result,
+                after=[resource for each in ready.values() for resource in each],
+            )
         return [resource for each in ready.values() for resource in each]
 
     def _mesh_part(self, hub_ready: Ready) -> HostScript:

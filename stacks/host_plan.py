@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.host.access import Access
+from components.host.backup import Schedule
 from components.host.baseline import Baseline, baseline
 from components.host.release import Release
 from model.firewall import firewall
@@ -32,6 +33,7 @@ def host_plans(fleet: Fleet, settings: Settings, authorized_keys: Sequence[str])
                 dns=tuple(map(str, settings.nameservers)),
                 reboot_window=settings.reboot_window or None,
                 trusted=trusted,
+                backed_up=_schedule(fleet, settings) if placement.backup else None,
             ),
             access=Access(
                 firewall=firewall(placement),
@@ -43,3 +45,12 @@ def host_plans(fleet: Fleet, settings: Settings, authorized_keys: Sequence[str])
         )
         for placement in fleet.placements
     }
+
+
+def _schedule(fleet: Fleet, settings: Settings) -> Schedule:
+    return Schedule(
+        base=f"/opt/{fleet.project}",
+        time=settings.backup_time,
+        timezone=settings.timezone,
+        delay_minutes=settings.backup_delay_minutes,
+    )

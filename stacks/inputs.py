@@ -102,7 +102,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
             needed = (*needed, CLOUD_TOKEN)
         raise Refused([*refused.problems, *_bad_secrets(stack, needed, configured)]) from None
     secrets = fleet.secrets()
-    kept_in = buckets.wanted(settings, copy=KINDS.get(stack) in (None, KINDS["preprod"]))
+    kept_in = buckets.wanted(settings, fleet.placements, copy=KINDS.get(stack) in (None, KINDS["preprod"]))
     kept = {name: value.get_secret_value() for name, value in settings.kept.items()}
     external = {**{name: value for name, value in configured.items() if value}, **authority_key, **kept}
     token = external.pop(CLOUD_TOKEN.name, "")

@@ -11,7 +11,7 @@ from model.placement import Placement
 from model.problem import Problem, refuse
 from model.service import Service
 from model.settings import HostSettings, ServerSettings, Settings
-from services import catalogue, monitoring
+from services import backups, catalogue, monitoring
 from services.caddy import Door
 from services.networks import BACKEND, EGRESS, FRONTEND, HUB, MONITORING, NETWORKS, UPLINK
 from stacks.surroundings import Surroundings
@@ -20,6 +20,7 @@ HUB_HOST = "seko"
 APPLICATIONS_HOST = "app-prod-01"
 CORE = ("postgresql", "redis", "litellm")
 """What an ephemeral stack runs, behind Caddy: the least in which a change of the program shows. 4 GB are enough for it."""
+HUB_RESERVE_MIB = 448
 _SMALLEST_MIB = 1024
 
 
@@ -35,7 +36,7 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
         ),
     )
     hub = Placement(
-        host=_host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh),
+        host=_host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh, reserve_mib=HUB_RESERVE_MIB),
         networks=(HUB, MONITORING, EGRESS, UPLINK),
         services=catalogue.hub(
             settings.domain,
@@ -68,7 +69,13 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
                 services=services,
             )
         )
-    return _fleet(settings, around, settings.domain, placements, mesh)
+    return _fleet(settings, around, settings.domain, [_kept(placement, settings) for placement in placements], mesh)
+
+
+def _kept(placement: Placement, settings: Settings) -> Placement:
+    """With the place where its backups go."""
+    host, services, networks = placement.host.name, placement.services, placement.networks
+    return replace(placement, backup=backups.of(host, services, networks, settings.bucket_prefix, settings.domain))
 
 
 def preproduction(settings: Settings, around: Surroundings) -> Fleet:
@@ -179,6 +186,7 @@ def _host(
     where: HostSettings,
     mesh: Mesh | None,
     services: tuple[Service, ...] = (),
+    reserve_mib: int = 512,
 ) -> Host:
     """A machine that is there, or a server that is large enough for `services`."""
     host = Host(
@@ -190,6 +198,7 @@ def _host(
         mesh_domain=mesh.domain if mesh else "",
         release=where.release,
         memory_mib=where.memory_mib,
+        reserve_mib=reserve_mib,
         offline=name in settings.offline,
     )
     if where.server is None:

@@ -6,7 +6,7 @@ from model.mesh import Mesh
 from model.network import Network
 from model.placement import Placement
 from model.service import Service
-from services import catalogue
+from services import backups, catalogue
 from services.networks import EGRESS, HUB, MONITORING, NETWORKS, UPLINK
 from tests.fleets import DOOR, HOST
 
@@ -30,4 +30,6 @@ def _placed(host: str, networks: tuple[Network, ...], *services: Service) -> Pla
     found: dict[str, Service] = {}
     for service in services:
         found.setdefault(service.name, service)
-    return Placement(host=replace(HOST, name=host), networks=networks, services=tuple(found.values()))
+    stand = tuple(found.values())
+    to = backups.of(host, stand, networks, "example-org", DOMAIN)
+    return Placement(host=replace(HOST, name=host), networks=networks, services=stand, backup=to)

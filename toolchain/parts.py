@@ -15,6 +15,7 @@ LANGUAGE_HOST = "pulumi-language-python"
 CADDY = "caddy"
 MESH = "mesh"
 STORAGE = "storage"
+BACKUP = "backup"
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,14 @@ def lab() -> Bundle:
                 "github.com/versity/versitygw/cmd/versitygw",
                 module=STORAGE,
             ),
+            Part(
+                "restic",
+                _required_module(BACKUP, "github.com/restic/restic"),
+                "github.com/restic/restic/cmd/restic",
+                module=BACKUP,
+            ),
         ),
-        (CADDY, MESH, STORAGE, *_versions(), "build.py"),
+        (CADDY, MESH, STORAGE, BACKUP, *_versions(), "build.py"),
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
-from components.host import audit, fail2ban, sysctl, upgrades
+from components.host import audit, backup, fail2ban, sysctl, upgrades
 from components.host.docker_daemon import SWEEPER, daemon_json, stopped_with_the_host, swept_bridges
 from components.host.files import HostFile
 from model import ssh_key
@@ -71,6 +71,7 @@ def baseline(
     reboot_window: str | None = None,
     trusted: Sequence[str] = (),
     mesh: str = str(MESH),
+    backed_up: backup.Schedule | None = None,
 ) -> Baseline:
     """`docker`: the host runs containers, which ask `dns`. `reboot_window` "HH:MM": when the host may restart itself after
     an upgrade. `trusted` addresses are, like the `mesh` it is a member of, never banned; an empty `mesh`: of none."""
@@ -91,10 +92,15 @@ def baseline(
             *audit.files(docker=docker),
             fail2ban.jail((*((mesh,) if mesh else ()), *trusted)),
             *((daemon_json(dns), *stopped_with_the_host(), *swept_bridges()) if docker else ()),
+            *(backup.nightly(backed_up) if backed_up else ()),
         ),
         sysctls=sysctl.network_parameters(forwarding=docker),
         kernel_sysctls=sysctl.kernel_parameters(),
-        units=("fail2ban.service", "unattended-upgrades.service", *(("docker.service", SWEEPER) if docker else ())),
+        units=(
+            *("fail2ban.service", "unattended-upgrades.service"),
+            *(("docker.service", SWEEPER) if docker else ()),
+            *((backup.TIMER,) if backed_up else ()),
+        ),
         machine_units=("auditd.service", "systemd-timesyncd.service", "apt-daily.timer", "apt-daily-upgrade.timer"),
     )
 

@@ -23,4 +23,5 @@ class HostFile:
 
 def installed(program: str) -> HostFile:
     """One of our own programs, which the host runs by itself."""
-    return HostFile(f"/usr/local/sbin/{program}", (_INSTALLED / f"{program}.sh").read_text(), 0o755)
+    [source] = _INSTALLED.glob(f"{program}.*")
+    return HostFile(f"/usr/local/sbin/{program}", source.read_text(), 0o755)

@@ -159,7 +159,7 @@ OWN_DATA = ProgramRule(
     decides=("KICS-shared_volumes_between_containers", "KICS-volume_mounted_in_multiple_containers"),
     why="two programs that write the same files damage them, and an intruder moves along",
     mend="give each its own directory; parts of one program need a waiver beside the service",
-    example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup="daily")',
+    example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup=Files())',
     check=_own_data,
 )
 

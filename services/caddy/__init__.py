@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from ipaddress import IPv4Network
 
+from model.backup import Files
 from model.route import Access, Site
 from model.secret import External, Secret
 from model.service import (
@@ -94,7 +95,7 @@ def service(
                 directory="caddy/data",
                 owner="0:0",
                 mode=0o700,
-                backup="none: certificates are issued anew",
+                backup=Files(exclude=("caddy/locks",)),
             ),
         ),
         ports=tuple(

@@ -12,7 +12,6 @@ from services.litellm.configuration import hook, render
 from services.litellm.models import BRAVE_KEY, BYTEPLUS_KEY, PROVIDERS
 from services.networks import BACKEND, EGRESS, SANDBOX
 
-DATABASE = Database(name="litellm", user="litellm", extensions=("uuid-ossp",))
 REDIS_PASSWORD = Secret(name="redis_litellm_password", source=Generated())
 MASTER_KEY = Secret(name="litellm_master_key", source=Generated(length=48, prefix="sk-", hexadecimal=True))
 SALT_KEY = Secret(
@@ -20,6 +19,7 @@ SALT_KEY = Secret(
     source=Generated(),
     irreplaceable="LiteLLM encrypts the keys in its database with it",
 )
+DATABASE = Database(name="litellm", user="litellm", extensions=("uuid-ossp",), keys=(SALT_KEY,))
 UI_USER = "admin"
 UI_PASSWORD = Secret(name="litellm_ui_password", source=Generated())
 DIRECTORY = "/app/configuration"
@@ -33,7 +33,7 @@ def service(scale: float = 1.0) -> Service:
         name="litellm",
         image="ghcr.io/berriai/litellm:v1.81.3-stable",
         networks=(BACKEND.name, EGRESS.name, SANDBOX.name),
-        limits=Limits(memory_mib=1024, cpus=1.0).scaled(scale),
+        limits=Limits(memory_mib=960, cpus=1.0).scaled(scale),
         replacement=Replacement.START_FIRST,
         metrics=Metrics(port=PORT, path="/budget/metrics"),
         logs=Logs.PLAIN,

@@ -75,6 +75,8 @@ def alerts(placements: Iterable[Placement]) -> tuple[Alert, ...]:
 def _of_placement(placement: Placement) -> Iterator[Alert]:
     host = placement.host.name
     yield from _of_host(host)
+    if placement.backup:
+        yield from _of_backup(host)
     for service in placement.services:
         yield from _of_service(host, service)
         if own := _OWN.get(service.name):
@@ -145,6 +147,41 @@ def _of_host(host: str) -> Iterator[Alert]:
         "the log of cadvisor; its mounts and its control groups (services/cadvisor.py)",
         seconds=600,
         below=1,
+    )
+
+
+def _of_backup(host: str) -> Iterator[Alert]:
+    """Of the numbers that the host's own program leaves (components/scripts/installed/vpai-backup.py)."""
+
+    def alert(name: str, measure: str, severity: Severity, summary: str, *, above: float) -> Alert:
+        return Alert(
+            host=host,
+            service="",
+            name=name,
+            measure=measure.replace("HERE", f'host="{host}"'),
+            above=above,
+            seconds=600,
+            severity=severity,
+            summary=summary,
+            runbook=f"make backups HOST={host}; make backup HOST={host} shows what fails",
+        )
+
+    late = "no complete backup of the last 26 hours"
+    age = "time() - max(vpai_backup_last_success_timestamp_seconds{HERE})"
+    yield alert("backup-late", age, Severity.CRITICAL, f"{host} has {late}", above=26 * _HOUR)
+    failed = "1 - min(vpai_backup_complete{HERE})"
+    yield alert("backup-failed", failed, Severity.WARNING, f"the last backup of {host} is not complete", above=0)
+    warned = "max(vpai_backup_warnings{HERE})"
+    yield alert("backup-warned", warned, Severity.WARNING, f"{host} holds a database that no service declares", above=0)
+    size = "sum(vpai_backup_bytes{HERE})"
+    usual = "sum(avg_over_time(vpai_backup_bytes{HERE}[7d]))"
+    less = f"{usual} / {size}"
+    yield alert("backup-shrunk", less, Severity.WARNING, f"{host}'s backup is half of what it was in the last week", above=2)
+    yield alert("backup-grown", f"{size} / {usual}", Severity.WARNING, f"{host}'s backup is twice what it was", above=2)
+    added = "max(vpai_backup_added_bytes{HERE})"
+    # What a thief with the host's key can do to the bill.
+    yield alert(
+        "backup-growth", added, Severity.WARNING, f"one night of {host} added more than 20 GiB to the bucket", above=20 * 2**30
     )
 
 

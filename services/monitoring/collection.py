@@ -83,7 +83,10 @@ _HOST = """prometheus.exporter.unix "host" {
 	rootfs_path    = "/host"
 	procfs_path    = "/host/proc"
 	sysfs_path     = "/host/sys"
-	set_collectors = ["cpu", "diskstats", "filesystem", "loadavg", "meminfo", "uname"]
+	set_collectors = ["cpu", "diskstats", "filesystem", "loadavg", "meminfo", "textfile", "uname"]
+	textfile {
+		directory = "/host/var/lib/vpai/metrics"
+	}
 }
 
 prometheus.scrape "host" {

@@ -11,12 +11,12 @@ from importlib import resources
 from model.credential import Unproven
 from model.placement import Placement
 from model.route import ALL, Access, Route
-from model.secret import Generated, Secret
+from model.secret import Secret
 from model.service import Configuration, File, Link, Service, Task
 from services import telegram, uptime_kuma
 
-HEARTBEATS: Mapping[str, int] = {"backup": 26 * 3600}
-"""Jobs that must report at least that often, in seconds; whoever finishes one calls the monitor's push address."""
+_BACKUP_SECONDS = 26 * 3600
+"""A host that is backed up must report at least that often: once a day, and two hours for it to be late."""
 _TIMEOUT_SECONDS = 15
 _MARK = "(from the catalogue)"
 _ROOT = "root.crt"
@@ -25,7 +25,8 @@ _ROOT = "root.crt"
 def told(service: Service, placements: Iterable[Placement], domain: str, authority: str) -> Service:
     """Uptime Kuma with its links, and with the task that seeds it."""
     asked = _asked(placements, service, domain)
-    tokens = tuple(heartbeat_token(name) for name in HEARTBEATS)
+    backups = {placement.host.name: placement.backup.heartbeat_token for placement in placements if placement.backup}
+    tokens = tuple(backups.values())
     names = dict.fromkeys(name for site in asked for name in site.services)
     return replace(
         service,
@@ -47,15 +48,10 @@ def told(service: Service, placements: Iterable[Placement], domain: str, authori
                 name="uptime-kuma-monitors",
                 service=service.name,
                 command=("node", "-e", resources.files(__package__).joinpath("outside.js").read_text()),
-                stdin=_wanted(asked),
+                stdin=_wanted(asked, backups),
             ),
         ),
     )
-
-
-def heartbeat_token(name: str) -> Secret:
-    """The last part of the address that the job `name` calls: `/api/push/<token>`."""
-    return Secret(name=f"uptime_kuma_{name}_token", source=Generated(length=32))
 
 
 @dataclass
@@ -82,7 +78,7 @@ def _asked(placements: Iterable[Placement], kuma: Service, domain: str) -> list[
     return list(found.values())
 
 
-def _wanted(asked: Iterable[_Site]) -> str:
+def _wanted(asked: Iterable[_Site], backups: Mapping[str, Secret]) -> str:
     """Everything that the seeding task reads, in the words of Kuma's own API; the names of monitors are lasting."""
     return json.dumps(
         {
@@ -98,7 +94,7 @@ def _wanted(asked: Iterable[_Site]) -> str:
                 "applyExisting": False,
             },
             "mark": _MARK,
-            "monitors": [*(_site(each) for each in asked), *_heartbeats()],
+            "monitors": [*(_site(each) for each in asked), *_heartbeats(backups)],
         }
     )
 
@@ -123,16 +119,16 @@ def _site(site: _Site) -> Mapping[str, object]:
     }
 
 
-def _heartbeats() -> Iterator[Mapping[str, object]]:
-    for name, seconds in HEARTBEATS.items():
+def _heartbeats(backups: Mapping[str, Secret]) -> Iterator[Mapping[str, object]]:
+    for host, token in backups.items():
         yield {
             **_COMMON,
-            "name": name,
+            "name": f"backup-{host}",
             "type": "push",
-            "description": f"a job that reports {_MARK}",
-            "interval": seconds,
+            "description": f"the nightly backup of {host} {_MARK}",
+            "interval": _BACKUP_SECONDS,
             "maxretries": 0,
-            "pushToken": f"{heartbeat_token(name)}",
+            "pushToken": f"{token}",
             "accepted_statuscodes": ["200-299"],
         }
 

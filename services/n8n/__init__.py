@@ -4,6 +4,7 @@ import json
 from datetime import date
 from pathlib import Path
 
+from model.backup import Files
 from model.credential import Credential, Held, Login, Request
 from model.route import Access, Route
 from model.secret import Generated, Secret
@@ -14,12 +15,12 @@ from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.n8n.workflows import workflows
 from services.networks import BACKEND, EGRESS
 
-DATABASE = Database(name="n8n", user="n8n", extensions=("uuid-ossp",))
 ENCRYPTION_KEY = Secret(
     name="n8n_encryption_key",
     source=Generated(length=64, hexadecimal=True),
     irreplaceable="n8n encrypts every stored credential with it",
 )
+DATABASE = Database(name="n8n", user="n8n", extensions=("uuid-ossp",), keys=(ENCRYPTION_KEY,))
 OWNER_PASSWORD = Secret(
     name="n8n_owner_password",
     source=Generated(prefix="N8n-"),
@@ -117,7 +118,8 @@ def service(domain: str, scale: float = 1.0) -> Service:
                 directory="n8n",
                 owner="1000:1000",
                 mode=0o755,
-                backup="workflows are exported daily; credentials are in the database, their key in the recovery kit",
+                # Binary data of workflows lies beside the database since n8n 2.
+                backup=Files(keys=(ENCRYPTION_KEY,)),
             ),
         ),
         tasks=(_provisioning(domain),),

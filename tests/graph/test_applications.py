@@ -50,7 +50,7 @@ def test_the_other_hosts_stay_as_they_are(graph: Graph) -> None:
         and (resource.urn not in without or resource.inputs != without[resource.urn].inputs)
     }
     # Who watches is told of the new host, and the mesh lets it in.
-    watching = {"sese-grafana", "sese-grafana-configuration", "seko-uptime-kuma-monitors"}
+    watching = {"sese-grafana", "sese-grafana-configuration", "seko-uptime-kuma-monitors", "seko-backup-plan"}
     assert changed == {"mesh-part", "seko-direct-path", *watching}
 
 

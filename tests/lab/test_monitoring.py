@@ -208,10 +208,10 @@ def test_uptime_kuma_asks_the_sites_of_the_other_hosts_and_hears_of_jobs(deploye
         told=lambda: str(status()),
     )
     push = "https://misu.vpai.test/api/push"
-    assert json.loads(curl(deployed.lab, f"{push}/{deployed.secrets['uptime_kuma_backup_token']}?status=up&msg=done")) == {
+    assert json.loads(curl(deployed.lab, f"{push}/{deployed.secrets['uptime_kuma_backup_sese_token']}?status=up&msg=done")) == {
         "ok": True
     }
-    assert status()["backup"] == "UP"
+    assert status()["backup-sese"] == "UP"
     assert json.loads(curl(deployed.lab, f"{push}/nobody"))["ok"] is False
     assert seeded(deployed) == "", "a second time there is nothing to do"
 

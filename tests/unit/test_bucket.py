@@ -56,9 +56,47 @@ def test_a_key_without_a_prefix_works_in_the_whole_bucket_and_deletes_no_version
     assert "s3:DeleteObjectVersion" in found["Limited1NoVersions"]["Action"]
 
 
+REPOSITORIES = Keys(keeper="KEEPER", appending={"SESE": "sese/", "SEKO": "seko/"}, looking=("VIEW",), principal="{key}")
+
+
+def test_an_appending_key_deletes_nothing_of_its_repository_but_locks() -> None:
+    found = statements(Bucket(name="backups", keys=REPOSITORIES))
+    own = [each for each in found.values() if each.get("Principal") == {"AWS": ["SESE"]}]
+    allowed = {action for each in own if each["Effect"] == "Allow" for action in each["Action"]}
+    assert allowed == {
+        *("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "s3:GetBucketLocation"),
+        *("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
+    }
+    deletes = [each for each in own if "s3:DeleteObject" in each["Action"]]
+    assert [(each["Effect"], each["Resource"]) for each in deletes] == [
+        ("Allow", ["arn:aws:s3:::backups/sese/locks/*"]),
+        ("Deny", [f"arn:aws:s3:::backups/sese/{part}" for part in ("data/*", "index/*", "snapshots/*", "keys/*", "config")]),
+    ]
+    [elsewhere] = [each for each in own if "NotResource" in each]
+    assert (elsewhere["Effect"], elsewhere["NotResource"][1:]) == ("Deny", ["arn:aws:s3:::backups/sese/*"])
+
+
+def test_no_key_but_the_keepers_locks_a_version() -> None:
+    for keys in (KEYS, REPOSITORIES):
+        found = statements(Bucket(name="backups", keys=keys))
+        denied = [each for name, each in found.items() if name.endswith("NoVersions") or name.startswith("OnlyTheKeeper")]
+        assert len(denied) > 1
+        assert all({"s3:PutObjectRetention", "s3:PutObjectLegalHold"} <= set(each["Action"]) for each in denied)
+
+
+def test_a_looking_key_writes_locks_alone() -> None:
+    found = statements(Bucket(name="backups", keys=REPOSITORIES))
+    locks = ["arn:aws:s3:::backups/seko/locks/*", "arn:aws:s3:::backups/sese/locks/*"]
+    assert found["Looking1Locks"]["Resource"] == locks
+    repositories = ["arn:aws:s3:::backups/seko/*", "arn:aws:s3:::backups/sese/*"]
+    assert found["Looking1NothingElse"]["NotResource"] == ["arn:aws:s3:::backups", *repositories]
+    assert set(found["Looking1WritesNothing"]["Action"]) == {"s3:PutObject", "s3:DeleteObject"}
+
+
 ADMINISTRATION = [
     *("s3:DeleteBucket", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy", "s3:PutBucketVersioning", "s3:PutLifecycleConfiguration"),
     *("s3:PutBucketAcl", "s3:PutObjectAcl", "s3:PutBucketObjectLockConfiguration", "s3:BypassGovernanceRetention"),
+    *("s3:PutObjectRetention", "s3:PutObjectLegalHold"),
 ]
 VERSIONS = ["s3:DeleteObjectVersion", *ADMINISTRATION]
 OBJECTS = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
@@ -136,7 +174,8 @@ def test_what_is_sound_is_no_problem(bucket: Bucket) -> None:
 
 
 def test_no_statement_uses_what_ceph_ignores() -> None:
-    assert "NotAction" not in policy(Bucket(name="shared", keys=KEYS))
+    for keys in (KEYS, REPOSITORIES):
+        assert "NotAction" not in policy(Bucket(name="shared", keys=keys))
 
 
 @pytest.mark.parametrize(

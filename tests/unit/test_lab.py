@@ -77,7 +77,7 @@ def recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("images", "providers"):
         shutil.copytree(Path("lab") / name, tmp_path / "lab" / name)
     monkeypatch.setattr(images, "_HERE", tmp_path / "lab")
-    for program in ("caddy", "headscale", "tailscale", "tailscaled", "versitygw"):
+    for program in ("caddy", "headscale", "tailscale", "tailscaled", "versitygw", "restic"):
         (tmp_path / program).write_text(program)
     return tmp_path
 

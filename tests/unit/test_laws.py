@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 import pytest
 
 from model import laws
+from model.backup import Backup, Files, Nothing
 from model.host import DEPLOY_UID, PEOPLE
 from model.network import Network
 from model.placement import Placement
@@ -45,7 +46,7 @@ LINK = Link(service="loki", reason="logs are kept there")
 SECOND = replace(HOST, name="seko", address="203.0.113.11")
 FILE = File(path="redis.conf", content="")
 REPLACE = Replace()
-VOLUME = Volume(path="/data", directory="postgresql", owner="0:0", mode=0o700, backup="daily")
+VOLUME = Volume(path="/data", directory="postgresql", owner="0:0", mode=0o700, backup=Files())
 
 BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     laws.names_are_unique: [
@@ -142,12 +143,22 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     ],
     laws.data_is_owned: [
         (lambda: with_service("redis", volumes=(VOLUME,)), "belongs to postgresql and redis"),
-        (lambda: with_service("redis", volumes=(replace(VOLUME, directory="redis", backup=""),)), "nothing of its backup"),
         (
             lambda: with_service("redis", volumes=(replace(VOLUME, directory="openclaw/redis"),)),
             "'openclaw/redis' of redis lies in 'openclaw' of openclaw",
         ),
         (lambda: with_service("redis", replacement=Replacement.START_FIRST), "is replaced start-first"),
+    ],
+    laws.data_is_backed_up: [
+        (lambda: _backed_up(Nothing(reason="")), "is not backed up and does not say why"),
+        (lambda: _backed_up(Files(exclude=("../other",))), "names '../other', which is no path inside of it"),
+        (lambda: _backed_up(Files(sqlite=("/kuma.db",))), "names '/kuma.db', which is no path"),
+        (lambda: _backed_up(Files(keys=(UNDECLARED,))), "cannot be read without undeclared, which a rotation would replace"),
+        (lambda: with_service("postgresql", volumes=(VOLUME,)), "has databases that nothing dumps"),
+        (
+            lambda: with_service("postgresql", databases=(replace(_database("n8n"), keys=(UNDECLARED,)),)),
+            "cannot be read without undeclared, which may be rotated",
+        ),
     ],
     laws.users_are_their_own: [
         (lambda: _as_user("redis", "999:999"), "redis runs as user 999, as postgresql does"),
@@ -228,6 +239,7 @@ DESIGN: dict[int, tuple[laws.Law | str, ...]] = {
     7: (laws.names_are_unique,),
     8: (
         laws.data_is_owned,
+        laws.data_is_backed_up,
         laws.users_are_their_own,
         "tests/graph/test_graph.py::test_data_directories_are_protected_in_prod_alone",
     ),
@@ -272,6 +284,10 @@ def _open() -> Route:
 
 def _routed(**changes: object) -> Placement:
     return with_service("litellm", routes=(replace(_route(Access.VPN), **changes),))  # type: ignore[arg-type]
+
+
+def _backed_up(backup: Backup, directory: str = "redis") -> Placement:
+    return with_service("redis", volumes=(replace(VOLUME, directory=directory, backup=backup),))
 
 
 def _database(user: str) -> Database:

@@ -19,7 +19,6 @@ from operations import reference
 from services import caddy, catalogue, monitoring, node_exporter
 from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
 from services.monitoring.dashboards import DASHBOARDS
-from services.monitoring.outside import HEARTBEATS
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page
 from tests.fleets import DOOR, PROJECT
@@ -61,7 +60,9 @@ def test_a_service_that_is_added_is_watched_without_a_line_here() -> None:
 @pytest.mark.parametrize("placement", WHOLE, ids=lambda placement: placement.host.name)
 def test_a_host_is_told_of(placement: Placement) -> None:
     names = {each.name for each in ALERTS if each.host == placement.host.name and not each.service}
-    assert names == {"silent", "disk", "memory", "processor", "containers-unseen"}
+    own = {"silent", "disk", "memory", "processor", "containers-unseen"}
+    assert {name for name in names if not name.startswith("backup-")} == own
+    assert ("backup-late" in names) == bool(placement.backup)
 
 
 def test_every_alert_has_a_name_of_its_own_that_grafana_takes() -> None:
@@ -257,13 +258,13 @@ def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the
     [task] = kuma.tasks
     asked = {monitor["name"]: monitor for monitor in json.loads(task.stdin)["monitors"]}
     others = [service for placement, service in EVERY if placement.host.name != "seko"]
-    assert asked.keys() == {route.subdomain for service in others for route in service.routes} | HEARTBEATS.keys()
+    assert asked.keys() == {route.subdomain for service in others for route in service.routes} | {"backup-sese", "backup-seko"}
     assert {link.service for link in kuma.links} == {service.name for service in others if service.routes}
     assert asked["tala"]["url"] == f"https://tala.{DOMAIN}/"
     assert "502" not in json.dumps(asked)
     assert asked["metrics"]["accepted_statuscodes"] == ["404"], "it serves nothing but one call"
-    assert (asked["backup"]["type"], asked["backup"]["interval"]) == ("push", 93600)
-    assert asked["backup"]["pushToken"] == "${secret:uptime_kuma_backup_token}"
+    assert (asked["backup-sese"]["type"], asked["backup-sese"]["interval"]) == ("push", 93600)
+    assert asked["backup-sese"]["pushToken"] == "${secret:uptime_kuma_backup_sese_token}"
 
 
 @pytest.mark.parametrize("placement", WATCHED, ids=lambda placement: placement.host.name)

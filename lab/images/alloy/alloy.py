@@ -269,6 +269,9 @@ def _read(text: str) -> Iterator[Sample]:
 def _unix(exporter: Block) -> Iterator[Sample]:
     """The host's memory, processors, load and root file system."""
     proc, root = Path(exporter.values["procfs_path"]), exporter.values["rootfs_path"]
+    for textfile in exporter.inner("textfile"):
+        for file in Path(textfile.values["directory"]).glob("*.prom"):
+            yield from _read(file.read_text())
     for name, kib in re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB", (proc / "meminfo").read_text(), re.M):
         yield {"__name__": f"node_memory_{name}_bytes"}, int(kib) * 1024.0
     yield {"__name__": "node_load5"}, float((proc / "loadavg").read_text().split()[1])

@@ -7,10 +7,12 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +22,9 @@ from standin import Refused, Reply, Request
 
 _CONTRACT = Contract.load(Path(__file__).with_name("contract.json"))
 _PROVISIONING = Path(os.environ["GF_PATHS_PROVISIONING"])
-_DATABASE = Path(os.environ["GF_PATHS_DATA"]) / "grafana.json"
+_DATABASE = Path(os.environ["GF_PATHS_DATA"]) / "grafana.db"
+"""An SQLite database, as the real one's: it is backed up as such."""
+_RESET = ["cli", "--homepath", "/usr/share/grafana", "admin", "reset-admin-password", "--password-from-stdin"]
 _OPEN = ("/", "/api/health", "/login", "/metrics")
 _ASKED_FOR_HEALTH = {"prometheus": "/api/v1/query?query=1", "loki": "/loki/api/v1/labels"}
 
@@ -108,15 +112,18 @@ def _unauthorized(request: Request) -> Reply | None:
 
 def _right(user: str, password: str) -> Reply | None:
     """None for the administrator, a refusal for anybody else."""
-    kept = json.loads(_DATABASE.read_text())
-    if user == kept["user"] and hmac.compare_digest(_hash(password), kept["password"]):
+    with closing(sqlite3.connect(_DATABASE)) as database:
+        [(login, digest)] = database.execute("SELECT login, password FROM user")
+    if user == login and hmac.compare_digest(_hash(password), digest):
         return None
     return Reply.of({"message": "Invalid username or password"}, 401)
 
 
 def _remember(password: str) -> None:
     user = os.environ.get("GF_SECURITY_ADMIN_USER", "admin")
-    _DATABASE.write_text(json.dumps({"user": user, "password": _hash(password)}))
+    with closing(sqlite3.connect(_DATABASE)) as database, database:
+        database.execute("CREATE TABLE IF NOT EXISTS user (id INTEGER PRIMARY KEY, login TEXT, password TEXT)")
+        database.execute("INSERT OR REPLACE INTO user VALUES (1, ?, ?)", (user, _hash(password)))
 
 
 def _hash(password: str) -> str:

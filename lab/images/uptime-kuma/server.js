@@ -2,15 +2,20 @@
 // real one's own socket (louislam/uptime-kuma, server/server.js), real requests to the sites, real messages to Telegram.
 // No interface, no other kinds of monitors, no history. /__lab/status tells what it knows.
 const { createHash, timingSafeEqual } = require("node:crypto");
-const { existsSync, readFileSync, writeFileSync } = require("node:fs");
+const { execFileSync } = require("node:child_process");
 const http = require("node:http");
 const https = require("node:https");
 const { Server } = require("socket.io");
 const { refused, refusal, validate } = require("./contract.js");
 
-const FILE = "/app/data/kuma.json";
+// An SQLite database, as the real one's, so that it is backed up as such; this Node has no SQLite, the image's Python does.
+const SQLITE = `import sqlite3, sys
+database = sqlite3.connect("/app/data/kuma.db")
+database.execute("CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, document TEXT)")
+if len(sys.argv) > 1: database.execute("INSERT OR REPLACE INTO kept VALUES (1, ?)", (sys.stdin.read(),)); database.commit()
+print(next(database.execute("SELECT document FROM kept"), [""])[0])`;
 const DOWN = "DOWN", UP = "UP";
-const kept = existsSync(FILE) ? JSON.parse(readFileSync(FILE, "utf8")) : { user: null, monitors: {}, notifications: {}, last: 0 };
+const kept = JSON.parse(execFileSync("/lab/python", ["-c", SQLITE], { encoding: "utf8" }).trim() || "null") ?? { user: null, monitors: {}, notifications: {}, last: 0 };
 const status = {};
 const timers = {};
 
@@ -174,7 +179,7 @@ function hash(password) {
 }
 
 function keep() {
-	writeFileSync(FILE, JSON.stringify(kept), { mode: 0o600 });
+	execFileSync("/lab/python", ["-c", SQLITE, "keep"], { input: JSON.stringify(kept) });
 }
 
 function say(entry) {

@@ -1,0 +1,57 @@
+"""What backs a host up every night: one program, and the timer that starts it."""
+
+from dataclasses import dataclass
+
+from components.host.files import HostFile, installed
+
+TIMER = "vpai-backup.timer"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When a host is backed up, and by which plan."""
+
+    base: str
+    """/opt/<project>."""
+    time: str
+    """HH:MM in `timezone`."""
+    timezone: str
+    delay_minutes: int
+    """At most so much later, at random: hosts do not ask the bucket in the same second."""
+
+    @property
+    def plan(self) -> str:
+        """The directory that has the plan in force."""
+        return f"{self.base}/config/backup/current"
+
+
+def nightly(schedule: Schedule) -> tuple[HostFile, ...]:
+    """The program, its service and its timer. A night that was missed is made good at the next start of the host."""
+    program = installed("vpai-backup")
+    service = f"""[Unit]
+Description=Back up what this host holds
+ConditionPathExists={schedule.plan}/plan.json
+Wants=network-online.target
+After=network-online.target docker.service
+
+[Service]
+Type=oneshot
+ExecStart={program.path} {schedule.plan} run
+ExecStopPost={program.path} {schedule.plan} release
+TimeoutStartSec=4h
+Nice=10
+IOSchedulingClass=idle
+"""
+    timer = f"""[Unit]
+Description=Back up every night
+
+[Timer]
+OnCalendar=*-*-* {schedule.time}:00 {schedule.timezone}
+RandomizedDelaySec={schedule.delay_minutes}min
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+"""
+    directory = "/etc/systemd/system"
+    return program, HostFile(f"{directory}/vpai-backup.service", service), HostFile(f"{directory}/{TIMER}", timer)

@@ -1,0 +1,53 @@
+"""Where the backups of each host go: a repository, a key and a password of its own in the bucket of backups."""
+
+from collections.abc import Iterable, Sequence
+
+from model.backup import HostBackup, Nothing
+from model.network import Network
+from model.secret import Generated, Secret
+from model.service import Service
+from services import storage, uptime_kuma
+from services.networks import EGRESS, FRONTEND
+
+IMAGE = "docker.io/restic/restic:0.19.1"
+# 80 MB for 0.9 GiB that nothing compresses, 121 MB for their restore (/usr/bin/time, restic 0.19.1, GOGC=20 GOMEMLIMIT=90MiB
+# GOMAXPROCS=1, 2026-11-29).
+MEMORY_MIB = 128
+
+
+def of(host: str, services: Sequence[Service], networks: Iterable[Network], prefix: str, domain: str) -> HostBackup | None:
+    """None where there is no bucket, or nothing on the host is to be kept."""
+    kept = any(not isinstance(volume.backup, Nothing) for service in services for volume in service.volumes)
+    if not prefix or not kept:
+        return None
+    names = {network.name for network in networks}
+    access_key, secret_key = storage.backup_keys(host)
+    return HostBackup(
+        image=IMAGE,
+        memory_mib=MEMORY_MIB,
+        network=EGRESS.name if EGRESS.name in names else FRONTEND.name,
+        endpoint=storage.ENDPOINT,
+        region=storage.REGION,
+        bucket=storage.backups_name(prefix),
+        prefix=host,
+        access_key=access_key,
+        secret_key=secret_key,
+        password=password(host),
+        heartbeat={"service": "uptime-kuma", "port": uptime_kuma.PORT}
+        if any(service.name == "uptime-kuma" for service in services)
+        else {"url": f"https://{uptime_kuma.SUBDOMAIN}.{domain}/api/push/"},
+        heartbeat_token=Secret(name=f"uptime_kuma_backup_{_identifier(host)}_token", source=Generated(length=32)),
+    )
+
+
+def password(host: str) -> Secret:
+    """Of the host's repository."""
+    return Secret(
+        name=f"backup_{_identifier(host)}_password",
+        source=Generated(),
+        irreplaceable=f"the backups of {host} are encrypted with it",
+    )
+
+
+def _identifier(host: str) -> str:
+    return host.replace("-", "_")

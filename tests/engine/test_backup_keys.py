@@ -1,0 +1,176 @@
+"""What each key of the bucket of backups may do, by the real restic against versitygw, an S3 that enforces policies."""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from lab.storage import BACKUPS, KEEPER, SEKO, SESE, Account
+from model.bucket import Bucket, Keys, policy
+from model.problem import Refused
+from operations import prune
+from operations.buckets import checks
+from services import storage
+from tests.object_storage import PRINCIPAL, ObjectStorage, running
+from tests.whole import placements
+
+NAME = "example-org-backups"
+KEYS = Keys(
+    keeper=KEEPER.access_key,
+    appending={SESE.access_key: "sese/", SEKO.access_key: "seko/"},
+    looking=(BACKUPS.access_key,),
+    principal=PRINCIPAL,
+)
+
+HOST_BACKUP = next(placement.backup for placement in placements() if placement.host.name == "sese")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """sese's, as one account sees it."""
+
+    restic: Path
+    storage: ObjectStorage
+    account: Account
+    data: Path
+
+    def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {
+            **os.environ,
+            "AWS_ACCESS_KEY_ID": self.account.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.account.secret_key,
+            "RESTIC_PASSWORD": "of sese",
+            "RESTIC_REPOSITORY": f"s3:{self.storage.endpoint}/{NAME}/sese",
+        }
+        options = ("--no-cache", "--quiet", "--option", f"s3.region={self.storage.region}")
+        words = [str(self.restic), *options, *arguments]
+        return subprocess.run(words, env=environment, cwd=self.data, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+def repository(tmp_path: Path, toolchain: Path) -> Iterator[Repository]:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "datum").write_text("what is known")
+    with running(tmp_path / "s3", toolchain) as storage:
+        keeper = storage.as_account(KEEPER)
+        keeper.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+        retention = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 14}}
+        locked = {"ObjectLockEnabled": "Enabled", "Rule": retention}
+        keeper.put_object_lock_configuration(Bucket=NAME, ObjectLockConfiguration=locked)
+        keeper.put_bucket_policy(Bucket=NAME, Policy=policy(Bucket(name=NAME, keys=KEYS, https_only=False)))
+        there = Repository(toolchain / "bin/restic", storage, SESE, data)
+        assert there.ask("init").returncode == 0
+        assert there.ask("backup", ".").returncode == 0
+        yield there
+
+
+def test_a_hosts_key_backs_up_checks_restores_and_unlocks(repository: Repository, tmp_path: Path) -> None:
+    for question in (("snapshots",), ("check", "--read-data"), ("unlock",), ("backup", ".")):
+        assert (done := repository.ask(*question)).returncode == 0, done.stderr
+    assert repository.ask("restore", "latest", "--target", str(tmp_path / "back")).returncode == 0
+    assert (tmp_path / "back/datum").read_text() == "what is known"
+    assert _names(repository, "sese/locks/") == [], "no lock is left behind"
+
+
+def test_a_thief_with_a_hosts_key_deletes_nothing_and_locks_nothing(repository: Repository) -> None:
+    s3 = repository.storage.as_account(SESE)
+    before = _names(repository, "sese/")
+    assert repository.ask("forget", "--keep-last", "1", "--unsafe-allow-remove-all", "--prune", "latest").returncode != 0
+    for name in before:
+        assert _refusal(partial(s3.delete_object, Bucket=NAME, Key=name)) == "AccessDenied", name
+    left = s3.delete_objects(Bucket=NAME, Delete={"Objects": [{"Key": name} for name in before]})
+    assert sorted(each["Key"] for each in left["Errors"]) == before
+    name = before[0]
+    version = repository.storage.as_account(KEEPER).head_object(Bucket=NAME, Key=name)["VersionId"]
+    century = {"Mode": "COMPLIANCE", "RetainUntilDate": "2126-01-01T00:00:00Z"}
+    attempts: dict[str, Callable[[], Any]] = {
+        "delete a version": lambda: s3.delete_object(Bucket=NAME, Key=name, VersionId=version),
+        "with bypass": lambda: s3.delete_object(Bucket=NAME, Key=name, VersionId=version, BypassGovernanceRetention=True),
+        "lock for a century": lambda: s3.put_object_retention(Bucket=NAME, Key=name, Retention=century),
+        "hold": lambda: s3.put_object_legal_hold(Bucket=NAME, Key=name, LegalHold={"Status": "ON"}),
+        "list versions": lambda: s3.list_object_versions(Bucket=NAME),
+        "stop versioning": lambda: s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"}),
+        "take the policy away": lambda: s3.delete_bucket_policy(Bucket=NAME),
+        "write elsewhere": lambda: s3.put_object(Bucket=NAME, Key="seko/config", Body=b""),
+        "read elsewhere": lambda: s3.get_object(Bucket=NAME, Key="seko/config"),
+        "list elsewhere": lambda: s3.list_objects_v2(Bucket=NAME, Prefix="seko/"),
+    }
+    assert {what: _refusal(attempt) for what, attempt in attempts.items()} == dict.fromkeys(attempts, "AccessDenied")
+    assert _names(repository, "sese/") == before
+    assert repository.ask("check", "--read-data").returncode == 0
+
+
+def test_zerobytes_key_looks_into_every_repository_and_adds_nothing(repository: Repository) -> None:
+    view = Repository(repository.restic, repository.storage, BACKUPS, repository.data)
+    before = _names(repository, "sese/")
+    for question in (("snapshots",), ("ls", "latest"), ("check",), ("unlock",)):
+        assert (done := view.ask(*question)).returncode == 0, done.stderr
+    assert view.ask("backup", ".").returncode != 0
+    assert view.ask("forget", "latest").returncode != 0
+    s3 = repository.storage.as_account(BACKUPS)
+    assert _refusal(lambda: s3.put_object(Bucket=NAME, Key="sese/config", Body=b"")) == "AccessDenied"
+    assert _refusal(lambda: s3.put_object(Bucket=NAME, Key="elsewhere", Body=b"")) == "AccessDenied"
+    assert _refusal(lambda: s3.delete_object(Bucket=NAME, Key=before[0])) == "AccessDenied"
+    assert _names(repository, "sese/") == before
+
+
+def _names(repository: Repository, prefix: str) -> list[str]:
+    found = repository.storage.as_account(KEEPER).list_objects_v2(Bucket=NAME, Prefix=prefix)
+    return sorted(each["Key"] for each in found.get("Contents", ()))
+
+
+def _refusal(attempt: Callable[[], Any]) -> str:
+    with pytest.raises(ClientError) as refused:
+        attempt()
+    return str(refused.value.response["Error"]["Code"])
+
+
+def test_the_keeper_prunes_and_reads_a_part_and_refuses_what_no_run_made(
+    repository: Repository, toolchain: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{toolchain}/bin:{os.environ['PATH']}")
+    assert HOST_BACKUP
+    to = replace(HOST_BACKUP, endpoint=repository.storage.endpoint, region=repository.storage.region, bucket=NAME)
+    kept = prune.Repository(to=to, access_key=KEEPER.access_key, secret_key=KEEPER.secret_key, password="of sese")
+    now = datetime.now(UTC)
+    with pytest.raises(Refused, match="snapshots that no run made"):
+        kept.prune(now)
+    assert len(kept.snapshots()) == 1
+    kept.ask("forget", "--host", kept.snapshots()[0]["hostname"], "--unsafe-allow-remove-all")
+    for days in (0, 1, 2, 40, 1000):
+        at = f"{now - timedelta(days=days):%Y-%m-%d %H:%M:%S}"
+        tags = ("--tag", f"run={days}", "--tag", "complete", "--tag", "items=1")
+        assert repository.ask("backup", "--host", "sese", "--time", at, *tags, ".").returncode == 0
+    assert kept.prune(now) == (5, 4), "the one of three years ago is given up"
+    assert kept.check(now).endswith("/4")
+    assert len(_names(repository, "sese/snapshots/")) == 4
+
+
+def test_smoke_asks_each_key_what_it_must_not(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
+    accounts = {"s3_admin": KEEPER, "s3_backups_sese": SESE, "s3_backups_seko": SEKO, "s3_backups": BACKUPS}
+    secrets = {f"{name}_access_key": account.access_key for name, account in accounts.items()}
+    secrets |= {f"{name}_secret_key": account.secret_key for name, account in accounts.items()}
+    monkeypatch.setattr(storage, "ENDPOINT", repository.storage.endpoint)
+    [declared] = (bucket for bucket in storage.production("example-org", PRINCIPAL, 14, ("sese", "seko")) if bucket.name == NAME)
+    assert declared.keys
+    bucket = replace(
+        declared, https_only=False, keys=replace(KEYS, appending=declared.keys.appending, looking=declared.keys.looking)
+    )
+    answers = {what: ask() for what, _, ask in checks((bucket,), secrets) if what != f"bucket {NAME}"}
+    assert len(answers) == 8
+    assert set(answers.values()) == {("refused", True)}
+    everything = replace(
+        KEYS, appending={}, looking=(), limited={SESE.access_key: "", SEKO.access_key: "", BACKUPS.access_key: ""}
+    )
+    open_policy = policy(Bucket(name=NAME, keys=everything, https_only=False))
+    repository.storage.as_account(KEEPER).put_bucket_policy(Bucket=NAME, Policy=open_policy)
+    answers = {what: ask() for what, _, ask in checks((bucket,), secrets) if what != f"bucket {NAME}"}
+    assert set(answers.values()) == {("let in", False)}, "each would have told"

@@ -1,0 +1,637 @@
+"""The program that backs a host up: real PostgreSQL, Redis and restic on this machine's engine, a bucket that enforces keys.
+
+Qdrant is the lab's stand-in: its collections and points are real, its REST interface is ours.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.host_script import SCRIPTS
+from lab import Lab
+from lab.engine import docker
+from lab.storage import KEEPER, SESE
+from model.backup_plan import FORMAT
+from model.bucket import Bucket, Keys, policy
+from model.secret import resolve
+from services import litellm, qdrant, redis
+from tests.fleets import PROJECT
+from tests.object_storage import PRINCIPAL, ObjectStorage, running
+
+PROGRAM = SCRIPTS / "installed/vpai-backup.py"
+BUCKET = "example-org-backups"
+KEY = "a" * 64
+PASSWORDS = {"redis": "r" * 32, "qdrant": KEY}
+ROWS = 2000
+
+
+@dataclass
+class Machine:
+    """A host as the program sees it: a plan, data directories, containers."""
+
+    base: Path
+    storage: ObjectStorage
+    stack: str
+    restic: str
+    images: Mapping[str, str]
+    plan: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, Any] = field(default_factory=dict)
+
+    def write(self) -> None:
+        directory = self.base / "plan"
+        directory.mkdir(exist_ok=True)
+        (directory / "plan.json").write_text(json.dumps(self.plan))
+        (directory / "secrets.json").write_text(json.dumps(self.secrets))
+
+    def ask(self, *words: str, check: bool = True, environment: Mapping[str, str] | None = None) -> str:
+        """What the program prints, its errors too."""
+        done = self.started(*words, environment=environment)
+        out = done.communicate(timeout=300)[0]
+        assert not check or done.returncode == 0, out
+        return f"{out}\nexit code {done.returncode}"
+
+    def started(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        command = ["python3", str(PROGRAM), str(self.base / "plan"), *words]
+        everything = {**os.environ, **(environment or {})}
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=everything)
+
+    def runs(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.ask("runs").splitlines()[0])
+        return found
+
+    def container(self, service: str) -> str:
+        return f"{self.stack}-{service}"
+
+    def sql(self, database: str, statement: str) -> str:
+        psql = ("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database)
+        return docker("exec", "-i", self.container("postgresql"), *psql, "-c", statement).stdout.strip()
+
+    def redis(self, *words: str) -> str:
+        return docker(
+            "exec", self.container("redis"), "redis-cli", "--user", "litellm", "--pass", "l" * 32, "--no-auth-warning", *words
+        ).stdout.strip()
+
+    def qdrant(self, path: str, body: object, method: str = "POST") -> Any:
+        ask = [
+            "curl",
+            "-sS",
+            "--fail-with-body",
+            "-X",
+            method,
+            "-H",
+            f"api-key: {KEY}",
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            "@-",
+        ]
+        said = subprocess.run([*ask, f"{self.address('qdrant')}{path}"], input=json.dumps(body), capture_output=True, text=True)
+        assert said.returncode == 0, said.stdout + said.stderr
+        return json.loads(said.stdout)["result"]
+
+    def address(self, service: str) -> str:
+        ip = docker(
+            "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", self.container(service)
+        ).stdout.strip()
+        return f"http://{ip}:{qdrant.PORT}"
+
+    @property
+    def database(self) -> Path:
+        return self.base / "data/app/app.db"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        path = max((self.base / "backups/staging").glob("*/manifest.json"))
+        found: dict[str, Any] = json.loads(path.read_text())
+        return found
+
+    @property
+    def last(self) -> Path:
+        return self.base / "backups/last-success.json"
+
+    def data(self) -> Mapping[str, object]:
+        """Every datum that the tests know, in the words of whoever keeps it."""
+        rows = "SELECT count(*) || ' ' || sum(hashtextextended(t::text, 0)) FROM {} t"
+        with contextlib.closing(sqlite3.connect(self.database)) as app:
+            members = app.execute("SELECT id, name FROM member ORDER BY id").fetchall()
+        files = self.base / "data/app"
+        listed = {
+            str(path.relative_to(files)): (
+                f"{path.lstat().st_uid}:{path.lstat().st_gid}",
+                f"{path.lstat().st_mode:o}",
+                path.read_bytes() if path.is_file() else "",
+            )
+            for path in sorted(files.rglob("*"))
+            if not path.name.startswith("app.db") and "cache" not in path.parts
+        }
+        points = self.qdrant("/collections/content_index/points/scroll", {"limit": 100, "with_payload": True})["points"]
+        return {
+            "n8n": self.sql("n8n", rows.format("workflow")),
+            "by hand": self.sql("by_hand", rows.format("kept")),
+            "redis": [self.redis("GET", f"key:{number}") for number in range(20)],
+            "members": members,
+            "files": listed,
+            "points": [(point["id"], point["payload"]) for point in points],
+        }
+
+    def destroy(self) -> None:
+        """As a new disk: every datum is gone, the servers are as an `up` makes them."""
+        for service in ("app", "redis"):
+            docker("stop", "-t", "5", self.container(service))
+        shutil.rmtree(self.base / "data/app")
+        _app(self.base / "data/app", "fresh")
+        for path in (self.base / "data/redis").iterdir():
+            path.unlink()
+        for service in ("app", "redis"):
+            docker("start", self.container(service))
+        self.sql("postgres", "DROP DATABASE n8n WITH (FORCE)")
+        self.sql("postgres", "DROP DATABASE IF EXISTS by_hand WITH (FORCE)")
+        self.sql("postgres", "DROP ROLE IF EXISTS by_hand")
+        self.sql("postgres", "CREATE DATABASE n8n")
+        self.sql("n8n", "CREATE TABLE workflow (id int, name text); INSERT INTO workflow VALUES (1, 'of a fresh start')")
+        self.qdrant("/collections/content_index", {}, "DELETE")
+        self.qdrant("/collections/content_index", {"vectors": {"size": 4, "distance": "Cosine"}}, "PUT")
+        self.qdrant(
+            "/collections/content_index/points?wait=true", {"points": [{"id": 999, "vector": [1, 0, 0, 0], "payload": {}}]}, "PUT"
+        )
+
+
+def _app(directory: Path, name: str) -> None:
+    """A service's directory: an SQLite database with what is still in its log, files of several owners, a link."""
+    directory.mkdir(parents=True)
+    database = sqlite3.connect(directory / "app.db")
+    database.executescript(
+        "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE member (id INTEGER PRIMARY KEY, name TEXT)"
+    )
+    database.executemany("INSERT INTO member (name) VALUES (?)", [(f"{name} {number}",) for number in range(50)])
+    database.commit()
+    # Left open by a process that goes on: what was written last is in app.db-wal alone.
+    for ending in ("", "-wal", "-shm"):
+        shutil.copy2(directory / f"app.db{ending}", directory / f"kept{ending}")
+    database.close()
+    for ending in ("", "-wal", "-shm"):
+        (directory / f"kept{ending}").rename(directory / f"app.db{ending}")
+    secret = directory / "keys/noise_private.key"
+    secret.parent.mkdir(mode=0o700)
+    secret.write_text(f"of {name}")
+    secret.chmod(0o600)
+    os.chown(secret, 1000, 1000)
+    (directory / "latest").symlink_to("keys/noise_private.key")
+    (directory / "cache").mkdir()
+    (directory / "cache/large").write_bytes(bytes(1000))
+    for path in (directory, *directory.glob("app.db*")):
+        os.chown(path, 472, 472)
+    directory.chmod(0o750)
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Iterator[Machine]:
+    base = tmp_path_factory.mktemp("host")
+    lab = Lab.of_checkout(PROJECT)
+    images = {
+        service: lab.image(recipe)
+        for service, recipe in (("postgresql", "postgres"), ("redis", "redis"), ("qdrant", "qdrant"), ("app", "pause"))
+    }
+    with running(tmp_path_factory.mktemp("s3") / "s3", toolchain) as storage:
+        keeper = storage.as_account(KEEPER)
+        keeper.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
+        keys = Keys(keeper=KEEPER.access_key, appending={SESE.access_key: "sese/"}, principal=PRINCIPAL)
+        keeper.put_bucket_policy(Bucket=BUCKET, Policy=policy(Bucket(name=BUCKET, keys=keys, https_only=False)))
+        made = Machine(base, storage, f"backup-{os.getpid()}", lab.image("restic"), images)
+        made.plan, made.secrets = _plan(made), _secrets()
+        made.write()
+        # Of its own: on the machine's bridge the address of a container that has ended may be another's.
+        docker("network", "create", made.stack)
+        try:
+            _start(made)
+            _fill(made)
+            made.ask("run")
+            yield made
+        finally:
+            docker("rm", "--force", "--volumes", *(made.container(service) for service in images), check=False)
+            docker("network", "rm", made.stack, check=False)
+
+
+def _plan(machine: Machine) -> dict[str, Any]:
+    def item(service: str, kind: str, owner: str, **more: Any) -> dict[str, Any]:
+        volume = {"directory": service, "owner": owner, "mode": 0o750, **more.pop("volume", {})}
+        return {"service": service, "also": [], "kind": kind, "volumes": [volume], **more}
+
+    return {
+        "format": FORMAT,
+        "stack": machine.stack,
+        "host": "sese",
+        "base": str(machine.base),
+        "metrics": str(machine.base / "metrics"),
+        "restic": {
+            "image": machine.restic,
+            "memory_mib": 128,
+            "network": "host",
+            "repository": f"s3:{machine.storage.endpoint}/{BUCKET}/sese",
+            "region": machine.storage.region,
+            "patience_seconds": 30,
+        },
+        "heartbeat": {},
+        "items": [
+            item("postgresql", "postgresql", "999:999", databases=["n8n"]),
+            item("redis", "redis", "999:999", user="backup"),
+            item("qdrant", "qdrant", "1000:1000", port=qdrant.PORT, collections=["content_index"]),
+            item("app", "files", "472:472", volume={"sqlite": ["app.db"], "exclude": ["cache"], "pause": True}),
+        ],
+        "services": [
+            {"name": "postgresql", "needs": [], "deadline": 60},
+            {"name": "redis", "needs": [], "deadline": 60},
+            {"name": "qdrant", "needs": [], "deadline": 60},
+            {"name": "app", "needs": ["postgresql"], "deadline": 60},
+        ],
+    }
+
+
+def _secrets() -> dict[str, Any]:
+    return {
+        "access_key": SESE.access_key,
+        "secret_key": SESE.secret_key,
+        "password": "of the repository",
+        "heartbeat": "",
+        "passwords": PASSWORDS,
+        "fingerprints": {"postgresql": {"n8n_encryption_key": "f" * 64}},
+        "tasks": {
+            "postgresql": [
+                {"name": "n8n", "command": ["psql", "-XqU", "postgres"], "stdin": "ALTER ROLE n8n PASSWORD 'today''s';"}
+            ]
+        },
+    }
+
+
+def _start(machine: Machine) -> None:
+    """The services as the catalogue declares them, as far as their data goes."""
+
+    def run(service: str, owner: int, *options: str) -> None:
+        directory = machine.base / "data" / service
+        directory.mkdir(parents=True, exist_ok=True)
+        if service != "app":
+            os.chown(directory, owner, owner)
+        labels = ("--label", f"vpai.stack={machine.stack}", "--label", f"vpai.service={service}")
+        docker("run", "--detach", "--name", machine.container(service), "--network", machine.stack, *labels, *options)
+
+    def mounted(service: str, path: str) -> tuple[str, ...]:
+        return ("--volume", f"{machine.base}/data/{service}:{path}")
+
+    files = machine.base / "files"
+    files.mkdir()
+    values = {secret.name: "x" * 32 for secret in redis.service().secrets}
+    values |= {redis.BACKUP_PASSWORD.name: PASSWORDS["redis"], litellm.REDIS_PASSWORD.name: "l" * 32}
+    configuration = redis.service().configuration
+    assert configuration
+    for file in configuration.files:
+        (files / file.path).write_text(resolve(file.content, values))
+    (files / "config.yaml").write_text(json.dumps({"service": {"api_key": KEY}}))
+    files.chmod(0o755)
+    soon = ("--health-interval", "1s", "--health-retries", "20", "--health-cmd")
+    run(
+        "postgresql",
+        999,
+        *mounted("postgresql", "/var/lib/postgresql"),
+        "--env",
+        "POSTGRES_PASSWORD=superuser",
+        *soon,
+        "pg_isready -h 127.0.0.1",
+        "--user",
+        "999:999",
+        machine.images["postgresql"],
+    )
+    run(
+        "redis",
+        999,
+        *mounted("redis", "/data"),
+        "--user",
+        "999:999",
+        "--volume",
+        f"{files}:{redis.DIRECTORY}:ro",
+        *soon,
+        "true",
+        machine.images["redis"],
+        "redis-server",
+        f"{redis.DIRECTORY}/redis.conf",
+    )
+    (machine.base / "data/snapshots").mkdir()
+    os.chown(machine.base / "data/snapshots", 1000, 1000)
+    run(
+        "qdrant",
+        1000,
+        *mounted("qdrant", "/qdrant/storage"),
+        *mounted("snapshots", "/qdrant/snapshots"),
+        "--user",
+        "1000:1000",
+        "--volume",
+        f"{files}:/etc/qdrant:ro",
+        *soon,
+        f"bash -c '</dev/tcp/127.0.0.1/{qdrant.PORT}'",
+        machine.images["qdrant"],
+        *qdrant.service().command,
+    )
+    _app(machine.base / "data/app", "known")
+    run("app", 472, *mounted("app", "/data"), *soon, "true", machine.images["app"])
+    deadline = time.monotonic() + 90
+    while not all(
+        docker("inspect", "-f", "{{.State.Health.Status}}", machine.container(service)).stdout.strip() == "healthy"
+        for service in machine.images
+    ):
+        assert time.monotonic() < deadline, [
+            docker("logs", machine.container(service), check=False).stdout[-500:] for service in machine.images
+        ]
+        time.sleep(0.3)
+
+
+def _fill(machine: Machine) -> None:
+    machine.sql("postgres", "CREATE ROLE n8n LOGIN PASSWORD 'of the first day'")
+    machine.sql("postgres", "CREATE DATABASE n8n OWNER n8n")
+    machine.sql(
+        "n8n",
+        f"CREATE TABLE workflow AS SELECT n AS id, md5(n::text) AS name, now() AS at FROM generate_series(1, {ROWS}) n; "
+        "ALTER TABLE workflow OWNER TO n8n",
+    )
+    machine.sql("postgres", "CREATE ROLE by_hand")
+    machine.sql("postgres", "CREATE DATABASE by_hand OWNER by_hand")
+    machine.sql("by_hand", "CREATE TABLE kept AS SELECT 'nobody declared it' AS text; ALTER TABLE kept OWNER TO by_hand")
+    for number in range(20):
+        machine.redis("SET", f"key:{number}", f"value {number}")
+    machine.qdrant("/collections/content_index", {"vectors": {"size": 4, "distance": "Cosine"}}, "PUT")
+    chance = random.Random(19)  # noqa: S311 - vectors
+    points = [{"id": n, "vector": [chance.random() for _ in range(4)], "payload": {"text": f"page {n}"}} for n in range(1, 31)]
+    machine.qdrant("/collections/content_index/points?wait=true", {"points": points}, "PUT")
+
+
+def test_what_was_backed_up_is_back_after_everything_is_gone(machine: Machine) -> None:
+    known = machine.data()
+    assert len(known["members"]) == 50, "and all of them in the database's log"  # type: ignore[arg-type]
+    said = machine.ask("run")
+    assert "complete in" in said
+    assert "the database by_hand is of no service" in said
+    run = machine.runs()[-1]
+    assert (run["complete"], run["items"]) == (True, 4)
+    assert {each["service"] for each in json.loads(machine.last.read_text())} == {"postgresql", "redis", "qdrant", "app"}
+    assert "vpai_backup_complete 1" in (machine.base / "metrics/backup.prom").read_text()
+
+    shutil.rmtree(machine.base / "backups/staging")
+    machine.destroy()
+    assert machine.sql("n8n", "SELECT name FROM workflow") == "of a fresh start"
+    shown = machine.ask("restore", check=False)
+    assert "say so with REPLACE=yes" in shown
+    assert machine.sql("n8n", "SELECT count(*) FROM workflow") == "1", "nothing was touched"
+    print(machine.ask("restore", "--replace"))
+    assert machine.data() == known
+    assert not (machine.base / "data/app/app.db-wal").exists(), "nothing stale beside the database"
+    assert not (machine.base / "data/app/cache").exists(), "what is left out is made anew"
+    [container] = [machine.container("app")]
+    assert docker("inspect", "-f", "{{.State.Health.Status}}", container).stdout.strip() == "healthy"
+
+
+def test_a_row_that_is_only_in_the_databases_log_is_in_the_next_run(machine: Machine) -> None:
+    """The file itself keeps its size and its time: restic alone would take it for the one that it has."""
+    machine.ask("run")
+    database = sqlite3.connect(machine.database)
+    database.execute("PRAGMA journal_mode = WAL")  # which a restored copy is not in until its service opens it
+    database.execute("PRAGMA wal_autocheckpoint = 0")
+    before = machine.database.stat()
+    database.execute("UPDATE member SET name = 'known X' WHERE id = 1")
+    database.commit()
+    assert (machine.database.stat().st_size, machine.database.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    machine.ask("run")
+    database.close()
+    machine.ask("restore", "--replace", "--service", "app")
+    with contextlib.closing(sqlite3.connect(machine.database)) as app:
+        assert app.execute("SELECT name FROM member WHERE id = 1").fetchone() == ("known X",)
+        app.execute("UPDATE member SET name = 'known 0' WHERE id = 1")
+        app.commit()
+
+
+def _with(machine: Machine, tmp_path: Path, case: str, then: str) -> Mapping[str, str]:
+    """An environment in which docker, asked for something that contains `case`, does `then` instead."""
+    program = tmp_path / "bin/docker"
+    program.parent.mkdir()
+    real = shutil.which("docker")
+    program.write_text(f'#!/bin/bash\ncase "$*" in {case})\n{then}\n;; esac\nexec {real} "$@"\n'.replace("REAL", str(real)))
+    program.chmod(0o755)
+    return {"PATH": f"{program.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize(
+    ("then", "told"),
+    [
+        ("exit 0", "it printed nothing"),
+        ('REAL "$@" | head -c 3000; echo "connection lost" >&2; exit 7', "connection lost"),
+        ('REAL "$@" | head -c 3000; exit 0', "the dump cannot be read back"),
+    ],
+    ids=["empty", "half of it, and a failure", "half of it, and no failure"],
+)
+def test_a_dump_that_is_not_whole_fails_the_run_and_the_earlier_one_counts(
+    machine: Machine, tmp_path: Path, then: str, told: str
+) -> None:
+    before = machine.last.read_text()
+    complete = [run["run"] for run in machine.runs() if run["complete"]]
+    said = machine.ask("run", check=False, environment=_with(machine, tmp_path, '*"pg_dump "*', then))
+    assert "exit code 1" in said
+    assert told in said
+    assert "NOT complete" in said
+    assert machine.last.read_text() == before
+    assert [run["run"] for run in machine.runs() if run["complete"]] == complete
+    assert "vpai_backup_complete 0" in (machine.base / "metrics/backup.prom").read_text()
+    assert f"restore of the run {complete[-1]}" in machine.ask("restore", check=False), "a restore offers the complete one"
+
+
+def test_a_bucket_that_does_not_answer_ends_the_run_in_time_and_the_dumps_stay(machine: Machine) -> None:
+    with _changed(machine, "restic", repository=f"s3:http://127.0.0.1:9/{BUCKET}/sese", patience_seconds=5):
+        began = time.monotonic()
+        said = machine.ask("run", check=False)
+    assert "does not answer: no answer within 5 s" in said
+    assert "NOT complete" in said
+    assert time.monotonic() - began < 120
+    assert machine.manifest["items"]["app"]["status"] == "ok", "the quick way back is there"
+
+
+def test_a_wrong_password_is_told_as_one(machine: Machine) -> None:
+    machine.secrets["password"] = "another"
+    machine.write()
+    try:
+        assert "the password does not open" in machine.ask("run", check=False)
+    finally:
+        machine.secrets["password"] = _secrets()["password"]
+        machine.write()
+
+
+def test_a_repository_that_is_gone_is_not_made_anew_in_silence(machine: Machine) -> None:
+    with _changed(machine, "restic", repository=f"s3:{machine.storage.endpoint}/{BUCKET}/sese/moved"):
+        assert "It was there before" in machine.ask("run", check=False)
+
+
+def test_a_snapshot_of_the_future_is_named_and_never_restored(machine: Machine) -> None:
+    environment = {
+        "AWS_ACCESS_KEY_ID": SESE.access_key,
+        "AWS_SECRET_ACCESS_KEY": SESE.secret_key,
+        "RESTIC_PASSWORD": "of the repository",
+    }
+    options = (
+        "--network",
+        "host",
+        "--tmpfs",
+        "/tmp",
+        *(word for name, value in environment.items() for word in ("--env", f"{name}={value}")),
+    )
+    restic = ("--repo", machine.plan["restic"]["repository"], "--option", f"s3.region={machine.storage.region}", "--no-cache")
+    tags = ("--tag", "run=20300101T000000Z", "--tag", "complete")
+    docker(
+        "run",
+        "--rm",
+        *options,
+        machine.restic,
+        *restic,
+        "backup",
+        "--host",
+        "sese",
+        "--time",
+        "2030-01-01 00:00:00",
+        *tags,
+        "/etc/passwd",
+    )
+    complete = [run for run in machine.runs() if run["complete"]]
+    assert complete[-1]["future"]
+    assert f"restore of the run {complete[-2]['run']}" in machine.ask("restore", check=False)
+    assert "no complete run 2030" in machine.ask("restore", "--run", "20300101T000000Z", check=False)
+
+
+def test_what_must_not_be_restored_is_refused_before_anything_stops(machine: Machine, tmp_path: Path) -> None:
+    known, started = machine.data(), _started(machine)
+    source = tmp_path / "run"
+    shutil.copytree(max((machine.base / "backups/staging").iterdir()), source, symlinks=True)
+    original = json.loads((source / "manifest.json").read_text())
+
+    def refused(*words: str, **changes: Any) -> str:
+        manifest = json.loads(json.dumps(original))
+        for service, changed in changes.items():
+            manifest["items"][service].update(changed)
+        (source / "manifest.json").write_text(json.dumps(manifest))
+        said = machine.ask("restore", "--replace", "--from", str(source), *words, check=False)
+        assert "Nothing was stopped, nothing was changed.\n\nexit code 3" in said
+        return said
+
+    other = {"fingerprints": {"n8n_encryption_key": "0" * 64}}
+    said = refused(postgresql=other)
+    assert "was written with another n8n_encryption_key" in said
+    assert "recovery kit" in said
+    assert "dumped by PostgreSQL 19, here is 18" in refused(postgresql={"server": 190000})
+    assert "is of Redis 9.0.0" in refused(redis={"server": "9.0.0"})
+    assert "are needed on the disk" in refused(app={"bytes": 1 << 60})
+    assert "app failed in this run: gone" in refused(app={"status": "failed", "problem": "gone"})
+    assert "has no database shop; it has: by_hand, n8n" in refused("--service", "postgresql", "--database", "shop")
+    assert "holds nothing of grafana" in refused("--service", "grafana")
+    assert (machine.data(), _started(machine)) == (known, started)
+
+
+def test_one_database_comes_back_alone_and_takes_todays_password(machine: Machine) -> None:
+    assert "complete in" in machine.ask("run")
+    machine.sql("by_hand", "INSERT INTO kept VALUES ('since')")
+    machine.sql("n8n", "DELETE FROM workflow")
+    password = machine.sql("postgres", "SELECT rolpassword FROM pg_authid WHERE rolname = 'n8n'")
+    machine.ask("restore", "--replace", "--from", "staging", "--service", "postgresql", "--database", "n8n")
+    assert machine.sql("n8n", "SELECT count(*) FROM workflow") == str(ROWS)
+    assert machine.sql("by_hand", "SELECT count(*) FROM kept") == "2", "the other one is left alone"
+    assert machine.sql("postgres", "SELECT rolpassword FROM pg_authid WHERE rolname = 'n8n'") != password, "the task ran again"
+    machine.sql("by_hand", "DELETE FROM kept WHERE text = 'since'")
+
+
+def test_a_restore_that_was_killed_is_undone_or_goes_on(machine: Machine) -> None:
+    known = machine.data()
+    machine.destroy()
+    fresh = machine.sql("n8n", "SELECT name FROM workflow")
+    for end in ("undo", "resume"):
+        program = machine.started("restore", "--replace")
+        state = machine.base / "backups/restore.json"
+        while not (state.exists() and "postgresql" in json.loads(state.read_text())["done"]):
+            assert program.poll() is None, program.communicate()[0]
+            time.sleep(0.02)
+        program.kill()
+        program.wait()
+        assert "a restore was cut off" in machine.ask("restore", "--replace", "--service", "app", check=False)
+        if end == "undo":
+            assert "undone" in machine.ask("undo")
+            assert machine.sql("n8n", "SELECT name FROM workflow") == fresh
+        else:
+            assert "is back after" in machine.ask("restore", "--replace")
+    assert machine.data() == known
+
+
+def test_a_run_under_writes_is_one_moment_of_each_store(machine: Machine) -> None:
+    machine.sql("n8n", "CREATE TABLE account AS SELECT n AS id, 100 AS money FROM generate_series(1, 50) n")
+    moves = "BEGIN; UPDATE account SET money = money - 1 WHERE id = 1; UPDATE account SET money = money + 1 WHERE id = 2; COMMIT;"
+    words = ["docker", "exec", "-i", machine.container("postgresql"), "psql", "-XqU", "postgres", "-d", "n8n"]
+    writer = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert writer.stdin
+    try:
+        program = machine.started("run")
+        written = 0
+        while program.poll() is None:
+            writer.stdin.write(f"{moves}\n")
+            writer.stdin.flush()
+            written += 1
+            time.sleep(0.02)
+        assert program.returncode == 0, program.communicate()[0]
+    finally:
+        writer.stdin.close()
+        writer.wait()
+    assert written > 50
+    live = machine.sql("n8n", "SELECT money FROM account WHERE id = 2")
+    machine.ask("restore", "--replace", "--service", "postgresql", "--database", "n8n")  # which compares with the manifest
+    assert machine.sql("n8n", "SELECT sum(money) FROM account") == "5000", "no half of a move"
+    assert 100 <= int(machine.sql("n8n", "SELECT money FROM account WHERE id = 2")) <= int(live)
+    machine.sql("n8n", "DROP TABLE account")
+
+
+def test_a_killed_run_leaves_nothing_paused_and_the_next_one_is_complete(machine: Machine, tmp_path: Path) -> None:
+    docker("pause", machine.container("app"))
+    assert "exit code 0" in machine.ask("release")
+    assert docker("inspect", "-f", "{{.State.Paused}}", machine.container("app")).stdout.strip() == "false"
+    name = f"vpai-backup-{machine.stack}-sese"
+    killed = f"(until REAL kill {name}; do sleep 0.05; done) >/dev/null 2>&1 &"
+    program = machine.started("run", environment=_with(machine, tmp_path, '*"--retry-lock"*', killed))
+    said = program.communicate(timeout=200)[0]
+    assert program.returncode == 1, said
+    assert "complete in" in machine.ask("run"), "the lock that it left is no hindrance"
+
+
+def test_files_of_a_run_are_had_without_touching_what_runs(machine: Machine, tmp_path: Path) -> None:
+    started = _started(machine)
+    said = machine.ask("extract", "--service", "app", "--to", str(tmp_path / "out"))
+    assert (tmp_path / "out/data/app/keys/noise_private.key").read_text() == "of known"
+    assert str(tmp_path / "out/data/app/keys/noise_private.key") in said
+    assert "is not empty" in machine.ask("extract", "--service", "app", "--to", str(tmp_path / "out"), check=False)
+    assert _started(machine) == started
+
+
+@contextlib.contextmanager
+def _changed(machine: Machine, part: str, **changes: Any) -> Iterator[None]:
+    before = dict(machine.plan[part])
+    machine.plan[part].update(changes)
+    machine.write()
+    try:
+        yield
+    finally:
+        machine.plan[part] = before
+        machine.write()
+
+
+def _started(machine: Machine) -> Mapping[str, str]:
+    return {
+        service: docker("inspect", "-f", "{{.State.StartedAt}}", machine.container(service)).stdout for service in machine.images
+    }

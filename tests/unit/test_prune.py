@@ -1,0 +1,38 @@
+"""What a prune refuses: snapshots that would take the place of the real backups."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from operations.prune import MOST_A_DAY, objections
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+
+
+def _snapshot(
+    number: int, at: datetime, host: str = "sese", tags: Sequence[str] | None = ("run=x", "complete")
+) -> Mapping[str, Any]:
+    return {"short_id": f"id{number}", "time": at.isoformat(), "hostname": host, "tags": tags}
+
+
+NIGHTS = [_snapshot(number, NOW - timedelta(days=number)) for number in range(30)]
+
+
+def test_a_month_of_nights_is_pruned() -> None:
+    assert not list(objections("sese", NIGHTS, NOW))
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ([_snapshot(99, NOW + timedelta(hours=1))], "snapshots from the future: id99"),
+        ([_snapshot(99, NOW, tags=None)], "snapshots that no run made: id99"),
+        ([_snapshot(99, NOW, host="elsewhere")], "snapshots that no run made: id99"),
+        ([_snapshot(99 + number, NOW) for number in range(MOST_A_DAY)], f"{MOST_A_DAY + 1} runs on 2026-11-29"),
+    ],
+)
+def test_what_a_thief_could_have_added_stops_it(added: list[Mapping[str, Any]], told: str) -> None:
+    [problem] = objections("sese", [*NIGHTS, *added], NOW)
+    assert told in problem.what
