@@ -179,6 +179,7 @@ class Deployment:
     def add_hello(self) -> None:
         """Deploy an application that starts in a moment beside the rest: what is shown of any service is shown of it."""
         self.edit("services/catalogue.py", HELLO)
+        self.configure("hosts.sese.memoryMib", "12288")  # the catalogue leaves no room
         self.up()
 
     @contextmanager

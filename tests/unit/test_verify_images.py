@@ -1,5 +1,6 @@
 """What an image's configuration bears out of what its service says, and what is known to have passed."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -74,6 +75,7 @@ def test_production_says_which_images_were_never_verified(monkeypatch: pytest.Mo
     monkeypatch.setattr(deployment, "client_config", lambda *_: "")
     monkeypatch.setattr(deployment, "_Deployment", MagicMock())
     monkeypatch.setattr("pulumi.runtime.is_dry_run", lambda: True)
+    asyncio.set_event_loop(asyncio.new_event_loop())  # which another test may have taken away
     production = replace(inputs("lab"), unresolved=(), unverified=("ghcr.io/nicotsx/zerobyte:v0.26.0",))
     deployment.deploy(production, Path())
     assert said == [deployment.unverified(production.unverified)] and "ghcr.io/nicotsx/zerobyte:v0.26.0" in said[0]
