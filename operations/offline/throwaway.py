@@ -24,7 +24,7 @@ _NEEDED = ("GOGC", "HOME", "LANG", "PATH", "PYTHONPATH", "TMPDIR")
 _PASSPHRASE = "throwaway"  # noqa: S105 - it protects dummies
 _LEFT_OUT = (".*", "__pycache__", "tests", "docs", "benchmarks", "lab", "images", "toolchain")
 _SECONDS = 600
-_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdvbmUgYmVmb3JlIGl0IHdhcyBldmVyIHVzZWQh throwaway\n"
+_PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGdvbmUgYmVmb3JlIGl0IHdhcyBldmVyIHVzZWQhISEh throwaway\n"
 _OPERATOR: Mapping[str, Any] = {
     "vpai:domain": "vpai.example.org",
     "vpai:acmeEmail": "ops@example.org",

@@ -46,7 +46,7 @@ SAMPLES: Mapping[str, tuple[Edit, ...]] = {
             "rate_limit=RateLimit(requests=300, seconds=60))",
         ),
     ),
-    "volume-removed": (Edit("services/redis.py", "volumes=(Volume(", "volumes=() and (Volume("),),
+    "volume-removed": (Edit("services/redis.py", "volumes=(\n            Volume(", "volumes=() and (\n            Volume("),),
     "server-type-changed": (Edit("Pulumi.prod.yaml", "type: cx43", "type: cx53"),),
 }
 
