@@ -44,6 +44,9 @@ said = dict(line.split(":", 1) for line in open(f"/proc/{pid}/status") if ":" in
 uid, gid = (int(said[name].split()[1]) for name in ("Uid", "Gid"))
 groups = [int(group) for group in said["Groups"].split()]
 able = int(said["CapEff"], 16)
+if asked["user"]:
+    uid, gid = map(int, asked["user"].split(":"))
+    groups, able = [], 0
 namespaces = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY) for name in ("net", "mnt")]
 libc = ctypes.CDLL(None, use_errno=True)
 loop = asyncio.new_event_loop()
@@ -86,7 +89,7 @@ for directory in asked["plant"]:
     for name in asked["names"]:
         try:
             os.symlink(asked["victim"], f"{directory}/{name}")
-        except FileExistsError:
+        except (FileExistsError, PermissionError):
             continue
         planted.append(f"{directory}/{name}")
 reached = loop.run_until_complete(main())
@@ -108,8 +111,11 @@ class Inside:
         self.id = machine.run(["docker", "ps", "-q", "--filter", label]).stdout.split()[0]
         self.pid = int(machine.run(["docker", "inspect", "-f", "{{.State.Pid}}", self.id]).stdout)
 
-    def tries(self, targets: Collection[Target] = (), *, plant: bool = False) -> Mapping[str, Any]:
-        """What it gets of `targets`, which of the host's sockets it opens, and the links that it leaves in its data."""
+    def tries(self, targets: Collection[Target] = (), *, plant: bool = False, user: str = "") -> Mapping[str, Any]:
+        """What it gets of `targets`, which of the host's sockets it opens, and the links that it leaves in its data.
+
+        `user` (uid:gid) is one of the users that it runs a part of itself as; empty: its first process.
+        """
         mounts = [("/", ""), *((mount.path, mount.container_path) for mount in self.service.host_mounts)]
         sockets = {
             f"{inside.rstrip('/')}/{socket.removeprefix(path).lstrip('/')}"
@@ -119,6 +125,7 @@ class Inside:
         }
         asked = {
             "pid": self.pid,
+            "user": user,
             "targets": sorted(targets),
             "sockets": sorted({*sockets, *(f"/var{socket}" for socket in SOCKETS)}),
             "plant": [volume.path for volume in self.service.volumes if not volume.read_only] if plant else [],
@@ -174,12 +181,13 @@ def test_each_container_reaches_what_is_computed_and_opens_no_socket_of_its_host
     wrong = {}
     for service in placement.services:
         others = set().union(*(ports for name, ports in listens.items() if name != service.name))
-        tried = inside[service.name].tries(others | members | own | outside | {(str(MAGIC_DNS), 53)})
-        reached = {(str(target[0]), int(target[1])) for target in tried["reached"]}
         allowed = _allowed(lab, placement, service, listens, mesh)
-        opened = {path for path in tried["opened"] if not service.opens_docker}
-        if reached != allowed or opened or tried["user"] != service.uid:
-            wrong[service.name] = (reached - allowed, allowed - reached, opened, tried["user"])
+        for user, uid in zip(("", *service.other_users), service.uids, strict=True):
+            tried = inside[service.name].tries(others | members | own | outside | {(str(MAGIC_DNS), 53)}, user=user)
+            reached = {(str(target[0]), int(target[1])) for target in tried["reached"]}
+            opened = {path for path in tried["opened"] if not service.opens_docker}
+            if reached != allowed or opened or tried["user"] != uid:
+                wrong[service.name] = (reached - allowed, allowed - reached, opened, tried["user"])
     assert wrong == {}, "service: (reached and not allowed, allowed and not reached, sockets, user)"
 
 
@@ -194,7 +202,8 @@ def test_links_that_a_container_plants_in_its_data_lead_no_script_of_roots_anywh
         machine.run(["sh", "-c", make])
         before[host] = machine.run(["sh", "-c", looks]).stdout
         for service in _placement(host).services:
-            left = Inside(machine, service).tries(plant=True)["planted"]
+            inside_of = Inside(machine, service)
+            left = [link for user in ("", *service.other_users) for link in inside_of.tries(plant=True, user=user)["planted"]]
             inside = {volume.path: f"/opt/javisi/data/{volume.directory}" for volume in service.volumes}
             for link in left:
                 path, _, name = link.rpartition("/")
