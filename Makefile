@@ -70,8 +70,8 @@ lint: venv packages $(VENV)/actionlint ## ruff, mypy --strict, import-linter; ac
 	@PYTHONPATH=. $(VENV)/lint-imports --no-logo
 	@$(VENV)/python -m tests.workflows
 
-test-quick: lint $(VENV)/promtool ## unit, graph and policy tests: no Docker, no engine, under a minute
-	@$(VENV)/python -m pytest -q tests/unit tests/graph tests/policy
+test-quick: lint $(VENV)/promtool ## unit, graph and policy tests: no Docker, no engine
+	@$(VENV)/python -m pytest -q -n 2 tests/unit tests/graph tests/policy
 
 test: ## from a fresh clone: every layer, lab included; prints minutes per suite
 	@bash tests/run.sh

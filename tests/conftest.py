@@ -16,10 +16,10 @@ _BEGAN = time.monotonic()
 
 
 class _LabBesideOthers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Of two workers one has the lab, which there is once; the other has everything else."""
+    """Of two workers one has the lab, which there is once and which comes first; all else goes file by file to who is free."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return "lab" if nodeid.startswith(("tests/lab/", "tests/lab_itself/")) else "others"
+        return "lab" if nodeid.startswith(("tests/lab/", "tests/lab_itself/")) else nodeid.partition("::")[0]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
