@@ -24,14 +24,6 @@ HEADSCALE = "docker.io/headscale/headscale:0.28.0"
 
 
 @pytest.fixture(scope="module")
-def lab() -> Lab:
-    """This checkout's lab, raised if it is not up; perhaps the stack is deployed on it."""
-    lab = Lab.of_checkout(CHECKOUT)
-    lab.up()
-    return lab
-
-
-@pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A second lab, of another checkout, beside the first: its hosts are fresh."""
     checkout = tmp_path_factory.mktemp("checkout")
