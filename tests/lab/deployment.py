@@ -14,6 +14,7 @@ from components.docker_host import LABEL_SERVICE, LABEL_STACK
 from lab import Lab, Machine
 from tests.copies import copy
 from tests.fleets import PROJECT
+from tests.waiting import until
 
 _COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "policy", "images.lock.yaml", "prices.yaml")
 _LOOKS = {
@@ -181,6 +182,9 @@ class Deployment:
         self.edit("services/catalogue.py", HELLO)
         self.configure("hosts.sese.memoryMib", "12288")  # the catalogue leaves no room
         self.up()
+        ask = ["curl", "-sf", "--max-time", "5", "--cacert", ".lab/ca/root.crt", "https://hello.vpai.test/"]
+        # Its name reaches the members of the mesh a moment after the hub has it.
+        until(lambda: self.lab.operator.run(ask, directory=str(self.directory), check=False).returncode == 0, 60)
 
     @contextmanager
     def requests(self, url: str = "https://llm.vpai.test/v1/models") -> Iterator[list[str]]:
