@@ -116,6 +116,7 @@ def test_a_rotated_database_password_changes_the_user_and_whoever_logs_in_with_i
         "postgresql_nocodb_password": "replace",
         "sese-database-nocodb": "update",
         "sese-nocodb-configuration": "update",
+        "sese-backup-plan": "update",  # a restore gives the role its password again
         **replaced("nocodb"),
     }
     stack.up()

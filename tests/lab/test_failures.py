@@ -12,7 +12,7 @@ import pytest
 from lab.engine import docker
 from tests.lab.deployment import Deployment
 
-IMPATIENT = ("interval=10, timeout=5, retries=3, start_period=30", "interval=3, timeout=3, retries=1, start_period=3")
+IMPATIENT = ("interval=10, timeout=5, retries=3, start_period=30", "interval=10, timeout=3, retries=1, start_period=3")
 SICK = ('command=("caddy", "respond", "--listen", ":8080", "--access-log", "hello from app-prod")', 'command=("sleep", "3600")')
 NEXT = ("hello from app-prod", "hello again")
 

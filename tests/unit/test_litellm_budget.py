@@ -276,7 +276,9 @@ def test_a_spent_day_leaves_the_month_alone() -> None:
 def test_eco_mode_maps_models(hook: Any, spent: float, model: str) -> None:
     store = Redis()
     store.spent = spent
-    data = run(hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, request("claude-opus", fallbacks=["gpt-4o"]), "c"))
+    data = run(
+        hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, request("claude-opus", fallbacks=["gpt-4o"]), "acompletion")
+    )
     assert data["model"] == model
     assert ("fallbacks" in data) == (model == "claude-opus")
     assert run(hook.Budget(SETTINGS, store).async_pre_call_deployment_hook(attempt(data, model), None)) is None
@@ -289,7 +291,7 @@ def test_fallbacks_do_not_leave_eco(hook: Any, spent: float, fallback: str, refu
     store = Redis()
     store.spent = spent
     guard = hook.Budget(SETTINGS, store)
-    data = run(guard.async_pre_call_hook(None, None, request("claude-sonnet"), "c"))
+    data = run(guard.async_pre_call_hook(None, None, request("claude-sonnet"), "acompletion"))
     if refused:
         with pytest.raises(Refused) as caught:
             run(guard.async_pre_call_deployment_hook(attempt(data, fallback), None))
@@ -302,7 +304,7 @@ def test_blocked_refuses_with_the_time_to_wait_but_serves_what_is_cached(hook: A
     store = Redis()
     store.spent = 5.0
     guard = hook.Budget(SETTINGS, store)
-    data = run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    data = run(guard.async_pre_call_hook(None, None, request("claude-opus"), "acompletion"))
     assert data["model"] == "claude-opus"
     assert (data["num_retries"], data["disable_fallbacks"]) == (0, True)
     with pytest.raises(Refused) as caught:
@@ -317,7 +319,7 @@ def test_a_client_cannot_admit_itself(hook: Any) -> None:
     store = Redis()
     store.spent = 5.0
     forged = request("claude-opus", metadata={hook.ADMISSION: {"model": "claude-opus"}})
-    data = run(hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, forged, "c"))
+    data = run(hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, forged, "acompletion"))
     assert "refusal" in data["metadata"][hook.ADMISSION]
 
 
@@ -331,7 +333,7 @@ def test_routes_that_nobody_counts_are_closed(hook: Any) -> None:
 def test_the_price_is_booked_and_a_cached_answer_has_none(hook: Any, hit: bool, cost: float) -> None:
     store = Redis()
     guard = hook.Budget(SETTINGS, store)
-    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "acompletion"))
     assert store.held
     done = {
         "litellm_call_id": "1",
@@ -347,7 +349,7 @@ def test_the_price_is_booked_and_a_cached_answer_has_none(hook: Any, hit: bool, 
 def test_a_failed_request_gives_its_reservation_back(hook: Any) -> None:
     store = Redis()
     guard = hook.Budget(SETTINGS, store)
-    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "acompletion"))
     run(guard.async_post_call_failure_hook({"litellm_call_id": "1"}, RuntimeError(), None))
     assert (store.spent, store.held) == (0.0, {})
 
@@ -358,12 +360,34 @@ def test_a_client_that_sends_metadata_of_its_own_is_counted_all_the_same(hook: A
     store.spent = 5.1
     guard = hook.Budget(SETTINGS, store)
     own = {"metadata": {"user_id": "somebody"}, "litellm_metadata": {"user_api_key": "x"}}
-    data = run(guard.async_pre_call_hook(None, None, {**request("claude-opus"), **own}, "anthropic_messages"))
+    with pytest.raises(Refused) as caught:
+        run(guard.async_pre_call_hook(None, None, {**request("claude-opus"), **own}, "anthropic_messages"))
+    assert caught.value.status == 429
+    # Where LiteLLM asks again, its own place counts, and not the client's.
+    data = run(guard.async_pre_call_hook(None, None, {**request("claude-opus"), **own}, "acompletion"))
     routed = {**data, "model": "claude-opus-4-20250514"}
     routed["litellm_metadata"] = {**data["litellm_metadata"], "model_group": "claude-opus"}
     with pytest.raises(Refused) as caught:
         run(guard.async_pre_call_deployment_hook(routed, None))
     assert caught.value.status == 429
+
+
+@pytest.mark.parametrize("call_type", ["anthropic_messages", "aresponses", "asearch"])
+def test_what_is_not_asked_again_is_refused_at_once(hook: Any, call_type: str) -> None:
+    store = Redis()
+    store.spent = 5.0
+    with pytest.raises(Refused) as caught:
+        run(hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, request("claude-opus"), call_type))
+    assert (caught.value.status, int(caught.value.headers["Retry-After"]) > 0) == (429, True)
+
+
+def test_a_search_is_booked_although_litellm_does_not_say_which_it_was(hook: Any) -> None:
+    store = Redis()
+    guard = hook.Budget(SETTINGS, store)
+    search = {"search_tool_name": SEARCHES[0].name, "query": "x", "litellm_call_id": "1"}
+    run(guard.async_pre_call_hook(None, None, search, "asearch"))
+    run(guard.async_log_success_event({"litellm_call_id": "1", "litellm_params": {}}, None, None, None))
+    assert store.spent == pytest.approx(SEARCHES[0].price)
 
 
 FORGED = {"model": "claude-opus", "by": ""}
@@ -375,7 +399,7 @@ def test_what_a_client_says_of_itself_is_forgotten(hook: Any, place: str, said: 
     store = Redis()
     store.spent = 5.0
     guard = hook.Budget(SETTINGS, store)
-    data = run(guard.async_pre_call_hook(None, None, {**request("claude-opus"), place: {**said, "tag": "kept"}}, "c"))
+    data = run(guard.async_pre_call_hook(None, None, {**request("claude-opus"), place: {**said, "tag": "kept"}}, "acompletion"))
     assert data[place]["tag"] == "kept"
     assert set(said) & set(data[place]) <= {hook.ADMISSION}
     with pytest.raises(Refused) as caught:
@@ -402,9 +426,9 @@ def test_a_call_that_no_model_of_ours_is_asked_by_reaches_no_provider(hook: Any)
 
 def test_a_call_id_that_is_under_way_is_refused(hook: Any) -> None:
     guard = hook.Budget(SETTINGS, Redis())
-    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+    run(guard.async_pre_call_hook(None, None, request("claude-opus"), "acompletion"))
     with pytest.raises(Refused) as caught:
-        run(guard.async_pre_call_hook(None, None, request("claude-opus"), "c"))
+        run(guard.async_pre_call_hook(None, None, request("claude-opus"), "acompletion"))
     assert caught.value.status == 400
 
 
@@ -443,7 +467,9 @@ def test_no_limit_reserves_the_models_own_maximum_and_is_not_handed_on() -> None
 @pytest.mark.parametrize("name", ["max_tokens", "n"])
 def test_a_number_that_is_none_is_a_bad_request(hook: Any, name: str, value: object) -> None:
     with pytest.raises(Refused) as caught:
-        run(hook.Budget(SETTINGS, Redis()).async_pre_call_hook(None, None, {**request("claude-opus"), name: value}, "c"))
+        run(
+            hook.Budget(SETTINGS, Redis()).async_pre_call_hook(None, None, {**request("claude-opus"), name: value}, "acompletion")
+        )
     assert caught.value.status == 400
 
 

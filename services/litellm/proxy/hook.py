@@ -38,6 +38,10 @@ _METADATA = ("litellm_metadata", "metadata")
 """LiteLLM keeps its own in the first where an API has a field called as the second (/v1/messages), else in the second."""
 _OURS = (ADMISSION, "model_group", "model_group_alias", "deployment", "model_info")
 """What decides who pays: written by us and by LiteLLM's router, never by a client."""
+_ASKED_AGAIN = ("acompletion", "atext_completion", "aembedding")
+"""Calls that the second hook is asked about too, with the cache: these alone may be answered from it when nothing is left. In
+LiteLLM 1.81.3 /v1/messages reached the provider past it, whatever it said (seen in the lab)."""
+_REMEMBERED_CALLS = 10_000
 _CACHE_SECONDS = 1.0
 _EMBEDDING_SECONDS = 3.0
 _LOG = logging.getLogger("LiteLLM Proxy")
@@ -56,6 +60,8 @@ class Budget(CustomLogger):  # type: ignore[misc]
         self._usage = Usage()
         self._background: set[asyncio.Task[None]] = set()
         self._word = secrets.token_hex(16)
+        self._models: dict[str, str] = {}
+        """By call id, what was reserved for."""
 
     def add_routes(self) -> None:
         """Serve what LiteLLM does not: films, and the budget's metrics."""
@@ -85,12 +91,15 @@ class Budget(CustomLogger):  # type: ignore[misc]
         for model in dict.fromkeys((name, self._settings.models[name].eco)):
             verdict = await self._ledger.reserve(identity, model, worst_price(self._settings.models[model], data))
             if verdict.admitted:
+                self._reserved_for(identity, model)
                 if model != name:
                     data["model"] = model
                     data.pop("fallbacks", None)  # They were meant for the other model.
                 _metadata(data)[ADMISSION] = {"by": self._word, "model": model}
                 return data
         refused = refusal(verdict.totals, self._settings.models[name].provider, self._settings, self._now())
+        if call_type not in _ASKED_AGAIN:
+            raise HTTPException(429, refused.reason, {"Retry-After": str(refused.retry_after)})
         _metadata(data)[ADMISSION] = {"by": self._word, "refusal": refused.reason, "retry_after": refused.retry_after}
         # Neither would help, and both would cost time.
         data["num_retries"] = 0
@@ -115,6 +124,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
             identity = str(kwargs.get("litellm_call_id"))
             verdict = await self._ledger.reserve(identity, model, worst_price(terms, kwargs))
             if verdict.admitted:
+                self._reserved_for(identity, model)
                 return None
             refused = refusal(verdict.totals, terms.provider, self._settings, self._now())
             admission = {"refusal": refused.reason, "retry_after": refused.retry_after}
@@ -126,7 +136,9 @@ class Budget(CustomLogger):  # type: ignore[misc]
         """Book the price; a cached answer has none."""
         cost = 0.0 if kwargs.get("cache_hit") else float(kwargs.get("response_cost") or 0.0)
         parameters = kwargs.get("litellm_params") or {}
-        group = str(_kept(parameters, "model_group") or "")
+        asked = self._models.pop(str(kwargs.get("litellm_call_id")), "")
+        # LiteLLM 1.81.3 does not say which search, nor which model of /v1/messages, a price is of.
+        group = str(_kept(parameters, "model_group") or asked)
         terms = self._settings.models.get(group)
         if terms and not kwargs.get("cache_hit"):
             cost += terms.request_price
@@ -143,7 +155,13 @@ class Budget(CustomLogger):  # type: ignore[misc]
         traceback_str: str | None = None,
     ) -> None:
         """Give back the reservation once every attempt has failed."""
+        self._models.pop(str(request_data.get("litellm_call_id")), None)
         await self._ledger.release(str(request_data.get("litellm_call_id")))
+
+    def _reserved_for(self, identity: str, model: str) -> None:
+        self._models[identity] = model
+        for oldest in list(self._models)[:-_REMEMBERED_CALLS]:
+            del self._models[oldest]
 
     async def _tell(self, crossing: Crossing) -> None:
         if crossing.shares:
