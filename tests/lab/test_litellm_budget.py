@@ -91,7 +91,8 @@ class Bench:
         raise AssertionError(f"still reserved: {self.redis('HGETALL', 'litellm:budget:reserved')}")
 
     def spend(self, amount: float) -> None:
-        """Somebody else has spent so much this day."""
+        """Somebody else has spent so much this day, which has begun: its first question clears the account."""
+        assert self.metrics["litellm_budget_account_up"] == 1.0
         self.redis("HINCRBYFLOAT", "litellm:budget:day", "spent", str(amount))
 
     def ask_at_once(self, model: str, count: int) -> Counter[int]:

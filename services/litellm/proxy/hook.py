@@ -39,8 +39,7 @@ _METADATA = ("litellm_metadata", "metadata")
 _OURS = (ADMISSION, "model_group", "model_group_alias", "deployment", "model_info")
 """What decides who pays: written by us and by LiteLLM's router, never by a client."""
 _ASKED_AGAIN = ("acompletion", "atext_completion", "aembedding")
-"""Calls that the second hook is asked about too, with the cache: these alone may be answered from it when nothing is left. In
-LiteLLM 1.81.3 /v1/messages reached the provider past it, whatever it said (seen in the lab)."""
+"""Calls that the second hook is asked about with the cache: these alone are answered from it when nothing is left."""
 _REMEMBERED_CALLS = 10_000
 _CACHE_SECONDS = 1.0
 _EMBEDDING_SECONDS = 3.0
