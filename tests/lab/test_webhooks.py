@@ -236,7 +236,7 @@ def test_what_edits_for_auto_fix_reads_no_token(deployed: Deployment) -> None:
     assert len({users["-part=worker"], users["-part=tool"], "0"}) == 3, users
     tool = ["docker", "exec", "--user", users["-part=tool"], container, "sh", "-c"]
     tried = "cat /etc/auto-fix/* /proc/[0-9]*/environ /work/*; ls /work; touch /planted /work/planted; id -u"
-    said = waza.run([*tool, f"{tried} 2>&1"], check=False).stdout
+    said = waza.run([*tool, f"{{ {tried}; }} 2>&1"], check=False).stdout
     found = [
         name
         for name in ("auto_fix_token", "github_auto_fix_token", "auto_fix_anthropic_api_key")
