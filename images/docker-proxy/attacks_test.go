@@ -136,6 +136,7 @@ func (docker *counting) ServeHTTP(writer http.ResponseWriter, request *http.Requ
 	switch path := strings.TrimPrefix(request.URL.Path, apiVersion); {
 	case path == "/volumes/create":
 		writer.WriteHeader(http.StatusCreated)
+	case path == "/volumes/"+data:
 		fmt.Fprintf(writer, `{"Options":{"type":"none","o":"bind","device":%q}}`, policy.Data)
 	case path == "/containers/json":
 		docker.Lock()

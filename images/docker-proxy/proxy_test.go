@@ -68,7 +68,10 @@ func (engine *fakeEngine) ServeHTTP(writer http.ResponseWriter, request *http.Re
 	}
 	switch {
 	case path == "/volumes/create":
+		// As Docker 26 answers for a volume that is there, after a restart: without its options.
 		writer.WriteHeader(http.StatusCreated)
+		fmt.Fprint(writer, `{"Options":{}}`)
+	case path == "/volumes/"+data:
 		fmt.Fprint(writer, engine.volume)
 	case path == "/containers/create":
 		writer.WriteHeader(http.StatusCreated)
