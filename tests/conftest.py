@@ -6,10 +6,15 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.fleets import PROJECT
 from tests.timing import Timing
+
+# A busy machine is slow, which says nothing of what is tested.
+settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("here")
 
 _TIMING = Timing()
 _BEGAN = time.monotonic()

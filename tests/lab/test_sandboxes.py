@@ -7,6 +7,7 @@ import pytest
 
 from services import docker_proxy, openclaw
 from tests.fleets import inputs
+from tests.lab import test_openclaw
 from tests.lab.deployment import Deployment
 
 PROJECT = inputs("lab").settings.project
@@ -42,6 +43,12 @@ MARK = "/var/tmp/vpai-written-by-a-sandbox"
 def docker(stack: Deployment, *words: str) -> str:
     """What Docker's client in OpenClaw's container says, its errors too."""
     return stack.on_host("docker", "exec", stack.container("openclaw"), "docker", *words, check=False)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _none_of_the_gateways_own(_deployment: Deployment) -> None:
+    """OpenClaw keeps the sandbox of an agent that was asked a moment ago."""
+    test_openclaw.remove(_deployment)
 
 
 @pytest.fixture
@@ -123,6 +130,14 @@ def test_what_a_sandbox_writes_is_in_memory_or_in_its_workspace(deployed: Deploy
     docker(deployed, "run", "--detach", "--name", NAME, *SOUND, "--tmpfs=/tmp", IMAGE, "sleep", "60")
     said = docker(deployed, "exec", NAME, "sh", "-c", "echo x > /var/x; dd if=/dev/zero of=/tmp/x bs=1M count=100")
     assert "Read-only file system" in said and "No space left on device" in said, said
+
+
+def test_a_sandbox_is_started_after_docker_has_been(deployed: Deployment, workspace: str) -> None:
+    """Docker 26 then answers the making of a volume that is there without its options."""
+    for _ in range(2):
+        deployed.on_host("systemctl", "restart", "docker")
+    docker(deployed, "run", "--detach", "--name", NAME, *SOUND, IMAGE, "sleep", "60")
+    assert NAME in docker(deployed, "ps", "--format", "{{.Names}}")
 
 
 def test_the_port_for_questions_reads_a_path_in_one_way(deployed: Deployment) -> None:
