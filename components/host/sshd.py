@@ -6,6 +6,7 @@ from components.host.control import Control, Inherent, Setting, Waiver, settings
 from components.host.files import HostFile
 from components.host.release import Release
 from model.network import MESH
+from model.ssh_key import LEAST_RSA_BITS
 
 DROP_IN = "/etc/ssh/sshd_config.d/10-vpai.conf"
 """sshd takes the first value it reads, and the drop-ins come first: before 50-cloud-init.conf and sshd_config itself."""
@@ -134,6 +135,6 @@ CONTROLS: Mapping[str, Control] = {
     "sshd-47": Setting("no distribution in the version", {"DebianBanner": "no"}),
     "sshd-48": Inherent("strong Diffie-Hellman primes", "the package's moduli are long enough, and no exchange uses them"),
     "sshd-49": Inherent("no CRYPTO_POLICY", "a Red Hat mechanism; Debian starts sshd without such options"),
-    "sshd-50": Setting("RSA key size", {"RequiredRSASize": "3072"}, "for users' keys; no RSA host key is offered"),
+    "sshd-50": Setting("RSA key size", {"RequiredRSASize": str(LEAST_RSA_BITS)}, "for users' keys; no RSA host key is offered"),
 }
 """dev-sec ssh-baseline (2024-08), server side: 49 controls, 26 does not exist."""

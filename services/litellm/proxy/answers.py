@@ -71,8 +71,7 @@ def question(request: Mapping[str, Any]) -> Question | None:
 
 def exact(text: str) -> list[str]:
     """What of a question has to be equal, in its order, however near two questions are: numbers, negations, quotations, code."""
-    found = (word for word in _EXACT.findall(text))
-    return [word for word in found if not word.isalpha() or word.lower() in _NEGATIONS]
+    return [word for word in _EXACT.findall(text) if not word.isalpha() or word.lower() in _NEGATIONS]
 
 
 class SimilarAnswers:

@@ -136,7 +136,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
         cost = 0.0 if kwargs.get("cache_hit") else float(kwargs.get("response_cost") or 0.0)
         parameters = kwargs.get("litellm_params") or {}
         asked = self._models.pop(str(kwargs.get("litellm_call_id")), "")
-        # LiteLLM 1.81.3 does not say which search, nor which model of /v1/messages, a price is of.
+        # LiteLLM 1.81.3 does not say which search a price is of (seen in the lab).
         group = str(_kept(parameters, "model_group") or asked)
         terms = self._settings.models.get(group)
         if terms and not kwargs.get("cache_hit"):
@@ -159,8 +159,8 @@ class Budget(CustomLogger):  # type: ignore[misc]
 
     def _reserved_for(self, identity: str, model: str) -> None:
         self._models[identity] = model
-        for oldest in list(self._models)[:-_REMEMBERED_CALLS]:
-            del self._models[oldest]
+        if len(self._models) > _REMEMBERED_CALLS:
+            del self._models[next(iter(self._models))]
 
     async def _tell(self, crossing: Crossing) -> None:
         if crossing.shares:
