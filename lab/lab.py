@@ -85,7 +85,10 @@ class Lab:
         record.save(self.layout.directory)
 
     def down(self) -> None:
-        """Remove every container, volume, network and file of this lab; the shared cache stays."""
+        """Remove every container, volume, network and file of this lab and of further ones; the shared cache stays."""
+        for further in self.layout.furthers:
+            Lab(further).down()
+            shutil.rmtree(further.checkout)
         engine.prepare()
         with step("remove machines, volumes, network and files"):
             self._remove_all()

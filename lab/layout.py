@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.errors import LabError
@@ -96,6 +96,20 @@ class Layout:
     def directory(self) -> Path:
         """What belongs to this lab alone; `lab down` removes it."""
         return self.checkout / ".lab"
+
+    def further(self, name: str) -> "Layout":
+        """Another lab of this checkout, out of a copy of it: tests run in two at once."""
+        lab_id = hashlib.sha256(f"{self.id}/{name}".encode()).hexdigest()[:8]
+        return replace(self, checkout=self._further / name, id=lab_id)
+
+    @property
+    def furthers(self) -> "tuple[Layout, ...]":
+        """Those that stand, or of which something was left."""
+        return tuple(self.further(path.name) for path in sorted(self._further.glob("*")))
+
+    @property
+    def _further(self) -> Path:
+        return self.checkout / ".labs"
 
     @property
     def shared(self) -> Path:

@@ -7,29 +7,32 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-from xdist.scheduler import LoadScopeScheduling
 
 from tests.fleets import PROJECT
+from tests.scheduling import LabBesideOthers
 from tests.timing import Timing
 
 # A busy machine is slow, which says nothing of what is tested.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("here")
 
+MEASURED = PROJECT / "benchmarks/tests.json"
+"""Seconds of each test in the last run of all that was committed."""
 _TIMING = Timing()
 _BEGAN = time.monotonic()
 
 
-class _LabBesideOthers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """Of two workers one has the lab, which there is once and which comes first; all else goes file by file to who is free."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "lab" if nodeid.startswith(("tests/lab/", "tests/lab_itself/")) else nodeid.partition("::")[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LabBesideOthers:
     """What `-n 2` means here."""
-    return _LabBesideOthers(config, log)
+    return LabBesideOthers(config, log, MEASURED)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> tuple[str, str, str] | None:
+    """With -v each test shows its seconds, so that the log of a run that was ended says where its time went."""
+    if report.passed and report.when == "call" and report.duration >= 1:
+        return "passed", ".", f"PASSED in {report.duration:.0f} s"
+    return None
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

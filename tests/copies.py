@@ -21,7 +21,9 @@ def checkout(to: Path) -> None:
 
 
 def tracked(to: Path) -> None:
-    """The whole checkout as git would commit it, uncommitted changes included."""
+    """The whole checkout as git would commit it, uncommitted changes included; what a lab keeps there stays."""
+    for path in set(to.glob("*")) - set(to.glob(".*")):
+        (shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink)(path)
     listed = subprocess.run(
         ["git", "ls-files", "-zco", "--exclude-standard"], cwd=PROJECT, capture_output=True, text=True, check=True
     )

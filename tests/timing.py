@@ -8,6 +8,15 @@ from pathlib import Path
 SLOWEST = 30
 
 
+def seconds_of_files(measured: Path) -> Mapping[str, float]:
+    """Seconds of each test file in what `Timing.write` wrote; nothing when there is no such file."""
+    sums: dict[str, float] = defaultdict(float)
+    if measured.exists():
+        for nodeid, seconds in json.loads(measured.read_text())["tests"].items():
+            sums[nodeid.partition("::")[0]] += seconds
+    return sums
+
+
 class Timing:
     """Seconds of each test, its fixtures included, as they come in; under xdist from every worker."""
 

@@ -7,18 +7,26 @@ import pytest
 
 from lab import Lab
 from lab.rehearsal import rehearse
+from tests.copies import tracked
 from tests.fleets import PROJECT
 from tests.lab.deployment import Deployment
+from tests.scheduling import FIRST
 
 
 @pytest.fixture(scope="session")
-def lab(pytestconfig: pytest.Config) -> Lab:
-    """Raised and deployed while the other worker tests what needs no lab; its progress is shown as it comes."""
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+    """Raised and deployed, its progress shown as it comes. The first worker's is this checkout's own and stays."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", FIRST)
     raised = Lab.of_checkout(PROJECT)
+    if worker != FIRST:
+        raised = Lab(raised.layout.further(worker))
+        tracked(raised.layout.checkout)
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         os.dup2(2, 1)  # a worker's own stdout leads nowhere
         rehearse(raised)
-    return raised
+    yield raised
+    if worker != FIRST:
+        raised.down()
 
 
 @pytest.fixture(scope="session")
