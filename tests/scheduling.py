@@ -1,6 +1,5 @@
 """Which worker runs which test file: the first raises the lab, the others come to it when all else is done."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
