@@ -35,7 +35,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
         # pytest writes out both sides of every assertion that it tells of: nine tenths of a property test's time.
         util._assertion_pass = None  # set anew for each test
     done = yield
-    if never := sorted(asserted - pyfuncitem.stash.get(_RAN, set[int]())):
+    ran = pyfuncitem.stash.get(_RAN, set())
+    if never := sorted(asserted - ran):
         lines = ", ".join(map(str, never))
         pytest.fail(f"{pyfuncitem.path.name}:{lines}: asserted in a loop that had nothing to assert", pytrace=False)
     return done
