@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from benchmarks import ansible_peer, cold, growth, judging, meter, results
+from benchmarks import ansible_peer, cold, floor, growth, judging, meter, results
 from benchmarks.meter import Run
 from benchmarks.results import Row
 from lab.errors import LabError
@@ -34,10 +34,11 @@ NOTES = (
     "on an image that sleeps.",
     "Preview of prod: in a throw-away stack with dummies and no hosts, every resource new; `above none` is the difference of two "
     "runs in turn. `python -m benchmarks.judging` measures it alone.",
+    "No changes: ours, the floor and Ansible in turn, so that the machine's mood meets all of them. Floor: a flat program of as "
+    "many RandomStrings as the stack has resources. `make up` ends where its preview finds nothing to do.",
     "A ratio says how many times the median of the row the peer's is.",
 )
-_COMPARED = {f"pulumi {command}" for command in ("up, no changes", "up --skip-preview, no changes", "refresh --skip-preview")}
-_ON_A_LAB = {"program", "growth", "ansible"}
+_ON_A_LAB = {"program", "daily", "growth"}
 _OPERATOR = ("python3", "-m", "lab", "exec", "--")
 _UP = ("pulumi", "up", "--yes", "--skip-preview", "--stack", "lab")
 # Docker's providers are made whatever is targeted, and have a parent.
@@ -54,9 +55,9 @@ def main() -> int:
         "cold": _cold,
         "newcomer": _newcomer,
         "program": lambda: _program(lab),
+        "daily": lambda: _daily(lab),
         "judged": _judged,
         "growth": lambda: _growth(lab),
-        "ansible": lambda: [_ansible(lab)],
     }
     only = os.environ.get("ONLY", "").split(",") if os.environ.get("ONLY") else []
     if unknown := sorted(set(only) - set(groups)):
@@ -71,8 +72,6 @@ def main() -> int:
         for name in only or [name for name in groups if name != "cold"]:
             for row in groups[name]():
                 rows[row.name] = row
-                if ansible := rows.get(ANSIBLE):
-                    rows |= {name: rows[name].compared_with(ansible) for name in _COMPARED & set(rows)}
                 results.save(tuple(rows.values()), NOTES)
     except (meter.Failed, LabError) as failure:
         print(f"bench: {failure}", file=sys.stderr)
@@ -150,32 +149,43 @@ def _program(lab: Lab) -> list[Row]:
         hosts = _in_operator(lab, *_UP, *_HOSTS, "--expect-no-changes")
     with step("program import"):
         imported = _in_operator(lab, "vpai-python", "-c", "import stacks.deployment")
-    with step("pulumi preview"):
-        preview = _in_operator(lab, "pulumi", "preview", *_NO_CHANGES)
-    with step("pulumi up"):
-        up = _in_operator(lab, "pulumi", "up", "--yes", *_NO_CHANGES)
-    with step("pulumi up --skip-preview"):
-        bare_up = _in_operator(lab, "pulumi", "up", "--yes", "--skip-preview", *_NO_CHANGES)
-    with step("pulumi refresh --skip-preview"):
-        refresh = _in_operator(lab, "pulumi", "refresh", "--yes", "--skip-preview", *_NO_CHANGES)
     with step("drift"):
         drift = _in_operator(lab, "vpai-python", "-m", "operations", "drift", "--stack", "lab")
     return [
         Row.of_times("bootstrap of three hosts in order, on the hosts", in_order, 2),
         Row.of_times("pulumi up of three hosts, no changes", hosts, 2),
         Row.of_times("program import", imported, 0.6),
-        Row.of_times("pulumi preview, no changes", preview, 2),
-        Row.of_times("pulumi up, no changes", up, 3),
-        Row.of_times("pulumi up --skip-preview, no changes", bare_up),
-        Row.of_memory("peak memory of pulumi up", up),
-        Row.of_times("pulumi refresh --skip-preview", refresh, 8),
         Row.of_times("make drift, three hosts", drift, 3),
     ]
 
 
-def _ansible(lab: Lab) -> Row:
-    with step("Ansible"), ansible_peer.deployed(lab) as command:
-        return Row.of_times(ANSIBLE, _in_operator(lab, *command))
+_PREVIEW = ("pulumi", "preview", "--non-interactive", "--expect-no-changes")
+_BARE_UP = ("pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--expect-no-changes")
+_REFRESH = ("pulumi", "refresh", "--yes", "--skip-preview", "--non-interactive", "--expect-no-changes")
+_FLOORS = {"pulumi preview": _PREVIEW, "pulumi up --skip-preview": _BARE_UP, "pulumi refresh --skip-preview": _REFRESH}
+
+
+def _daily(lab: Lab) -> list[Row]:
+    """What an operator waits for when nothing has changed, beside the floor and Ansible, each in turn."""
+    with step("floor and Ansible, deployed"), floor.deployed(lab) as flat, ansible_peer.deployed(lab) as ansible:
+        commands: dict[str, tuple[tuple[str, ...], Path]] = {
+            "make up, no changes": (("vpai-python", "-m", "operations", "up", "--stack", "lab", "--", "--yes"), CHECKOUT),
+            ANSIBLE: (tuple(ansible), CHECKOUT),
+        }
+        for name, command in _FLOORS.items():
+            commands[f"{name}, no changes"] = ((*command, "--stack", "lab"), CHECKOUT)
+            commands[f"{name}, the floor"] = ((*command, "--stack", floor.STACK), flat)
+        with step("no changes, in turn"):
+            taken = _in_turn(lab, commands)
+    rows = {name: Row.of_times(name, runs) for name, runs in taken.items()}
+    for name in _FLOORS:
+        ours, least = rows[f"{name}, no changes"], rows[f"{name}, the floor"]
+        rows[ours.name] = ours.compared_with(rows[ANSIBLE])
+        rows[f"{name} above the floor"] = Row.of_ratio(f"{name} above the floor", ours, least, 1.15)
+    up = rows["make up, no changes"].compared_with(rows[ANSIBLE])
+    rows[up.name] = up
+    rows["Ansible above make up"] = Row.of_ratio("Ansible above make up", rows[ANSIBLE], up, None)
+    return [*rows.values(), Row.of_memory("peak memory of make up", taken["make up, no changes"])]
 
 
 def _judged() -> list[Row]:
@@ -199,10 +209,19 @@ def _growth(lab: Lab) -> Iterator[Row]:
             growth.undo(lab, CHECKOUT)
 
 
-def _in_operator(lab: Lab, *command: str, directory: Path = CHECKOUT) -> list[Run]:
-    """`RUNS` runs of `command` in the operator, timed there: `docker exec` is no part of it."""
-    words = ["python3", "-m", "benchmarks.meter", str(RUNS), *command]
-    done = lab.operator.run(words, directory=str(directory), check=False)
+def _in_turn(lab: Lab, commands: Mapping[str, tuple[tuple[str, ...], Path]]) -> Mapping[str, list[Run]]:
+    """`RUNS` rounds over all of them after one that is not counted."""
+    taken: dict[str, list[Run]] = {name: [] for name in commands}
+    for _ in range(RUNS + 1):
+        for name, (command, directory) in commands.items():
+            taken[name] += _in_operator(lab, *command, directory=directory, runs=0)
+    return {name: runs[1:] for name, runs in taken.items()}
+
+
+def _in_operator(lab: Lab, *command: str, directory: Path = CHECKOUT, runs: int = RUNS) -> list[Run]:
+    """`runs` runs of `command` in the operator after a warm one, timed there: `docker exec` is no part of it; 0: one, at once."""
+    words = ["python3", "-m", "benchmarks.meter", str(runs), *command]
+    done = lab.operator.run(["env", f"PYTHONPATH={CHECKOUT}", *words], directory=str(directory), check=False)
     if done.returncode:
         raise meter.Failed(done.stderr.strip())
     return [Run(**run) for run in json.loads(done.stdout)]

@@ -1,4 +1,5 @@
 """`python3 -m benchmarks.meter RUNS COMMAND...` runs a command once to warm up, then RUNS times; prints each run as JSON.
+With 0 it runs once.
 
 It runs beside the command, in the operator too, so that nothing but the command is in its time. Standard library only.
 """
@@ -49,7 +50,8 @@ def _run(command: Sequence[str], directory: Path | None) -> Run:
 
 
 if __name__ == "__main__":
+    runs = int(sys.argv[1])
     try:
-        print(json.dumps([asdict(run) for run in measure(int(sys.argv[1]), sys.argv[2:])]))
+        print(json.dumps([asdict(run) for run in measure(max(runs, 1), sys.argv[2:], warm_up=runs > 0)]))
     except Failed as failure:
         sys.exit(str(failure))

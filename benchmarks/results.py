@@ -43,6 +43,11 @@ class Row:
         peaks = [run.peak_mib for run in runs]
         return cls._of(name, "MiB", peaks, None, round(max(peaks)))
 
+    @classmethod
+    def of_ratio(cls, name: str, row: "Row", to: "Row", target: float | None) -> "Row":
+        """How many times the median of `to` that of `row` is."""
+        return replace(cls._of(name, "x", [row.median / to.median], target, None), runs=row.runs)
+
     def compared_with(self, peer: "Row") -> "Row":
         return replace(self, peer=peer.name, ratio=round(peer.median / self.median, 1))
 
