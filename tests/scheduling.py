@@ -19,32 +19,18 @@ _UNKNOWN_SECONDS = 60
 def choose(worker: str, waiting: Mapping[str, float], has_lab: bool) -> str | None:
     """Which of the files that wait (file -> seconds that it took the last time) `worker` runs next; None: it is done.
 
-    The first worker prefers the lab's tests, the longest first, and any other what needs no lab. A worker without a lab
-    raises one of its own when what is left for the lab is worth it.
+    The first worker begins with the tests of the lab itself, which look at this checkout's own, and goes on with the longest
+    that use a lab; any other begins with what needs none. A worker without a lab raises one of its own when what is left
+    for the lab is worth it.
     """
-    lab = [file for file in waiting if _needs_lab(file)]
-    shared = [file for file in lab if not _is_of_first(file)]
-    rest = [file for file in waiting if not _needs_lab(file)]
+    itself = [file for file in waiting if file.startswith("tests/lab_itself/")]
+    lab = sorted((file for file in waiting if file.startswith("tests/lab/")), key=lambda file: -waiting[file])
+    rest = [file for file in waiting if file not in {*itself, *lab}]
     if worker == FIRST:
-        return _longest(lab, waiting) or next(iter(rest), None)
-    if rest:
-        return rest[0]
-    if has_lab or sum(waiting[file] for file in shared) > 2 * RAISING_SECONDS:
-        return _longest(shared, waiting)
-    return None
-
-
-def _needs_lab(file: str) -> bool:
-    return file.startswith(("tests/lab/", "tests/lab_itself/"))
-
-
-def _is_of_first(file: str) -> bool:
-    """Tests of the lab itself look at this checkout's own."""
-    return file.startswith("tests/lab_itself/")
-
-
-def _longest(files: list[str], waiting: Mapping[str, float]) -> str | None:
-    return max(files, key=lambda file: waiting[file], default=None)
+        return next(iter([*itself, *lab, *rest]), None)
+    if has_lab or sum(waiting[file] for file in lab) > 2 * RAISING_SECONDS:
+        return next(iter([*rest, *lab]), None)
+    return next(iter(rest), None)
 
 
 class LabBesideOthers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
@@ -65,7 +51,7 @@ class LabBesideOthers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has n
         if file is None:
             node.shutdown()
             return
-        if _needs_lab(file):
+        if file.startswith("tests/lab/"):
             self._with_lab.add(worker)
         self.workqueue.move_to_end(file, last=False)
         super()._assign_work_unit(node)

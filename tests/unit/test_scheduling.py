@@ -7,12 +7,12 @@ ITSELF, UNIT = "tests/lab_itself/test_lab.py", "tests/unit/test_a.py"
 WAITING = {UNIT: 1.0, SHORT: 10.0, LONG: 3.0 * RAISING_SECONDS, ITSELF: 400.0}
 
 
-def test_the_first_worker_runs_the_labs_longest_tests_first_and_the_rest_last() -> None:
+def test_the_first_worker_runs_the_labs_own_tests_then_the_longest_that_use_it_and_the_rest_last() -> None:
     order, waiting = [], dict(WAITING)
     while (file := choose(FIRST, waiting, has_lab=True)) is not None:
         order.append(file)
         del waiting[file]
-    assert order == [LONG, ITSELF, SHORT, UNIT]
+    assert order == [ITSELF, LONG, SHORT, UNIT]
 
 
 def test_another_worker_comes_to_the_lab_last_and_never_to_its_own_tests() -> None:
