@@ -261,7 +261,7 @@ func (queue *Queue) attempt(ctx context.Context, name string, take func(context.
 		return true
 	case ctx.Err() != nil:
 		return false
-	case time.Since(event.Received) > keepTrying:
+	case errors.Is(err, errFinal), time.Since(event.Received) > keepTrying:
 		slog.Error("given up", "path", event.Path, "delivery", event.Delivery, "why", err.Error())
 		queue.finish(name, event, given)
 		return true
