@@ -6,11 +6,18 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
 // errFinal: the same event would be refused again.
 var errFinal = errors.New("refused for good")
+
+// errLater is a refusal that passes, and asks for patience of its own.
+type errLater struct {
+	error
+	wait time.Duration
+}
 
 // newCourier brings an event to n8n.
 func newCourier(configuration *Configuration, numbers *Numbers) func(context.Context, Event) error {
@@ -36,6 +43,7 @@ func newCourier(configuration *Configuration, numbers *Numbers) func(context.Con
 			return fmt.Errorf("%w: %s: %s", errFinal, answer.Status, text)
 		}
 		numbers.failed(event.Path)
-		return fmt.Errorf("n8n answered %s: %s", answer.Status, text)
+		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
+		return errLater{fmt.Errorf("n8n answered %s: %s", answer.Status, text), min(time.Duration(seconds)*time.Second, longestWait)}
 	}
 }

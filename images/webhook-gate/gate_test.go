@@ -190,8 +190,9 @@ func TestWhatIsTooOldToComeAgainIsForgotten(t *testing.T) {
 func TestAnEventReachesN8nByteByByteUnderOurTokenHoweverOftenItFails(t *testing.T) {
 	var mutex sync.Mutex
 	var got []string
+	var times []time.Time
 	answers := []func(http.ResponseWriter){
-		func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) },
+		func(w http.ResponseWriter) { w.Header().Set("Retry-After", "2"); w.WriteHeader(http.StatusBadGateway) },
 		func(w http.ResponseWriter) { _, _ = io.WriteString(w, "n8n is starting up. Please wait") },
 		func(w http.ResponseWriter) { _, _ = io.WriteString(w, `{"received":true}`) },
 	}
@@ -203,7 +204,7 @@ func TestAnEventReachesN8nByteByByteUnderOurTokenHoweverOftenItFails(t *testing.
 			t.Error("not under our token alone")
 		}
 		answers[min(len(got), 2)](writer)
-		got = append(got, string(body))
+		got, times = append(got, string(body)), append(times, time.Now())
 	}))
 	defer n8n.Close()
 	settings := configuration(n8n.URL)
@@ -220,6 +221,8 @@ func TestAnEventReachesN8nByteByByteUnderOurTokenHoweverOftenItFails(t *testing.
 	defer mutex.Unlock()
 	if len(got) != 3 || got[2] != sent {
 		t.Errorf("n8n got %q", got)
+	} else if waited := times[1].Sub(times[0]); waited < 2*time.Second {
+		t.Errorf("n8n asked for 2 s and got %s", waited)
 	}
 	text := numbers.text()
 	for _, line := range []string{`webhook_gate_delivered_total{path="/webhook/ig-comment"} 1`, `webhook_gate_failed_deliveries_total{path="/webhook/ig-comment"} 2`, "webhook_gate_queued 0"} {

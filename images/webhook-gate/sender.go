@@ -112,7 +112,8 @@ func meta(endpoint Endpoint, _ *http.Request, body []byte, now time.Time, window
 	var document struct {
 		Object string `json:"object"`
 		Entry  []struct {
-			Time    int64 `json:"time"`
+			Time    int64  `json:"time"`
+			Field   string `json:"field"` // With Instagram's own login, in the place of changes.
 			Changes []struct {
 				Field string `json:"field"`
 			} `json:"changes"`
@@ -129,6 +130,9 @@ func meta(endpoint Endpoint, _ *http.Request, body []byte, now time.Time, window
 		fields := make([]string, 0, len(entry.Changes)+1)
 		for _, change := range entry.Changes {
 			fields = append(fields, change.Field)
+		}
+		if entry.Field != "" {
+			fields = append(fields, entry.Field)
 		}
 		if len(entry.Messaging) > 0 {
 			fields = append(fields, "messages")
