@@ -120,8 +120,9 @@ def _summarize() -> Workflow:
         f"{{ model: '{_MODEL}', messages: {messages} }}",
         bearer="LITELLM_API_KEY",
     )
-    summary = "={{ { summary: $json.body.choices[0].message.content } }}"
-    return _on_call("summarize", {"text": "text"}, *_answered(call, summary))
+    content = "$json.body?.choices?.[0]?.message?.content"
+    answered = _answered(call, f"={{{{ {{ summary: {content} }} }}}}", given=f"typeof {content} === 'string'")
+    return _on_call("summarize", {"text": "text"}, *answered)
 
 
 def _health_report() -> Workflow:
@@ -219,8 +220,8 @@ def _if(name: str, value: str, then: str, otherwise: str) -> Node:
     )
 
 
-def _answered(call: Node, body: str, status: int = 200) -> tuple[Node, ...]:
-    """A request and the caller's answer, which has the API's answer as `$json.body`.
+def _answered(call: Node, body: str, status: int = 200, *, given: str = "true") -> tuple[Node, ...]:
+    """A request and the caller's answer, which has the API's answer as `$json.body`; `given`: what has to hold of that.
 
     When it fails, where n8n itself would answer 200 and nothing (lesson 106): 422 for what would be refused again, else 502
     with the time that the API asks to wait.
@@ -237,7 +238,7 @@ def _answered(call: Node, body: str, status: int = 200) -> tuple[Node, ...]:
     whole = {"response": {"response": {"fullResponse": True, "neverError": True}}}
     options = {**cast(Mapping[str, object], call.parameters["options"]), **whole}
     asked = replace(call, parameters={**call.parameters, "options": options}, fields={"onError": "continueErrorOutput"})
-    taken = _if("Taken?", "={{ $json.statusCode >= 200 && $json.statusCode < 300 }}", reply.name, fail.name)
+    taken = _if("Taken?", f"={{{{ $json.statusCode >= 200 && $json.statusCode < 300 && {given} }}}}", reply.name, fail.name)
     return (replace(asked, then=((taken.name,), (fail.name,))), taken, reply, fail)
 
 

@@ -217,5 +217,11 @@ def test_final_and_passing_refusals_of_an_api_are_told_apart(workflow: str, api:
     script = f"console.log(JSON.stringify({json.dumps(answers)}.map(($json) => [{code}, String({wait}), {body}.error])))"
     done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
     final, limited, *passing, silent = json.loads(done.stdout)
+    taken: Any = by_name["Taken?"].parameters["conditions"]
+    good = {"statusCode": 200, "body": {"choices": [{"message": {"content": "short"}}]}}
+    condition = taken["conditions"][0]["leftValue"].removeprefix("={{").removesuffix("}}")
+    script = f"console.log(JSON.stringify({json.dumps([good, *answers])}.map(($json) => {condition})))"
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [True] + [False] * len(answers)
     assert final == [422, "1", f"{api} refuses it for good: Bad Request: message is too long"]
     assert limited[:2] == [502, "41"] and all(each[:2] == [502, "7"] for each in passing) and silent[:2] == [502, "1"]
