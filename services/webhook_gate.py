@@ -160,14 +160,18 @@ def _routes() -> tuple[Route, ...]:
 
 def _settings(n8n: str) -> str:
     events = {"/webhook/ig-comment": "comments", "/webhook/ig-dm": "messages"}
-    endpoints = [
-        {"path": GITHUB_PATH, "provider": "github", "events": ["issues"]},
-        *({"path": path, "provider": "meta", "object": "instagram", "events": [events[path]]} for path in META_PATHS),
-        *({"path": path, "provider": "own"} for path in CALLS_PATHS),
-    ]
+    meta = {"provider": "meta", "object": "instagram"}
+    by_path: dict[str, dict[str, object]] = {
+        GITHUB_PATH: {"provider": "github", "events": ["issues"]},
+        **{path: {**meta, "events": [events[path]]} for path in META_PATHS},
+        **{path: {"provider": "own"} for path in CALLS_PATHS},
+    }
     return json.dumps(
         {
-            "endpoints": [{**endpoint, "largest_kib": _LARGEST_KIB, "to": f"{n8n}{endpoint['path']}"} for endpoint in endpoints],
+            "endpoints": [
+                {"path": path, **endpoint, "largest_kib": _LARGEST_KIB, "to": f"{n8n}{path}"}
+                for path, endpoint in by_path.items()
+            ],
             "window_hours": WINDOW // timedelta(hours=1),
             "most_queued": 10_000,
         },

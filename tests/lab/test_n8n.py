@@ -78,6 +78,17 @@ class Bench:
             settings = ("curl", "-sS", "--max-time", "10", "--cacert", ".lab/ca/root.crt", f"{N8N}/rest/settings")
             until(lambda: "userManagement" in self._operator(*settings), 120, every=1.0)
 
+    def unsigned(self, path: str, *words: str) -> int:
+        """The status of a call by somebody who signs nothing, or wrongly; `words` are curl's."""
+        return self._asked("-X", "POST", *words, f"{N8N}{path}")[0]
+
+    def executions(self) -> str:
+        """What n8n keeps of calls so far, forms' files included."""
+        files = self._stack.on_host(
+            "docker", "exec", self._stack.container("n8n"), "sh", "-c", "ls /tmp /home/node/.n8n/binaryData 2>&1"
+        )
+        return f"{self._stack.sql('n8n', 'SELECT count(*) FROM execution_entity')} {files}"
+
     def _asked(self, *words: str, input: str = "") -> tuple[int, Any]:
         curl = ("curl", "-sS", "--max-time", "60", "--cacert", ".lab/ca/root.crt", "-b", _COOKIES, "-c", _COOKIES)
         *body, status = self._operator(*curl, "-w", "\n%{http_code}", *words, input=input).splitlines()
@@ -104,17 +115,6 @@ def test_the_owner_is_made_once_and_nobody_else_gets_in(deployed: Deployment, be
     usurper = {"email": "somebody@vpai.test", "firstName": "Some", "lastName": "Body", "password": "N8n-somebody-123"}
     assert bench.post("/rest/owner/setup", usurper)[0] == 400
     assert deployed.sql("n8n", 'SELECT email FROM "user" WHERE password IS NOT NULL') == OWNER
-
-    def unsigned(self, path: str, *words: str) -> int:
-        """The status of a call by somebody who signs nothing, or wrongly; `words` are curl's."""
-        return self._asked("-X", "POST", *words, f"{N8N}{path}")[0]
-
-    def executions(self) -> str:
-        """What n8n keeps of calls so far, forms' files included."""
-        files = self._stack.on_host(
-            "docker", "exec", self._stack.container("n8n"), "sh", "-c", "ls /tmp /home/node/.n8n/binaryData 2>&1"
-        )
-        return self._stack.sql("n8n", "SELECT count(*) FROM execution_entity") + files
 
 
 _FORM = ("-F", "text=hello", "-F", "file=@.lab/ca/root.crt")

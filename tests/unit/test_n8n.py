@@ -149,7 +149,12 @@ def test_metas_events_are_told_by_whom_they_are_and_echoes_are_not() -> None:
     ]
     echo = {**said, "sender": us, "message": {"mid": "m", "text": "ours", "is_echo": True}}
     own = {"field": "comments", "value": {**value, "from": us}}
-    others = ({"read": {"mid": "m"}}, {"reaction": {"emoji": "x"}}, {"message": {"mid": "m", "is_deleted": True}}, {})
+    others: tuple[Mapping[str, object], ...] = (
+        {"read": {"mid": "m"}},
+        {"reaction": {"emoji": "x"}},
+        {"message": {"mid": "m", "is_deleted": True}},
+        {},
+    )
     assert (
         told({"id": "0", "messaging": [echo, *({**said, "message": None, **other} for other in others)], "changes": [own]}) == []
     )
@@ -177,8 +182,8 @@ def test_a_message_is_as_long_as_telegram_takes_and_cut_between_characters(chara
 
     texts = ["y" * offset + character * 4096 for offset in range(units(character) + 1)]
     by_n8n = [made["text"] for made in ran("ig-dm", "Message", [{"json": {"text": text}} for text in texts])]
-    for offset, *both in zip(range(len(texts)), by_n8n, map(shortened, texts), strict=True):
-        for said in both:
+    for offset, by_node, by_python in zip(range(len(texts)), by_n8n, map(shortened, texts), strict=True):
+        for said in (by_node, by_python):
             assert 4096 - units(character) < units(said) <= 4096
             assert said == "y" * offset + character * ((units(said) - offset) // units(character))
     assert [made["text"] for made in ran("ig-dm", "Message", [{"json": {"text": character}}])] == [character]
