@@ -24,6 +24,15 @@ class RateLimit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cors:
+    """What pages of other origins may ask of a site. The service says so with its own answers, Caddy with those that it makes."""
+
+    origins: tuple[str, ...]
+    methods: tuple[str, ...]
+    headers: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """Paths of a host name below the fleet's domain, led by Caddy to a port of the service.
 
@@ -49,6 +58,8 @@ class Route:
     """The largest request body in MiB; a larger one answers 413. The default is far above what the catalogue's UIs upload."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Response headers besides those that every site has."""
+    cors: Cors | None = None
+    """Without it a page of another origin is shown no answer of Caddy's: it reads of any refusal that CORS failed."""
     upgrades: bool = False
     """Whether connections change to another protocol, such as WebSocket: a reload of Caddy then lets them live on for a while."""
     upstream_http: str = ""
@@ -101,6 +112,11 @@ class Site:
     def declared(self) -> tuple[str, ...]:
         """Every path that somebody is answered at."""
         return tuple(path for led in self.routes for path in led.route.paths)
+
+    @property
+    def cors(self) -> Cors | None:
+        """What is said with the answers that Caddy makes, whatever route they end."""
+        return next((led.route.cors for led in self.routes if led.route.cors), None)
 
     @property
     def tells_paths_apart(self) -> bool:

@@ -1,6 +1,7 @@
 """`make notify`: a line to the operators' chat on Telegram, by the bot and to the chat of the stack's own configuration."""
 
 import json
+import unicodedata
 
 from model.problem import Problem, refuse
 from operations.stack import Stack
@@ -9,6 +10,8 @@ from services.telegram import MONITORING_CHAT, MONITORING_TOKEN
 
 _LONGEST = 4096
 """UTF-16 units of a message, as Telegram counts: more is refused."""
+_FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+"""The letters of which two are one flag."""
 
 
 def notify(stack: Stack, text: str) -> None:
@@ -35,8 +38,25 @@ def notify(stack: Stack, text: str) -> None:
 
 
 def shortened(text: str) -> str:
-    """As much of `text` as a message holds; a character of two units is not cut in half."""
-    return text.encode("utf-16-le")[: 2 * _LONGEST].decode("utf-16-le", errors="ignore")
+    """As much of `text` as a message holds; no character of several units, or of several code points, is cut in two."""
+    kept = text.encode("utf-16-le", errors="replace")[: 2 * _LONGEST].decode("utf-16-le", errors="ignore")
+    end = len(kept)
+    while 0 < end < len(text) and _joined(text, end):
+        end -= 1
+    return kept[:end] or kept
+
+
+def _joined(text: str, at: int) -> bool:
+    """Whether what begins at `at` belongs to the character before: a mark, an emoji's other half or shade, a flag's letter."""
+    before, after = text[at - 1], text[at]
+    letters = len(text[:at]) - len(text[:at].rstrip(_FLAGS))
+    return (
+        unicodedata.category(after).startswith("M")
+        or "\u200d" in (before, after)
+        or "\U0001f3fb" <= after <= "\U0001f3ff"
+        or (after in _FLAGS and letters % 2 == 1)
+        or (before, after) == ("\r", "\n")
+    )
 
 
 def _reason(answer: bytes) -> str:

@@ -4,7 +4,7 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Basic, Credential, Request, Unproven
-from model.route import Access, RateLimit, Route
+from model.route import Access, Cors, RateLimit, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
 from model.waiver import Waiver
@@ -19,6 +19,12 @@ UUID = Secret(name="couchdb_uuid", source=Generated(length=32, hexadecimal=True)
 COOKIE_SECRET = Secret(name="couchdb_cookie_secret", source=Generated(length=64, hexadecimal=True))
 """Made by CouchDB like the uuid, so that each replacement would end every session."""
 VAULT = "obsidian_vault"
+CORS = Cors(
+    origins=("app://obsidian.md", "capacitor://localhost", "http://localhost"),
+    methods=("GET", "PUT", "POST", "HEAD", "DELETE"),
+    headers=("accept", "authorization", "content-type", "origin", "referer"),
+)
+"""Obsidian's app on a computer, on iOS, and on Android."""
 PORT = 5984
 # CouchDB reads it before local.d, where the image's entrypoint writes the administrator.
 DIRECTORY = "/opt/couchdb/etc/default.d"
@@ -91,6 +97,7 @@ def service(scale: float = 1.0) -> Service:
                 rate_limit=RateLimit(requests=3000, seconds=60),
                 # Five times the 20 MB that an attachment is expected to have; CouchDB's own limit is the document's 50 MB.
                 body_mib=100,
+                cors=CORS,
             ),
         ),
         healthcheck=Healthcheck(
@@ -112,7 +119,7 @@ def service(scale: float = 1.0) -> Service:
     )
 
 
-# CORS stands here and nowhere else: set by Caddy too, the header would come twice and clients refuse (lesson 57).
+# Of CouchDB's own answers: set by Caddy on them too, the header would come twice and clients refuse (lesson 57).
 _SETTINGS = f"""[couchdb]
 single_node = true
 uuid = {UUID}
@@ -130,9 +137,9 @@ timeout = 86400
 
 [cors]
 credentials = true
-origins = app://obsidian.md,capacitor://localhost,http://localhost
-headers = accept, authorization, content-type, origin, referer
-methods = GET, PUT, POST, HEAD, DELETE
+origins = {",".join(CORS.origins)}
+headers = {", ".join(CORS.headers)}
+methods = {", ".join(CORS.methods)}
 max_age = 3600
 """
 

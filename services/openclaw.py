@@ -15,7 +15,7 @@ from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Spawned, Volume
 from model.waiver import Waiver
-from services import docker_proxy, telegram
+from services import docker_proxy, telegram, webhook_gate
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.litellm.models import BRAVE_KEY, MODELS
 from services.networks import BACKEND, EGRESS, SANDBOX
@@ -26,8 +26,6 @@ GATEWAY_TOKEN = API_KEY
 # OpenClaw refuses to start when this is the gateway's token (openclaw/openclaw, src/gateway/startup-auth.ts).
 HOOKS_TOKEN = Secret(name="openclaw_hooks_token", source=Generated(length=64, hexadecimal=True))
 """Whoever hands a task to an agent shows it: n8n."""
-WEBHOOK_SECRET = Secret(name="n8n_webhook_secret", source=Generated(length=64, hexadecimal=True))
-"""OpenClaw's plugin signs with it what an agent gives back to n8n."""
 DIRECTORY = "/etc/openclaw"
 PORT = 18789
 _MESSENGER = "messenger"
@@ -112,7 +110,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
             "NODE_OPTIONS": f"--max-old-space-size={_HEAP_MIB}",
             "DOCKER_HOST": f"tcp://docker-proxy:{docker_proxy.SANDBOX_PORT}",
             "DOCKER_CONFIG": f"{DIRECTORY}/docker",
-            "N8N_WEBHOOK_BASE_URL": "http://n8n:5678",
+            "N8N_WEBHOOK_BASE_URL": f"http://webhook-gate:{webhook_gate.CALLS_PORT}",
             "TZ": "Europe/Paris",
         },
         secret_environment={
@@ -120,7 +118,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
             "OPENCLAW_HOOKS_TOKEN": f"{HOOKS_TOKEN}",
             "LITELLM_API_KEY": f"{LITELLM_KEY}",
             "TELEGRAM_BOT_TOKEN": f"{telegram.OPENCLAW_TOKEN}",
-            "N8N_WEBHOOK_SECRET": f"{WEBHOOK_SECRET}",
+            "N8N_WEBHOOK_SECRET": f"{webhook_gate.CALLS_SECRET}",
             "BRAVE_API_KEY": f"{BRAVE_KEY}",
         },
         configuration=Configuration(
@@ -142,7 +140,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
         secrets=(
             API_KEY,
             HOOKS_TOKEN,
-            WEBHOOK_SECRET,
+            webhook_gate.CALLS_SECRET,
             BRAVE_KEY,
             LITELLM_KEY,
             docker_proxy.SANDBOX_TOKEN,
@@ -215,7 +213,7 @@ _CREDENTIALS = (
         ),
         note="400: let in, and told that there is no message",
     ),
-    Unproven(secret=WEBHOOK_SECRET, reason="OpenClaw's plugin signs what agents give back to n8n; a workflow of n8n checks it"),
+    Unproven(secret=webhook_gate.CALLS_SECRET, reason="OpenClaw's plugin signs what agents give back to n8n; the gate checks it"),
 )
 
 

@@ -1,5 +1,8 @@
-"""webhook-gate: what the Internet's webhooks pass before n8n sees them (images/webhook-gate), and where n8n's jobs wait for
-whoever fetches them."""
+"""webhook-gate: what all calls of n8n's workflows pass, the Internet's and members', before n8n sees them (images/webhook-gate),
+and where n8n's jobs wait for whoever fetches them.
+
+Members and OpenClaw sign the body that they send: `X-Signature-256: sha256=<hex HMAC-SHA256 with n8n_webhook_secret>`.
+"""
 
 import json
 from datetime import timedelta
@@ -28,16 +31,20 @@ META_VERIFY_TOKEN = Secret(
         optional=True,
     ),
 )
+CALLS_SECRET = Secret(name="n8n_webhook_secret", source=Generated(length=64, hexadecimal=True))
+"""Who calls a workflow signs with it."""
 SIGNING_SECRET = Secret(name="webhook_gate_secret", source=Generated(length=48))
-"""What the gate signs with for n8n. Its own: whoever may call the other workflows could otherwise claim to be GitHub."""
+"""What the gate signs its token with, by which n8n knows it. Its own: whoever may call a workflow could otherwise be GitHub."""
 JOBS_TOKEN = Secret(name="auto_fix_token", source=Generated(length=48))
 
 DIRECTORY = "/etc/webhook-gate"
 PORT = 8080
 JOBS_PORT = 8081
 NUMBERS_PORT = 8082
+CALLS_PORT = 8083
 GITHUB_PATH = "/webhook/github-autofix"
 META_PATHS = ("/webhook/ig-comment", "/webhook/ig-dm")
+CALLS_PATHS = tuple(f"/webhook/{name}" for name in ("ask-agent", "agent-callback", "summarize", "health-report"))
 WINDOW = timedelta(hours=72)
 """How long an event is remembered and how old one may be. GitHub delivers again for 3 days when asked to (docs.github.com,
 "Redelivering webhooks"), Meta by itself for 36 hours (Graph API, "Webhooks: Getting started")."""
@@ -69,11 +76,12 @@ def service(n8n: str, scale: float = 1.0) -> Service:
                 File(path="github-webhook-secret", content=f"{GITHUB_SECRET}"),
                 File(path="meta-app-secret", content=f"{META_APP_SECRET}"),
                 File(path="meta-verify-token", content=f"{META_VERIFY_TOKEN}"),
+                File(path="calls-secret", content=f"{CALLS_SECRET}"),
                 File(path="n8n-secret", content=f"{SIGNING_SECRET}"),
                 File(path="jobs-token", content=f"{JOBS_TOKEN}"),
             ),
         ),
-        secrets=(GITHUB_SECRET, META_APP_SECRET, META_VERIFY_TOKEN, SIGNING_SECRET, JOBS_TOKEN),
+        secrets=(GITHUB_SECRET, META_APP_SECRET, META_VERIFY_TOKEN, CALLS_SECRET, SIGNING_SECRET, JOBS_TOKEN),
         credentials=(
             Credential(
                 secret=JOBS_TOKEN,
@@ -87,7 +95,8 @@ def service(n8n: str, scale: float = 1.0) -> Service:
                     (GITHUB_SECRET, "it signs what GitHub sends: tests/lab/test_webhooks.py sends such events"),
                     (META_APP_SECRET, "it signs what Meta sends: tests/lab/test_webhooks.py sends such events"),
                     (META_VERIFY_TOKEN, "Meta shows it once, in a query: tests/lab/test_webhooks.py does"),
-                    (SIGNING_SECRET, "it signs what n8n is sent, and n8n refuses all else: tests/lab/test_n8n.py"),
+                    (CALLS_SECRET, "it signs what members send: tests/lab/test_n8n.py sends such calls"),
+                    (SIGNING_SECRET, "it signs the token of a minute that n8n asks for: tests/lab/test_n8n.py"),
                 )
             ),
         ),
@@ -108,7 +117,10 @@ def service(n8n: str, scale: float = 1.0) -> Service:
 
 
 def _routes() -> tuple[Route, ...]:
-    """The Internet's, by the hub; and the jobs, for members."""
+    """The Internet's, by the hub; and, for members, the jobs and the calls at n8n's own name, whose other paths are n8n's.
+
+    The gate says itself what is too large: Caddy would say it first of a body that nobody signed, where the answer is 401.
+    """
     return (
         Route(
             subdomain="hook",
@@ -118,7 +130,6 @@ def _routes() -> tuple[Route, ...]:
             paths=(GITHUB_PATH,),
             methods=("POST",),
             rate_limit=RATE_LIMIT,
-            body_mib=1,
             relayed=True,
         ),
         Route(
@@ -129,7 +140,6 @@ def _routes() -> tuple[Route, ...]:
             paths=META_PATHS,
             methods=("GET", "POST"),
             rate_limit=RATE_LIMIT,
-            body_mib=1,
             relayed=True,
         ),
         Route(
@@ -143,19 +153,25 @@ def _routes() -> tuple[Route, ...]:
             body_mib=1,
             relayed=True,
         ),
+        Route(subdomain="mayi", port=CALLS_PORT, access=Access.VPN, paths=CALLS_PATHS, methods=("POST",)),
         Route(subdomain="fix", port=JOBS_PORT, access=Access.VPN, paths=("/jobs/*",), methods=("GET", "POST"), body_mib=1),
     )
 
 
 def _settings(n8n: str) -> str:
     events = {"/webhook/ig-comment": "comments", "/webhook/ig-dm": "messages"}
-    endpoints = [
-        {"path": GITHUB_PATH, "provider": "github", "events": ["issues"]},
-        *({"path": path, "provider": "meta", "object": "instagram", "events": [events[path]]} for path in META_PATHS),
-    ]
+    meta = {"provider": "meta", "object": "instagram"}
+    by_path: dict[str, dict[str, object]] = {
+        GITHUB_PATH: {"provider": "github", "events": ["issues"]},
+        **{path: {**meta, "events": [events[path]]} for path in META_PATHS},
+        **{path: {"provider": "own"} for path in CALLS_PATHS},
+    }
     return json.dumps(
         {
-            "endpoints": [{**endpoint, "largest_kib": _LARGEST_KIB, "to": f"{n8n}{endpoint['path']}"} for endpoint in endpoints],
+            "endpoints": [
+                {"path": path, **endpoint, "largest_kib": _LARGEST_KIB, "to": f"{n8n}{path}"}
+                for path, endpoint in by_path.items()
+            ],
             "window_hours": WINDOW // timedelta(hours=1),
             "most_queued": 10_000,
         },

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf16"
 )
 
 // Job is what n8n offers: an issue of a repository.
@@ -44,7 +45,8 @@ type Worker struct {
 const (
 	pauseAfterFailure = 10 * time.Second
 	longestAnswer     = 1 << 20
-	longestText       = 60_000 // GitHub takes 65536 characters.
+	longestText       = 60_000 // GitHub takes 65536 characters; these are bytes.
+	longestTitle      = 256
 )
 
 func (job Job) branch() string { return fmt.Sprintf("fix/GH-%d", job.Number) }
@@ -180,7 +182,7 @@ func (worker *Worker) mend(ctx context.Context, job Job) (string, error) {
 		URL string `json:"html_url"`
 	}
 	err = worker.api(ctx, http.MethodPost, job, "/pulls", map[string]any{
-		"title": fmt.Sprintf("Fix #%d: %s", job.Number, job.Title), "head": job.branch(), "base": repository.Branch,
+		"title": title(job), "head": job.branch(), "base": repository.Branch,
 		"body": fmt.Sprintf("%s\n\nFixes #%d. Written by a program: review it as you would a stranger's.", told, job.Number),
 	}, &made)
 	if err != nil {
@@ -262,16 +264,29 @@ func (worker *Worker) ask(ctx context.Context, method, address, token string, bo
 	return answer.StatusCode, text, answer.Header, err
 }
 
-func first(text string) string {
-	if len(text) > longestText {
-		return text[:longestText]
+// title is that of the pull request: an issue's own may be as long as a title may be, in UTF-16 units at the most cautious.
+func title(job Job) string {
+	text := fmt.Sprintf("Fix #%d: %s", job.Number, job.Title)
+	units := 0
+	for index, character := range text {
+		if units += utf16.RuneLen(character); units > longestTitle {
+			return text[:index]
+		}
 	}
 	return text
 }
 
+// first is the beginning of a text that is too long, no character cut in two.
+func first(text string) string {
+	if len(text) <= longestText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longestText], "")
+}
+
 func last(text string) string {
 	text = strings.TrimSpace(text)
-	return text[max(0, len(text)-2000):]
+	return strings.ToValidUTF8(text[max(0, len(text)-2000):], "")
 }
 
 func (worker *Worker) note(busy bool) {

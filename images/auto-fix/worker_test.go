@@ -13,6 +13,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // others is the gate with some jobs and GitHub with its pull requests, on one server.
@@ -193,6 +195,18 @@ func TestRepositoriesAreNamed(t *testing.T) {
 	for _, allowed := range []string{"", "VPAI", "a/b,", "a/b/c", "*"} {
 		if _, err := newWorker("http://x/jobs", "http://x", allowed, t.TempDir(), "", "", time.Second); err == nil {
 			t.Errorf("%q is taken", allowed)
+		}
+	}
+}
+
+func TestNothingIsLongerThanGitHubTakesNorCutWithinACharacter(t *testing.T) {
+	for _, text := range []string{strings.Repeat("x", 300), strings.Repeat("🙂", 300), "x" + strings.Repeat("é", 100_000)} {
+		cut := title(Job{Number: 7, Title: text})
+		if units := len(utf16.Encode([]rune(cut))); units > 256 || units < 255 || !utf8.ValidString(cut) || !strings.HasPrefix(cut, "Fix #7: ") {
+			t.Errorf("%d units: %q", units, cut)
+		}
+		if !utf8.ValidString(first(text)) || len(first(text)) > longestText || !utf8.ValidString(last(text)) {
+			t.Errorf("%q", first(text))
 		}
 	}
 }

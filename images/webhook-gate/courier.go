@@ -1,29 +1,29 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
-// newCourier brings an event to n8n: the bytes as they came, under our own signature. The sender's is not handed on: n8n
-// does not hold the sender's secret, so it needs none.
+// errFinal: the same event would be refused again.
+var errFinal = errors.New("refused for good")
+
+// errLater is a refusal that passes, and asks for patience of its own.
+type errLater struct {
+	error
+	wait time.Duration
+}
+
+// newCourier brings an event to n8n.
 func newCourier(configuration *Configuration, numbers *Numbers) func(context.Context, Event) error {
-	client := &http.Client{
-		Timeout: 60 * time.Second,
-		// An event goes to n8n and nowhere else, whatever answers.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	client := newClient(60 * time.Second)
 	return func(ctx context.Context, event Event) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, event.To, bytes.NewReader(event.Body))
-		if err != nil {
-			return err
-		}
-		request.Header.Set("Content-Type", "application/json")
-		request.Header.Set("X-Signature-256", signature(configuration.n8n, event.Body))
+		request := toWorkflow(ctx, configuration.n8n, event.To, event.Body)
 		request.Header.Set("X-Webhook-Event", event.Name)
 		request.Header.Set("X-Webhook-Delivery", event.Delivery)
 		answer, err := client.Do(request)
@@ -33,12 +33,17 @@ func newCourier(configuration *Configuration, numbers *Numbers) func(context.Con
 		}
 		defer answer.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(answer.Body, 500))
-		// n8n answers 404 while it starts, and 200 with a page that asks to wait: only JSON is an answer of a workflow.
-		if answer.StatusCode/100 != 2 || !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		switch workflow := ofWorkflow(text); {
+		case workflow && answer.StatusCode/100 == 2:
+			numbers.delivered(event.Path)
+			return nil
+		// What a workflow answers to an event that it cannot use, and to one that a foreign API refuses for good.
+		case workflow && (answer.StatusCode == http.StatusBadRequest || answer.StatusCode == http.StatusUnprocessableEntity):
 			numbers.failed(event.Path)
-			return fmt.Errorf("n8n answered %s: %s", answer.Status, text)
+			return fmt.Errorf("%w: %s: %s", errFinal, answer.Status, text)
 		}
-		numbers.delivered(event.Path)
-		return nil
+		numbers.failed(event.Path)
+		seconds, _ := strconv.Atoi(answer.Header.Get("Retry-After"))
+		return errLater{fmt.Errorf("n8n answered %s: %s", answer.Status, text), min(time.Duration(seconds)*time.Second, longestWait)}
 	}
 }

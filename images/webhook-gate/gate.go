@@ -22,9 +22,12 @@ func newGate(configuration *Configuration, queue *Queue, numbers *Numbers) http.
 	gate := &Gate{configuration: configuration, queue: queue, numbers: numbers, now: time.Now}
 	mux := http.NewServeMux()
 	for _, endpoint := range configuration.Endpoints {
-		mux.Handle("POST "+endpoint.Path, gate.answering(endpoint, gate.event))
+		if endpoint.Provider == own {
+			continue
+		}
+		mux.Handle("POST "+endpoint.Path, answering(numbers, endpoint, gate.event))
 		if endpoint.Provider == "meta" {
-			mux.Handle("GET "+endpoint.Path, gate.answering(endpoint, gate.verification))
+			mux.Handle("GET "+endpoint.Path, answering(numbers, endpoint, gate.verification))
 		}
 	}
 	return mux
@@ -32,13 +35,13 @@ func newGate(configuration *Configuration, queue *Queue, numbers *Numbers) http.
 
 type answer func(http.ResponseWriter, *http.Request, Endpoint) *Refusal
 
-func (gate *Gate) answering(endpoint Endpoint, handle answer) http.Handler {
+func answering(numbers *Numbers, endpoint Endpoint, handle answer) http.Handler {
 	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
 		refusal := handle(writer, request, endpoint)
 		if refusal == nil {
 			return
 		}
-		gate.numbers.refused(endpoint.Path, refusal.reason)
+		numbers.refused(endpoint.Path, refusal.reason)
 		slog.Warn("refused", "path", endpoint.Path, "reason", refusal.reason, "why", refusal.why,
 			"delivery", request.Header.Get("X-GitHub-Delivery"), "from", request.Header.Get("X-Forwarded-For"))
 		if refusal.status == http.StatusServiceUnavailable {
@@ -72,14 +75,14 @@ func (gate *Gate) event(writer http.ResponseWriter, request *http.Request, endpo
 		return off(name)
 	}
 	// Who shows nothing that could be a signature is read no byte of.
-	if refusal := wellFormed(request); refusal != nil {
+	if refusal := wellFormed(request, hubHeader); refusal != nil {
 		return refusal
 	}
 	var body []byte
 	refusal := gate.bodies.read(writer, request, endpoint.LargestKiB<<10, func(text []byte) *Refusal {
 		body = text
 		// Before anything is read into it: who has no key learns nothing but that.
-		return signed(secret, request, text)
+		return signed(secret, request, hubHeader, text)
 	})
 	if refusal != nil {
 		return refusal

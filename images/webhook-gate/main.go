@@ -1,7 +1,7 @@
-// webhook-gate stands between the Internet's webhooks and n8n: it checks the sender's signature over the bytes that came,
-// keeps what passed on disk before it says so, and hands it on, signed anew, until n8n has taken it.
+// webhook-gate stands between n8n and all who call its workflows: it checks the caller's signature over the bytes that came.
+// What comes from the Internet it keeps on disk before it says so, and hands it on until n8n has taken it.
 //
-// Three ports: webhooks, jobs (n8n offers one, the workstation fetches it) and numbers.
+// Four ports: webhooks, calls of members, jobs (n8n offers one, the workstation fetches it) and numbers.
 package main
 
 import (
@@ -13,9 +13,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -25,13 +27,15 @@ const (
 	webhooksAddress = ":8080"
 	jobsAddress     = ":8081"
 	numbersAddress  = ":8082"
+	callsAddress    = ":8083"
 	shortestSecret  = 8
+	own             = "own"
 )
 
 // Endpoint is one path: who calls it, with what, and where it goes.
 type Endpoint struct {
 	Path     string `json:"path"`
-	Provider string `json:"provider"` // github or meta
+	Provider string `json:"provider"` // github, meta, or own for calls of members
 	// Events of GitHub (X-GitHub-Event) or fields of Meta (entry.changes.field; messages for entry.messaging).
 	Events     []string `json:"events"`
 	Object     string   `json:"object"` // of Meta, e.g. instagram
@@ -46,7 +50,7 @@ type Configuration struct {
 	WindowHours int `json:"window_hours"`
 	MostQueued  int `json:"most_queued"`
 
-	github, metaApp, metaVerify, n8n, jobs string
+	github, metaApp, metaVerify, calls, n8n, jobs string
 }
 
 var endpointPath = regexp.MustCompile(`^/webhook/[a-z0-9-]+$`)
@@ -82,6 +86,7 @@ func serve(directory, data string) error {
 	queue.deliver(stopped, newCourier(configuration, numbers))
 	servers := map[string]http.Handler{
 		webhooksAddress: newGate(configuration, queue, numbers),
+		callsAddress:    newCalls(configuration, numbers),
 		jobsAddress:     newJobs(configuration.jobs),
 		numbersAddress:  numbers,
 	}
@@ -96,8 +101,12 @@ func serve(directory, data string) error {
 		// Longer than a worker waits for a job; a body has less (Bodies).
 		server.ReadTimeout = askedFor + headWithin
 		server.WriteTimeout = askedFor + 2*headWithin
-		// Whoever only waits, for a job or for somebody to take it, is let go at once.
-		server.BaseContext = func(net.Listener) context.Context { return stopped }
+		if address == callsAddress {
+			server.WriteTimeout = answersWithin + 2*headWithin
+		} else {
+			// Whoever only waits, for a job or for somebody to take it, is let go at once.
+			server.BaseContext = func(net.Listener) context.Context { return stopped }
+		}
 		running = append(running, server)
 		go func() { ended <- server.Serve(listener) }()
 		slog.Info("listening", "address", address)
@@ -131,6 +140,7 @@ func read(directory string) (*Configuration, error) {
 		"github-webhook-secret": &configuration.github,
 		"meta-app-secret":       &configuration.metaApp,
 		"meta-verify-token":     &configuration.metaVerify,
+		"calls-secret":          &configuration.calls,
 		"n8n-secret":            &configuration.n8n,
 		"jobs-token":            &configuration.jobs,
 	} {
@@ -147,20 +157,23 @@ func read(directory string) (*Configuration, error) {
 }
 
 func (configuration *Configuration) check() error {
-	if configuration.n8n == "" || configuration.jobs == "" {
-		return errors.New("n8n-secret or jobs-token is missing: n8n could not tell the gate from anybody else")
+	if configuration.calls == "" || configuration.n8n == "" || configuration.jobs == "" {
+		return errors.New("calls-secret, n8n-secret or jobs-token is missing: n8n could not tell the gate from anybody else")
 	}
 	if configuration.WindowHours < 1 || configuration.MostQueued < 1 {
 		return errors.New("gate.json: window_hours and most_queued are at least 1")
 	}
 	for _, endpoint := range configuration.Endpoints {
+		to, err := url.Parse(endpoint.To)
 		switch {
 		case !endpointPath.MatchString(endpoint.Path):
 			return fmt.Errorf("gate.json: the path %q is not of the form /webhook/some-name", endpoint.Path)
-		case endpoint.Provider != "github" && endpoint.Provider != "meta":
-			return fmt.Errorf("gate.json: %s is of the provider %q, and the gate knows github and meta", endpoint.Path, endpoint.Provider)
-		case len(endpoint.Events) == 0 || endpoint.LargestKiB < 1 || endpoint.To == "":
-			return fmt.Errorf("gate.json: %s needs events, largest_kib and to", endpoint.Path)
+		case !slices.Contains([]string{"github", "meta", own}, endpoint.Provider):
+			return fmt.Errorf("gate.json: %s is of the provider %q, and the gate knows github, meta and own", endpoint.Path, endpoint.Provider)
+		case err != nil || to.Host == "":
+			return fmt.Errorf("gate.json: %s leads to %q, which is no address", endpoint.Path, endpoint.To)
+		case endpoint.LargestKiB < 1 || (len(endpoint.Events) == 0) != (endpoint.Provider == own):
+			return fmt.Errorf("gate.json: %s needs largest_kib, and events unless it is a call", endpoint.Path)
 		}
 	}
 	return nil

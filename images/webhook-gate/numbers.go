@@ -21,7 +21,7 @@ var helps = map[string]string{
 	"webhook_gate_accepted_total":          "Requests that passed, by what they were.",
 	"webhook_gate_refused_total":           "Requests that did not pass, by the reason.",
 	"webhook_gate_delivered_total":         "Events that n8n has taken.",
-	"webhook_gate_failed_deliveries_total": "Attempts that n8n did not take; each is repeated.",
+	"webhook_gate_failed_deliveries_total": "Attempts that n8n did not take.",
 }
 
 func newNumbers(queue *Queue) *Numbers {
@@ -73,7 +73,7 @@ func (numbers *Numbers) text() string {
 		value      int
 	}{
 		{"webhook_gate_queued", "Events that n8n has not taken yet.", queued},
-		{"webhook_gate_given_up", "Events that n8n did not take within a day; they lie below given-up.", gaveUp},
+		{"webhook_gate_given_up", "Events that n8n refused for good, or did not take within a day; they lie below given-up.", gaveUp},
 		{"webhook_gate_remembered", "Keys by which a replay would be known.", seen},
 	} {
 		fmt.Fprintf(&text, "# HELP %s %s\n# TYPE %s gauge\n%s %d\n", gauge.name, gauge.help, gauge.name, gauge.name, gauge.value)

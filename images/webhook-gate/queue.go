@@ -35,6 +35,7 @@ const (
 	atOnce        = 4
 	keepTrying    = 24 * time.Hour
 	longestPause  = 30 * time.Second
+	longestWait   = time.Hour // What an API may ask for.
 	forgetsEvery  = time.Hour
 	waiting       = "queue"
 	remembered    = "seen"
@@ -219,9 +220,11 @@ func (queue *Queue) deliver(ctx context.Context, take func(context.Context, Even
 				each := heap.Pop(&waiting).(turn)
 				free--
 				go func() {
-					if queue.attempt(ctx, each.name, take) {
+					done, wait := queue.attempt(ctx, each.name, take)
+					if done {
 						each.name = ""
 					}
+					each.pause = max(each.pause, wait)
 					ended <- each
 				}()
 			}
@@ -247,27 +250,31 @@ func (queue *Queue) deliver(ctx context.Context, take func(context.Context, Even
 	}()
 }
 
-// attempt tells whether the event needs no other one.
-func (queue *Queue) attempt(ctx context.Context, name string, take func(context.Context, Event) error) bool {
+// attempt tells whether the event needs no other one, or how long the next one is asked to wait.
+func (queue *Queue) attempt(ctx context.Context, name string, take func(context.Context, Event) error) (bool, time.Duration) {
 	event, err := queue.load(name)
 	if err != nil {
 		slog.Error(err.Error())
-		return true
+		return true, 0
 	}
+	var later errLater
 	err = take(ctx, event)
 	switch {
 	case err == nil:
 		queue.finish(name, event, "")
-		return true
+		return true, 0
 	case ctx.Err() != nil:
-		return false
-	case time.Since(event.Received) > keepTrying:
+		return false, 0
+	case errors.Is(err, errFinal), time.Since(event.Received) > keepTrying:
 		slog.Error("given up", "path", event.Path, "delivery", event.Delivery, "why", err.Error())
 		queue.finish(name, event, given)
-		return true
+		return true, 0
 	}
 	slog.Warn("not taken", "path", event.Path, "delivery", event.Delivery, "why", err.Error())
-	return false
+	if errors.As(err, &later) {
+		return false, later.wait
+	}
+	return false, 0
 }
 
 func (queue *Queue) finish(name string, event Event, keptIn string) {

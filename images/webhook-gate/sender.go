@@ -35,7 +35,13 @@ var (
 // clockSkew is how far ahead of ours a sender's clock may be.
 const clockSkew = 10 * time.Minute
 
-// signature is the hexadecimal HMAC-SHA256 that GitHub, Meta and our own n8n write.
+// Where a signature stands: GitHub's and Meta's header, and that of who calls a workflow.
+const (
+	hubHeader = "X-Hub-Signature-256"
+	ownHeader = "X-Signature-256"
+)
+
+// signature is the hexadecimal HMAC-SHA256 that GitHub, Meta and our own callers write.
 func signature(secret string, body []byte) string {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
@@ -44,19 +50,19 @@ func signature(secret string, body []byte) string {
 
 var signatureForm = regexp.MustCompile(`^sha256=[0-9a-f]{64}$`)
 
-// wellFormed tells whether there is anything to compare with: one header of the form that GitHub and Meta send.
-func wellFormed(request *http.Request) *Refusal {
-	if given := request.Header.Values("X-Hub-Signature-256"); len(given) != 1 || !signatureForm.MatchString(given[0]) {
-		return refuse(http.StatusUnauthorized, "signature", "the signature in X-Hub-Signature-256 is missing, or not sha256= and 64 hexadecimal digits")
+// wellFormed tells whether there is anything to compare with: one header of the form that all of them send.
+func wellFormed(request *http.Request, header string) *Refusal {
+	if given := request.Header.Values(header); len(given) != 1 || !signatureForm.MatchString(given[0]) {
+		return refuse(http.StatusUnauthorized, "signature", "the signature in %s is missing, or not sha256= and 64 hexadecimal digits", header)
 	}
 	return nil
 }
 
 // signed compares in constant time.
-func signed(secret string, request *http.Request, body []byte) *Refusal {
-	given := request.Header.Get("X-Hub-Signature-256")
+func signed(secret string, request *http.Request, header string, body []byte) *Refusal {
+	given := request.Header.Get(header)
 	if subtle.ConstantTimeCompare([]byte(given), []byte(signature(secret, body))) != 1 {
-		return refuse(http.StatusUnauthorized, "signature", "the signature in X-Hub-Signature-256 is wrong")
+		return refuse(http.StatusUnauthorized, "signature", "the signature in %s is wrong", header)
 	}
 	return nil
 }
@@ -106,7 +112,8 @@ func meta(endpoint Endpoint, _ *http.Request, body []byte, now time.Time, window
 	var document struct {
 		Object string `json:"object"`
 		Entry  []struct {
-			Time    int64 `json:"time"`
+			Time    int64  `json:"time"`
+			Field   string `json:"field"` // With Instagram's own login, in the place of changes.
 			Changes []struct {
 				Field string `json:"field"`
 			} `json:"changes"`
@@ -123,6 +130,9 @@ func meta(endpoint Endpoint, _ *http.Request, body []byte, now time.Time, window
 		fields := make([]string, 0, len(entry.Changes)+1)
 		for _, change := range entry.Changes {
 			fields = append(fields, change.Field)
+		}
+		if entry.Field != "" {
+			fields = append(fields, entry.Field)
 		}
 		if len(entry.Messaging) > 0 {
 			fields = append(fields, "messages")

@@ -21,7 +21,7 @@ import (
 
 const largest = 640 // As services/webhook_gate.py has it.
 
-// sieged are the gate's three ports, and one that stands where Caddy does: all that comes through it comes from one address.
+// sieged are the gate's ports, and one that stands where Caddy does: all that comes through it comes from one address.
 func sieged() []*http.Server {
 	settings := configuration("http://127.0.0.1:1")
 	settings.MostQueued = 100_000
@@ -57,7 +57,7 @@ func sieged() []*http.Server {
 	caddy.Transport = &http.Transport{MaxIdleConnsPerHost: 32}
 	return []*http.Server{
 		newServer(newGate(settings, queue, newNumbers(queue))), newServer(newJobs("jobs-token-of-the-test")), newServer(newNumbers(queue)),
-		newServer(caddy),
+		newServer(caddy), newServer(newCalls(settings, newNumbers(queue))),
 	}
 }
 
@@ -77,6 +77,8 @@ func TestTenThousandStrangersKeepNoEventOut(t *testing.T) {
 		{2, without("GET /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n", 1_000_000)},
 		{3, without(almost, largest<<10-1)},
 		{3, without(almost, 1)},
+		{4, without(strings.NewReplacer("github-autofix", "summarize", "X-Hub-", "X-").Replace(almost), largest<<10-1)},
+		{4, without("POST /webhook/summarize HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n", 999_999)},
 	}, func(client *http.Client, ports []string) error {
 		for _, port := range []string{ports[0], ports[3]} {
 			body := issue(time.Now(), strings.Repeat("an honest issue ", 4000))

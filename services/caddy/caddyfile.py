@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from model.network import MAGIC_DNS
-from model.route import ALL, Access, Led, Route, Site, Upstream
+from model.route import ALL, Access, Cors, Led, Route, Site, Upstream
 
 HEALTH_PORT = 2020
 METRICS_PORT = 2021
@@ -126,15 +126,44 @@ def _pages() -> str:
     return "\n".join(["(pages) {", *(_page(page) for page in PAGES), "}"])
 
 
-def _page(page: Page) -> str:
+def _page(page: Page, cors: Sequence[str] = ()) -> str:
+    steps = "\n\t\t".join(cors)
     body = f"<!doctype html><title>{page.title}</title><h1>{{err.status_code}}: {page.title}</h1><p>{page.text}</p>"
     return f"""	handle_errors {page.statuses}{" " if page.statuses else ""}{{
 		import headers
 		header Content-Type "text/html; charset=utf-8"
 		header Cache-Control no-store
 		log_append error {{err.message}}
+		{steps}
 		respond "{body}" {{err.status_code}}
 	}}"""
+
+
+def _cors(cors: Cors) -> list[str]:
+    """Headers of an answer that Caddy makes. A question beforehand is answered yes even then: a browser asks no further where
+    it is not, and shows its page neither the refusal nor the reason."""
+    origins = [f"header Origin {origin}" for origin in cors.origins]
+    return [
+        "@page {",
+        *(f"	{line}" for line in origins),
+        "}",
+        "@beforehand {",
+        "	method OPTIONS",
+        *(f"	{line}" for line in origins),
+        "	header Access-Control-Request-Method *",
+        "}",
+        "header @page {",
+        "	Access-Control-Allow-Origin {http.request.header.Origin}",
+        "	Access-Control-Allow-Credentials true",
+        "	Access-Control-Expose-Headers Retry-After",
+        "	Vary Origin",
+        "}",
+        "header @beforehand {",
+        f'	Access-Control-Allow-Methods "{", ".join(cors.methods)}"',
+        f'	Access-Control-Allow-Headers "{", ".join(cors.headers)}"',
+        "}",
+        "respond @beforehand 204",
+    ]
 
 
 def _tls(tls: AcmeOverOvh | OwnAuthority) -> str:
@@ -194,7 +223,8 @@ def _nobody(address: str, certificate: str = "") -> str:
 def _site(site: Site, vpn: Sequence[IPv4Network]) -> str:
     routes = [line for number, led in enumerate(site.routes) for line in _route(site, led, number)]
     steps = [*_strangers(site, vpn), *_paths(site), *routes, "error 404"]
-    snippets = [f"	import {name}" for name in ("certificate", "headers", "pages", "failures")]
+    snippets = [f"	import {name}" for name in ("certificate", "headers", "failures")]
+    snippets += [_page(page, _cors(site.cors)) for page in PAGES] if site.cors else ["	import pages"]
     return "\n".join([f"{site.host} {{", *snippets, "	route {"] + [f"		{step}" for step in steps] + ["	}", "}"])
 
 

@@ -307,7 +307,7 @@ def _of_webhook_gate(host: str, service: Service) -> Iterator[Alert]:
         above=0,
         seconds=60,
         severity=Severity.CRITICAL,
-        summary="an acknowledged webhook was given up after a day",
+        summary="an acknowledged webhook was refused for good, or given up after a day",
         runbook="docs/runbooks/webhooks.md, An event was given up",
     )
 

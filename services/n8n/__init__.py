@@ -12,7 +12,7 @@ from model.service import Configuration, Database, File, Healthcheck, Limits, Lo
 from model.waiver import Waiver
 from services import auto_fix, nocodb, openclaw, telegram, webhook_gate
 from services.litellm import MASTER_KEY as LITELLM_KEY
-from services.n8n.workflows import workflows
+from services.n8n.workflows import GATE, workflows
 from services.networks import BACKEND, EGRESS
 
 ENCRYPTION_KEY = Secret(
@@ -85,7 +85,6 @@ def service(domain: str, scale: float = 1.0) -> Service:
             "LITELLM_API_KEY": f"{LITELLM_KEY}",
             "NOCODB_API_TOKEN": f"{nocodb.API_TOKEN}",
             "OPENCLAW_HOOKS_TOKEN": f"{openclaw.HOOKS_TOKEN}",
-            "N8N_WEBHOOK_HMAC_SECRET": f"{openclaw.WEBHOOK_SECRET}",
             "WEBHOOK_GATE_SECRET": f"{webhook_gate.SIGNING_SECRET}",
             "AUTO_FIX_TOKEN": f"{webhook_gate.JOBS_TOKEN}",
             "TELEGRAM_MONITORING_BOT_TOKEN": f"{telegram.MONITORING_TOKEN}",
@@ -105,7 +104,6 @@ def service(domain: str, scale: float = 1.0) -> Service:
             LITELLM_KEY,
             nocodb.API_TOKEN,
             openclaw.HOOKS_TOKEN,
-            openclaw.WEBHOOK_SECRET,
             webhook_gate.SIGNING_SECRET,
             webhook_gate.JOBS_TOKEN,
             telegram.MONITORING_TOKEN,
@@ -153,7 +151,8 @@ def _provisioning(domain: str) -> Task:
     """The owner, where there is none yet, and our workflows."""
     owner = {"email": _owner(domain), "firstName": "VPAI", "lastName": "Owner", "password": f"{OWNER_PASSWORD}"}
     script = Path(__file__).with_name("provision.mjs").read_text()
-    arguments = f"{json.dumps(owner)}, {json.dumps([workflow.document() for workflow in workflows()], indent=1)}"
+    documents = json.dumps([workflow.document() for workflow in workflows()], indent=1)
+    arguments = f"{json.dumps(owner)}, {json.dumps(GATE)}, {documents}"
     return Task(
         name="n8n-workflows",
         service="n8n",

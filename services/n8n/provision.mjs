@@ -1,4 +1,5 @@
-// Brings the running n8n to what the stack says: an owner where there is none yet, and our workflows, published.
+// Brings the running n8n to what the stack says: an owner where there is none yet, the credential by which our workflows know
+// who calls them, and the workflows, published.
 // Through the API that its own pages use: n8n's command line leaves workflows that are there as they are, and wants a restart.
 const API = 'http://127.0.0.1:5678/rest';
 const OURS = 'vpai-';
@@ -6,10 +7,11 @@ const SECONDS_TO_START = 120;
 const SECONDS_UNTIL_THE_NEXT_LOGIN = 20;
 const session = {};
 
-async function provision(owner, workflows) {
+async function provision(owner, credential, workflows) {
 	try {
 		await enter(owner);
-		for (const workflow of workflows) await bring(workflow);
+		const { id } = await entrust(credential);
+		for (const workflow of workflows) await bring(holding(workflow, { ...credential, id }));
 		await retire(new Set(workflows.map(({ id }) => id)));
 	} catch (error) {
 		console.error(error.message);
@@ -47,6 +49,18 @@ async function started() {
 		await sleep(1);
 	}
 	throw new Error(`n8n has not finished its start within ${SECONDS_TO_START} s: see \`make logs SERVICE=n8n\`, then deploy again.`);
+}
+
+// What a person made of it is not shown to us: it is written each time.
+async function entrust(credential) {
+	const found = (await ask('GET', '/credentials')).find(({ name }) => name === credential.name);
+	return found ? ask('PATCH', `/credentials/${found.id}`, credential) : ask('POST', '/credentials', credential);
+}
+
+// A workflow names its credential; n8n finds it by the id that it gave it.
+function holding(workflow, { type, name, id }) {
+	const named = (node) => (node.credentials?.[type] ? { ...node, credentials: { [type]: { id, name } } } : node);
+	return { ...workflow, nodes: workflow.nodes.map(named) };
 }
 
 async function bring(wanted) {

@@ -1,19 +1,31 @@
 """Workflows as code: values here, n8n's own JSON in the running n8n, compared at every deployment (provision.mjs).
 
-Whoever calls one signs the body: `X-Signature-256: sha256=<hex HMAC-SHA256 with n8n_webhook_secret>`. What comes from the
-Internet is called by the webhook gate, under a secret of its own.
+The webhook gate calls them and nothing else may: who calls a workflow signs the body for the gate (services/webhook_gate.py).
+n8n asks for the gate's token before it begins an execution, so that others cost little and leave nothing behind. Each
+workflow then looks at what came, and answers 400 with what is wrong.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
+
+from services import openclaw
 
 _CODE = Path(__file__).with_name("code")
 _MODEL = "deepseek-v3"
 """Cheap, and it goes on answering in eco mode."""
-_GATE = "WEBHOOK_GATE_SECRET"
-"""The variable with the secret under which the gate hands on what came from the Internet."""
+GATE = {
+    "name": "vpai-gate",
+    "type": "jwtAuth",
+    # Read from the environment at each call: nothing to keep, and nothing to compare after a rotation.
+    "data": {"keyType": "passphrase", "algorithm": "HS256", "secret": "={{ $env.WEBHOOK_GATE_SECRET }}"},
+}
+"""The credential by which n8n knows the gate; provision.mjs makes it."""
+_FINAL = (400, 413, 422)
+"""Statuses by which an API says that the same request would be refused again. Others pass: a limit, a server that is down, a
+token that is being changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +99,15 @@ def _ask_agent() -> Workflow:
         " wakeMode: 'next-heartbeat', deliver: false }",
         bearer="OPENCLAW_HOOKS_TOKEN",
     )
-    return _on_signed_call("ask-agent", *_answered(call, "={{ { run: $execution.id } }}", 202))
+    wanted = {"agent": [agent.name for agent in openclaw.AGENTS], "message": "text"}
+    return _on_call("ask-agent", wanted, *_answered(call, "={{ { run: $execution.id } }}", 202))
 
 
 def _agent_callback() -> Workflow:
     """An agent's result, told on Telegram: {"agent": "builder", "run": "...", "result": "..."}."""
-    text = "`${$json.call.agent}: ${$json.call.result}`"
-    return _on_signed_call("agent-callback", *_answered(_telegram(text), "={{ { told: $json.ok } }}"))
+    wanted = {"agent": "text", "result": "text"}
+    message = _message("`${json.call.agent}: ${json.call.result}`")
+    return _on_call("agent-callback", wanted, *_chain(message, *_answered(_telegram(), "={{ { told: true } }}")))
 
 
 def _summarize() -> Workflow:
@@ -106,7 +120,9 @@ def _summarize() -> Workflow:
         f"{{ model: '{_MODEL}', messages: {messages} }}",
         bearer="LITELLM_API_KEY",
     )
-    return _on_signed_call("summarize", *_answered(call, "={{ { summary: $json.choices[0].message.content } }}"))
+    content = "$json.body?.choices?.[0]?.message?.content"
+    answered = _answered(call, f"={{{{ {{ summary: {content} }} }}}}", given=f"typeof {content} === 'string'")
+    return _on_call("summarize", {"text": "text"}, *answered)
 
 
 def _health_report() -> Workflow:
@@ -130,9 +146,10 @@ def _health_report() -> Workflow:
         _code("Questions", "questions.js"),
         answers,
         _code("Report", "report.js"),
-        _telegram("$json.text"),
+        _message(),
+        _telegram(),
     )
-    asked = _on_signed_call("health-report", *steps)
+    asked = _on_call("health-report", {}, *steps)
     morning = Node(
         name="Each morning",
         kind="scheduleTrigger",
@@ -148,29 +165,41 @@ def _github_autofix() -> Workflow:
     wanted = _if("Wanted?", "={{ $json.wanted }}", "Jobs", "Ignored")
     offer = _post("Jobs", "={{ $env.AUTO_FIX_JOBS_URL }}", "$json.job", bearer="AUTO_FIX_TOKEN")
     ignored = _reply("={{ { ignored: $json.ignored } }}", name="Ignored")
-    answered = _answered(offer, "={{ { job: $json.job } }}", 202)
-    return _on_signed_call("github-autofix", *_chain(_code("Issue", "issue.js"), wanted), *answered, ignored, secret=_GATE)
+    answered = _answered(offer, "={{ { job: $json.body.job } }}", 202)
+    event = {"action": "text", "repository": "object", "issue": "object"}
+    return _on_call("github-autofix", event, *_chain(_code("Issue", "issue.js"), wanted), *answered, ignored)
 
 
 def _instagram(name: str) -> Workflow:
     """What strangers write, told on Telegram: to no agent, for they are not who gives orders here."""
-    tell, *answers = _answered(_telegram("$json.text"), "={{ { told: $json.ok } }}")
-    return _on_signed_call(name, *_chain(_code("Instagram", "instagram.js"), tell), *answers, secret=_GATE)
+    anything = _if("Anything?", "={{ $json.anything }}", "Message", "Ignored")
+    ignored = _reply("={{ { ignored: 'it says nothing by anybody else' } }}", name="Ignored")
+    answered = _answered(_telegram(), "={{ { told: true } }}")
+    steps = _chain(_code("Instagram", "instagram.js"), anything, _message(), *answered)
+    return _on_call(name, {"object": "text", "entry": "list"}, *steps, ignored)
 
 
-def _on_signed_call(name: str, *steps: Node, secret: str = "N8N_WEBHOOK_HMAC_SECRET") -> Workflow:  # noqa: S107 - a variable
-    """A webhook whose calls signed with `secret` go to the first of `steps`; others are refused with 401."""
+def _on_call(name: str, wanted: Mapping[str, object], *steps: Node) -> Workflow:
+    """A webhook for the gate. A call with the `wanted` fields (a kind: text, list or object; or the values that are allowed)
+    goes to the first of `steps`, another is answered 400."""
     webhook = Node(
         name="Call",
         kind="webhook",
         version=2.1,
-        parameters={"httpMethod": "POST", "path": name, "responseMode": "responseNode", "options": {"rawBody": True}},
-        fields={"webhookId": f"vpai-{name}"},
+        parameters={
+            "httpMethod": "POST",
+            "path": name,
+            "authentication": GATE["type"],
+            "responseMode": "responseNode",
+            "options": {"rawBody": True},
+        },
+        # Its id is n8n's: provision.mjs puts it in.
+        fields={"webhookId": f"vpai-{name}", "credentials": {GATE["type"]: {"name": GATE["name"]}}},
     )
-    signature = _code("Signature", "signature.js", ("$env.SECRET", f"$env.{secret}"))
-    signed = _if("Signed?", "={{ $json.signed }}", steps[0].name, "Refuse")
-    refuse = _reply("={{ { error: 'the signature in X-Signature-256 is missing or wrong' } }}", 401, name="Refuse")
-    return Workflow(name=name, nodes=(*_chain(webhook, signature, signed), *steps, refuse))
+    looked_at = _code("Input", "input.js", ("WANTED", json.dumps(wanted)))
+    right = _if("Right?", "={{ $json.right }}", steps[0].name, "Wrong")
+    wrong = _reply("={{ { error: $json.error } }}", 400, name="Wrong")
+    return Workflow(name=name, nodes=(*_chain(webhook, looked_at, right), *steps, wrong))
 
 
 def _if(name: str, value: str, then: str, otherwise: str) -> Node:
@@ -191,11 +220,26 @@ def _if(name: str, value: str, then: str, otherwise: str) -> Node:
     )
 
 
-def _answered(call: Node, body: str, status: int = 200) -> tuple[Node, ...]:
-    """A request and the caller's answer; 502 when it fails, where n8n itself would answer 200 and nothing (lesson 106)."""
+def _answered(call: Node, body: str, status: int = 200, *, given: str = "true") -> tuple[Node, ...]:
+    """A request and the caller's answer, which has the API's answer as `$json.body`; `given`: what has to hold of that.
+
+    When it fails, where n8n itself would answer 200 and nothing (lesson 106): 422 for what would be refused again, else 502
+    with the time that the API asks to wait.
+    """
     reply = _reply(body, status)
-    fail = _reply(f"={{{{ {{ error: '{call.name} refused, or did not answer: see the execution in n8n' }} }}}}", 502, name="Fail")
-    return (replace(call, fields={"onError": "continueErrorOutput"}, then=((reply.name,), (fail.name,))), reply, fail)
+    final = f"{list(_FINAL)}.includes($json.statusCode)"
+    why = "($json.body?.description ?? $json.body?.error?.message ?? $json.body?.error ?? 'see the execution in n8n')"
+    fail = _reply(
+        f"={{{{ {{ error: '{call.name} ' + ({final} ? 'refuses it for good: ' : 'refused, or did not answer: ') + {why} }} }}}}",
+        f"={{{{ {final} ? 422 : 502 }}}}",
+        name="Fail",
+        headers={"Retry-After": "={{ $json.body?.parameters?.retry_after ?? $json.headers?.['retry-after'] ?? 1 }}"},
+    )
+    whole = {"response": {"response": {"fullResponse": True, "neverError": True}}}
+    options = {**cast(Mapping[str, object], call.parameters["options"]), **whole}
+    asked = replace(call, parameters={**call.parameters, "options": options}, fields={"onError": "continueErrorOutput"})
+    taken = _if("Taken?", f"={{{{ $json.statusCode >= 200 && $json.statusCode < 300 && {given} }}}}", reply.name, fail.name)
+    return (replace(asked, then=((taken.name,), (fail.name,))), taken, reply, fail)
 
 
 def _chain(*nodes: Node) -> Iterator[Node]:
@@ -224,15 +268,17 @@ def _post(name: str, url: str, body: str, *, bearer: str = "") -> Node:
     )
 
 
-def _telegram(text: str) -> Node:
-    """A message by the monitoring bot; `text` is a JavaScript expression, cut where Telegram would refuse the whole.
+def _message(text: str = "json.text") -> Node:
+    """What Telegram can take of `text`, a JavaScript expression over the step's input `json`."""
+    return _code("Message", "message.js", ("TEXT", text))
 
-    core.telegram.org/bots/api#sendmessage: 4096 characters, in UTF-16 units as JavaScript counts; none of them half a one.
-    """
+
+def _telegram() -> Node:
+    """The message, by the monitoring bot."""
     return _post(
         "Telegram",
         "=https://api.telegram.org/bot{{ $env.TELEGRAM_MONITORING_BOT_TOKEN }}/sendMessage",
-        f"{{ chat_id: $env.TELEGRAM_MONITORING_CHAT_ID, text: String({text}).slice(0, 4096).replace(/[\\uD800-\\uDBFF]$/, '') }}",
+        "{ chat_id: $env.TELEGRAM_MONITORING_CHAT_ID, text: $json.text }",
     )
 
 
@@ -243,10 +289,12 @@ def _code(name: str, file: str, *changes: tuple[str, str]) -> Node:
     return Node(name=name, kind="code", version=2, parameters={"jsCode": text})
 
 
-def _reply(body: str, status: int = 200, *, name: str = "Reply") -> Node:
+def _reply(body: str, status: int | str = 200, *, name: str = "Reply", headers: Mapping[str, str] | None = None) -> Node:
+    entries = [{"name": header, "value": value} for header, value in (headers or {}).items()]
+    more = {"responseHeaders": {"entries": entries}} if entries else {}
     return Node(
         name=name,
         kind="respondToWebhook",
         version=1.4,
-        parameters={"respondWith": "json", "responseBody": body, "options": {"responseCode": status}},
+        parameters={"respondWith": "json", "responseBody": body, "options": {"responseCode": status, **more}},
     )

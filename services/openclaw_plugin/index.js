@@ -12,6 +12,8 @@ const LONGEST_RUN = 660_000;
 // A run that fails before its agent is asked, for want of a sandbox for example, has no end that a plugin is told of.
 const NEVER_ENDED = { messages: [], success: false, error: "the run never began or never ended; OpenClaw's log says why" };
 const TRIES = [0, 2_000, 10_000];
+// What would be refused again (services/n8n/workflows.py).
+const FINAL = [400, 413, 422];
 
 export default function register(api) {
   // OpenClaw registers a plugin more than once, and a run may begin with one and end with the other: they share what they know.
@@ -102,7 +104,8 @@ async function callBack(document, logger) {
         signal: AbortSignal.timeout(30_000),
       });
       if (answer.ok) return;
-      logger.error(`n8n answered ${answer.status} to the result of run ${document.run}`);
+      logger.error(`n8n answered ${answer.status} to the result of run ${document.run}: ${(await answer.text()).slice(0, 500)}`);
+      if (FINAL.includes(answer.status)) return;
     } catch (error) {
       logger.error(`n8n did not take the result of run ${document.run}: ${error}`);
     }

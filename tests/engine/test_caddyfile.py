@@ -17,13 +17,14 @@ from typing import Any
 import pytest
 
 from model.network import MESH
-from model.route import Access, Led, RateLimit, Route, Site, Upstream, sites
+from model.route import Access, Cors, Led, RateLimit, Route, Site, Upstream, sites
 from services.caddy.caddyfile import AcmeOverOvh, OwnAuthority, render
 from tests.waiting import until
 
 DOMAIN = "vpai.test"
 MEMBER, STRANGER = "127.0.0.2", "127.0.0.1"
 LIMIT = RateLimit(requests=1000, seconds=60)
+CORS = Cors(origins=("app://obsidian.md", "http://localhost"), methods=("GET", "PUT"), headers=("authorization", "content-type"))
 OPEN = Route(subdomain="open", port=80, access=Access.PUBLIC, reason="shown to the world", rate_limit=LIMIT)
 ROUTES = (
     Route(subdomain="llm", port=4000, access=Access.VPN),
@@ -33,6 +34,10 @@ ROUTES = (
     replace(OPEN, subdomain="mixed", port=0, paths=("/health",), answer="OK"),
     replace(OPEN, subdomain="few", paths=("/hook",), rate_limit=RateLimit(requests=3, seconds=60)),
     Route(subdomain="down", port=1, access=Access.VPN),
+    replace(OPEN, subdomain="shared", refused_paths=("/_admin*",), body_mib=1, cors=CORS),
+    replace(OPEN, subdomain="shared", paths=("/few",), rate_limit=RateLimit(requests=1, seconds=60)),
+    replace(OPEN, subdomain="shared", paths=("/down",), methods=("GET", "PUT")),
+    Route(subdomain="shut", port=1, access=Access.VPN, cors=CORS),
     Route(subdomain="", port=80, access=Access.VPN, paths=("/only",)),
 )
 ISSUERS: list[AcmeOverOvh | OwnAuthority] = [
@@ -42,7 +47,8 @@ ISSUERS: list[AcmeOverOvh | OwnAuthority] = [
 
 
 def led(route: Route) -> Led:
-    return Led(route=route, upstream=None if route.answer else Upstream(name=route.subdomain or "root", port=route.port))
+    name = "down" if route.paths == ("/down",) else route.subdomain or "root"
+    return Led(route=route, upstream=None if route.answer else Upstream(name=name, port=route.port))
 
 
 RELAYED = tuple(
@@ -100,6 +106,11 @@ class Answer:
     status: int
     text: str
     headers: Mapping[str, str]
+    lines: tuple[tuple[str, str], ...]
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a header, which may come more than once."""
+        return [value for found, value in self.lines if found == name]
 
 
 class Caddy:
@@ -181,7 +192,8 @@ class Caddy:
                 http.putheader(key, value)
             http.endheaders(body)
             answer: HTTPResponse = http.getresponse()
-            return Answer(answer.status, answer.read().decode(), dict(answer.getheaders()))
+            lines = tuple(answer.getheaders())
+            return Answer(answer.status, answer.read().decode(), dict(lines), lines)
 
     def failures(self) -> list[Any]:
         """What it logged of requests."""
@@ -332,6 +344,38 @@ def test_after_so_many_requests_an_address_is_told_to_wait_and_another_is_not(ca
 def test_a_body_that_is_too_large_is_refused(caddy: Caddy) -> None:
     assert json.loads(caddy.ask("open", "/", STRANGER, "POST", body=b"x" * 2**20).text)["body"] == 2**20
     assert caddy.ask("open", "/", STRANGER, "POST", body=b"x" * (2**20 + 1)).status == 413
+
+
+@pytest.mark.parametrize("origin", [*CORS.origins, "https://evil.example", "app://obsidian.md.evil.example", ""])
+def test_every_answer_that_caddy_makes_at_a_site_with_cors_says_who_may_read_it(caddy: Caddy, origin: str) -> None:
+    allowed = origin in CORS.origins
+    headers = {"Origin": origin} if origin else {}
+    asked = {**headers, "Access-Control-Request-Method": "PUT"}
+    refusals = {
+        413: [caddy.ask("shared", "/x", STRANGER, "PUT", body=b"x" * (2**20 + 1), headers=headers)],
+        404: [caddy.ask("shared", path, STRANGER, headers=headers) for path in ("/_admin", "//x", "/x/../_admin")],
+        405: [caddy.ask("shared", "/down", STRANGER, "DELETE", headers=headers)],
+        502: [caddy.ask("shared", "/down", STRANGER, method, headers=headers) for method in ("GET", "PUT")],
+        403: [caddy.ask("shut", "/", STRANGER, headers=headers)],
+        429: [caddy.ask("shared", "/few", STRANGER, headers=headers) for _ in range(2)][1:],
+    }
+    for status, answers in refusals.items():
+        for answer in answers:
+            assert answer.status == status
+            assert answer.all("Access-Control-Allow-Origin") == [origin] * allowed
+            assert answer.all("Access-Control-Allow-Credentials") == ["true"] * allowed
+            assert answer.all("Vary") == ["Origin"] * allowed
+    # What the service answers, it says itself: said twice, clients refuse it.
+    served = caddy.ask("shared", "/x", STRANGER, headers=headers)
+    assert served.status == 200 and "Access-Control-Allow-Origin" not in served.headers
+    for site, path in (("shared", "/down"), ("shut", "/"), ("shared", "/_admin")):
+        beforehand = caddy.ask(site, path, STRANGER, "OPTIONS", headers=asked)
+        assert ((beforehand.status, beforehand.text) == (204, "")) == allowed
+        assert beforehand.all("Access-Control-Allow-Methods") == ["GET, PUT"] * allowed
+        assert beforehand.all("Access-Control-Allow-Headers") == ["authorization, content-type"] * allowed
+        assert beforehand.all("Access-Control-Allow-Origin") == [origin] * allowed
+    closed = caddy.ask("llm", "/", STRANGER, headers=headers)
+    assert closed.status == 403 and "Access-Control-Allow-Origin" not in closed.headers
 
 
 def test_members_only_and_a_dead_service_are_told_apart(caddy: Caddy) -> None:

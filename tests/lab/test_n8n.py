@@ -11,6 +11,7 @@ import pytest
 
 from lab.providers.server import ANSWER
 from services.n8n.workflows import workflows
+from services.webhook_gate import CALLS_PATHS
 from tests.lab.deployment import Deployment
 from tests.waiting import until
 
@@ -77,11 +78,25 @@ class Bench:
             settings = ("curl", "-sS", "--max-time", "10", "--cacert", ".lab/ca/root.crt", f"{N8N}/rest/settings")
             until(lambda: "userManagement" in self._operator(*settings), 120, every=1.0)
 
+    def unsigned(self, path: str, *words: str) -> int:
+        """The status of a call by somebody who signs nothing, or wrongly; `words` are curl's."""
+        return self._asked("-X", "POST", *words, f"{N8N}{path}")[0]
+
+    def executions(self) -> str:
+        """What n8n keeps of calls so far, forms' files included."""
+        files = self._stack.on_host(
+            "docker", "exec", self._stack.container("n8n"), "sh", "-c", "ls /tmp /home/node/.n8n/binaryData 2>&1"
+        )
+        return f"{self._stack.sql('n8n', 'SELECT count(*) FROM execution_entity')} {files}"
+
     def _asked(self, *words: str, input: str = "") -> tuple[int, Any]:
         curl = ("curl", "-sS", "--max-time", "60", "--cacert", ".lab/ca/root.crt", "-b", _COOKIES, "-c", _COOKIES)
         *body, status = self._operator(*curl, "-w", "\n%{http_code}", *words, input=input).splitlines()
         text = "\n".join(body)
-        return int(status), json.loads(text or "null") if status != "429" else text
+        try:
+            return int(status), json.loads(text or "null")
+        except ValueError:
+            return int(status), text
 
     def _operator(self, *words: str, input: str = "") -> str:
         done = self._stack.lab.operator.run(list(words), directory=str(self._stack.directory), input=input)
@@ -102,11 +117,32 @@ def test_the_owner_is_made_once_and_nobody_else_gets_in(deployed: Deployment, be
     assert deployed.sql("n8n", 'SELECT email FROM "user" WHERE password IS NOT NULL') == OWNER
 
 
-@pytest.mark.parametrize("workflow", [workflow.name for workflow in workflows()])
-def test_a_call_that_is_not_signed_is_refused(workflow: str, bench: Bench) -> None:
-    for headers in ({}, {"X_Signature_256": UNSIGNED}):
-        status, said = bench.post(f"/webhook/{workflow}", {"message": "hello"}, **headers)
-        assert status == 401, said
+_FORM = ("-F", "text=hello", "-F", "file=@.lab/ca/root.crt")
+_SIGNED = ("-H", f"X-Signature-256: {UNSIGNED}")
+
+
+def test_who_does_not_sign_is_refused_whatever_is_sent_and_leaves_nothing_behind(bench: Bench) -> None:
+    before = bench.executions()
+    plain = [
+        (),
+        _FORM,
+        *(("-H", f"Content-Type: {kind}", "-d", '{"text": "x"}') for kind in ("application/json", "image/png", "text/xml")),
+    ]
+    large = ("-H", "Content-Type: application/json", "--data-binary", "@/usr/bin/git")
+    for workflow in workflows():
+        path = f"/webhook/{workflow.name}"
+        statuses = {bench.unsigned(path, *words) for words in (*plain, (*_SIGNED, *_FORM))}
+        assert statuses <= {401, 403}, (path, statuses)
+        # Spellings that Caddy reads as another path: n8n itself wants to see the gate's token.
+        assert bench.unsigned(f"{path}/", "-d", "{}") in (401, 403)
+    assert {bench.unsigned(path, *large) for path in CALLS_PATHS} == {401}
+    assert bench.executions() == before
+
+
+@pytest.mark.parametrize("body", [None, [], {}, "text", {"text": ""}, {"text": ["x"]}])
+def test_a_wrong_input_is_answered_with_what_is_wrong_and_asks_no_model(bench: Bench, body: object) -> None:
+    status, said = bench.call("summarize", body)
+    assert status == 400 and '{"text":"..."}' in said["error"], said
 
 
 def test_an_agent_is_asked_and_its_callback_is_told_on_telegram(bench: Bench) -> None:
@@ -116,8 +152,9 @@ def test_an_agent_is_asked_and_its_callback_is_told_on_telegram(bench: Bench) ->
     until(lambda: f"builder: {ANSWER}" in bench.messages()[before:], 90, every=1.0)
 
 
-def test_a_call_that_the_other_side_refuses_is_told_to_the_caller(bench: Bench) -> None:
-    assert bench.call("ask-agent", {"agent": "builder"})[0] == 502  # OpenClaw wants a message.
+def test_an_agent_that_is_none_is_never_asked(bench: Bench) -> None:
+    status, said = bench.call("ask-agent", {"agent": "somebody", "message": "hello"})
+    assert status == 400 and '"agent" is none of concierge' in said["error"], said
 
 
 def test_a_text_is_summarized_by_a_model_behind_litellm(bench: Bench) -> None:

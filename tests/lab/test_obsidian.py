@@ -105,3 +105,10 @@ def test_a_browser_lets_the_app_alone_write_with_its_password(deployed: Deployme
         assert headers["access-control-allow-credentials"] == "true"
         assert "put" in headers["access-control-allow-methods"]
         assert {"authorization", "content-type"} <= {name.strip() for name in headers["access-control-allow-headers"].split(",")}
+
+
+@pytest.mark.parametrize(("path", "status"), [("/_utils", 404), ("/_all_dbs", 404)])
+def test_the_app_is_shown_what_caddy_refuses(deployed: Deployment, path: str, status: int) -> None:
+    head = deployed.lab.outsider.run(["curl", "-sS", "-i", "-H", f"Origin: {APP}", BIKI + path]).stdout.lower()
+    assert head.splitlines()[0].split()[1] == str(status)
+    assert head.count(f"access-control-allow-origin: {APP}\n") == 1

@@ -90,6 +90,41 @@ def test_bodies_that_are_held_back_stop_no_gate_and_keep_no_event_out(deployed: 
     assert deployed.on_host(*shown) == before
 
 
+def test_who_does_not_sign_is_refused_whatever_the_type_and_the_size(deployed: Deployment, sender: Sender) -> None:
+    before = numbers(deployed)
+    kinds = (
+        "application/json",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "text/xml",
+        "image/png",
+        "",
+    )
+    bodies = (b"x=1", b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n')
+    for path in (GITHUB_PATH, COMMENTS):
+        asked = [(kind, body) for kind in kinds for body in bodies] + [(kinds[2], b"x" * (3 << 20))]
+        statuses = {sender.ask(path, "POST", body, Content_Type=kind, X_GitHub_Event="issues")[0] for kind, body in asked}
+        assert statuses == {401}, path
+    after = numbers(deployed)
+    assert {name for name in after if after[name] != before.get(name) and "refused_total" not in name} == set()
+
+
+def test_what_is_signed_is_read_by_its_bytes_and_a_form_is_told_what_to_set(deployed: Deployment, sender: Sender) -> None:
+    def signed(secret: str, path: str, body: bytes, kind: str, event: str) -> tuple[int, str]:
+        signature = sign(deployed.secrets[secret], body)
+        headers = {"X_Hub_Signature_256": signature, "X_GitHub_Event": event, "X_GitHub_Delivery": str(uuid.uuid4())}
+        return sender.ask(path, "POST", body, Content_Type=kind, **headers)
+
+    form = b"payload=%7B%22zen%22%3A%22z%22%7D"
+    for event in ("ping", "issues"):
+        status, said = signed("github_webhook_secret", GITHUB_PATH, form, "application/x-www-form-urlencoded", event)
+        assert status == 400 and "application/json" in said
+    for kind in ("application/json; charset=utf-8", "text/plain", "multipart/form-data; boundary=x"):
+        said_by_github = issue(time.time_ns() % 10**6, label="another")
+        assert signed("github_webhook_secret", GITHUB_PATH, said_by_github, kind, "issues")[0] == 202
+        assert signed("meta_app_secret", COMMENTS, comment(f"of type {kind}"), kind, "")[0] == 202
+
+
 def test_a_body_that_is_too_large_is_refused_however_well_it_is_signed(deployed: Deployment, sender: Sender) -> None:
     before = _accepted(deployed)
     assert sender.github(issue(1, label="bug", title="x" * (2 << 20))) == 413

@@ -1,7 +1,7 @@
 // Whether the event asks for a fix: the label was just put on an open issue of a repository that may be changed.
 const { call } = $input.first().json;
-const repository = call.repository?.full_name ?? '';
-const labels = (call.issue?.labels ?? []).map(({ name }) => name);
+const repository = String(call.repository?.full_name ?? '');
+const labels = [call.issue?.labels ?? []].flat().map((label) => label?.name);
 const allowed = $env.AUTO_FIX_REPOSITORIES.toLowerCase().split(',');
 
 let ignored = '';
