@@ -200,8 +200,8 @@ renew: ## let members of the mesh back in whose key has expired
 recover: ## after a killed run: make state and hosts agree
 	@$(RUN) $(PYTHON) -m operations recover --stack "$$STACK"
 
-rollback: ## deploy the previous commit again: [COMMIT=]
-	@$(RUN) $(PYTHON) -m operations rollback --stack "$$STACK" "$$COMMIT"
+rollback: venv engine ## the code of the previous commit with the present configuration, as `make up` deploys: [COMMIT=] [MAY_LOSE=] [YES=1]
+	@$(RUN) $(PYTHON) -m operations rollback --stack "$$STACK" --may-lose "$$MAY_LOSE" $${YES:+--yes} "$$COMMIT"
 
 rotate: ## a new value for a generated secret at the next up: SECRET=
 	@$(RUN) $(PYTHON) -m operations rotate --stack "$$STACK" "$$SECRET"

@@ -127,7 +127,7 @@ def _renew(stack: Stack, _: argparse.Namespace) -> None:
 
 
 def _rollback(stack: Stack, arguments: argparse.Namespace) -> int:
-    return rollback(stack, arguments.commit)
+    return rollback(stack, arguments.commit, arguments.may_lose, yes=arguments.yes)
 
 
 def _smoke(stack: Stack, arguments: argparse.Namespace) -> int:
@@ -321,7 +321,6 @@ def _parser() -> argparse.ArgumentParser:
     command("recover", _recover, "after a killed run: make state and hosts agree")
     command("cost", _cost, "EUR a month and an hour, now and after an up").add_argument("--limit", default="")
     command("state-backend", _state_backend, "move the state into a bucket that keeps former versions").add_argument("bucket")
-    command("rollback", _rollback, "deploy the previous commit again").add_argument("commit", nargs="?", default="")
     sub = command("smoke", _smoke, "live checks")
     sub.add_argument("--chat", action="store_true", help="with a completion that is billed")
     sub.add_argument("--junit", default="", metavar="FILE", help="written as JUnit XML too")
@@ -331,9 +330,12 @@ def _parser() -> argparse.ArgumentParser:
     kit.add_argument("--output", default="")
     kit.add_argument("--if-missing", action="store_true")
     command("plan", _plan, "what an up would do, kept to be applied")
-    guarded = (command("apply-plan", _apply_plan, "exactly the plan"), command("up", _up, "show, ask, apply"))
+    back = command("rollback", _rollback, "the code of the previous commit again: show, ask, apply")
+    back.add_argument("commit", nargs="?", default="")
+    guarded = (command("apply-plan", _apply_plan, "exactly the plan"), back, command("up", _up, "show, ask, apply"))
     guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")
-    guarded[-1].add_argument("--yes", action="store_true", help="ask nothing; not for production")
+    for sub in guarded[1:]:
+        sub.add_argument("--yes", action="store_true", help="ask nothing; not for production")
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     for sub in (
