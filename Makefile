@@ -116,9 +116,9 @@ fetch-snapshot: venv ## the published one: [REMOTE=origin]
 may-ask:
 	@python3 -m operations.terminal --stack "$$STACK" $${YES:+--yes}
 
-up: may-ask venv engine ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks: [YES=1]; seals the recovery kit when there is none
+up: may-ask venv engine ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks: [YES=1]; seals the recovery kit when there is none, or it is stale
 	@$(RUN) $(PYTHON) -m operations up --stack "$$STACK" --may-lose "$$MAY_LOSE" $${YES:+--yes}
-	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --if-missing --recipient "$$RECIPIENT"
+	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --if-stale --recipient "$$RECIPIENT"
 
 plan: venv engine ## what an up would do, shown and kept in .vpai/plan/
 	@$(RUN) $(PYTHON) -m operations plan --stack "$$STACK"
@@ -225,8 +225,8 @@ restore-files: ## files of a run into a directory of the host: HOST= SERVICE= [A
 fake-secrets: ## for a copy: values that open nothing, for each secret that it needs and has not
 	@$(RUN) $(PYTHON) -m operations fake-secrets --stack "$$STACK"
 
-recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
-	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT"
+recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open the state: CHECK=FILE KEY=recovery.key
+	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT" --check "$$CHECK" --key "$$KEY"
 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}

@@ -19,7 +19,7 @@ from operations.junit import junit
 from operations.notify import notify
 from operations.pull_request_comment import say
 from operations.recover import recover
-from operations.recovery_kit import write_recovery_kit
+from operations.recovery_kit import check_recovery_kit, stale, write_recovery_kit
 from operations.renew import renew
 from operations.rollback import rollback
 from operations.runner import prepare
@@ -150,12 +150,18 @@ def _authentication(stack: Stack, _: argparse.Namespace) -> int:
 
 
 def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> None:
-    path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
-    if arguments.if_missing and path.exists():
+    if arguments.check:
+        check_recovery_kit(stack, Path(arguments.check), arguments.key)
         return
+    path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
     recipient = arguments.recipient or stack.inputs.settings.recovery_recipient
-    if arguments.if_missing and not recipient:
-        print(f"There is no recovery kit yet: make recovery-kit STACK={stack.name} RECIPIENT=age1...", file=sys.stderr)
+    if arguments.if_stale and path.exists():
+        why = stale(stack, path)
+        if not why:
+            return
+        print(f"{path} is stale: {why}. Its copies are of no use any more: replace each.", file=sys.stderr)
+    if arguments.if_stale and not recipient:
+        print(f"There is no recovery kit that counts: make recovery-kit STACK={stack.name} RECIPIENT=age1...", file=sys.stderr)
         return
     write_recovery_kit(stack, recipient, path)
 
@@ -328,7 +334,9 @@ def _parser() -> argparse.ArgumentParser:
     kit = command("recovery-kit", _recovery_kit, "what a restore needs, sealed")
     kit.add_argument("--recipient", default="")
     kit.add_argument("--output", default="")
-    kit.add_argument("--if-missing", action="store_true")
+    kit.add_argument("--if-stale", action="store_true", help="or missing")
+    kit.add_argument("--check", default="", metavar="KIT", help="open this one, and the state with it")
+    kit.add_argument("--key", default="", metavar="FILE", help="with the private age key")
     command("plan", _plan, "what an up would do, kept to be applied")
     back = command("rollback", _rollback, "the code of the previous commit again: show, ask, apply")
     back.add_argument("commit", nargs="?", default="")
