@@ -84,6 +84,8 @@ class Code:
 def plan(stack: Stack, code: Code | None = None) -> None:
     """Preview with the real secrets, write the plan and its summary, print the summary."""
     code = code or Code(directory=PROJECT)
+    if not code.former:
+        stack.inputs  # noqa: B018 - what the program would refuse is said here, as it is and at once
     place = Plan.of(stack)
     shutil.rmtree(place.directory, ignore_errors=True)
     place.directory.mkdir(parents=True)
@@ -98,10 +100,9 @@ def plan(stack: Stack, code: Code | None = None) -> None:
         text=True,
     )
     verdict = tuple(refused_by_policy(events.read_text())) if events.exists() else ()
+    shown = _document(done.stdout)
     if done.returncode and not verdict:
-        raise CommandFailed(f"pulumi preview failed:\n{(done.stdout + done.stderr).strip()}")
-    # A refused preview may end before all steps are told; what is told still is the reason's surroundings.
-    shown = json.loads(done.stdout) if done.stdout.startswith("{") else {}
+        raise CommandFailed(failure(shown, done.stdout, done.stderr))
     steps = shown.get("steps", [])
     found = changes(steps)
     missing = tuple(warned(shown)) if code.former else tuple(problem.what for problem in stack.inputs.unresolved)
@@ -306,12 +307,33 @@ def _tuples(change: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
     return {key: tuple(change[key]) for key in ("properties", "forced_by", "left_behind")}
 
 
+def _document(printed: str) -> Mapping[str, Any]:
+    """What `pulumi preview --json` told; nothing of it where it ended before it could tell all."""
+    try:
+        shown = json.loads(printed)
+    except ValueError:
+        return {}
+    return shown if isinstance(shown, dict) else {}
+
+
+def failure(shown: Mapping[str, Any], printed: str, errors: str) -> str:
+    """Why a preview failed: the engine's errors as they were meant to be read, and not the document around them."""
+    said = [message.removeprefix("error: ") for severity, message in _diagnostics(shown) if severity == "error"]
+    said = said or [errors.strip() or ("" if shown else printed.strip())]
+    return "\n\n".join(["pulumi preview failed:", *dict.fromkeys(said)])
+
+
 def warned(shown: Mapping[str, Any]) -> Iterator[str]:
     """What a program of another commit says that its up would refuse: its warnings that are problems, the first line of each."""
     mark = str(Problem(what="", why="", mend="")).splitlines()[1]
+    for _, message in _diagnostics(shown):
+        if mark in message:
+            yield message.splitlines()[0].removeprefix("warning: ")
+
+
+def _diagnostics(shown: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for diagnostic in shown.get("diagnostics") or ():
-        if mark in diagnostic.get("message", ""):
-            yield diagnostic["message"].strip().splitlines()[0].removeprefix("warning: ")
+        yield diagnostic.get("severity", ""), str(diagnostic.get("message", "")).strip()
 
 
 def _preview(

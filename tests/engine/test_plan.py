@@ -52,6 +52,14 @@ def test_a_plan_is_shown_and_applied_only_from_a_pushed_and_clean_tree(project: 
     assert none.returncode == 1
     assert "there is no plan for prod" in none.stderr
 
+    domain = project.pulumi("config", "get", "vpai:domain").stdout.strip()
+    project.configure({"domain": "no dots"}, {})
+    refused = operations(project, "plan")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("1 problem; nothing has been touched.\n\n1. vpai:domain = 'no dots'")
+    assert refused.stderr.count("\n") < 10
+    project.configure({"domain": domain}, {})
+
     planned = operations(project, "plan")
     assert planned.returncode == 0, planned.stderr
     assert planned.stdout.startswith(f"{MARK}\n### prod: ")
@@ -67,6 +75,13 @@ def test_a_plan_is_shown_and_applied_only_from_a_pushed_and_clean_tree(project: 
     assert "not committed: __main__.py" in refused.stderr
     assert "is on no remote branch" in refused.stderr
     assert '"docker:' not in project.pulumi("stack", "export").stdout
+
+
+def test_what_only_the_engine_or_a_former_program_refuses_is_one_clear_message_too(project: Project) -> None:
+    (project.directory / "__main__.py").write_text("import pulumi\nraise pulumi.RunError('first line\\nsecond line')\n")
+    refused = operations(project, "plan")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr == "pulumi preview failed:\n\nfirst line\nsecond line\n"
 
 
 def test_a_rollback_is_shown_and_guarded_as_an_up_is_with_the_configuration_of_now(project: Project) -> None:
