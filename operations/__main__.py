@@ -11,6 +11,7 @@ from components import ssh
 from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from model.service import Service
+from operations import standing
 from operations.authentication import authentication
 from operations.backups import backup, backups, restore, restore_files
 from operations.cost import cost
@@ -108,8 +109,21 @@ def _tty() -> list[str]:
     return ["-t"] if sys.stdin.isatty() else []
 
 
-def _recover(stack: Stack, _: argparse.Namespace) -> None:
-    recover(stack)
+def _recover(stack: Stack, arguments: argparse.Namespace) -> None:
+    recover(stack, arguments.lock)
+
+
+def _state(stack: Stack, _: argparse.Namespace) -> int:
+    found = stack.standing()
+    if found is None:
+        raise CommandFailed(
+            "the backend is neither a directory nor a bucket with its keys set: `pulumi whoami --verbose` says which"
+        )
+    print(standing.said(found))
+    wrong = [*standing.problems(found), *standing.of_pending(found)]
+    for problem in wrong:
+        print(f"\n{problem}", file=sys.stderr)
+    return min(len(wrong), 1)
 
 
 def _drift(stack: Stack, _: argparse.Namespace) -> int:
@@ -324,7 +338,9 @@ def _parser() -> argparse.ArgumentParser:
     command("drift", _drift, "what differs on the hosts from what an up makes of them")
     command("dns", _dns, "the records that the zone needs, and what of them is published")
     command("renew", _renew, "let members back in whose key in the mesh has expired")
-    command("recover", _recover, "after a killed run: make state and hosts agree")
+    sub = command("recover", _recover, "after a killed run: make state and hosts agree")
+    sub.add_argument("--lock", default="", metavar="ID", help="of a run elsewhere that has died for certain: break its lock")
+    command("state", _state, "where the state lies, and what is wrong with it")
     command("cost", _cost, "EUR a month and an hour, now and after an up").add_argument("--limit", default="")
     command("state-backend", _state_backend, "move the state into a bucket that keeps former versions").add_argument("bucket")
     sub = command("smoke", _smoke, "live checks")

@@ -28,6 +28,7 @@ from operations.live_state import live_state
 from operations.revision import commit_of_update, message_of_rollback
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
+from operations.standing import of_pending
 from operations.terminal import GUARDED, Terminal, of_up
 
 _MANDATORY = "mandatory"
@@ -106,7 +107,8 @@ def plan(stack: Stack, code: Code | None = None) -> None:
     steps = shown.get("steps", [])
     found = changes(steps)
     missing = tuple(warned(shown)) if code.former else tuple(problem.what for problem in stack.inputs.unresolved)
-    text = comment(_preview(stack, code, found, steps, verdict, missing))
+    unfinished = tuple(problem.what for problem in _unfinished(stack))
+    text = comment(_preview(stack, code, found, steps, verdict, (*unfinished, *missing)))
     place.summary.write_text(text)
     about = {
         "commit": code.commit,
@@ -151,6 +153,7 @@ def up(stack: Stack, may_lose: str = "", options: Sequence[str] = (), code: Code
     target = "rollback" if code.former else "up"
     refuse(of_up(stack.name, Terminal.here(), yes=not _ASKS_NOTHING.isdisjoint(options), target=target))
     if stack.name != GUARDED:
+        refuse(_unfinished(stack))
         return _tried(stack, options, code)
     plan(stack, code)
     _guarded(stack, Plan.of(stack), may_lose, code)
@@ -262,6 +265,7 @@ def _guarded(stack: Stack, place: Plan, may_lose: str, code: Code) -> Mapping[st
 def _refusals(
     stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str], code: Code
 ) -> Iterator[Problem]:
+    yield from _unfinished(stack)
     yield from guard.of_policy(about["policy"])
     # The program would refuse too, but only after the question.
     yield from guard.of_former_code(about["missing"], code.former) if code.former else stack.inputs.unresolved
@@ -272,6 +276,11 @@ def _refusals(
         yield from guard.of_preview(about["commit"], datetime.fromisoformat(about["at"]), tree)
         if any(change.loses_data for change in found):
             yield from guard.of_data(found, _backups(stack), datetime.now(UTC), may_lose, stack.inputs.fleet.placements)
+
+
+def _unfinished(stack: Stack) -> Iterator[Problem]:
+    there = stack.standing()
+    return of_pending(there) if there else iter(())
 
 
 def _approval(commit: str, digest: str) -> str:
