@@ -98,13 +98,13 @@ mutants: .venv/mutmut ## functions changed in one place at a time: does a test s
 bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
-preview: venv engine ## pulumi preview --diff, with the policy pack's verdict
+preview: standing venv engine ## pulumi preview --diff, with the policy pack's verdict
 	@$(RUN) pulumi preview --diff --stack "$$STACK" --policy-pack policy
 
 preview-pull-request: venv engine ## what this checkout would change, no secrets, no hosts: [BASE=origin/main] [SNAPSHOT=file]
 	@source toolchain/env.sh && $(VENV)/python -m operations preview-pull-request --stack "$$STACK" --base "$$BASE" --snapshot "$$SNAPSHOT"
 
-snapshot: venv engine ## what is deployed, no secret left in it: .vpai/snapshot/
+snapshot: standing venv engine ## what is deployed, no secret left in it: .vpai/snapshot/
 	@$(RUN) $(PYTHON) -m operations snapshot --stack "$$STACK"
 
 publish-snapshot: venv ## push it to refs/snapshots/: [REMOTE=origin]
@@ -113,17 +113,21 @@ publish-snapshot: venv ## push it to refs/snapshots/: [REMOTE=origin]
 fetch-snapshot: venv ## the published one: [REMOTE=origin]
 	@$(VENV)/python -m operations fetch-snapshot --stack "$$STACK" --remote "$$REMOTE"
 
+# Before anything is set up for a stack that is not there, or whose state nothing may be run on.
+standing:
+	@python3 -m operations.standing --stack "$$STACK"
+
 may-ask:
 	@python3 -m operations.terminal --stack "$$STACK" $${YES:+--yes}
 
-up: may-ask venv engine ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks: [YES=1]; seals the recovery kit when there is none
+up: may-ask standing venv engine ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks: [YES=1]; seals the recovery kit when there is none, or it is stale
 	@$(RUN) $(PYTHON) -m operations up --stack "$$STACK" --may-lose "$$MAY_LOSE" $${YES:+--yes}
-	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --if-missing --recipient "$$RECIPIENT"
+	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --if-stale --recipient "$$RECIPIENT"
 
-plan: venv engine ## what an up would do, shown and kept in .vpai/plan/
+plan: standing venv engine ## what an up would do, shown and kept in .vpai/plan/
 	@$(RUN) $(PYTHON) -m operations plan --stack "$$STACK"
 
-apply-plan: venv engine ## exactly the plan of `make plan`, unless a guard refuses: [MAY_LOSE=resource,...]
+apply-plan: standing venv engine ## exactly the plan of `make plan`, unless a guard refuses: [MAY_LOSE=resource,...]
 	@$(RUN) $(PYTHON) -m operations apply-plan --stack "$$STACK" --may-lose "$$MAY_LOSE"
 
 publish-plan: venv # for another machine to apply: [REMOTE=origin]
@@ -144,7 +148,7 @@ notify: venv engine ## a line to the operators' chat on Telegram: MESSAGE=
 comment: venv # a preview's text at its pull request, from stdin, by gh: NUMBER=
 	@$(VENV)/python -m operations comment "$$NUMBER"
 
-policy: venv engine ## the policy pack's verdict on what stands
+policy: standing venv engine ## the policy pack's verdict on what stands
 	@$(RUN) pulumi policy analyze --stack "$$STACK" --policy-pack policy
 
 images: venv ## ask the registries for the digest of each image of the lock: [WRITE=1]
@@ -197,11 +201,14 @@ state-backend: ## move the stack's state into a versioned bucket: BUCKET= (AWS_A
 renew: ## let members of the mesh back in whose key has expired
 	@$(RUN) $(PYTHON) -m operations renew --stack "$$STACK"
 
-recover: ## after a killed run: make state and hosts agree
-	@$(RUN) $(PYTHON) -m operations recover --stack "$$STACK"
+state: venv engine ## where the state lies, who has locked it, what is wrong with it; exit code 1 when anything is
+	@$(RUN) $(PYTHON) -m operations state --stack "$$STACK"
 
-rollback: ## deploy the previous commit again: [COMMIT=]
-	@$(RUN) $(PYTHON) -m operations rollback --stack "$$STACK" "$$COMMIT"
+recover: ## after a killed run: make state and hosts agree: [LOCK=]
+	@$(RUN) $(PYTHON) -m operations recover --stack "$$STACK" --lock "$$LOCK"
+
+rollback: standing venv engine ## the code of the previous commit with the present configuration, as `make up` deploys: [COMMIT=] [MAY_LOSE=] [YES=1]
+	@$(RUN) $(PYTHON) -m operations rollback --stack "$$STACK" --may-lose "$$MAY_LOSE" $${YES:+--yes} "$$COMMIT"
 
 rotate: ## a new value for a generated secret at the next up: SECRET=
 	@$(RUN) $(PYTHON) -m operations rotate --stack "$$STACK" "$$SECRET"
@@ -225,10 +232,10 @@ restore-files: ## files of a run into a directory of the host: HOST= SERVICE= [A
 fake-secrets: ## for a copy: values that open nothing, for each secret that it needs and has not
 	@$(RUN) $(PYTHON) -m operations fake-secrets --stack "$$STACK"
 
-recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
-	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT"
+recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open the state: CHECK=FILE KEY=recovery.key
+	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT" --check "$$CHECK" --key "$$KEY"
 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help backup backups prune restore restore-files engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help backup backups prune restore restore-files engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -17,6 +17,9 @@ from model.problem import Problem, Refused
 HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 
+_PATH = r"^([^-\n][^\n]*)?$"
+"""A key that is pasted where its file is meant begins with dashes."""
+
 
 def _host_address(text: str) -> str:
     try:
@@ -116,6 +119,7 @@ class Settings(_Frozen):
     )
     known_hosts: str = Field(
         min_length=1,
+        pattern=_PATH,
         description="known_hosts file with the pinned key of each host under its name; without a pin anybody could play the host",
         examples=["hosts/prod.known_hosts"],
     )
@@ -126,10 +130,15 @@ class Settings(_Frozen):
         examples=["registry.example.org:5000"],
     )
     image_lock: str = Field(
-        default="images.lock.yaml", min_length=1, description="file with the digest of each image", examples=["images.lock.yaml"]
+        default="images.lock.yaml",
+        min_length=1,
+        pattern=_PATH,
+        description="file with the digest of each image",
+        examples=["images.lock.yaml"],
     )
     certificate_authority: str = Field(
         default="",
+        pattern=_PATH,
         description="directory with root.crt and root.key of an own authority; empty: ACME over OVH's DNS",
         examples=["ca/"],
     )
@@ -153,6 +162,7 @@ class Settings(_Frozen):
     )
     authorized_keys: str = Field(
         min_length=1,
+        pattern=_PATH,
         description="file with the public keys that may log in on the hosts; one taken out there is taken out on every host",
         examples=["hosts/prod.authorized_keys"],
     )
@@ -307,10 +317,22 @@ def _problem(detail: Mapping[str, object], stack: str) -> Problem:
         example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'  # production's hub; the copy's own server is rented
     missing = detail["type"] == "missing"
     return Problem(
-        what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {detail['input']!r}: {detail['msg']}",
+        what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {shown(location[0], detail['input'])}: {detail['msg']}",
         why=field.description or "",
         mend=f"pulumi config set -s {stack} {path}'vpai:{key}' '{example}'",
     )
+
+
+_PRIVATE = re.compile("PRIVATE KEY|AGE-SECRET-KEY", re.IGNORECASE)
+_LONGEST_SHOWN = 200
+
+
+def shown(setting: object, value: object) -> str:
+    """A wrong value as a message may repeat it: nothing of what is encrypted, or is a private key by mistake."""
+    text = repr(value)
+    if setting == "kept" or _PRIVATE.search(text):
+        return "(not shown)"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
 def _setting(location: tuple[object, ...]) -> tuple[type[BaseModel], object]:

@@ -11,6 +11,7 @@ from components import ssh
 from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from model.service import Service
+from operations import standing
 from operations.authentication import authentication
 from operations.backups import backup, backups, restore, restore_files
 from operations.cost import cost
@@ -19,7 +20,7 @@ from operations.junit import junit
 from operations.notify import notify
 from operations.pull_request_comment import say
 from operations.recover import recover
-from operations.recovery_kit import write_recovery_kit
+from operations.recovery_kit import check_recovery_kit, stale, write_recovery_kit
 from operations.renew import renew
 from operations.rollback import rollback
 from operations.runner import prepare
@@ -108,8 +109,21 @@ def _tty() -> list[str]:
     return ["-t"] if sys.stdin.isatty() else []
 
 
-def _recover(stack: Stack, _: argparse.Namespace) -> None:
-    recover(stack)
+def _recover(stack: Stack, arguments: argparse.Namespace) -> None:
+    recover(stack, arguments.lock)
+
+
+def _state(stack: Stack, _: argparse.Namespace) -> int:
+    found = stack.standing()
+    if found is None:
+        raise CommandFailed(
+            "the backend is neither a directory nor a bucket with its keys set: `pulumi whoami --verbose` says which"
+        )
+    print(standing.said(found))
+    wrong = [*standing.problems(found), *standing.of_pending(found)]
+    for problem in wrong:
+        print(f"\n{problem}", file=sys.stderr)
+    return min(len(wrong), 1)
 
 
 def _drift(stack: Stack, _: argparse.Namespace) -> int:
@@ -127,7 +141,7 @@ def _renew(stack: Stack, _: argparse.Namespace) -> None:
 
 
 def _rollback(stack: Stack, arguments: argparse.Namespace) -> int:
-    return rollback(stack, arguments.commit)
+    return rollback(stack, arguments.commit, arguments.may_lose, yes=arguments.yes)
 
 
 def _smoke(stack: Stack, arguments: argparse.Namespace) -> int:
@@ -150,12 +164,18 @@ def _authentication(stack: Stack, _: argparse.Namespace) -> int:
 
 
 def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> None:
-    path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
-    if arguments.if_missing and path.exists():
+    if arguments.check:
+        check_recovery_kit(stack, Path(arguments.check), arguments.key)
         return
+    path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
     recipient = arguments.recipient or stack.inputs.settings.recovery_recipient
-    if arguments.if_missing and not recipient:
-        print(f"There is no recovery kit yet: make recovery-kit STACK={stack.name} RECIPIENT=age1...", file=sys.stderr)
+    if arguments.if_stale and path.exists():
+        why = stale(stack, path)
+        if not why:
+            return
+        print(f"{path} is stale: {why}. Its copies are of no use any more: replace each.", file=sys.stderr)
+    if arguments.if_stale and not recipient:
+        print(f"There is no recovery kit that counts: make recovery-kit STACK={stack.name} RECIPIENT=age1...", file=sys.stderr)
         return
     write_recovery_kit(stack, recipient, path)
 
@@ -318,10 +338,11 @@ def _parser() -> argparse.ArgumentParser:
     command("drift", _drift, "what differs on the hosts from what an up makes of them")
     command("dns", _dns, "the records that the zone needs, and what of them is published")
     command("renew", _renew, "let members back in whose key in the mesh has expired")
-    command("recover", _recover, "after a killed run: make state and hosts agree")
+    sub = command("recover", _recover, "after a killed run: make state and hosts agree")
+    sub.add_argument("--lock", default="", metavar="ID", help="of a run elsewhere that has died for certain: break its lock")
+    command("state", _state, "where the state lies, and what is wrong with it")
     command("cost", _cost, "EUR a month and an hour, now and after an up").add_argument("--limit", default="")
     command("state-backend", _state_backend, "move the state into a bucket that keeps former versions").add_argument("bucket")
-    command("rollback", _rollback, "deploy the previous commit again").add_argument("commit", nargs="?", default="")
     sub = command("smoke", _smoke, "live checks")
     sub.add_argument("--chat", action="store_true", help="with a completion that is billed")
     sub.add_argument("--junit", default="", metavar="FILE", help="written as JUnit XML too")
@@ -329,11 +350,16 @@ def _parser() -> argparse.ArgumentParser:
     kit = command("recovery-kit", _recovery_kit, "what a restore needs, sealed")
     kit.add_argument("--recipient", default="")
     kit.add_argument("--output", default="")
-    kit.add_argument("--if-missing", action="store_true")
+    kit.add_argument("--if-stale", action="store_true", help="or missing")
+    kit.add_argument("--check", default="", metavar="KIT", help="open this one, and the state with it")
+    kit.add_argument("--key", default="", metavar="FILE", help="with the private age key")
     command("plan", _plan, "what an up would do, kept to be applied")
-    guarded = (command("apply-plan", _apply_plan, "exactly the plan"), command("up", _up, "show, ask, apply"))
+    back = command("rollback", _rollback, "the code of the previous commit again: show, ask, apply")
+    back.add_argument("commit", nargs="?", default="")
+    guarded = (command("apply-plan", _apply_plan, "exactly the plan"), back, command("up", _up, "show, ask, apply"))
     guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")
-    guarded[-1].add_argument("--yes", action="store_true", help="ask nothing; not for production")
+    for sub in guarded[1:]:
+        sub.add_argument("--yes", action="store_true", help="ask nothing; not for production")
     for sub in guarded:
         sub.add_argument("--may-lose", default="", help="resources whose data may go, by comma")
     for sub in (

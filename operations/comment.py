@@ -199,7 +199,7 @@ _SHOWN = 5
 def _missing(facts: Sequence[str]) -> Iterator[str]:
     if facts:
         more = [f"- and {len(facts) - _SHOWN} more"] if len(facts) > _SHOWN else []
-        heading = f"**An up refuses** until {len(facts)} facts are looked up"
+        heading = f"**An up refuses** until {len(facts)} things are put right"
         yield "\n".join([heading, "", *(f"- {fact}" for fact in facts[:_SHOWN]), *more])
 
 

@@ -72,6 +72,17 @@ def of_preview(previewed_commit: str, previewed_at: datetime, tree: Tree) -> Ite
         )
 
 
+def of_former_code(missing: Iterable[str], commit: str) -> Iterator[Problem]:
+    """A program of another commit warns of it in its preview, and would refuse it after the question."""
+    for text in missing:
+        yield Problem(
+            what=f"{commit[:12]}: {text}",
+            why="the program of that commit refuses to be deployed so",
+            mend="go back to a commit that was deployed once; or take its change back, and deploy that",
+            example="git revert COMMIT && git push && make up STACK=prod",
+        )
+
+
 def of_policy(refused: Iterable[str]) -> Iterator[Problem]:
     """Nothing is made that breaks a rule."""
     for text in refused:

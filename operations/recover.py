@@ -1,6 +1,9 @@
 """After a killed run: make state and hosts agree again."""
 
 import json
+import os
+import pwd
+import socket
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,7 +13,8 @@ from components.docker_host import LABEL_STACK
 from components.host_script import NO_ANSWER, SshHost
 from model.host import host_of
 from model.problem import Problem, refuse
-from operations.stack import CommandFailed, Stack, on_host
+from operations import standing
+from operations.stack import Stack, on_host
 
 Orphan = tuple[str, str, str]
 """How Docker removes it, its id and its name."""
@@ -18,22 +22,29 @@ _REMOVE_CONTAINER = "rm -f"
 _CONTAINER = "docker:index/container:Container"
 
 
-def recover(stack: Stack) -> None:
+def recover(stack: Stack, breaks: str = "") -> None:
     """Release the lock, forget unfinished operations, remove what the state does not know, refresh.
 
-    Raises `Refused`, with nothing touched, when the state is not the one that the hosts were deployed by.
+    Raises `Refused`, with nothing touched, when the state is not the one that the hosts were deployed by, or when a run that
+    may still go on holds a lock, unless `breaks` names that lock.
     """
+    there = stack.standing()
+    if there:
+        user, machine = pwd.getpwuid(os.getuid()).pw_name, socket.gethostname()
+        dead = {lock.identity: standing.has_ended(lock, user, machine) for lock in there.locks}
+        refuse([*standing.problems(there), *standing.of_locks(there, dead, breaks)])
     state = json.loads(stack.pulumi("stack", "export"))
     deployment = state["deployment"]
     pending = deployment.pop("pending_operations", None) or []
     known = {resource.get("id", "") for resource in deployment.get("resources", [])}
     orphans = {host: tuple(_orphans(stack, host, known)) for host in stack.hosts if _has_containers(stack, host)}
     refuse(_of_another_state(stack, orphans, [operation["resource"]["urn"] for operation in pending]))
-    try:
+    if there and there.locks:
         stack.pulumi("cancel", "--yes")
-        print("lock released")
-    except CommandFailed:
-        print("no lock was held")
+        for lock in there.locks:
+            print(f"released the lock of {lock}")
+    else:
+        print("no lock was held" if there else "whether a lock is held cannot be seen from here: `pulumi cancel` releases it")
     for operation in pending:
         print(f"unfinished: {operation['type']} {operation['resource']['urn'].rpartition('::')[2]}")
     if pending:

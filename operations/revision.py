@@ -1,4 +1,7 @@
-"""A commit as it was typed, as git understands it and nothing else does."""
+"""A commit: as it was typed, which git understands and nothing else does; and as an update of the stack tells it."""
+
+from collections.abc import Mapping
+from typing import Any
 
 from model.problem import Problem, Refused
 from operations.stack import CommandFailed, output
@@ -19,3 +22,19 @@ def commit_of(revision: str, example: str) -> str:
                 )
             ]
         ) from None
+
+
+_ROLLBACK = "rollback to "
+
+
+def message_of_rollback(commit: str) -> str:
+    """What the engine keeps of an update whose code is not the checkout's head."""
+    return f"{_ROLLBACK}{commit}"
+
+
+def commit_of_update(update: Mapping[str, Any]) -> str:
+    """The commit that an update of a stack's history deployed: a rollback says it in its message, else it is the head."""
+    message = str(update.get("message", ""))
+    if message.startswith(_ROLLBACK):
+        return message.removeprefix(_ROLLBACK)
+    return str(update.get("environment", {}).get("git.head", ""))

@@ -13,6 +13,8 @@ from components import ssh
 from components.docker_host import LABEL_STACK
 from components.host_script import SshHost
 from model.placement import Placement
+from model.problem import refuse
+from operations.standing import Standing, problems, standing
 from stacks import inputs
 from stacks.deployment import client_config
 
@@ -40,11 +42,17 @@ class Stack:
 
     @cached_property
     def inputs(self) -> inputs.Inputs:
-        """The inputs of the program as it would read them now."""
+        """The inputs of the program as it would read them now; raises `Refused` first for a state that nothing may be run on."""
+        there = self.standing()
+        refuse(problems(there) if there else ())
         entries = json.loads(self.pulumi("config", "--json", "--show-secrets"))
         raw = {key.removeprefix("vpai:"): entry["value"] for key, entry in entries.items() if key.startswith("vpai:")}
         encrypted = {key.removeprefix("vpai:") for key, entry in entries.items() if entry["secret"]}
         return inputs.read(self.name, raw, encrypted, PROJECT)
+
+    def standing(self) -> Standing | None:
+        """Where the state lies and how it is; None where that cannot be seen from here."""
+        return standing(self.name, project=PROJECT)
 
     @cached_property
     def machines(self) -> Mapping[str, SshHost]:

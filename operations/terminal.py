@@ -28,21 +28,27 @@ class Terminal:
         return cls(stdin=sys.stdin.isatty(), stdout=sys.stdout.isatty() and not dumb)
 
 
-def of_up(stack: str, terminal: Terminal, *, yes: bool) -> Iterator[Problem]:
-    """Production is asked for by its name, on stdin; of any other stack pulumi asks, which needs all of a terminal."""
+def of_up(stack: str, terminal: Terminal, *, yes: bool, target: str = "up") -> Iterator[Problem]:
+    """Production is asked for by its name, on stdin; of any other stack pulumi asks, which needs all of a terminal.
+
+    `target` is make's: "up", or "rollback", of which there is no plan that could be kept.
+    """
+    planned = f"make plan STACK={stack} && make apply-plan STACK={stack}"
+    revert = f"git revert COMMIT && git push && {planned}"
+    otherwise = planned if target == "up" else revert
     if stack == GUARDED and yes:
         yield Problem(
             what=f"YES=1 is not for {stack}",
             why="production gets what was shown and read, and nothing else",
-            mend="make a plan, read it, apply exactly that; or run `make up` at a terminal and type the stack's name",
-            example=f"make plan STACK={stack} && make apply-plan STACK={stack}",
+            mend=f"make a plan, read it, apply exactly that; or run `make {target}` at a terminal and type the stack's name",
+            example=otherwise,
         )
     elif stack == GUARDED and not terminal.stdin:
         yield Problem(
             what=f"stdin is no terminal, so nobody can type the name of {stack}",
             why="production gets what was shown and read, and nothing else",
             mend="run it at a terminal; or make a plan, read it, and apply exactly that",
-            example=f"make plan STACK={stack} && make apply-plan STACK={stack}",
+            example=otherwise,
         )
     elif stack != GUARDED and not yes and not (terminal.stdin and terminal.stdout):
         missing = "stdin" if not terminal.stdin else "stdout"
@@ -50,7 +56,7 @@ def of_up(stack: str, terminal: Terminal, *, yes: bool) -> Iterator[Problem]:
             what=f"{missing} is no terminal, so pulumi cannot ask whether to update {stack}",
             why="it would end with an error after all has been set up",
             mend="run it at a terminal, or say yes beforehand",
-            example=f"make up STACK={stack} YES=1",
+            example=f"make {target} STACK={stack} YES=1",
         )
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,10 @@ from operations import cost, guard, phases, reachability_reference, shelf
 from operations.comment import Change, Preview, changes, comment
 from operations.guard import Backup, Tree
 from operations.live_state import live_state
+from operations.revision import commit_of_update, message_of_rollback
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
+from operations.standing import of_pending
 from operations.terminal import GUARDED, Terminal, of_up
 
 _MANDATORY = "mandatory"
@@ -63,30 +65,58 @@ class Plan:
         return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
 
-def plan(stack: Stack) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """Whose program is deployed: the checkout's, or that of a `former` commit, in a directory of its own."""
+
+    directory: Path
+    former: str = ""
+
+    @property
+    def commit(self) -> str:
+        return self.former or _head()
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """Options of pulumi's, by which the history knows the commit."""
+        return ("--message", message_of_rollback(self.former)) if self.former else ()
+
+
+def plan(stack: Stack, code: Code | None = None) -> None:
     """Preview with the real secrets, write the plan and its summary, print the summary."""
+    code = code or Code(directory=PROJECT)
+    if not code.former:
+        stack.inputs  # noqa: B018 - what the program would refuse is said here, as it is and at once
     place = Plan.of(stack)
     shutil.rmtree(place.directory, ignore_errors=True)
     place.directory.mkdir(parents=True)
     events = place.directory / "events.json"
-    command = ["preview", "--json", "--policy-pack", "policy", "--save-plan", str(place.engine), "--event-log", str(events)]
+    command = ["preview", "--json", *_pack(), "--save-plan", str(place.engine), "--event-log", str(events)]
     at = datetime.now(UTC)
     # The event log is the only machine-readable place of the pack's verdict; the flag belongs to the debugging commands.
     done = subprocess.run(
         ["env", "PULUMI_DEBUG_COMMANDS=true", "pulumi", *command, "--stack", stack.name, "--non-interactive"],
-        cwd=PROJECT,
+        cwd=code.directory,
         capture_output=True,
         text=True,
     )
     verdict = tuple(refused_by_policy(events.read_text())) if events.exists() else ()
+    shown = _document(done.stdout)
     if done.returncode and not verdict:
-        raise CommandFailed(f"pulumi preview failed:\n{(done.stdout + done.stderr).strip()}")
-    # A refused preview may end before all steps are told; what is told still is the reason's surroundings.
-    steps = json.loads(done.stdout).get("steps", []) if done.stdout.startswith("{") else []
+        raise CommandFailed(failure(shown, done.stdout, done.stderr))
+    steps = shown.get("steps", [])
     found = changes(steps)
-    text = comment(_preview(stack, found, steps, verdict))
+    missing = tuple(warned(shown)) if code.former else tuple(problem.what for problem in stack.inputs.unresolved)
+    unfinished = tuple(problem.what for problem in _unfinished(stack))
+    text = comment(_preview(stack, code, found, steps, verdict, (*unfinished, *missing)))
     place.summary.write_text(text)
-    about = {"commit": _head(), "at": at.isoformat(), "policy": verdict, "changes": [asdict(change) for change in found]}
+    about = {
+        "commit": code.commit,
+        "at": at.isoformat(),
+        "policy": verdict,
+        "missing": missing,
+        "changes": [asdict(change) for change in found],
+    }
     place.about.write_text(json.dumps(about))
     events.unlink(missing_ok=True)
     print(text)
@@ -103,41 +133,48 @@ def plan_digest(stack: Stack) -> None:
     print(place.digest)
 
 
-def apply_plan(stack: Stack, may_lose: str = "") -> int:
+def apply_plan(stack: Stack, may_lose: str = "", code: Code | None = None) -> int:
     """Apply the plan that `plan` wrote, unless a guard refuses; pulumi's exit code. Leaves a record on every host."""
+    code = code or Code(directory=PROJECT)
     place = Plan.of(stack)
     refuse(_no_plan(place, stack))
-    about = _guarded(stack, place, may_lose)
-    code = stack.pulumi_live("up", "--yes", "--skip-preview", "--policy-pack", "policy", "--plan", str(place.engine))
+    about = _guarded(stack, place, may_lose, code)
+    words = ("up", "--yes", "--skip-preview", *_pack(), *code.said, "--plan", str(place.engine))
+    failed = stack.pulumi_live(*words, directory=code.directory)
     # What has been applied, or has failed half-way, is no plan for what stands now.
     shutil.rmtree(place.directory)
-    _record(stack, about["commit"], "succeeded" if code == 0 else f"failed with {code}")
-    return code
+    _record(stack, about["commit"], "succeeded" if failed == 0 else f"failed with {failed}")
+    return failed
 
 
-def up(stack: Stack, may_lose: str = "", options: Sequence[str] = ()) -> int:
+def up(stack: Stack, may_lose: str = "", options: Sequence[str] = (), code: Code | None = None) -> int:
     """Show, refuse or ask once, apply. A stack that is there to be tried on takes `options` of pulumi's, production none."""
-    refuse(of_up(stack.name, Terminal.here(), yes=not _ASKS_NOTHING.isdisjoint(options)))
+    code = code or Code(directory=PROJECT)
+    target = "rollback" if code.former else "up"
+    refuse(of_up(stack.name, Terminal.here(), yes=not _ASKS_NOTHING.isdisjoint(options), target=target))
     if stack.name != GUARDED:
-        return _tried(stack, options)
-    plan(stack)
-    _guarded(stack, Plan.of(stack), may_lose)
+        refuse(_unfinished(stack))
+        return _tried(stack, options, code)
+    plan(stack, code)
+    _guarded(stack, Plan.of(stack), may_lose, code)
     if input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
         print("Nothing has been touched.", file=sys.stderr)
         return 1
-    return apply_plan(stack, may_lose)
+    return apply_plan(stack, may_lose, code)
 
 
-def _tried(stack: Stack, options: Sequence[str]) -> int:
+def _tried(stack: Stack, options: Sequence[str], of: Code) -> int:
     events = PROJECT / ".vpai" / stack.name / "events.json"
     events.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    if _PREVIEWS.isdisjoint(options) and _nothing_to_do(stack):
+    if _PREVIEWS.isdisjoint(options) and _nothing_to_do(stack, of):
         print(f"Nothing to do. {live_state(stack)}")
         return 0
     # The event log's flag belongs to the debugging commands.
     code = stack.pulumi_live(
-        *("up", "--policy-pack", "policy", "--event-log", str(events), *options), environment={"PULUMI_DEBUG_COMMANDS": "true"}
+        *("up", *_pack(), *of.said, "--event-log", str(events), *options),
+        directory=of.directory,
+        environment={"PULUMI_DEBUG_COMMANDS": "true"},
     )
     found = phases.phases(events.read_text().splitlines()) if events.exists() else ()
     events.unlink(missing_ok=True)
@@ -156,10 +193,15 @@ _PREVIEWS = frozenset({"--skip-preview", "-f", "--refresh", "-r"})
 """Options of an up that is to do something whatever a preview of the state says."""
 
 
-def _nothing_to_do(stack: Stack) -> bool:
+def _pack() -> tuple[str, str]:
+    """The present rules, whatever code they judge."""
+    return "--policy-pack", str(PROJECT / "policy")
+
+
+def _nothing_to_do(stack: Stack, code: Code) -> bool:
     """Whether a preview finds no change; one that fails is left to the up, which says why."""
-    words = ["pulumi", "preview", "--expect-no-changes", "--policy-pack", "policy", "--stack", stack.name, "--non-interactive"]
-    return subprocess.run(words, cwd=PROJECT, capture_output=True).returncode == 0
+    words = ["pulumi", "preview", "--expect-no-changes", *_pack(), "--stack", stack.name, "--non-interactive"]
+    return subprocess.run(words, cwd=code.directory, capture_output=True).returncode == 0
 
 
 def publish_plan(stack: Stack, remote: str) -> None:
@@ -212,23 +254,33 @@ def refused_by_policy(events: str) -> Iterator[str]:
             yield f"{event['policyName']}: {event['message'].splitlines()[0]}"
 
 
-def _guarded(stack: Stack, place: Plan, may_lose: str) -> Mapping[str, Any]:
+def _guarded(stack: Stack, place: Plan, may_lose: str, code: Code) -> Mapping[str, Any]:
     """What is known of a plan that no guard refuses."""
     about: Mapping[str, Any] = json.loads(place.about.read_text())
     found = tuple(Change(**{**change, **_tuples(change)}) for change in about["changes"])
-    refuse(_refusals(stack, about, found, may_lose.split(",")))
+    refuse(_refusals(stack, about, found, may_lose.split(","), code))
     return about
 
 
-def _refusals(stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str]) -> Iterator[Problem]:
+def _refusals(
+    stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str], code: Code
+) -> Iterator[Problem]:
+    yield from _unfinished(stack)
     yield from guard.of_policy(about["policy"])
-    yield from stack.inputs.unresolved  # the program would refuse too, but only after the question
+    # The program would refuse too, but only after the question.
+    yield from guard.of_former_code(about["missing"], code.former) if code.former else stack.inputs.unresolved
     if stack.name == GUARDED:
-        tree = _tree()
-        yield from guard.of_tree(tree)
+        yield from guard.of_tree(_tree(_head()))
+        tree = replace(_tree(code.commit), changed=())
+        yield from guard.of_tree(tree) if code.former else ()
         yield from guard.of_preview(about["commit"], datetime.fromisoformat(about["at"]), tree)
         if any(change.loses_data for change in found):
             yield from guard.of_data(found, _backups(stack), datetime.now(UTC), may_lose, stack.inputs.fleet.placements)
+
+
+def _unfinished(stack: Stack) -> Iterator[Problem]:
+    there = stack.standing()
+    return of_pending(there) if there else iter(())
 
 
 def _approval(commit: str, digest: str) -> str:
@@ -264,7 +316,45 @@ def _tuples(change: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
     return {key: tuple(change[key]) for key in ("properties", "forced_by", "left_behind")}
 
 
-def _preview(stack: Stack, found: tuple[Change, ...], steps: list[Mapping[str, Any]], verdict: tuple[str, ...]) -> Preview:
+def _document(printed: str) -> Mapping[str, Any]:
+    """What `pulumi preview --json` told; nothing of it where it ended before it could tell all."""
+    try:
+        shown = json.loads(printed)
+    except ValueError:
+        return {}
+    return shown if isinstance(shown, dict) else {}
+
+
+def failure(shown: Mapping[str, Any], printed: str, errors: str) -> str:
+    """Why a preview failed: the engine's errors as they were meant to be read, and not the document around them."""
+    said = [message.removeprefix("error: ") for severity, message in _diagnostics(shown) if severity == "error"]
+    said = said or [errors.strip() or ("" if shown else printed.strip())]
+    return "\n\n".join(["pulumi preview failed:", *dict.fromkeys(said)])
+
+
+def warned(shown: Mapping[str, Any]) -> Iterator[str]:
+    """What a program of another commit says that its up would refuse: its warnings that are problems, the first line of each."""
+    mark = str(Problem(what="", why="", mend="")).splitlines()[1]
+    for _, message in _diagnostics(shown):
+        if mark in message:
+            yield message.splitlines()[0].removeprefix("warning: ")
+
+
+def _diagnostics(shown: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for diagnostic in shown.get("diagnostics") or ():
+        yield diagnostic.get("severity", ""), str(diagnostic.get("message", "")).strip()
+
+
+def _preview(
+    stack: Stack,
+    code: Code,
+    found: tuple[Change, ...],
+    steps: list[Mapping[str, Any]],
+    verdict: tuple[str, ...],
+    missing: tuple[str, ...],
+) -> Preview:
+    page = code.directory / reachability_reference.PAGE.relative_to(PROJECT)
+    reach = _deployed_reach(stack)
     deployed = json.loads(stack.pulumi("stack", "export"))["deployment"].get("resources", [])
     listed = cost.committed(cost.FALLBACK)
     before = invoice(cost.rented(deployed), listed)
@@ -276,17 +366,17 @@ def _preview(stack: Stack, found: tuple[Change, ...], steps: list[Mapping[str, A
         changes=found,
         cost_before=before.monthly,
         cost_after=after.monthly,
-        reach=difference(_deployed_reach(stack), reachability_reference.read(reachability_reference.PAGE.read_text())),
+        reach=difference(reach, reachability_reference.read(page.read_text()) if page.exists() else reach),
         policy=verdict,
         unpriced=tuple(thing.name for thing in after.unknown),
-        missing=tuple(problem.what for problem in stack.inputs.unresolved),
+        missing=missing,
     )
 
 
 def _deployed_reach(stack: Stack) -> frozenset[Any]:
     """The page of the commit that is deployed; the present one where nothing is, or its commit is not here."""
     history = json.loads(stack.pulumi("stack", "history", "--json"))
-    commit = next((each.get("environment", {}).get("git.head", "") for each in history if each["result"] == "succeeded"), "")
+    commit = next((commit_of_update(each) for each in history if each["result"] == "succeeded"), "")
     page = reachability_reference.PAGE
     try:
         text = output(["git", "show", "--end-of-options", f"{commit or 'HEAD'}:{page.relative_to(PROJECT)}"])
@@ -295,12 +385,11 @@ def _deployed_reach(stack: Stack) -> frozenset[Any]:
     return reachability_reference.read(text)
 
 
-def _tree() -> Tree:
-    commit = _head()
+def _tree(commit: str) -> Tree:
     changed = [line[3:] for line in output(["git", "status", "--porcelain"]).splitlines()]
     return Tree(
         commit=commit,
-        committed_at=datetime.fromisoformat(output(["git", "log", "-1", "--format=%cI"]).strip()),
+        committed_at=datetime.fromisoformat(output(["git", "log", "-1", "--format=%cI", commit]).strip()),
         changed=tuple(changed),
         pushed=bool(output(["git", "branch", "--remotes", "--contains", commit]).strip()),
     )

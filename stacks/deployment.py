@@ -9,6 +9,7 @@ import pulumi
 import pulumi_random
 
 from components import mesh_member, ssh
+from components.destroy_guard import DestroyGuard
 from components.direct_path import DirectPath
 from components.docker_host import LABEL_SERVICE, DockerHost
 from components.host_backup import HostBackup
@@ -54,8 +55,11 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
             rented.note(inputs, project_directory / Path(ssh_config).parent)
             refuse(rented.problems(inputs))
         refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror))
+    guard = DestroyGuard() if inputs.stack == "prod" else None
     _Deployment(inputs, ssh_config).register()
     buckets.register(inputs.buckets, inputs.external, inputs.settings)
+    if guard:
+        guard.register(protect=inputs.settings.protect_data)
 
 
 def client_config(inputs: Inputs, project_directory: Path) -> str:

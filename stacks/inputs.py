@@ -18,7 +18,7 @@ from model.fleet import Fleet
 from model.image import DIGEST, ImageLock, verified_file
 from model.problem import Problem, Refused, refuse
 from model.secret import External, Generated, Secret, is_placeholder
-from model.settings import Settings
+from model.settings import Settings, shown
 from services import catalogue
 from services.caddy import AUTHORITY_KEY
 from stacks import buckets
@@ -167,7 +167,7 @@ _Value.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"-?(0|[1-9][0-
 
 def _unreadable(stack: str, key: str, text: str) -> Problem:
     return Problem(
-        what=f"vpai:{key} = {text!r} is neither a plain value nor a whole list or mapping",
+        what=f"vpai:{key} = {shown(key, text)} is neither a plain value nor a whole list or mapping",
         why="nothing of it can be used, and what it was meant to set would stay as it is by default",
         mend="close every bracket and quote; or set one member of a list or mapping at a time",
         example=f"pulumi config set -s {stack} --path 'vpai:{key}[0]' value",

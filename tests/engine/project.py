@@ -57,13 +57,16 @@ class Project:
         pairs += [word for key, value in secrets.items() for word in ("--secret", f"vpai:{key}={value}")]
         self.pulumi("config", "set-all", "--path", *pairs)
 
-    def pulumi(self, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    def pulumi(
+        self, *arguments: str, check: bool = True, stdin: str = "", **environment: str
+    ) -> subprocess.CompletedProcess[str]:
         """Run the CLI; stderr goes into stdout, as an operator sees it."""
         selected = [] if arguments[:2] == ("stack", "init") else ["--stack", self.stack]
         done = subprocess.run(
             ["pulumi", *arguments, *selected, "--non-interactive"],
             cwd=self.directory,
             env={**self.environment, **environment},
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

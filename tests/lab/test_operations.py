@@ -82,7 +82,7 @@ def test_a_rollback_deploys_the_former_commit_without_the_registry_and_old_image
     block = ("OUTPUT", "-p", "tcp", "--dport", "5000", "-j", "REJECT")
     stack.on_host("iptables", "-I", *block)
     try:
-        told = stack.operate("rollback").stdout
+        told = stack.operate("rollback", "--yes").stdout
     finally:
         stack.on_host("iptables", "-D", *block)
     assert "first" in told

@@ -99,5 +99,5 @@ def test_what_an_up_would_refuse_stands_at_the_end_of_what_is_read_before_the_qu
     facts = tuple(f"the image x{number} has no digest" for number in range(24))
     text = comment(replace(NOTHING, missing=facts))
     assert text.endswith("- and 19 more\n")
-    assert "**An up refuses** until 24 facts are looked up" in text
+    assert "**An up refuses** until 24 things are put right" in text
     assert "An up refuses" not in comment(NOTHING)

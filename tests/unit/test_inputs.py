@@ -155,6 +155,22 @@ def test_a_wrong_setting_is_told_by_name(changes: dict[str, str], told: str) -> 
     assert told in str(refused(**changes))
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kept": '{"n8n_encryption_key": "SECRET", "litellm_salt_key": [SECRET]}'},
+        {"kept": "{n8n_encryption_key: [SECRET"},
+        {"recoveryRecipient": "AGE-SECRET-KEY-1SECRET"},
+        {"recoveryRecipient": "age-secret-key-1SECRET"},
+        {"knownHosts": "-----BEGIN OPENSSH PRIVATE KEY-----SECRET"},
+        {"domain": "-----BEGIN OPENSSH PRIVATE KEY----- SECRET"},
+        {"hosts": '{"sese": {"address": "-----BEGIN RSA PRIVATE KEY-----SECRET", "memoryMib": 2048}}'},
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_never_shown(changes: dict[str, str]) -> None:
+    assert "SECRET" not in str(refused(**changes)).replace("AGE-SECRET-KEY", "")
+
+
 def test_what_nobody_looked_up_is_left_to_the_up_to_refuse() -> None:
     told = [problem.what for problem in inputs().unresolved]
     assert any("has no digest" in what for what in told)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from operations.live_state import in_words
-from operations.up import refused_by_policy
+from operations.up import failure, refused_by_policy
 
 
 def test_only_mandatory_findings_refuse() -> None:
@@ -28,3 +28,16 @@ def test_the_live_state_names_what_is_not_well_and_who_does_not_answer() -> None
         "Live: 4 services on 2 hosts, seko does not answer; sese/loki is exited; sese/n8n is unhealthy; "
         "sese/x is without a healthcheck."
     )
+
+
+def test_a_failed_preview_is_told_as_it_was_meant_to_be_read() -> None:
+    shown = {"config": {"vpai:domain": "x"}, "diagnostics": [{"severity": "warning", "message": "warning: w"}]}
+    refused = {"severity": "error", "message": "error: 2 problems; nothing has been touched.\n\n1. no domain\n"}
+    shown["diagnostics"] = [*shown["diagnostics"], refused, refused]
+    said = failure(shown, json.dumps(shown, indent=4), "")
+    assert said == "pulumi preview failed:\n\n2 problems; nothing has been touched.\n\n1. no domain"
+    assert (
+        failure({}, "", "error: no stack named 'prod' found\n") == "pulumi preview failed:\n\nerror: no stack named 'prod' found"
+    )
+    assert failure({}, '{"cut of', "") == 'pulumi preview failed:\n\n{"cut of'
+    assert "config" not in failure({"config": {}}, '{"config": {}}', "killed")

@@ -1,0 +1,296 @@
+"""`python3 -m operations.standing --stack STACK`: what can be said of a stack's state before anything is set up or run.
+
+Read where it lies, a directory or a bucket, and not through the engine, which needs a state that is well. Files need no package.
+Format: pulumi v3.259.0, pkg/backend/diy (stacks/<project>/<stack>.json, locks/organization/<project>/<stack>/<id>.json).
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from model.problem import Problem, Refused, refuse
+
+_PROJECT = Path(__file__).parent.parent
+_NAME = "vpai"
+_RUNBOOK = "docs/runbooks/state.md"
+LAB = "lab"
+"""Its state lies on the lab's own operator."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """Who changes the stack, or was killed while doing so."""
+
+    identity: str
+    user: str
+    machine: str
+    process: int
+    since: str
+
+    def __str__(self) -> str:
+        return f"{self.user}@{self.machine}, process {self.process}, since {self.since[:19]} (lock {self.identity})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """A stack's state as it lies there."""
+
+    stack: str
+    backend: str
+    others: tuple[str, ...] = ()
+    """Stacks of the project that lie beside it."""
+    size: int | None = None
+    """In bytes; None where there is no state."""
+    resources: int | None = None
+    """None where it cannot be read."""
+    pending: tuple[str, ...] = ()
+    """What a killed run had begun."""
+    salt: str = ""
+    configured_salt: str = ""
+    """Of Pulumi.<stack>.yaml."""
+    locks: tuple[Lock, ...] = ()
+
+    @property
+    def file(self) -> str:
+        return f".pulumi/stacks/{_NAME}/{self.stack}.json"
+
+
+def standing(stack: str, environment: Mapping[str, str] = os.environ, project: Path = _PROJECT) -> Standing | None:
+    """What stands; None for a backend that cannot be looked into from here."""
+    url = environment.get("PULUMI_BACKEND_URL") or f"file://{project}/.state"
+    place = _place(url, environment)
+    return None if place is None else _seen(place, url, stack, project)
+
+
+def _seen(place: "_Files | _Bucket", url: str, stack: str, project: Path) -> Standing | None:
+    name = f"stacks/{_NAME}/{stack}.json"
+    listed = place.names(f"stacks/{_NAME}/")
+    data = place.read(name)
+    zipped = f"{name}.gz" if f"{stack}.json.gz" in listed else ""
+    others = tuple(sorted({each.partition(".json")[0] for each in listed if each.endswith((".json", ".json.gz"))} - {stack}))
+    file = project / f"Pulumi.{stack}.yaml"
+    configured = re.search(r"^encryptionsalt: *(\S+)", file.read_text() if file.exists() else "", re.MULTILINE)
+    found = Standing(stack=stack, backend=url, others=others, configured_salt=configured[1] if configured else "")
+    if data is None:
+        return None if zipped else found
+    locks = f"locks/organization/{_NAME}/{stack}/"
+    taken = tuple(
+        lock for each in place.names(locks) if each.endswith(".json") and (lock := _lock(each, place.read(locks + each)))
+    )
+    return read(found, data, taken)
+
+
+def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing:
+    """`found`, with what the state's file says."""
+    whole = {**vars(found), "size": len(data), "locks": locks}
+    try:
+        latest = json.loads(data)["checkpoint"]["latest"] or {}
+        whole["resources"] = len(latest.get("resources") or ())
+        whole["salt"] = ((latest.get("secrets_providers") or {}).get("state") or {}).get("salt", "")
+        whole["pending"] = tuple(
+            f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}" for each in latest.get("pending_operations") or ()
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole["resources"] = None
+    return Standing(**whole)
+
+
+def problems(found: Standing) -> Iterator[Problem]:
+    """Why nothing may be run on it."""
+    if found.size is None:
+        beside = f"; there are: {', '.join(found.others)}" if found.others else ", nor any other"
+        yield Problem(
+            what=f"there is no stack {found.stack} in {found.backend}{beside}",
+            why="nothing was deployed from there; or its state lies elsewhere, and a new one would not know what stands",
+            mend="for a first deployment make the stack: docs/runbooks/first-deploy.md, step 4; if it was deployed, say "
+            f"where its state lies; if that is lost, bring it back: {_RUNBOOK}",
+            example=f"make shell STACK={found.stack}, then: pulumi stack init {found.stack}; or: export PULUMI_BACKEND_URL=...",
+        )
+    elif found.resources is None:
+        yield Problem(
+            what=f"the state of {found.stack} is damaged: {found.size} bytes of {found.file} in {found.backend} are no state",
+            why="the engine cannot tell what stands, and an empty state would make everything a second time",
+            mend=f"put the last good version back, as {_RUNBOOK} says under 'A damaged state'",
+            example=f"make state STACK={found.stack}",
+        )
+    elif found.salt and not found.configured_salt:
+        yield Problem(
+            what=f"Pulumi.{found.stack}.yaml has no encryptionsalt, and the state has one",
+            why="the next command would write another, and no secret of the file could be opened any more",
+            mend="take the file out of git as it was; or put this line at its end: it is the state's, and no secret",
+            example=f"encryptionsalt: {found.salt}",
+        )
+
+
+def of_pending(found: Standing) -> Iterator[Problem]:
+    """What is refused while nobody knows what a killed run has made."""
+    if found.pending:
+        yield Problem(
+            what=f"a run of {found.stack} was killed while it was {_listed(found.pending)}",
+            why="the state does not know whether that was done, and a plan would say 'no changes'",
+            mend="make state and hosts agree first",
+            example=f"make recover STACK={found.stack}",
+        )
+
+
+def of_locks(found: Standing, dead: Mapping[str, bool], breaks: str) -> Iterator[Problem]:
+    """Each lock whose run has not ended for certain (`dead`: by identity), but the one that is named to be broken."""
+    for lock in found.locks:
+        if not dead[lock.identity] and lock.identity != breaks:
+            yield Problem(
+                what=f"{found.stack} is locked by {lock}",
+                why="two runs at once damage the state, and what one makes the other does not know",
+                mend="wait until that run has ended, or ask who runs it; only if it has died for certain, name its lock",
+                example=f"make recover STACK={found.stack} LOCK={lock.identity}",
+            )
+
+
+def has_ended(lock: Lock, user: str, machine: str, processes: Path = Path("/proc")) -> bool:
+    """Whether the run that took the lock was one of `user` on this `machine`, and is there no more."""
+    if (lock.user, lock.machine) != (user, machine):
+        return False
+    try:
+        name, _, rest = (processes / str(lock.process) / "stat").read_text().partition("(")[2].rpartition(")")
+    except FileNotFoundError:
+        return processes.exists()
+    return name != "pulumi" or rest.split()[:1] == ["Z"]
+
+
+def said(found: Standing) -> str:
+    """All of it, line by line."""
+    lines = [f"state    {found.backend}, {found.file}"]
+    if found.size is not None:
+        held = "not readable" if found.resources is None else f"{found.resources} resources"
+        lines.append(f"holds    {found.size} bytes, {held}")
+        lines.append(f"pending  {_listed(found.pending) or 'nothing'}")
+        lines += [f"locked   {lock}" for lock in found.locks] or ["locked   by nobody"]
+        if found.salt and found.configured_salt:
+            same = "the same" if found.salt == found.configured_salt else "another: each opens what was sealed with it"
+            lines.append(f"salt     of the state and of Pulumi.{found.stack}.yaml: {same}")
+    lines += [f"beside   {', '.join(found.others)}"] if found.others else []
+    return "\n".join(lines)
+
+
+_SHOWN = 5
+
+
+def _listed(pending: tuple[str, ...]) -> str:
+    more = f" and {len(pending) - _SHOWN} more" if len(pending) > _SHOWN else ""
+    return ", ".join(pending[:_SHOWN]) + more
+
+
+def _lock(name: str, data: bytes | None) -> Lock | None:
+    if data is None:
+        return None  # released in this moment
+    try:
+        says: Mapping[str, Any] = json.loads(data)
+    except ValueError:
+        says = {}
+    return Lock(
+        identity=name.removesuffix(".json"),
+        user=str(says.get("username", "?")),
+        machine=str(says.get("hostname", "?")),
+        process=int(says.get("pid", 0)),
+        since=str(says.get("timestamp", "?")),
+    )
+
+
+class _Files:
+    """A backend in a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root / ".pulumi"
+
+    def names(self, under: str) -> list[str]:
+        place = self._root / under
+        return sorted(path.name for path in place.iterdir() if path.is_file()) if place.is_dir() else []
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self._root / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+class _Bucket:
+    """A backend in an S3 bucket. Raises `Refused` where it does not answer."""
+
+    def __init__(self, bucket: str, prefix: str, asked: Any) -> None:
+        self._bucket, self._prefix, self._s3 = bucket, f"{prefix}/.pulumi/".lstrip("/"), asked
+
+    def names(self, under: str) -> list[str]:
+        with self._told():
+            pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + under)
+            keys = [each["Key"].removeprefix(self._prefix + under) for page in pages for each in page.get("Contents", ())]
+        return [key for key in keys if "/" not in key]
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            with self._told():
+                data: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
+        except self._s3.exceptions.NoSuchKey:
+            return None
+        return data
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            yield
+        except self._s3.exceptions.NoSuchKey:
+            raise
+        except (BotoCoreError, ClientError) as error:
+            raise Refused([_silent(self._bucket, str(error))]) from None
+
+
+def _silent(bucket: str, said: str) -> Problem:
+    return Problem(
+        what=f"the bucket {bucket} cannot be asked for the state: {said}",
+        why="nothing can be said of what stands, and nothing may be run",
+        mend="check the network, PULUMI_BACKEND_URL, and the two keys of the bucket",
+        example="export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...; pulumi whoami --verbose",
+    )
+
+
+def _place(url: str, environment: Mapping[str, str]) -> _Files | _Bucket | None:
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return _Files(Path(unquote(parts.netloc + parts.path)).expanduser())
+    if parts.scheme != "s3":
+        return None
+    try:
+        from components.object_storage import client
+    except ImportError:
+        return None  # before there are any packages: the command itself asks again
+    options = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    endpoint, region = options.get("endpoint", ""), options.get("region", "")
+    keys = [environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
+    if not endpoint or not all(keys):
+        return None  # the engine finds its own way, or says what it lacks
+    return _Bucket(parts.netloc, parts.path.strip("/"), client(endpoint, region, *keys))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python3 -m operations.standing", description=__doc__)
+    parser.add_argument("-s", "--stack", required=True)
+    stack = parser.parse_args().stack
+    try:
+        found = None if stack == LAB else standing(stack)
+        refuse(problems(found) if found else ())
+    except Refused as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""A state that is lost, cut off, without its salt, half-way or locked is told as such, and what to do: the real engine's own."""
+
+import json
+import os
+import pwd
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from lab.storage import KEEPER
+from model.problem import Refused
+from operations import stack, standing
+from operations.recover import recover
+from operations.stack import Stack
+from operations.standing import Standing
+from operations.state_backend import move
+from tests.copies import copy
+from tests.engine.project import Project
+from tests.fleets import PROJECT
+from tests.object_storage import running
+
+PROGRAM = """
+    import pulumi
+    import pulumi_random
+    from components.destroy_guard import DestroyGuard
+    guard = DestroyGuard()
+    data = pulumi_random.RandomPassword("data", length=5, opts=pulumi.ResourceOptions(protect=PROTECT))
+    pulumi_random.RandomPassword("container", length=5, opts=pulumi.ResourceOptions(depends_on=[data]))
+    pulumi_random.RandomPassword("alone", length=5)
+    guard.register(protect=PROTECT)
+"""
+HERE = pwd.getpwuid(os.getuid()).pw_name, socket.gethostname()
+
+
+@pytest.fixture
+def project(tmp_path: Path, toolchain: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    project = Project(tmp_path, toolchain, "prod")
+    write(project, protect=True)
+    project.pulumi("up", "--yes", "--skip-preview")
+    monkeypatch.setattr(stack, "PROJECT", project.directory)
+    for name, value in project.environment.items():
+        monkeypatch.setenv(name, value)
+    return project
+
+
+def write(project: Project, *, protect: bool) -> None:
+    (project.directory / "__main__.py").write_text(textwrap.dedent(PROGRAM).replace("PROTECT", str(protect)))
+
+
+def state(project: Project) -> Path:
+    return Path(project.environment["PULUMI_BACKEND_URL"].removeprefix("file://")) / ".pulumi/stacks/vpai/prod.json"
+
+
+def found(project: Project) -> Standing:
+    there = standing.standing("prod", project.environment, project.directory)
+    assert there
+    return there
+
+
+def of(project: Project) -> Stack:
+    operated = Stack("prod")
+    operated.__dict__["inputs"] = SimpleNamespace(fleet=SimpleNamespace(placements=()), rents=False)
+    return operated
+
+
+def test_a_destroy_of_production_is_refused_before_anything_is_deleted(project: Project) -> None:
+    before = found(project).resources
+    told = project.pulumi("destroy", "--yes", "--skip-preview", check=False)
+    assert told.returncode != 0
+    assert "what-stands-is-kept-see-docs-runbooks-state" in told.stdout
+    assert found(project).resources == before
+    write(project, protect=False)
+    project.pulumi("up", "--yes", "--skip-preview")
+    project.pulumi("destroy", "--yes", "--skip-preview")
+
+
+def test_what_is_wrong_with_a_state_is_told_and_nothing_is_run_on_it(project: Project) -> None:
+    copy(PROJECT / "operations", project.directory / "operations")
+    well, file = state(project).read_bytes(), project.directory / "Pulumi.prod.yaml"
+    configured = file.read_text()
+    assert not [*standing.problems(found(project)), *standing.of_pending(found(project))]
+
+    def told() -> str:
+        there = found(project)
+        return "\n".join(map(str, [standing.said(there), *standing.problems(there), *standing.of_pending(there)]))
+
+    def refused() -> str:
+        with pytest.raises(Refused) as caught:
+            _ = Stack("prod").inputs
+        return str(caught.value)
+
+    for damaged in (b"", well[: len(well) // 2], b"\x00" * 40, b"[]"):
+        state(project).write_bytes(damaged)
+        assert f"the state of prod is damaged: {len(damaged)} bytes" in told()
+        assert "damaged" in refused()
+    state(project).unlink()
+    assert "there is no stack prod in file://" in told()
+    assert "pulumi stack init prod" in refused()
+    state(project).write_bytes(well)
+
+    line = next(line for line in configured.splitlines() if line.startswith("encryptionsalt"))
+    file.write_text(configured.replace(line, ""))
+    assert line in told(), "the very line to put back"
+    assert "has no encryptionsalt" in refused()
+    assert "encryptionsalt" not in file.read_text(), "no other was written meanwhile"
+    file.write_text(configured)
+
+    half = json.loads(well)
+    begun = next(each for each in half["checkpoint"]["latest"]["resources"] if each["urn"].endswith("::data"))
+    half["checkpoint"]["latest"]["pending_operations"] = [{"resource": begun, "type": "creating"}]
+    state(project).write_text(json.dumps(half))
+    command = [sys.executable, "-m", "operations", "state", "--stack", "prod"]
+    done = subprocess.run(command, cwd=project.directory, env=project.environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[2:4] == ["pending  creating data", "locked   by nobody"]
+    assert "was killed while it was creating data" in done.stderr
+    assert "make recover STACK=prod" in done.stderr
+
+
+@pytest.fixture
+def ended() -> Iterator[int]:
+    """A process id of a run that was killed."""
+    done = subprocess.Popen(["true"])
+    done.wait()
+    yield done.pid
+
+
+def test_a_recovery_breaks_the_lock_of_a_run_that_has_ended_here_and_no_other(
+    project: Project, ended: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    locks = state(project).parents[2] / "locks/organization/vpai/prod"
+
+    def lock(name: str, user: str, machine: str, process: int) -> None:
+        says = {"pid": process, "username": user, "hostname": machine, "timestamp": "2026-11-30T03:00:00Z"}
+        (locks / f"{name}.json").write_text(json.dumps(says))
+
+    recover(of(project))
+    assert "no lock was held" in capsys.readouterr().out
+    lock("theirs", "ana", "laptop", ended)
+    with pytest.raises(Refused, match=f"prod is locked by ana@laptop, process {ended}, since 2026-11-30T03:00:00"):
+        recover(of(project))
+    lock("ours", *HERE, ended)
+    with pytest.raises(Refused, match="1 problem"):
+        recover(of(project), breaks="ours")
+    assert {path.stem for path in locks.glob("*.json")} == {"theirs", "ours"}
+    recover(of(project), breaks="theirs")
+    assert "released the lock of ana@laptop" in capsys.readouterr().out
+    assert not list(locks.glob("*.json"))
+
+
+def test_a_run_that_goes_on_here_keeps_its_lock(project: Project) -> None:
+    """The real engine's own lock, while it deploys."""
+    program = project.directory / "__main__.py"
+    program.write_text(f"import time\ntime.sleep(20)\n{program.read_text()}")
+    command = ["pulumi", "up", "--yes", "--skip-preview", "--stack", "prod", "--non-interactive"]
+    running_one = subprocess.Popen(command, cwd=project.directory, env=project.environment, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if found(project).locks:
+                break
+            time.sleep(0.1)
+        [lock] = found(project).locks
+        assert (lock.user, lock.machine, lock.process) == (*HERE, running_one.pid)
+        with pytest.raises(Refused, match="two runs at once"):
+            recover(of(project))
+    finally:
+        running_one.kill()
+        running_one.wait()
+    assert standing.has_ended(lock, *HERE)
+    assert not standing.has_ended(lock, "ana", "laptop")
+
+
+def test_a_state_in_a_bucket_is_seen_as_one_in_a_directory_is(project: Project, tmp_path: Path, toolchain: Path) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": KEEPER.access_key, "AWS_SECRET_ACCESS_KEY": KEEPER.secret_key}
+    here = found(project)
+    with running(tmp_path / "s3", toolchain) as storage:
+        url = move("prod", "states", {**project.environment, **keys}, storage.endpoint)
+        project.environment |= {**keys, "PULUMI_BACKEND_URL": url}
+        there = found(project)
+        assert (there.resources, there.salt, there.locks) == (here.resources, here.salt, ())
+        s3 = storage.as_account(KEEPER)
+        s3.put_object(Bucket="states", Key=".pulumi/locks/organization/vpai/prod/x.json", Body=b'{"pid": 7, "username": "ci"}')
+        assert [(lock.identity, lock.user, lock.process) for lock in found(project).locks] == [("x", "ci", 7)]
+        s3.put_object(Bucket="states", Key=f"{there.file}", Body=b"{")
+        assert found(project).resources is None
+        project.environment["PULUMI_BACKEND_URL"] = url.replace("states", "other-states")
+        with pytest.raises(Refused, match="the bucket other-states cannot be asked for the state"):
+            found(project)
+    project.environment.pop("AWS_SECRET_ACCESS_KEY")
+    assert standing.standing("prod", project.environment, project.directory) is None

@@ -1,0 +1,66 @@
+"""A stack that is not there is said before anything is set up for it."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from operations import standing
+from operations.standing import Lock, Standing
+from tests.fleets import PROJECT
+
+FOUND = Standing(stack="prod", backend="file:///x")
+LOCK = Lock(identity="l", user="ana", machine="laptop", process=7, since="2026-11-30T03:00:00Z")
+
+
+@pytest.mark.parametrize("target", ["preview", "plan", "up", "apply-plan", "rollback", "policy", "snapshot"])
+def test_make_asks_where_the_state_is_before_it_sets_anything_up(target: str) -> None:
+    shown = subprocess.run(["make", "-n", target, "STACK=prod"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
+    first = next(line for line in shown.splitlines() if "terminal" not in line)
+    assert first.strip() == 'python3 -m operations.standing --stack "$STACK"'
+
+
+def test_it_needs_no_package_and_says_what_to_do_at_once(tmp_path: Path) -> None:
+    (tmp_path / ".pulumi/stacks/vpai").mkdir(parents=True)
+    (tmp_path / ".pulumi/stacks/vpai/pr-7.json").write_text("{}")
+    program = "import runpy, sys; sys.path.insert(0, '.'); sys.argv[1:] = ['--stack', 'prod']; "
+    run = "runpy.run_module('operations.standing', run_name='__main__')"
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program + run],
+        cwd=PROJECT,
+        env={"PULUMI_BACKEND_URL": f"file://{tmp_path}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert time.monotonic() - begin < 20, "before anything is built"
+    assert f"there is no stack prod in file://{tmp_path}; there are: pr-7" in done.stderr
+    assert "docs/runbooks/first-deploy.md" in done.stderr and "PULUMI_BACKEND_URL" in done.stderr
+
+
+@pytest.mark.parametrize("url", ["https://api.pulumi.com", "gs://bucket", "s3://bucket", "azblob://x"])
+def test_a_backend_that_cannot_be_seen_is_left_to_the_engine(url: str) -> None:
+    assert standing.standing("prod", {"PULUMI_BACKEND_URL": url}) is None
+
+
+@pytest.mark.parametrize(
+    ("stat", "ended"),
+    [
+        ("7 (pulumi) S 1", False),
+        ("7 (pulumi) Z 1", True),
+        ("7 (python) S 1", True),
+        ("7 (a) pulumi) S 1", True),
+        (None, True),
+    ],
+)
+def test_a_run_has_ended_when_its_process_is_another_or_none(tmp_path: Path, stat: str | None, ended: bool) -> None:
+    if stat:
+        (tmp_path / "7").mkdir()
+        (tmp_path / "7/stat").write_text(stat)
+    assert standing.has_ended(LOCK, "ana", "laptop", tmp_path) is ended
+    assert not standing.has_ended(LOCK, "ana", "desktop", tmp_path), "what goes on elsewhere cannot be seen"
+    assert not standing.has_ended(LOCK, "ben", "laptop", tmp_path)
+    assert not standing.has_ended(LOCK, "ana", "laptop", tmp_path / "nowhere"), "nor where processes cannot be listed"
