@@ -225,8 +225,8 @@ restore-files: ## files of a run into a directory of the host: HOST= SERVICE= [A
 fake-secrets: ## for a copy: values that open nothing, for each secret that it needs and has not
 	@$(RUN) $(PYTHON) -m operations fake-secrets --stack "$$STACK"
 
-recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...
-	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT"
+recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; or does a kit open every repository: CHECK=kit.age [KEY=recovery.key]
+	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT" --check "$$CHECK" $${KEY:+--key "$$KEY"}
 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}

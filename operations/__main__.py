@@ -16,6 +16,7 @@ from operations.backups import backup, backups, restore, restore_files
 from operations.cost import cost
 from operations.drift import drift
 from operations.junit import junit
+from operations.kit_repositories import check as check_kit
 from operations.notify import notify
 from operations.pull_request_comment import say
 from operations.recover import recover
@@ -149,15 +150,18 @@ def _authentication(stack: Stack, _: argparse.Namespace) -> int:
     return min(failed, 1)
 
 
-def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> None:
+def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> int:
+    if arguments.check:
+        return check_kit(Path(arguments.check), Path(arguments.key))
     path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
     if arguments.if_missing and path.exists():
-        return
+        return 0
     recipient = arguments.recipient or stack.inputs.settings.recovery_recipient
     if arguments.if_missing and not recipient:
         print(f"There is no recovery kit yet: make recovery-kit STACK={stack.name} RECIPIENT=age1...", file=sys.stderr)
-        return
+        return 0
     write_recovery_kit(stack, recipient, path)
+    return 0
 
 
 def _cost(stack: Stack, arguments: argparse.Namespace) -> None:
@@ -330,6 +334,8 @@ def _parser() -> argparse.ArgumentParser:
     kit.add_argument("--recipient", default="")
     kit.add_argument("--output", default="")
     kit.add_argument("--if-missing", action="store_true")
+    kit.add_argument("--check", default="", metavar="KIT", help="open each repository of the backups with it instead")
+    kit.add_argument("--key", default="recovery.key", help="the private key that opens the kit")
     command("plan", _plan, "what an up would do, kept to be applied")
     guarded = (command("apply-plan", _apply_plan, "exactly the plan"), command("up", _up, "show, ask, apply"))
     guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")

@@ -5,14 +5,13 @@ Its private half stays off this machine; any `age -d -i KEY kit.age` opens it.
 
 import json
 import os
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyrage
 
-from model.backup import HostBackup
 from model.problem import Problem, refuse
+from operations.kit_repositories import repositories
 from operations.stack import Stack
 
 
@@ -20,33 +19,18 @@ def write_recovery_kit(stack: Stack, recipient: str, path: Path) -> None:
     """Seal the passphrase and every irreplaceable secret of `stack` to `recipient` and write them to `path`."""
     refuse(_problems(stack, recipient))
     secrets = stack.outputs["secrets"]
+    kept = (placement.backup for placement in stack.inputs.fleet.placements if placement.backup)
     kit = {
         "stack": stack.name,
         "written": datetime.now(UTC).isoformat(timespec="seconds"),
         "passphrase": _passphrase(),
         "secrets": {name: {"value": secrets[name], "why": why} for name, why in stack.outputs["irreplaceable"].items()},
-        "backups": [_repository(placement.backup, secrets) for placement in stack.inputs.fleet.placements if placement.backup],
+        "backups": repositories(kept, {**secrets, **stack.inputs.external}),
         "how": "set PULUMI_CONFIG_PASSPHRASE, restore the state (or set vpai:kept), then the data; docs/runbooks/restore.md",
     }
     sealed = pyrage.encrypt(json.dumps(kit, indent=2).encode(), [pyrage.x25519.Recipient.from_str(recipient)])
     path.write_bytes(sealed)
     print(f"{path}: the passphrase and {len(kit['secrets'])} secrets, sealed. Keep a copy away from every host of the fleet.")
-
-
-def _repository(to: HostBackup, secrets: Mapping[str, str]) -> Mapping[str, object]:
-    """What opens a host's backups on a day on which this project cannot be used; keys of the bucket are made in the console."""
-    restic = f"restic -r {to.repository} -o s3.region={to.region}"
-    return {
-        "host": to.prefix,
-        "repository": to.repository,
-        "region": to.region,
-        "password": secrets[to.password.name],
-        "commands": [
-            "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... RESTIC_PASSWORD=...",
-            f"{restic} snapshots --tag complete",
-            f"{restic} restore SNAPSHOT --target out   # out/backup/manifest.json says what is in it",
-        ],
-    }
 
 
 def _problems(stack: Stack, recipient: str) -> list[Problem]:

@@ -1,5 +1,6 @@
 """What each key of the bucket of backups may do, by the real restic against versitygw, an S3 that enforces policies."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,13 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 from botocore.exceptions import ClientError
 
 from lab.storage import BACKUPS, KEEPER, SEKO, SESE, Account
 from model.bucket import Bucket, Keys, policy
 from model.problem import Refused
-from operations import prune
+from operations import kit_repositories, prune
 from operations.buckets import checks
 from services import storage
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
@@ -174,3 +176,51 @@ def test_smoke_asks_each_key_what_it_must_not(repository: Repository, monkeypatc
     repository.storage.as_account(KEEPER).put_bucket_policy(Bucket=NAME, Policy=open_policy)
     answers = {what: ask() for what, _, ask in checks((bucket,), secrets) if what != f"bucket {NAME}"}
     assert set(answers.values()) == {("let in", False)}, "each would have told"
+
+
+def test_a_kit_opens_every_repository_by_its_own_commands(
+    repository: Repository, toolchain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", f"{toolchain}/bin:{os.environ['PATH']}")
+    assert HOST_BACKUP
+    to = replace(HOST_BACKUP, endpoint=repository.storage.endpoint, region=repository.storage.region, bucket=NAME)
+    secrets = {
+        storage.BACKUPS_ACCESS_KEY.name: BACKUPS.access_key,
+        storage.BACKUPS_SECRET_KEY.name: BACKUPS.secret_key,
+        to.password.name: "of sese",
+    }
+    identity = pyrage.x25519.Identity.generate()
+    (tmp_path / "recovery.key").write_text(f"# public key: {identity.to_public()}\n{identity}\n")
+
+    def checked(*entries: object) -> tuple[int, str]:
+        sealed = pyrage.encrypt(json.dumps({"backups": entries}).encode(), [identity.to_public()])
+        (tmp_path / "kit.age").write_bytes(sealed)
+        return kit_repositories.check(tmp_path / "kit.age", tmp_path / "recovery.key"), capsys.readouterr().out
+
+    [entry] = kit_repositories.repositories([to], secrets)
+    code, said = checked(entry)
+    assert code == 1, "a run that is not complete is none"
+    assert "holds nothing to restore" in said
+    assert repository.ask("backup", "--tag", "complete", "--time", "2030-01-01 00:00:00", ".").returncode == 0
+    assert "holds nothing to restore" in checked(entry)[1], "nor one of the future"
+    assert repository.ask("backup", "--tag", "complete", ".").returncode == 0
+    code, said = checked(entry)
+    assert code == 0, said
+    assert "0.0 h old, of 1" in said
+    [other] = kit_repositories.repositories([to], {**secrets, to.password.name: "another"})
+    code, said = checked(entry, other)
+    assert code == 1
+    assert "wrong password" in said
+    assert checked()[0] == 1, "a kit without a repository is told as one"
+
+    *shell, restore = entry["commands"]
+    [snapshot] = json.loads(repository.ask("snapshots", "--json", "latest").stdout)[-1:]
+    command = restore.replace("SNAPSHOT:/backup", str(snapshot["short_id"]))
+    subprocess.run(["bash", "-ec", "\n".join([*shell, command])], cwd=tmp_path, check=True, capture_output=True)
+    assert [path.read_text() for path in (tmp_path / "out").rglob("datum")] == ["what is known"]
+
+    (tmp_path / "recovery.key").write_text(f"{pyrage.x25519.Identity.generate()}\n")
+    with pytest.raises(Refused, match="does not open"):
+        kit_repositories.check(tmp_path / "kit.age", tmp_path / "recovery.key")
+    with pytest.raises(Refused, match="there is no file"):
+        kit_repositories.check(tmp_path / "none.age", tmp_path / "recovery.key")
