@@ -232,7 +232,7 @@ restore-files: ## files of a run into a directory of the host: HOST= SERVICE= [A
 fake-secrets: ## for a copy: values that open nothing, for each secret that it needs and has not
 	@$(RUN) $(PYTHON) -m operations fake-secrets --stack "$$STACK"
 
-recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open the state: CHECK=FILE KEY=recovery.key
+recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open the state and every repository: CHECK=FILE KEY=recovery.key
 	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT" --check "$$CHECK" --key "$$KEY"
 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]

@@ -54,7 +54,7 @@ class Lab:
 
     def up(self) -> None:
         """Raise the lab, or what of it is missing or out of date."""
-        with step("Docker engine"):
+        with step("Docker engine"), self._locked():
             engine.prepare()
         if not Record.exists(self.layout.directory):
             # Of a first `up` that was interrupted, or of a checkout that was deleted without `down`.
@@ -95,9 +95,10 @@ class Lab:
 
     def image(self, recipe: str) -> str:
         """The tag of the image that `recipe` makes, built when it is missing; the lab itself may be down."""
-        engine.prepare()
+        with self._locked():  # a lab may be coming up beside it
+            engine.prepare()
         toolchain, _ = provide()
-        self._make_keys()
+        self._make_authority()
         images = self._describe(toolchain)
         with self._locked():
             Build(images, self.layout.shared / "build").run([recipe])
@@ -178,12 +179,15 @@ class Lab:
     def _describe(self, toolchain: Path) -> Mapping[str, Image]:
         return describe(Inputs(self._root.certificate.read_text(), toolchain / "bin", self.layout.shared))
 
-    def _make_keys(self) -> None:
-        self.layout.directory.mkdir(exist_ok=True)
+    def _make_authority(self) -> None:
         with self._locked():
             root = authority(self._root.certificate.parent)
             issue(root, root.certificate.parent, CLOUD, (REGISTRY.partition(":")[0], ACME, *PROVIDERS))
             issue(root, root.certificate.parent, STORAGE, (OBJECT_STORAGE,))
+
+    def _make_keys(self) -> None:
+        self.layout.directory.mkdir(exist_ok=True)
+        self._make_authority()
         for path in (*(self._host_key(name) for name in HOSTS), self._deploy_key):
             if not path.with_suffix(".pub").exists():
                 path.parent.mkdir(parents=True, exist_ok=True)

@@ -351,7 +351,7 @@ def _parser() -> argparse.ArgumentParser:
     kit.add_argument("--recipient", default="")
     kit.add_argument("--output", default="")
     kit.add_argument("--if-stale", action="store_true", help="or missing")
-    kit.add_argument("--check", default="", metavar="KIT", help="open this one, and the state with it")
+    kit.add_argument("--check", default="", metavar="KIT", help="open this one, and the repositories and the state with it")
     kit.add_argument("--key", default="", metavar="FILE", help="with the private age key")
     command("plan", _plan, "what an up would do, kept to be applied")
     back = command("rollback", _rollback, "the code of the previous commit again: show, ask, apply")

@@ -41,7 +41,7 @@ class Repository:
             "RESTIC_PASSWORD": self.password,
             "RESTIC_REPOSITORY": self.to.repository,
         }
-        words = [_restic(), "--option", f"s3.region={self.to.region}", "--retry-lock", "35m", *arguments]
+        words = [restic_program(), "--option", f"s3.region={self.to.region}", "--retry-lock", "35m", *arguments]
         done = subprocess.run(words, env=environment, capture_output=True, text=True)
         if done.returncode:
             raise CommandFailed(
@@ -116,7 +116,8 @@ def _repositories(stack: Stack, host: str) -> Iterator[Repository]:
             yield Repository(to=placement.backup, access_key=access_key, secret_key=secret_key, password=password)
 
 
-def _restic() -> str:
+def restic_program() -> str:
+    """Where restic is on this machine; raises `Refused` where it is not."""
     if not (found := shutil.which("restic")):
         refuse(
             [

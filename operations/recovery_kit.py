@@ -13,8 +13,8 @@ from typing import Any
 
 import pyrage
 
-from model.backup import HostBackup
 from model.problem import Problem, Refused, refuse
+from operations.kit_repositories import closed_repositories, repositories
 from operations.stack import PROJECT, CommandFailed, Stack, output
 
 PASSPHRASE, FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
@@ -48,11 +48,13 @@ def stale(stack: Stack, path: Path) -> str:
 
 
 def check_recovery_kit(stack: Stack, path: Path, key: str) -> None:
-    """Open the kit at `path` with the private key in the file `key`, and the state with what is in it.
+    """Open the kit at `path` with the private key in the file `key`, and each repository and the state with what is in it.
 
     A kit that `age -d` has opened elsewhere needs no key. Raises `Refused` for what cannot be opened, or does not fit the state.
     """
     kit = _opened(stack, path, key)
+    # First, because they open on the day on which the state is lost, too.
+    closed = closed_repositories(kit.get("backups", ()))
     if kit["stack"] != stack.name:
         refuse([_useless(path, f"it is of the stack {kit['stack']}, not of {stack.name}")])
     try:
@@ -61,6 +63,7 @@ def check_recovery_kit(stack: Stack, path: Path, key: str) -> None:
         last = str(error).splitlines()[-1]
         raise Refused([_useless(path, f"the state of {stack.name} cannot be opened with its passphrase: {last}")]) from None
     refuse(_unopened(kit, values))
+    refuse([_useless(path, f"{len(closed)} repositories cannot be restored from it: {', '.join(closed)}")] if closed else [])
     held = f"its passphrase opens the state, and its {len(kit['secrets'])} secrets are the state's"
     print(f"{path}, written {kit['written']}: {held}.")
 
@@ -111,11 +114,12 @@ def _unopened(kit: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Pro
 
 def _contents(stack: Stack) -> dict[str, Any]:
     secrets = stack.outputs["secrets"]
+    kept = (placement.backup for placement in stack.inputs.fleet.placements if placement.backup)
     return {
         "stack": stack.name,
         "passphrase": passphrase(os.environ),
         "secrets": {name: {"value": secrets[name], "why": why} for name, why in stack.outputs["irreplaceable"].items()},
-        "backups": [_repository(placement.backup, secrets) for placement in stack.inputs.fleet.placements if placement.backup],
+        "backups": repositories(kept, {**secrets, **stack.inputs.external}),
         "how": f"set {PASSPHRASE}, restore the state (or set vpai:kept), then the data; docs/runbooks/restore.md",
     }
 
@@ -167,22 +171,6 @@ def _useless(path: Path, said: str) -> Problem:
         mend="check another copy, or seal a new kit while the stack stands, and replace each copy",
         example="make recovery-kit RECIPIENT=age1... && make recovery-kit CHECK=recovery-kit-prod.age KEY=recovery.key",
     )
-
-
-def _repository(to: HostBackup, secrets: Mapping[str, str]) -> Mapping[str, object]:
-    """What opens a host's backups on a day on which this project cannot be used; keys of the bucket are made in the console."""
-    restic = f"restic -r {to.repository} -o s3.region={to.region}"
-    return {
-        "host": to.prefix,
-        "repository": to.repository,
-        "region": to.region,
-        "password": secrets[to.password.name],
-        "commands": [
-            "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... RESTIC_PASSWORD=...",
-            f"{restic} snapshots --tag complete",
-            f"{restic} restore SNAPSHOT --target out   # out/backup/manifest.json says what is in it",
-        ],
-    }
 
 
 def _recipient(stack: Stack, recipient: str) -> pyrage.x25519.Recipient:

@@ -71,6 +71,7 @@ def service(scale: float = 1.0) -> Service:
 
 
 def _settings(maximum_mib: int) -> str:
+    # A backup asks as a replica would: by default Redis waits five seconds for more of them.
     return f"""bind 0.0.0.0
 port 6379
 aclfile {DIRECTORY}/users.acl
@@ -82,6 +83,7 @@ save 60 10000
 dir /data
 dbfilename dump.rdb
 io-threads 2
+repl-diskless-sync-delay 0
 """
 
 

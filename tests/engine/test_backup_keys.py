@@ -1,8 +1,9 @@
 """What each key of the bucket of backups may do, by the real restic against versitygw, an S3 that enforces policies."""
 
+import json
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 from lab.storage import BACKUPS, KEEPER, SEKO, SESE, Account
 from model.bucket import Bucket, Keys, policy
 from model.problem import Refused
-from operations import prune
+from operations import kit_repositories, prune
 from operations.buckets import checks
 from services import storage
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
@@ -174,3 +175,40 @@ def test_smoke_asks_each_key_what_it_must_not(repository: Repository, monkeypatc
     repository.storage.as_account(KEEPER).put_bucket_policy(Bucket=NAME, Policy=open_policy)
     answers = {what: ask() for what, _, ask in checks((bucket,), secrets) if what != f"bucket {NAME}"}
     assert set(answers.values()) == {("let in", False)}, "each would have told"
+
+
+def test_a_kit_opens_every_repository_by_its_own_commands(
+    repository: Repository, toolchain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", f"{toolchain}/bin:{os.environ['PATH']}")
+    assert HOST_BACKUP
+    to = replace(HOST_BACKUP, endpoint=repository.storage.endpoint, region=repository.storage.region, bucket=NAME)
+    secrets = {
+        storage.BACKUPS_ACCESS_KEY.name: BACKUPS.access_key,
+        storage.BACKUPS_SECRET_KEY.name: BACKUPS.secret_key,
+        to.password.name: "of sese",
+    }
+
+    def closed(*entries: Mapping[str, Any]) -> tuple[int, str]:
+        return len(kit_repositories.closed_repositories(entries)), capsys.readouterr().out
+
+    [entry] = kit_repositories.repositories([to], secrets)
+    code, said = closed(entry)
+    assert code == 1, "a run that is not complete is none"
+    assert "holds nothing to restore" in said
+    assert repository.ask("backup", "--tag", "complete", "--time", "2030-01-01 00:00:00", ".").returncode == 0
+    assert "holds nothing to restore" in closed(entry)[1], "nor one of the future"
+    assert repository.ask("backup", "--tag", "complete", ".").returncode == 0
+    code, said = closed(entry)
+    assert code == 0, said
+    assert "0.0 h old, of 1" in said
+    [other] = kit_repositories.repositories([to], {**secrets, to.password.name: "another"})
+    code, said = closed(entry, other)
+    assert code == 1
+    assert "wrong password" in said
+
+    *shell, restore = entry["commands"]
+    [snapshot] = json.loads(repository.ask("snapshots", "--json", "latest").stdout)[-1:]
+    command = restore.replace("SNAPSHOT:/backup", str(snapshot["short_id"]))
+    subprocess.run(["bash", "-ec", "\n".join([*shell, command])], cwd=tmp_path, check=True, capture_output=True)
+    assert [path.read_text() for path in (tmp_path / "out").rglob("datum")] == ["what is known"]

@@ -354,7 +354,8 @@ class Redis(Item):
         to_file([*client, "--rdb", "-"], path, password)
         said = from_file(["docker", "exec", "-i", container, "redis-check-rdb", "/dev/stdin"], path, "the snapshot is damaged")
         keys = next((int(line.split()[1]) for line in said.splitlines() if line.endswith(" keys read")), 0)
-        return {"server": self._version(container), "keys": keys, **_file(path)}
+        server = self._version(docker("exec", container, "redis-server", "--version"))
+        return {"server": server, "keys": keys, **_file(path)}
 
     def restore(self, source: Path, manifest: Json, safety: Path, only: str) -> str:
         [volume] = self.plan["volumes"]
@@ -376,15 +377,14 @@ class Redis(Item):
 
     def refusals(self, manifest: Json) -> Iterator[str]:
         yield from super().refusals(manifest)
-        here = self._version(self.host.container(self.service, running=False))
+        # Of its image: a server that its data keeps from starting is one that is restored.
+        image = docker("inspect", "-f", "{{.Image}}", self.host.container(self.service, running=False)).strip()
+        here = self._version(docker("run", "--rm", "--network", "none", "--entrypoint", "redis-server", image, "--version"))
         if _numbers(manifest["server"])[:2] > _numbers(here)[:2]:
             yield f"the snapshot is of Redis {manifest['server']}, here is {here}: an older server does not read it"
 
-    def _version(self, container: str) -> str:
-        # Of its image: a server that its data keeps from starting is one that is restored.
-        image = docker("inspect", "-f", "{{.Image}}", container).strip()
-        words = docker("run", "--rm", "--network", "none", "--entrypoint", "redis-server", image, "--version").split()
-        return next(word.removeprefix("v=") for word in words if word.startswith("v="))
+    def _version(self, said: str) -> str:
+        return next(word.removeprefix("v=") for word in said.split() if word.startswith("v="))
 
 
 class Qdrant(Item):
@@ -768,8 +768,11 @@ class Restic:
                 return f"exit code {code}: {said}"
 
     def open(self, *, known: bool) -> None:
-        """Ask the bucket; make the repository when it is not there and never was."""
-        done = self.ask("cat", "config", "--no-lock", seconds=self.patience)
+        """Ask the bucket; make the repository when it is not there and never was.
+
+        The question takes away what locks a killed run of this host has left, which no other host's does.
+        """
+        done = self.ask("unlock", seconds=self.patience)
         if done.returncode == NO_REPOSITORY and not known:
             self.must("init", seconds=self.patience)
         elif done.returncode == NO_REPOSITORY:
@@ -826,8 +829,10 @@ def run(host: Host) -> int:
     last = host.backups / "last-success.json"
     problems: list[str] = []
     say(f"{host.name}: backup {name}")
+    answers = False
     try:
         restic.open(known=last.exists())
+        answers = True
         say(f"  bucket      answers: {host.plan['restic']['repository']}")
     except Failed as failed:
         # The dumps are made all the same: they are the quick way back.
@@ -849,9 +854,7 @@ def run(host: Host) -> int:
     manifest["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
     stored: Json = {}
-    if len(failed_items) < len(host.items) and not any(
-        "bucket" in problem or "repository" in problem for problem in problems[:1]
-    ):
+    if answers and len(failed_items) < len(host.items):
         try:
             stored = _upload(host, restic, partial, name, "partial" if problems else "complete", began)
             say(f"  upload      ok      {_size(stored['data_added'])} added of {_size(stored['total_bytes_processed'])}")
@@ -924,8 +927,6 @@ def _is_whole(staged: Path) -> bool:
 def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, began: float) -> Json:
     items = sum(each.is_dir() for each in staged.iterdir())
     tags = ("--tag", f"run={name}", "--tag", state, "--tag", f"items={items}", "--tag", f"seconds={time.monotonic() - began:.0f}")
-    # A killed run of this host left a lock that no other host's unlock removes.
-    restic.must("unlock", seconds=restic.patience)
     # Every file is read: a database's copy keeps size and time of the one before it while what is new is in its log.
     options = ("--force", "--read-concurrency", "1", "--retry-lock", LOCK_WAIT, "--json", "--quiet")
     arguments = ("backup", *options, "--host", host.name, *tags, "/backup")
@@ -1231,13 +1232,14 @@ def _bare(kept: Path) -> Json:
 
 def extract(host: Host, wanted: Json) -> int:
     """Files of a run into a directory of the host; nothing that runs is touched."""
+    if wanted["to"]:
+        _empty(Path(wanted["to"]))
     source = Source(host, wanted["from"], wanted["run"])
     known = source.manifest["items"]
     if wanted["service"] not in known:
         raise Failed(f"the run holds nothing of {wanted['service']}; it has: {', '.join(known)}")
     target = Path(wanted["to"] or host.backups / "extracted" / f"{source.manifest['run']}-{wanted['service']}")
-    if target.exists() and any(target.iterdir()):
-        raise Failed(f"{target} is not empty: name another directory with TO=")
+    _empty(target)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     source.fetch([wanted["service"]])
     place = source.directory / wanted["service"]
@@ -1247,6 +1249,11 @@ def extract(host: Host, wanted: Json) -> int:
         if path.is_file():
             print(path)
     return 0
+
+
+def _empty(target: Path) -> None:
+    if target.exists() and any(target.iterdir()):
+        raise Failed(f"{target} is not empty: name another directory with TO=")
 
 
 def _age(then: datetime, now: datetime | None = None) -> str:
