@@ -25,7 +25,7 @@ PROGRAM = """
 
 def of(project: Project) -> Stack:
     found = Stack(project.stack)
-    found.__dict__["inputs"] = SimpleNamespace(fleet=SimpleNamespace(placements=()))
+    found.__dict__["inputs"] = SimpleNamespace(fleet=SimpleNamespace(placements=()), external={})
     return found
 
 

@@ -234,7 +234,7 @@ FAULTS = (
     _fault(
         "a webhook's signature is not looked at",
         "images/webhook-gate/gate.go",
-        "return signed(secret, request, text)\n",
+        "return signed(secret, request, hubHeader, text)\n",
         "return nil\n",
         "images/webhook-gate:TestOnlyWhatIsSignedAndAllowedIsKept",
     ),
