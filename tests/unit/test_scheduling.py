@@ -17,7 +17,7 @@ def test_the_first_worker_runs_the_labs_own_tests_then_the_longest_that_use_it_a
 
 def test_another_worker_comes_to_the_lab_last_and_never_to_its_own_tests() -> None:
     order, waiting = [], dict(WAITING)
-    while (file := choose("gw1", waiting, has_lab=False, free_mib=LAB_MIB)) is not None:
+    while (file := choose("gw1", waiting, has_lab=UNIT not in waiting, free_mib=LAB_MIB)) is not None:
         order.append(file)
         del waiting[file]
     assert order == [UNIT, LONG, SHORT]
