@@ -2,9 +2,10 @@
 
 import asyncio
 import importlib
+import json
 import sys
 from collections.abc import Coroutine, Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
@@ -136,7 +137,7 @@ def attempt(data: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def test_the_settings_survive_their_file_and_name_every_model() -> None:
-    assert Settings.load(SETTINGS.dump()) == SETTINGS
+    assert Settings.load(json.dumps(asdict(SETTINGS))) == SETTINGS
     assert set(SETTINGS.models) == {entry.name for entry in (*MODELS, *SEARCHES, *FILMS)}
     assert SETTINGS.date_file == ""
 
