@@ -83,9 +83,9 @@ class Bench:
         words = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", ".lab/ca/root.crt", f"{_LLM}{path}")
         return int(self._operator(*words))
 
-    def settle(self) -> None:
+    def settle(self, seconds: float = 8.0) -> None:
         """Wait until nothing is reserved any more: LiteLLM books in the background."""
-        for _ in range(40):
+        for _ in range(int(5 * seconds)):
             if self.redis("HLEN", "litellm:budget:reserved") == "0":
                 return
             time.sleep(0.2)
@@ -157,6 +157,11 @@ class Bench:
                 return
             time.sleep(0.5)
         raise AssertionError(f"LiteLLM does not answer after a restart of {', '.join(services)}")
+
+    def leave(self, path: str, body: object) -> None:
+        """Ask, and go away after a second."""
+        words = ("--max-time", "1", "-N", "-H", "Content-Type: application/json", "-d", json.dumps(body), f"{_LLM}{path}")
+        self._curl(*words, check=False)
 
     def python(self, script: str, *words: str) -> str:
         """What a script prints that the operator's Python runs, with the packages of requirements.txt."""
@@ -426,6 +431,19 @@ def test_a_number_that_is_none_is_a_bad_request(bench: Bench, number: object) ->
 
 def test_no_limit_is_the_models_own(bench: Bench) -> None:
     assert bench.ask("claude-opus", "as long as you like", max_tokens=-1).status == 200
+
+
+def test_a_client_that_leaves_before_its_answer_leaves_no_reservation(bench: Bench) -> None:
+    said = [{"role": "user", "content": f"run {RUN}: nobody waits for this"}]
+    bench.trouble(api_openai_com={"seconds": 3}, api_anthropic_com={"seconds": 3})
+    for stream in (True, False):
+        bench.leave(
+            "/v1/responses", {"model": "gpt-4o", "input": f"run {RUN}: {stream}", "stream": stream, "max_output_tokens": 20}
+        )
+        bench.leave("/v1/messages", {"model": "claude-opus", "messages": said, "max_tokens": 20, "stream": stream})
+        bench.leave("/v1/chat/completions", {"model": "gpt-4o", "messages": said, "stream": stream, "max_tokens": 20})
+    bench.settle(20.0)
+    assert bench.spent < LIMIT, "what a client did not wait for is booked as what it may have cost, and not as the worst"
 
 
 _CLIENTS = """
