@@ -84,8 +84,8 @@ def client_config(directory: Path, hosts: Sequence[Host], known_hosts: Path, con
         f"""Host {alias}
     User {user}
     HostKeyAlias {host.name}
-    UserKnownHostsFile {_server_files(directory, host.name)[1] if host.rented else known_hosts}
-    ProxyCommand {shlex.join([sys.executable, "-SE", str(_DIAL), *_dialled(directory, host, endpoints)])}
+    UserKnownHostsFile {_quoted(_server_files(directory, host.name)[1] if host.rented else known_hosts)}
+    ProxyCommand {_literal(shlex.join([sys.executable, "-SE", str(_DIAL), *_dialled(directory, host, endpoints)]))}
 """
         for host in hosts
         for alias, user, endpoints in _ways(host)
@@ -101,11 +101,22 @@ def client_config(directory: Path, hosts: Sequence[Host], known_hosts: Path, con
     ServerAliveInterval 5
     ServerAliveCountMax 3
     ControlMaster auto
-    ControlPath {control_directory}/%C
+    ControlPath "{_literal(str(control_directory))}/%C"
     ControlPersist 120
     LogLevel ERROR
 """
     )
+
+
+def _literal(text: str) -> str:
+    """`text` where ssh replaces %-tokens."""
+    return text.replace("%", "%%")
+
+
+def _quoted(path: Path) -> str:
+    """A file's path where ssh takes several; a quotation mark or a backslash in it is ssh's to unquote, `${` it would replace."""
+    text = _literal(str(path)).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
 
 
 def mesh_alias(host: str) -> str:

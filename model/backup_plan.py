@@ -6,7 +6,7 @@ from typing import Any
 
 from model.backup import Files, Nothing, PostgresDump, QdrantExport, RedisDump
 from model.placement import Placement
-from model.secret import Secret
+from model.secret import Secret, json_text
 from model.service import Service, Volume
 
 PATIENCE_SECONDS = 60
@@ -72,7 +72,7 @@ def secrets(placement: Placement) -> str:
             if service.tasks
         },
     }
-    return json.dumps(document, indent=2)
+    return json_text(document, indent=2)
 
 
 def items(placement: Placement) -> tuple[str, ...]:

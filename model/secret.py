@@ -5,14 +5,16 @@
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-_REFERENCE = re.compile(r"\$\{secret:(?P<name>[a-z0-9_]+)(?:\|(?P<form>[a-z0-9]+))?\}")
+_REFERENCE = re.compile(r"\$\{secret:(?P<name>[a-z0-9_]+)(?P<forms>(?:\|[a-z0-9]+)*)\}")
 
 _FORMS: dict[str, Callable[[str], str]] = {
     "sha256": lambda value: hashlib.sha256(value.encode()).hexdigest(),
+    "json": lambda value: json.dumps(value)[1:-1],
     "sh": lambda value: value.replace("'", "'\\''"),
 }
 
@@ -69,9 +71,10 @@ def resolve(text: str, values: Mapping[str, str]) -> str:
     """`text` with each reference replaced by its value; KeyError names a secret that has none."""
 
     def value(match: re.Match[str]) -> str:
-        plain = values[match["name"]]
-        form = match["form"]
-        return _FORMS[form](plain) if form else plain
+        text = values[match["name"]]
+        for form in match["forms"].split("|")[1:]:
+            text = _FORMS[form](text)
+        return text
 
     return _REFERENCE.sub(value, text)
 
@@ -91,10 +94,19 @@ def _in_quotes(text: str) -> str:
     found, end = [], 0
     for match in _REFERENCE.finditer(text):
         found.append(_FORMS["sh"](text[end : match.start()]))
-        # A form is of letters and digits, and fits as it is.
-        found.append(match[0] if match["form"] else f"${{secret:{match['name']}|sh}}")
+        found.append(_formed(match, "sh"))
         end = match.end()
     return "".join((*found, _FORMS["sh"](text[end:])))
+
+
+def json_text(document: object, *, indent: int | None = None) -> str:
+    """A document as JSON; the secrets that its strings refer to fit into them, whatever stands in their values."""
+    return _REFERENCE.sub(lambda match: _formed(match, "json"), json.dumps(document, indent=indent))
+
+
+def _formed(match: re.Match[str], form: str) -> str:
+    """The reference, its value brought into one form more."""
+    return f"${{secret:{match['name']}{match['forms']}|{form}}}"
 
 
 PLACEHOLDERS = ("changeme", "change_me", "placeholder", "todo", "example", "xxx", "your-", "<", "dummy-")

@@ -71,7 +71,7 @@ class HostSettings(_Frozen):
     )
     first_user: str = Field(
         default="root",
-        min_length=1,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}$",
         description="who may log in on the machine as the provider hands it over",
         examples=["debian"],
     )
@@ -108,7 +108,7 @@ class Settings(_Frozen):
         examples=["javisi"],
     )
     domain: str = Field(
-        pattern=r"^([a-z0-9-]+\.)+[a-z]{2,}$",
+        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
         description="every route is a name below it",
         examples=["vpai.example.org"],
     )
@@ -144,13 +144,13 @@ class Settings(_Frozen):
     )
     acme_email: str = Field(
         default="",
-        pattern=r"^([A-Za-z0-9._%+-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,})?$",
+        pattern=r"^([A-Za-z0-9._+-]+@([A-Za-z0-9-]+\.)+[A-Za-z]{2,})?$",
         description="contact for the ACME account",
         examples=["ops@example.org"],
     )
     acme_directory: str = Field(
         default="",
-        pattern=r"^(https://\S+)?$",
+        pattern=r"^(https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._~/-]*)?)?$",
         description="ACME directory of the authority that issues certificates; empty: Let's Encrypt's",
         examples=["https://acme-staging-v02.api.letsencrypt.org/directory"],
     )

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from model.backup import Nothing
+from model.secret import json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from services import telegram
 from services.networks import EGRESS
@@ -76,7 +77,7 @@ def _entry(image: str) -> dict[str, object]:
 
 def _settings() -> str:
     """JSON is YAML."""
-    return json.dumps(
+    return json_text(
         {
             "watch": {"schedule": "0 */6 * * *", "firstCheckNotif": False, "runOnStartup": True},
             "providers": {"file": {"filename": f"{DIRECTORY}/{IMAGES}"}},

@@ -1,12 +1,11 @@
 """Grafana 12.3: dashboards over VictoriaMetrics, Loki and n8n's database."""
 
-import json
 from datetime import date
 
 from model.backup import Files
 from model.credential import Basic, Credential, Request
 from model.route import Access, Route
-from model.secret import Generated, Secret
+from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
@@ -105,7 +104,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
 
 def _datasources() -> str:
     """JSON is YAML. Fixed uids: dashboards name them (predecessor lesson 132)."""
-    return json.dumps(
+    return json_text(
         {
             "apiVersion": 1,
             "prune": True,

@@ -3,7 +3,6 @@
 docs/adr/0040-agents-in-sandboxes.md says why each of them has its whole sandbox block, and how results reach n8n.
 """
 
-import json
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import date
@@ -12,7 +11,7 @@ from pathlib import Path
 from model.backup import Files
 from model.credential import Credential, Header, Request, Unproven
 from model.route import Access, Route
-from model.secret import Generated, Secret
+from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Spawned, Volume
 from model.waiver import Waiver
 from services import docker_proxy, telegram, webhook_gate
@@ -133,7 +132,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
                 # Docker's client sends these headers with every request: so docker-proxy knows OpenClaw.
                 File(
                     path="docker/config.json",
-                    content=json.dumps({"HttpHeaders": {"X-Docker-Proxy-Token": str(docker_proxy.SANDBOX_TOKEN)}}),
+                    content=json_text({"HttpHeaders": {"X-Docker-Proxy-Token": str(docker_proxy.SANDBOX_TOKEN)}}),
                 ),
             ),
         ),
@@ -290,7 +289,7 @@ def _settings(domain: str, project: str) -> str:
         # Versions are this program's to know: it would ask npm at each start.
         "update": {"checkOnStart": False},
     }
-    return json.dumps(settings, indent=2)
+    return json_text(settings, indent=2)
 
 
 def _sandbox(project: str, network: str) -> dict[str, object]:

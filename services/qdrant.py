@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from model.backup import Nothing, QdrantExport
 from model.credential import Credential, Header, Request
 from model.route import Access, Route
-from model.secret import Generated, Secret
+from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from services.networks import BACKEND
 
@@ -89,7 +89,7 @@ def service(scale: float = 1.0) -> Service:
 
 def _settings() -> str:
     """JSON is YAML."""
-    return json.dumps(
+    return json_text(
         {
             "log_level": "INFO",
             "service": {"host": "0.0.0.0", "http_port": PORT, "grpc_port": 6334, "enable_tls": False, "api_key": str(API_KEY)},

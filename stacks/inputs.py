@@ -328,6 +328,14 @@ def _bad_kept(stack: str, settings: Settings, secrets: tuple[Secret, ...], encry
             why="any other is made anew, and whoever uses it is told",
             mend=f"use one of: {', '.join(irreplaceable)}",
         )
+    for name, value in settings.kept.items():
+        if not value.get_secret_value().isprintable():
+            yield Problem(
+                what=f"vpai:kept: the value of {name} has an end of line or another control character in it",
+                why="no program would read it as it was",
+                mend="give the value alone, as the recovery kit shows it",
+                example=f"pulumi config set -s {stack} --secret --path 'vpai:kept.{name}' ...",
+            )
     if settings.kept:
         yield from _plain_secrets(stack, ["kept"], encrypted)
 

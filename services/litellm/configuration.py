@@ -1,10 +1,12 @@
 """LiteLLM's config.yaml and the hook's settings, rendered from the typed models and budgets."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 
 from model.problem import refuse
+from model.secret import json_text
 from model.service import File
 from services.litellm import models
 from services.litellm.models import FILMS, MODELS, PROVIDERS, SEARCHES, Model, Search
@@ -94,7 +96,7 @@ def hook(*, redis_url: str, qdrant_key: str, films_key: str, telegram_token: str
         date_file="",
     )
     code = (File(path=f"services/litellm/proxy/{file.name}", content=file.read_text()) for file in sorted(_PROXY.glob("*.py")))
-    return (*code, File(path="services/litellm/proxy/hook.json", content=settings.dump()))
+    return (*code, File(path="services/litellm/proxy/hook.json", content=json_text(asdict(settings), indent=1)))
 
 
 def _terms(model: Model) -> ModelTerms:

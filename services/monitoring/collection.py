@@ -68,12 +68,12 @@ def configuration(host: str, services: Sequence[Service], store: Store) -> str:
 
 
 def _outputs(host: str, store: Store) -> Iterator[str]:
-    tls = f"\t\ttls_config {{\n\t\t\tca_pem = {json.dumps(store.authority)}\n\t\t}}\n" if store.authority else ""
+    tls = f"\t\ttls_config {{\n\t\t\tca_pem = {_string(store.authority)}\n\t\t}}\n" if store.authority else ""
     for component, url in (("prometheus.remote_write", store.metrics_url), ("loki.write", store.logs_url)):
         yield f"""{component} "store" {{
-	external_labels = {{ "host" = {json.dumps(host)} }}
+	external_labels = {{ "host" = {_string(host)} }}
 	endpoint {{
-		url = {json.dumps(url)}
+		url = {_string(url)}
 {tls}	}}
 }}
 """
@@ -148,16 +148,16 @@ def _certificates(service: Service) -> Iterator[str]:
     }
     targets = "".join(
         f"""	target {{
-		name    = {json.dumps(site.host)}
+		name    = {_string(site.host)}
 		address = "{service.name}:443"
-		module  = {json.dumps(site.host)}
+		module  = {_string(site.host)}
 		labels  = {_map({"site": site.host})}
 	}}
 """
         for site in sites
     )
     yield f"""prometheus.exporter.blackbox "certificates" {{
-	config = {json.dumps(json.dumps({"modules": modules}))}
+	config = {_string(json.dumps({"modules": modules}))}
 {targets}}}
 
 prometheus.scrape "certificates" {{
@@ -221,8 +221,13 @@ def _silent(services: Iterable[Service]) -> str:
 
 
 def _map(values: Mapping[str, str]) -> str:
-    return "{ " + ", ".join(f'"{name}" = {json.dumps(value)}' for name, value in values.items()) + " }"
+    return "{ " + ", ".join(f'"{name}" = {_string(value)}' for name, value in values.items()) + " }"
 
 
 def _identifier(name: str) -> str:
     return name.replace("-", "_")
+
+
+def _string(text: str) -> str:
+    """A text between Alloy's quotation marks, whose escapes are Go's: no halves of characters, as JSON would write an emoji."""
+    return json.dumps(text, ensure_ascii=False)

@@ -3,7 +3,6 @@
 The hub itself is watched from where Grafana stands: each tells of the other.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
@@ -11,7 +10,7 @@ from importlib import resources
 from model.credential import Unproven
 from model.placement import Placement
 from model.route import ALL, Access, Route
-from model.secret import Secret
+from model.secret import Secret, json_text
 from model.service import Configuration, File, Link, Service, Task
 from services import telegram, uptime_kuma
 
@@ -80,7 +79,7 @@ def _asked(placements: Iterable[Placement], kuma: Service, domain: str) -> list[
 
 def _wanted(asked: Iterable[_Site], backups: Mapping[str, Secret]) -> str:
     """Everything that the seeding task reads, in the words of Kuma's own API; the names of monitors are lasting."""
-    return json.dumps(
+    return json_text(
         {
             "url": f"http://127.0.0.1:{uptime_kuma.PORT}",
             "username": uptime_kuma.ADMIN,

@@ -1,10 +1,9 @@
 """What Grafana reads at its start: rules, whom they tell, dashboards."""
 
-import json
 from collections.abc import Sequence
 from importlib import resources
 
-from model.secret import Secret
+from model.secret import Secret, json_text
 from model.service import File
 from services import grafana, telegram
 from services.monitoring.alerts import Alert, grafana_rules
@@ -41,7 +40,7 @@ def known_uids() -> tuple[str, ...]:
 
 
 def _contact() -> str:
-    return json.dumps(
+    return json_text(
         {
             "apiVersion": 1,
             "contactPoints": [
@@ -87,7 +86,7 @@ MESSAGE = """{{ range .Alerts }}{{ if eq .Status "firing" }}FIRING{{ else }}RESO
 
 
 def _provider() -> str:
-    return json.dumps(
+    return json_text(
         {
             "apiVersion": 1,
             "providers": [

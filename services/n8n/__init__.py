@@ -7,7 +7,7 @@ from pathlib import Path
 from model.backup import Files
 from model.credential import Credential, Held, Login, Request
 from model.route import Access, Route
-from model.secret import Generated, Secret
+from model.secret import Generated, Secret, json_text
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import auto_fix, nocodb, openclaw, telegram, webhook_gate
@@ -152,7 +152,7 @@ def _provisioning(domain: str) -> Task:
     owner = {"email": _owner(domain), "firstName": "VPAI", "lastName": "Owner", "password": f"{OWNER_PASSWORD}"}
     script = Path(__file__).with_name("provision.mjs").read_text()
     documents = json.dumps([workflow.document() for workflow in workflows()], indent=1)
-    arguments = f"{json.dumps(owner)}, {json.dumps(GATE)}, {documents}"
+    arguments = f"{json_text(owner)}, {json.dumps(GATE)}, {documents}"
     return Task(
         name="n8n-workflows",
         service="n8n",

@@ -12,12 +12,16 @@ from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Network
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
 from model.network import MESH
 from model.route import Access, Cors, Led, RateLimit, Route, Site, Upstream, sites
+from model.settings import Settings
 from services.caddy.caddyfile import AcmeOverOvh, OwnAuthority, render
 from tests.waiting import until
 
@@ -59,6 +63,12 @@ RELAYED = tuple(
 SITES = sites((*map(led, ROUTES), *RELAYED), DOMAIN)
 
 
+def _pattern(setting: str) -> str:
+    """What a setting may be, in Python's words."""
+    [pattern] = [rule.pattern for rule in Settings.model_fields[setting].metadata if getattr(rule, "pattern", "")]
+    return str(pattern)
+
+
 def adapted(caddy: Path, text: str, directory: Path) -> Any:
     file = directory / "Caddyfile"
     file.write_text(text)
@@ -84,6 +94,25 @@ def test_with_either_kind_of_certificate_the_access_list_is_the_first_directive_
         outside = [{"remote_ip": {"ranges": [str(MESH)]}}, *([{"path": list(public)}] if public else [])]
         assert [condition for group in matched for condition in group["not"]] == outside
         assert (kinds[-1], steps[-1][1]["status_code"]) == ("error", 404)
+
+
+@given(
+    email=st.from_regex(_pattern("acme_email"), fullmatch=True),
+    directory=st.from_regex(_pattern("acme_directory"), fullmatch=True),
+    domain=st.from_regex(_pattern("domain"), fullmatch=True),
+)
+@settings(max_examples=10, deadline=None, phases=(Phase.generate,))  # To shrink one, Caddy would be started for minutes.
+def test_caddy_reads_each_setting_as_it_is(toolchain: Path, email: str, directory: str, domain: str) -> None:
+    tls = AcmeOverOvh(email=email, credentials="/etc/caddy/current", directory=directory, wildcard=domain)
+    with TemporaryDirectory() as place:
+        config = adapted(toolchain / "bin/caddy", render(sites((led(ROUTES[0]),), domain), tls, [MESH]), Path(place))
+    issuers = [issuer for found in _found(config, "issuers") for issuer in found]
+    assert {issuer.get("email", "") for issuer in issuers} == {email}
+    # Without an authority Caddy names a second one of its own where it has an address to give.
+    assert {issuer.get("ca", "") for issuer in issuers} - {"https://acme.zerossl.com/v2/DV90"} == {directory}
+    hosts = {host for found in _found(config, "host") if isinstance(found, list) for host in found}
+    assert hosts == {f"llm.{domain}", f"*.{domain}", "127.0.0.1"}
+    assert config["admin"] == {"listen": "localhost:2019"}
 
 
 def handlers(config: Any, host: str) -> list[tuple[Any, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lab.providers.server import ANSWER
 from services.litellm.proxy.door import Verdict, verdict
 from tests.lab.deployment import Deployment
 
@@ -82,9 +83,9 @@ class Bench:
         words = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", ".lab/ca/root.crt", f"{_LLM}{path}")
         return int(self._operator(*words))
 
-    def settle(self) -> None:
+    def settle(self, seconds: float = 8.0) -> None:
         """Wait until nothing is reserved any more: LiteLLM books in the background."""
-        for _ in range(40):
+        for _ in range(int(5 * seconds)):
             if self.redis("HLEN", "litellm:budget:reserved") == "0":
                 return
             time.sleep(0.2)
@@ -156,6 +157,18 @@ class Bench:
                 return
             time.sleep(0.5)
         raise AssertionError(f"LiteLLM does not answer after a restart of {', '.join(services)}")
+
+    def leave(self, path: str, body: object) -> None:
+        """Ask, and go away after a second."""
+        words = ("--max-time", "1", "-N", "-H", "Content-Type: application/json", "-d", json.dumps(body), f"{_LLM}{path}")
+        self._curl(*words, check=False)
+
+    def python(self, script: str, *words: str) -> str:
+        """What a script prints that the operator's Python runs, with the packages of requirements.txt."""
+        environment = {"SSL_CERT_FILE": ".lab/ca/root.crt"}
+        run = self._stack.lab.operator.run
+        directory = str(self._stack.directory)
+        return run(["vpai-python", "-", *words], input=script, environment=environment, directory=directory, timeout=200).stdout
 
     def _curl(self, *words: str, check: bool = True) -> str:
         certificate = ("--cacert", ".lab/ca/root.crt", "-H", f"@{KEY_FILE}") if _LLM in words[-1] else ()
@@ -418,3 +431,78 @@ def test_a_number_that_is_none_is_a_bad_request(bench: Bench, number: object) ->
 
 def test_no_limit_is_the_models_own(bench: Bench) -> None:
     assert bench.ask("claude-opus", "as long as you like", max_tokens=-1).status == 200
+
+
+def test_a_client_that_leaves_before_its_answer_leaves_no_reservation(bench: Bench) -> None:
+    said = [{"role": "user", "content": f"run {RUN}: nobody waits for this"}]
+    bench.trouble(api_openai_com={"seconds": 3}, api_anthropic_com={"seconds": 3})
+    for stream in (True, False):
+        bench.leave(
+            "/v1/responses", {"model": "gpt-4o", "input": f"run {RUN}: {stream}", "stream": stream, "max_output_tokens": 20}
+        )
+        bench.leave("/v1/messages", {"model": "claude-opus", "messages": said, "max_tokens": 20, "stream": stream})
+        bench.leave("/v1/chat/completions", {"model": "gpt-4o", "messages": said, "stream": stream, "max_tokens": 20})
+    bench.settle(20.0)
+    assert bench.spent < LIMIT, "what a client did not wait for is booked as what it may have cost, and not as the worst"
+
+
+_CLIENTS = """
+import json, ssl, sys
+import anthropic, openai
+key, text, base = open(sys.argv[1]).read().strip().removeprefix("Authorization: Bearer "), sys.argv[2], sys.argv[3]
+said = [{"role": "user", "content": text + " 1"}]
+told = {}
+try:
+    client = openai.OpenAI(api_key=key, base_url=f"{base}/v1", max_retries=0, timeout=60)
+    with client.chat.completions.create(
+        model="claude-opus", messages=said, stream=True, stream_options={"include_usage": True}, max_completion_tokens=50
+    ) as stream:
+        parts = list(stream)
+    words = "".join(choice.delta.content or "" for part in parts for choice in part.choices)
+    tokens = [part.usage.completion_tokens for part in parts if part.usage]
+    told["openai"] = {"text": words, "tokens": tokens, "parts": len(parts)}
+except openai.APIStatusError as error:
+    told["openai"] = {"refused": type(error).__name__, "retry": error.response.headers.get("retry-after"), "why": str(error)}
+try:
+    client = anthropic.Anthropic(api_key=key, base_url=base, max_retries=0, timeout=60)
+    # As Claude Code calls it.
+    with client.messages.stream(
+        model="claude-opus", messages=[{**said[0], "content": text + " 2"}], max_tokens=50, metadata={"user_id": "claude-code"}
+    ) as stream:
+        kinds = [event.type for event in stream]
+        whole = stream.get_final_message()
+    told["anthropic"] = {
+        "text": "".join(block.text for block in whole.content if block.type == "text"),
+        "tokens": [whole.usage.output_tokens], "parts": len(kinds), "stop": whole.stop_reason,
+    }
+except anthropic.APIStatusError as error:
+    told["anthropic"] = {"refused": type(error).__name__, "retry": error.response.headers.get("retry-after"), "why": str(error)}
+print(json.dumps(told))
+"""
+"""The clients that people use, as PyPI has them: each streams one answer, or says how it was refused."""
+
+
+def test_openais_and_anthropics_own_clients_stream_in_every_mode_of_the_budget(bench: Bench) -> None:
+    def streamed(text: str) -> Mapping[str, Any]:
+        before = bench.spent
+        told: Mapping[str, Any] = json.loads(bench.python(_CLIENTS, KEY_FILE, f"run {RUN}: {text}", _LLM))
+        bench.settle()
+        assert (bench.spent > before) == ("text" in told["openai"])
+        return told
+
+    for mode, spent, models in (("normal", 0.0, {"claude-opus"}), ("eco", 0.92 * LIMIT, {"z-ai/glm-5"})):
+        bench.spend(spent)
+        bench.calls()
+        told = streamed(f"in {mode}")
+        assert {name: (said["text"], said["tokens"]) for name, said in told.items()} == {
+            "openai": (ANSWER, [8]),
+            "anthropic": (ANSWER, [8]),
+        }
+        assert told["anthropic"]["stop"] == "end_turn" and all(said["parts"] > 2 for said in told.values())
+        assert len(asked := bench.calls()) == 2 and all(any(model in name for model in models) for name in asked), asked
+    bench.spend(LIMIT)
+    refused = streamed("and now?")
+    for said in (refused["openai"], refused["anthropic"]):
+        assert said["refused"] == "RateLimitError" and 0 < int(said["retry"]) <= 86400
+        assert "until the UTC day turns" in said["why"]
+    assert bench.calls() == []

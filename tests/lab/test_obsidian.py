@@ -5,10 +5,12 @@ import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.engine import docker
 from services import couchdb
 from tests.lab.deployment import Deployment
 
@@ -112,3 +114,28 @@ def test_the_app_is_shown_what_caddy_refuses(deployed: Deployment, path: str, st
     head = deployed.lab.outsider.run(["curl", "-sS", "-i", "-H", f"Origin: {APP}", BIKI + path]).stdout.lower()
     assert head.splitlines()[0].split()[1] == str(status)
     assert head.count(f"access-control-allow-origin: {APP}\n") == 1
+
+
+def test_a_thousand_notes_replicate_with_attachments_and_conflicts(deployed: Deployment, tmp_path: Path) -> None:
+    lab = deployed.lab
+    (tmp_path / "resolv.conf").write_text(lab.outsider.run(["cat", "/etc/resolv.conf"]).stdout)
+    mounts = {
+        Path(__file__).with_name("replicate.cjs"): "/replicate.cjs",
+        tmp_path / "resolv.conf": "/etc/resolv.conf",
+        lab.layout.directory / "ca/root.crt": "/root.crt",
+    }
+    secret = deployed.secrets[couchdb.OBSIDIAN_PASSWORD.name]
+    # Where the outsider stands, by the stand-in's image: it has node, and PouchDB with its adapter for HTTP.
+    done = docker(
+        *("run", "--rm", "--interactive", "--pull", "never", "--network", f"container:{lab.outsider.container}"),
+        *("--env", "NODE_PATH=/lab/node_modules", "--env", "NODE_EXTRA_CA_CERTS=/root.crt", "--entrypoint", "node"),
+        *(word for path, place in mounts.items() for word in ("--volume", f"{path}:{place}:ro")),
+        *(lab.image("couchdb"), "/replicate.cjs"),
+        input="\n".join((couchdb.OBSIDIAN, secret, BIKI + VAULT, f"run{time.time_ns()}")),
+    )
+    seen = json.loads(done.stdout)
+    assert (seen["pushed"], seen["pulled"]) == ([1000, 0], [1000, 0])
+    assert seen["conflicts"] == [25, 25, 25], "both devices and the vault know each note that was edited on both"
+    assert len(set(seen["digests"])) == 1, "and show the same version of it, to the byte"
+    assert seen["settled"] == 0
+    assert seen["refused"] == "unauthorized"

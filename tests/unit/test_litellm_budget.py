@@ -2,9 +2,11 @@
 
 import asyncio
 import importlib
+import json
 import sys
 from collections.abc import Coroutine, Iterator
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from types import ModuleType
 from typing import Any
@@ -16,15 +18,18 @@ from services.litellm import configuration
 from services.litellm.models import ECO, FILMS, MODELS, SEARCHES
 from services.litellm.proxy import budget, ledger, telegram
 from services.litellm.proxy.budget import (
+    CHARACTERS_PER_TOKEN,
     MOST_ANSWERS,
     OUTPUT_LIMITS,
     BadNumberError,
     Totals,
     ceiling,
+    estimate,
     limit,
     refusal,
     worst_price,
 )
+from services.litellm.proxy.door import Door
 from services.litellm.proxy.ledger import Ledger
 from services.litellm.proxy.settings import ModelTerms, Settings
 
@@ -136,7 +141,7 @@ def attempt(data: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def test_the_settings_survive_their_file_and_name_every_model() -> None:
-    assert Settings.load(SETTINGS.dump()) == SETTINGS
+    assert Settings.load(json.dumps(asdict(SETTINGS))) == SETTINGS
     assert set(SETTINGS.models) == {entry.name for entry in (*MODELS, *SEARCHES, *FILMS)}
     assert SETTINGS.date_file == ""
 
@@ -494,3 +499,47 @@ def test_what_was_not_written_is_booked_once_whoever_comes_first() -> None:
         assert store.spent == 1.0
 
     run(back())
+
+
+@pytest.mark.parametrize("end", ["answered", "said later", "booked before", "failed", "left", "error"])
+def test_a_reservation_ends_with_its_request_whatever_ends_it(hook: Any, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr(hook, "BOOKED_SECONDS", 0.05)
+    store = Redis()
+    guard = hook.Budget(SETTINGS, store)
+    said = {"litellm_call_id": "1", "response_cost": 0.5, "litellm_params": {"metadata": {"model_group": "claude-opus"}}}
+    asked = request("claude-opus", max_tokens=1000)
+    terms = SETTINGS.models["claude-opus"]
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        await guard.async_pre_call_hook(None, None, asked, "aresponses")
+        assert store.held
+        await send({"type": "http.response.body", "body": b"x" * 300})
+        if end == "booked before":
+            await guard.async_log_success_event(said, None, None, None)
+        elif end == "failed":
+            await guard.async_post_call_failure_hook(asked, ValueError(), None)
+        elif end == "left":
+            raise asyncio.CancelledError
+        elif end == "error":
+            raise RuntimeError
+
+    async def send(_: Any) -> None:
+        pass
+
+    async def whole() -> None:
+        with suppress(asyncio.CancelledError, RuntimeError):
+            await Door(inside, guard._end)({"type": "http", "method": "POST", "path": "/v1/responses"}, None, send)
+        if end == "said later":
+            await guard.async_log_success_event(said, None, None, None)
+        await asyncio.sleep(0.2)
+        assert not store.held
+        # What LiteLLM says after all, when it was booked already, counts no more.
+        if end in ("answered", "left", "error"):
+            await guard.async_log_success_event(said, None, None, None)
+
+    run(whole())
+    estimated = estimate(terms, asked)
+    by_what_was_sent = estimated.given + terms.output_price * 300 / CHARACTERS_PER_TOKEN
+    assert estimated.given < by_what_was_sent < estimated.worst
+    spent = {"failed": 0.0, "said later": 0.5, "booked before": 0.5}.get(end, by_what_was_sent)
+    assert store.spent == pytest.approx(spent)

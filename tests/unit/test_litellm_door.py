@@ -62,7 +62,7 @@ class _Application:
 def asked(kind: str, method: str, path: str) -> tuple[list[str], list[dict[str, Any]]]:
     """What got inside, and what was answered."""
     app, sent = _Application(), []
-    close(app)
+    close(app, lambda _: None)
 
     async def receive() -> dict[str, str]:
         return {"type": f"{kind}.connect"}
@@ -90,5 +90,5 @@ def test_no_websocket_is_served(path: str) -> None:
 
 
 def _closed(app: _Application) -> _Application:
-    close(app)
+    close(app, lambda _: None)
     return app

@@ -169,8 +169,8 @@ def test_dashboards_ask_datasources_that_exist() -> None:
 def test_the_messages_go_to_the_monitoring_bot() -> None:
     contact = json.loads(file_of("sese", "grafana", "alerting/contact.yaml"))
     settings = contact["contactPoints"][0]["receivers"][0]["settings"]
-    assert settings["bottoken"] == "${secret:telegram_monitoring_bot_token}"
-    assert settings["chatid"] == "${secret:telegram_monitoring_chat_id}"
+    assert settings["bottoken"] == "${secret:telegram_monitoring_bot_token|json}"
+    assert settings["chatid"] == "${secret:telegram_monitoring_chat_id|json}"
     assert contact["policies"][0]["receiver"] == contact["contactPoints"][0]["name"]
 
 
@@ -264,7 +264,7 @@ def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the
     assert "502" not in json.dumps(asked)
     assert asked["metrics"]["accepted_statuscodes"] == ["404"], "it serves nothing but one call"
     assert (asked["backup-sese"]["type"], asked["backup-sese"]["interval"]) == ("push", 93600)
-    assert asked["backup-sese"]["pushToken"] == "${secret:uptime_kuma_backup_sese_token}"
+    assert asked["backup-sese"]["pushToken"] == "${secret:uptime_kuma_backup_sese_token|json}"
 
 
 @pytest.mark.parametrize("placement", WATCHED, ids=lambda placement: placement.host.name)

@@ -69,16 +69,35 @@ def limit(terms: ModelTerms, request: dict[str, Any]) -> None:
             raise BadNumberError(f"{key} is {_shown(asked)}; give a whole number from 1 to {MOST_ANSWERS}, or leave it out")
 
 
-def worst_price(terms: ModelTerms, request: Mapping[str, Any]) -> float:
-    """The most that `request` can cost: reserved before, so that requests side by side cannot spend the same dollar.
+@dataclass(frozen=True)
+class Estimate:
+    """What a request costs as far as it can be known without the provider: USD."""
 
-    Never less than nothing, whatever stands in the request.
-    """
+    given: float
+    """Its input."""
+    worst: float
+    """The most: reserved before, so that requests side by side cannot spend the same dollar."""
+    token: float
+    """One token of its output."""
+
+    def after(self, characters: int) -> float:
+        """When so many characters were answered, and nobody says the price."""
+        return min(self.given + self.token * ceil(characters / CHARACTERS_PER_TOKEN), self.worst)
+
+
+def worst_price(terms: ModelTerms, request: Mapping[str, Any]) -> float:
+    """The most that `request` can cost."""
+    return estimate(terms, request).worst
+
+
+def estimate(terms: ModelTerms, request: Mapping[str, Any]) -> Estimate:
+    """Of `request`; never less than nothing, whatever stands in it."""
     asked = [int(request[key]) for key in OUTPUT_LIMITS if _is_whole(request.get(key)) and request[key] > 0]
     most = terms.maximum_tokens or max(asked, default=0)
     output = min(max(asked, default=most), most)
     answers = max([1, *(int(request[key]) for key in _ANSWERS if _is_whole(request.get(key)))])
-    return terms.request_price + terms.input_price * _input_tokens(request) + terms.output_price * output * answers
+    given = terms.request_price + terms.input_price * _input_tokens(request)
+    return Estimate(given, given + terms.output_price * output * answers, terms.output_price)
 
 
 def _is_whole(value: object) -> bool:

@@ -7,6 +7,8 @@ asks every model), or change what is called (pass-through endpoints): they are c
 import json
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -68,18 +70,34 @@ def verdict(method: str, path: str) -> Verdict:
     return Verdict.CLOSED
 
 
-class Door:
-    """In front of the whole application: a request on a closed path never reaches it."""
+@dataclass
+class Served:
+    """A request while it is answered: what was reserved for it, by call id, and how many bytes its client was sent."""
 
-    def __init__(self, inside: Application) -> None:
+    identities: list[str] = field(default_factory=list)
+    sent: int = 0
+
+
+SERVED: ContextVar[Served | None] = ContextVar("served", default=None)
+"""The request that whatever runs now belongs to."""
+
+
+class Door:
+    """In front of the whole application: a request on a closed path never reaches it, and `ended` hears of the end of others.
+
+    However that comes: an answer, an error, or a client that has left.
+    """
+
+    def __init__(self, inside: Application, ended: Callable[[Served], None]) -> None:
         self._inside = inside
+        self._ended = ended
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Hand on, or refuse with 403."""
-        if scope["type"] == "lifespan" or (
-            scope["type"] == "http" and verdict(scope["method"], scope["path"]) is not Verdict.CLOSED
-        ):
+        if scope["type"] == "lifespan":
             await self._inside(scope, receive, send)
+        elif scope["type"] == "http" and verdict(scope["method"], scope["path"]) is not Verdict.CLOSED:
+            await self._serve(scope, receive, send)
         elif scope["type"] == "http":
             body = json.dumps({"error": {"message": _SAID, "type": "closed", "param": None, "code": "403"}}).encode()
             headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -89,7 +107,21 @@ class Door:
             await receive()
             await send({"type": "websocket.close", "code": 1008, "reason": "closed"})
 
+    async def _serve(self, scope: Scope, receive: Any, send: Any) -> None:
+        request = Served()
 
-def close(app: Any) -> None:
+        async def sending(message: MutableMapping[str, Any]) -> None:
+            request.sent += len(message.get("body", b""))
+            await send(message)
+
+        before = SERVED.set(request)
+        try:
+            await self._inside(scope, receive, sending)
+        finally:
+            SERVED.reset(before)
+            self._ended(request)
+
+
+def close(app: Any, ended: Callable[[Served], None]) -> None:
     """Put the door in front of a Starlette application, be it running already."""
-    app.middleware_stack = Door(app.middleware_stack or app.build_middleware_stack())
+    app.middleware_stack = Door(app.middleware_stack or app.build_middleware_stack(), ended)

@@ -11,7 +11,7 @@ import asyncio
 import contextvars
 import logging
 import secrets
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from redis.retry import Retry
 
 from services.litellm.proxy import routes, telegram, web
 from services.litellm.proxy.answers import SimilarAnswers
-from services.litellm.proxy.budget import BadNumberError, limit, refusal, worst_price
+from services.litellm.proxy.budget import BadNumberError, Estimate, estimate, limit, refusal
+from services.litellm.proxy.door import SERVED, Served
 from services.litellm.proxy.films import Films
 from services.litellm.proxy.ledger import SOCKET_SECONDS, Crossing, Ledger, Store
 from services.litellm.proxy.metrics import Usage
@@ -43,6 +44,8 @@ _ASKED_AGAIN = ("acompletion", "atext_completion", "aembedding")
 _REMEMBERED_CALLS = 10_000
 _CACHE_SECONDS = 1.0
 _EMBEDDING_SECONDS = 3.0
+BOOKED_SECONDS = 8.0
+"""How long after a request's end LiteLLM may take to say what it has cost: it does so in the background."""
 _LOG = logging.getLogger("LiteLLM Proxy")
 _looking_up = contextvars.ContextVar("looking_up", default=False)
 """Set while a question is embedded to find its answer: that costs a ten-thousandth of a cent, and is never refused."""
@@ -59,13 +62,15 @@ class Budget(CustomLogger):  # type: ignore[misc]
         self._usage = Usage()
         self._background: set[asyncio.Task[None]] = set()
         self._word = secrets.token_hex(16)
-        self._models: dict[str, str] = {}
+        self._reserved: dict[str, tuple[str, Estimate]] = {}
         """By call id, what was reserved for."""
+        self._unsaid: dict[str, None] = {}
+        """Call ids that were booked because LiteLLM had not said their price: one that comes later counts no more."""
 
     def add_routes(self) -> None:
         """Serve what LiteLLM does not: films, and the budget's metrics."""
         films = Films(self._settings, self._ledger, web.exchange, self._now)
-        routes.add(films, self._ledger, self._usage, self._settings)
+        routes.add(films, self._ledger, self._usage, self._settings, self._end)
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: str
@@ -88,9 +93,10 @@ class Budget(CustomLogger):  # type: ignore[misc]
         except BadNumberError as error:
             raise HTTPException(400, str(error)) from None
         for model in dict.fromkeys((name, self._settings.models[name].eco)):
-            verdict = await self._ledger.reserve(identity, model, worst_price(self._settings.models[model], data))
+            price = estimate(self._settings.models[model], data)
+            verdict = await self._ledger.reserve(identity, model, price.worst)
             if verdict.admitted:
-                self._reserved_for(identity, model)
+                self._reserved_for(identity, model, price)
                 if model != name:
                     data["model"] = model
                     data.pop("fallbacks", None)  # They were meant for the other model.
@@ -121,9 +127,10 @@ class Budget(CustomLogger):  # type: ignore[misc]
             return None
         if "refusal" not in admission:
             identity = str(kwargs.get("litellm_call_id"))
-            verdict = await self._ledger.reserve(identity, model, worst_price(terms, kwargs))
+            price = estimate(terms, kwargs)
+            verdict = await self._ledger.reserve(identity, model, price.worst)
             if verdict.admitted:
-                self._reserved_for(identity, model)
+                self._reserved_for(identity, model, price)
                 return None
             refused = refusal(verdict.totals, terms.provider, self._settings, self._now())
             admission = {"refusal": refused.reason, "retry_after": refused.retry_after}
@@ -135,7 +142,11 @@ class Budget(CustomLogger):  # type: ignore[misc]
         """Book the price; a cached answer has none."""
         cost = 0.0 if kwargs.get("cache_hit") else float(kwargs.get("response_cost") or 0.0)
         parameters = kwargs.get("litellm_params") or {}
-        asked = self._models.pop(str(kwargs.get("litellm_call_id")), "")
+        identity = str(kwargs.get("litellm_call_id"))
+        if identity in self._unsaid:
+            del self._unsaid[identity]
+            return
+        asked, _ = self._reserved.pop(identity, ("", None))
         # LiteLLM 1.81.3 does not say which search a price is of (seen in the lab).
         group = str(_kept(parameters, "model_group") or asked)
         terms = self._settings.models.get(group)
@@ -144,7 +155,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
         provider = terms.provider if terms else str(kwargs.get("custom_llm_provider"))
         tokens = (kwargs.get("standard_logging_object") or {}).get("total_tokens") or 0
         self._usage.count(group or str(kwargs.get("model")), cost, tokens)
-        await self._tell(await self._ledger.settle(str(kwargs.get("litellm_call_id")), provider, cost))
+        await self._tell(await self._ledger.settle(identity, provider, cost))
 
     async def async_post_call_failure_hook(
         self,
@@ -154,19 +165,42 @@ class Budget(CustomLogger):  # type: ignore[misc]
         traceback_str: str | None = None,
     ) -> None:
         """Give back the reservation once every attempt has failed."""
-        self._models.pop(str(request_data.get("litellm_call_id")), None)
+        self._reserved.pop(str(request_data.get("litellm_call_id")), None)
         await self._ledger.release(str(request_data.get("litellm_call_id")))
 
-    def _reserved_for(self, identity: str, model: str) -> None:
-        self._models[identity] = model
-        if len(self._models) > _REMEMBERED_CALLS:
-            del self._models[next(iter(self._models))]
+    def _end(self, request: Served) -> None:
+        if request.identities:
+            self._in_background(self._book_unsaid(request))
+
+    async def _book_unsaid(self, request: Served) -> None:
+        """A request has ended, and of some ends LiteLLM says nothing: a client that leaves a stream of /v1/responses."""
+        await asyncio.sleep(BOOKED_SECONDS)
+        for identity in request.identities:
+            if not self._ledger.is_under_way(identity) or identity not in self._reserved:
+                continue
+            model, price = self._reserved.pop(identity)
+            self._unsaid[identity] = None
+            if len(self._unsaid) > _REMEMBERED_CALLS:
+                del self._unsaid[next(iter(self._unsaid))]
+            cost = price.after(request.sent)
+            _LOG.warning("budget: nobody said what a request to %s has cost: %.6f USD are booked for it", model, cost)
+            await self._tell(await self._ledger.settle(identity, self._settings.models[model].provider, cost))
+
+    def _reserved_for(self, identity: str, model: str, price: Estimate) -> None:
+        if request := SERVED.get():
+            request.identities.append(identity)
+        self._reserved[identity] = (model, price)
+        if len(self._reserved) > _REMEMBERED_CALLS:
+            del self._reserved[next(iter(self._reserved))]
+
+    def _in_background(self, action: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(action)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _tell(self, crossing: Crossing) -> None:
         if crossing.shares:
-            task = asyncio.create_task(self._message(crossing))
-            self._background.add(task)
-            task.add_done_callback(self._background.discard)
+            self._in_background(self._message(crossing))
 
     async def _message(self, crossing: Crossing) -> None:
         for share in crossing.shares:

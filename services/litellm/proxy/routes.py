@@ -1,11 +1,13 @@
 """What the hook adds to LiteLLM's own paths: BytePlus's films, behind LiteLLM's keys, and the budget's metrics."""
 
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import Depends
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from services.litellm.proxy import door, films
+from services.litellm.proxy.door import Served
 from services.litellm.proxy.films import Films
 from services.litellm.proxy.ledger import Ledger
 from services.litellm.proxy.metrics import Usage
@@ -16,8 +18,8 @@ FILMS = f"/byteplus/api/v3{films.PATH}"
 """As at BytePlus, so that a client changes its base URL and its key."""
 
 
-def add(films: Films, ledger: Ledger, usage: Usage, settings: Settings) -> None:
-    """Serve them in the process that this is loaded into."""
+def add(films: Films, ledger: Ledger, usage: Usage, settings: Settings, ended: Callable[[Served], None]) -> None:
+    """Serve them in the process that this is loaded into; `ended` hears of the end of each request."""
     from litellm.proxy.auth.user_api_key_auth import user_api_key_auth  # They import the hook.
     from litellm.proxy.proxy_server import app
 
@@ -36,4 +38,4 @@ def add(films: Films, ledger: Ledger, usage: Usage, settings: Settings) -> None:
     app.add_api_route(FILMS, create, methods=["POST"], dependencies=keyed)
     app.add_api_route(f"{FILMS}/{{task}}", show, methods=["GET"], dependencies=keyed)
     app.add_api_route(METRICS, metrics, methods=["GET"])
-    door.close(app)
+    door.close(app, ended)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -46,10 +46,6 @@ class Settings:
     telegram_chat: str = ""
     date_file: str = ""
     """A file that holds the date to go by instead of the clock's, for rehearsals; empty in production."""
-
-    def dump(self) -> str:
-        """As JSON."""
-        return json.dumps(asdict(self), indent=1) + "\n"
 
     @classmethod
     def load(cls, text: str) -> "Settings":
