@@ -115,7 +115,7 @@ def _contents(stack: Stack) -> dict[str, Any]:
         "stack": stack.name,
         "passphrase": passphrase(os.environ),
         "secrets": {name: {"value": secrets[name], "why": why} for name, why in stack.outputs["irreplaceable"].items()},
-        "backups": [_repository(placement.backup, secrets) for placement in stack.inputs.fleet.placements if placement.backup],
+        "backups": [_repository(placement.backup, stack) for placement in stack.inputs.fleet.placements if placement.backup],
         "how": f"set {PASSPHRASE}, restore the state (or set vpai:kept), then the data; docs/runbooks/restore.md",
     }
 
@@ -169,14 +169,14 @@ def _useless(path: Path, said: str) -> Problem:
     )
 
 
-def _repository(to: HostBackup, secrets: Mapping[str, str]) -> Mapping[str, object]:
+def _repository(to: HostBackup, stack: Stack) -> Mapping[str, object]:
     """What opens a host's backups on a day on which this project cannot be used; keys of the bucket are made in the console."""
     restic = f"restic -r {to.repository} -o s3.region={to.region}"
     return {
         "host": to.prefix,
         "repository": to.repository,
         "region": to.region,
-        "password": secrets[to.password.name],
+        "password": stack.secret(to.password.name),
         "commands": [
             "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=... RESTIC_PASSWORD=...",
             f"{restic} snapshots --tag complete",
@@ -206,11 +206,4 @@ def _problems(stack: Stack) -> Iterator[Problem]:
             what="the passphrase is unknown to this shell",
             why="it is the first thing a restore needs",
             mend=f"set {PASSPHRASE} or {FILE}",
-        )
-    if "irreplaceable" not in stack.outputs:
-        yield Problem(
-            what=f"the stack {stack.name} has not been deployed",
-            why="its secrets do not exist yet",
-            mend="run `pulumi up` first",
-            example=f"make up STACK={stack.name}",
         )
