@@ -16,14 +16,22 @@ SNAPSHOT ?= $(wildcard .vpai/snapshot/$(STACK)/snapshot.json)
 VENV := .venv/bin
 SUDO := $(shell ((UID)) && echo sudo)
 
+# A fresh clone has neither.
+READY = { test -x $(PYTHON) || { echo "This clone is not set up yet: make venv engine" >&2; exit 1; }; }
+
 # The lab's stack lives on the lab's operator; every other stack is driven from here.
 ifeq ($(STACK),lab)
 RUN = python3 -m lab exec --
 PYTHON = vpai-python
 CHAT = --chat
 else
-RUN = source toolchain/env.sh &&
+RUN = $(READY) && source toolchain/env.sh &&
 PYTHON = $(CURDIR)/$(VENV)/python
+endif
+
+# Paths go through make, ssh and URLs, and each would read something else into such a character.
+ifneq ($(shell LC_ALL=C.UTF-8; export LC_ALL; grep -q '[^[:alnum:]/._+@,=~-]' <<<"$$PWD" && echo odd),)
+$(error This clone lies in "$(CURDIR)". A blank or a special character in its path breaks make, ssh and URLs: move it, or clone it again, to a path of letters, digits and ._-, for example ~/vpai)
 endif
 
 help: ## this list

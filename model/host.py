@@ -9,6 +9,8 @@ PEOPLE = range(1000, 5000)
 """Uids of those who log in: a distribution gives its first user 1000. No service runs as one (model/laws.py)."""
 DEPLOY_UID = 4000
 """Of the user that deploys, which may become root."""
+TIMEZONE = "Europe/Paris"
+"""Of the hosts and of what stands on them, unless vpai:timezone names another."""
 SSH_PORT = 804
 """The specification's port of sshd once a host is ours."""
 

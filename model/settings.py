@@ -11,6 +11,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from model.bucket import HETZNER_PRINCIPAL
+from model.host import TIMEZONE
 from model.network import MESH
 from model.problem import Problem, Refused
 
@@ -182,8 +183,8 @@ class Settings(_Frozen):
         examples=['["1.1.1.1", "8.8.8.8"]'],
     )
     timezone: Annotated[str, AfterValidator(_time_zone)] = Field(
-        default="Europe/Paris",
-        description="time zone of the hosts",
+        default=TIMEZONE,
+        description="time zone of the hosts, and of the services that show or plan times",
         examples=["Europe/Paris"],
     )
     reboot_window: str = Field(

@@ -40,6 +40,12 @@ def main() -> int:
     except (Refused, CommandFailed) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"\nInterrupted. Where an up was cut off: make state STACK={stack.name} says what stands.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # of `| head`, which has read enough
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
+        return 141
 
 
 def _status(stack: Stack, _: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
 """What `make up STACK=prod` refuses before it asks, as decisions over values."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -81,6 +81,22 @@ def of_former_code(missing: Iterable[str], commit: str) -> Iterator[Problem]:
             mend="go back to a commit that was deployed once; or take its change back, and deploy that",
             example="git revert COMMIT && git push && make up STACK=prod",
         )
+
+
+def of_offline(found: Iterable[Change], placements: Sequence[Placement]) -> Iterator[Problem]:
+    """On a host that is switched off nothing can be made or removed; what stands there is left alone by the program itself."""
+    names = [placement.host.name for placement in placements]
+    for host in (placement.host.name for placement in placements if placement.host.offline):
+        asked = [f"{change.action} {change.name}" for change in found if host_of(change.name, names) == host]
+        if asked:
+            more = f" and {len(asked) - 3} more" if len(asked) > 3 else ""
+            yield Problem(
+                what=f"{host} is in vpai:offline, and this would {', '.join(asked[:3])}{more} there",
+                why="it does not answer, and every other host would wait for it before it closes SSH to the public",
+                mend=f"was {host} never deployed: leave it out of vpai:hosts and vpai:offline until it is there; else leave "
+                "what is on it as it is, or switch it on first",
+                example=f"pulumi config rm -s prod --path vpai:hosts.{host}",
+            )
 
 
 def of_policy(refused: Iterable[str]) -> Iterator[Problem]:

@@ -112,7 +112,7 @@ def _repositories(stack: Stack, host: str) -> Iterator[Repository]:
     access_key, secret_key = keys.values()
     for placement in stack.placements:
         if placement.backup and host in ("", placement.host.name):
-            password = stack.outputs["secrets"][placement.backup.password.name]
+            password = stack.secret(placement.backup.password.name)
             yield Repository(to=placement.backup, access_key=access_key, secret_key=secret_key, password=password)
 
 

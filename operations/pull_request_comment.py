@@ -3,6 +3,7 @@
 import json
 import os
 
+from model.problem import Problem, refuse
 from operations.comment import MARK
 from operations.stack import output
 
@@ -13,7 +14,19 @@ _OURS = f'.[] | select(.user.type == "Bot" and (.body | startswith("{MARK}"))) |
 
 def say(number: int, text: str) -> None:
     """Update the comment that begins with our mark, or make it."""
-    of = f"repos/{os.environ['GITHUB_REPOSITORY']}/issues"
+    repository = os.environ.get("GITHUB_REPOSITORY", "")
+    if not repository:
+        refuse(
+            [
+                Problem(
+                    what="GITHUB_REPOSITORY is not set",
+                    why="it says where the pull request is; a workflow of GitHub has it",
+                    mend="name the repository",
+                    example="make preview-pull-request | GITHUB_REPOSITORY=owner/name make comment NUMBER=12",
+                )
+            ]
+        )
+    of = f"repos/{repository}/issues"
     found = output(["gh", "api", "--paginate", f"{of}/{number}/comments", "--jq", _OURS]).split()
     where = ["PATCH", f"{of}/comments/{found[0]}"] if found else ["POST", f"{of}/{number}/comments"]
     if len(text) > _LONGEST:

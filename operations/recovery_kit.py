@@ -114,12 +114,13 @@ def _unopened(kit: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Pro
 
 def _contents(stack: Stack) -> dict[str, Any]:
     secrets = stack.outputs["secrets"]
-    kept = (placement.backup for placement in stack.inputs.fleet.placements if placement.backup)
+    kept = [placement.backup for placement in stack.inputs.fleet.placements if placement.backup]
+    passwords = {to.password.name: stack.secret(to.password.name) for to in kept}
     return {
         "stack": stack.name,
         "passphrase": passphrase(os.environ),
         "secrets": {name: {"value": secrets[name], "why": why} for name, why in stack.outputs["irreplaceable"].items()},
-        "backups": repositories(kept, {**secrets, **stack.inputs.external}),
+        "backups": repositories(kept, {**stack.inputs.external, **passwords}),
         "how": f"set {PASSPHRASE}, restore the state (or set vpai:kept), then the data; docs/runbooks/restore.md",
     }
 
@@ -194,11 +195,4 @@ def _problems(stack: Stack) -> Iterator[Problem]:
             what="the passphrase is unknown to this shell",
             why="it is the first thing a restore needs",
             mend=f"set {PASSPHRASE} or {FILE}",
-        )
-    if "irreplaceable" not in stack.outputs:
-        yield Problem(
-            what=f"the stack {stack.name} has not been deployed",
-            why="its secrets do not exist yet",
-            mend="run `pulumi up` first",
-            example=f"make up STACK={stack.name}",
         )

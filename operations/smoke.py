@@ -231,7 +231,7 @@ def _headscale(stack: Stack, site: Site) -> Iterator[tuple[str, str, Ask]]:
 
 
 def _litellm(stack: Stack, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
-    key = stack.outputs["secrets"]["litellm_master_key"]
+    key = stack.secret("litellm_master_key")
     models = f"https://{site.host}/v1/models"
     yield f"{models} with its key", "200", _http(stack, models, lambda status, _: status == 200, key)
     yield f"{models} without", "refused", _http(stack, models, lambda status, _: status in (400, 401, 500))

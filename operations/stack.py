@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from components import ssh
 from components.docker_host import LABEL_STACK
 from components.host_script import SshHost
 from model.placement import Placement
-from model.problem import refuse
+from model.problem import Problem, refuse
 from operations.standing import Standing, problems, standing
 from stacks import inputs
 from stacks.deployment import client_config
@@ -36,9 +37,16 @@ class Stack:
         return output(["pulumi", *arguments, "--stack", self.name, "--non-interactive"], stdin)
 
     def pulumi_live(self, *arguments: str, directory: Path = PROJECT, environment: Mapping[str, str] | None = None) -> int:
-        """Run pulumi on the operator's terminal, with `environment` besides our own; its exit code."""
+        """Run pulumi on the operator's terminal, with `environment` besides our own; its exit code.
+
+        Ctrl-C is for pulumi, which ends in order then: this program waits for it.
+        """
         words = ["pulumi", *arguments, "--stack", self.name]
-        return subprocess.run(words, cwd=directory, env={**os.environ, **(environment or {})}).returncode
+        former = signal.signal(signal.SIGINT, lambda *_: None)
+        try:
+            return subprocess.run(words, cwd=directory, env={**os.environ, **(environment or {})}).returncode
+        finally:
+            signal.signal(signal.SIGINT, former)
 
     @cached_property
     def inputs(self) -> inputs.Inputs:
@@ -77,15 +85,41 @@ class Stack:
 
     @cached_property
     def outputs(self) -> Mapping[str, Any]:
-        """The stack's outputs, secrets in plain text."""
+        """The stack's outputs, secrets in plain text; raises `Refused` for a stack that was never deployed whole."""
         found: Mapping[str, Any] = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets"))
+        if "secrets" not in found:
+            refuse([_not_deployed(self.name)])
         return found
+
+    def secret(self, name: str) -> str:
+        """The value of a generated secret; raises `Refused` for one that the next `up` is still to make."""
+        if name not in self.outputs["secrets"]:
+            refuse([_not_made(self.name, name)])
+        return str(self.outputs["secrets"][name])
 
     def containers(self, host: SshHost) -> list[Mapping[str, Any]]:
         """`docker inspect` of every container of this stack on `host`, running or not."""
         ids = on_host(host, ["docker", "ps", "-aq", "--no-trunc", "--filter", f"label={LABEL_STACK}={self.name}"]).split()
         found: list[Mapping[str, Any]] = json.loads(on_host(host, ["docker", "inspect", *ids])) if ids else []
         return found
+
+
+def _not_made(stack: str, secret: str) -> Problem:
+    return Problem(
+        what=f"the stack {stack} has no {secret} yet",
+        why="the code asks for it, and the code that is deployed did not",
+        mend="deploy first",
+        example=f"make up STACK={stack}",
+    )
+
+
+def _not_deployed(stack: str) -> Problem:
+    return Problem(
+        what=f"the stack {stack} has not been deployed, or no up of it has ever come to its end",
+        why="its secrets do not exist yet",
+        mend="deploy it; where that fails, what stands is said by `make state`",
+        example=f"make up STACK={stack}",
+    )
 
 
 def on_host(host: SshHost, command: Sequence[str], stdin: str | None = None) -> str:
@@ -95,7 +129,10 @@ def on_host(host: SshHost, command: Sequence[str], stdin: str | None = None) -> 
 
 def output(command: Sequence[str], stdin: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
     """What `command` prints; raises `CommandFailed` with its errors."""
-    done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=environment)
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=environment)
+    except FileNotFoundError:
+        raise CommandFailed(f"{command[0]} is not installed on this machine; this project's own: make venv engine") from None
     if done.returncode:
         raise CommandFailed(
             f"{command[0]} {command[1] if len(command) > 1 else ''} failed:\n{(done.stderr or done.stdout).strip()}"

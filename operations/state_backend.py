@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -11,6 +12,7 @@ from model.problem import Problem, refuse
 from operations.stack import CommandFailed, output
 from services.storage import ENDPOINT, REGION
 
+BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -34,6 +36,8 @@ def move(stack: str, bucket: str, environment: Mapping[str, str], endpoint: str 
         for name in KEYS
         if not environment.get(name)
     )
+    if not BUCKET.fullmatch(bucket):
+        refuse([_no_bucket(stack, bucket)])
     s3 = client(endpoint, region, *(environment[name] for name in KEYS))
     try:
         if bucket not in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
@@ -59,6 +63,15 @@ def state_backend(stack: str, bucket: str) -> None:
 
 def _pulumi(environment: Mapping[str, str], *arguments: str, stdin: str | None = None) -> str:
     return output(["pulumi", *arguments, "--non-interactive"], stdin, environment)
+
+
+def _no_bucket(stack: str, bucket: str) -> Problem:
+    return Problem(
+        what=f"BUCKET is {bucket[:80]!r}, which names no bucket",
+        why="the state is to lie in it",
+        mend="give 3 to 63 small letters, digits and dashes; the name is unique among all customers",
+        example=f"make state-backend STACK={stack} BUCKET=example-org-state",
+    )
 
 
 def _there_already(stack: str, bucket: str) -> Problem:

@@ -107,8 +107,8 @@ def plan(stack: Stack, code: Code | None = None) -> None:
     steps = shown.get("steps", [])
     found = changes(steps)
     missing = tuple(warned(shown)) if code.former else tuple(problem.what for problem in stack.inputs.unresolved)
-    unfinished = tuple(problem.what for problem in _unfinished(stack))
-    text = comment(_preview(stack, code, found, steps, verdict, (*unfinished, *missing)))
+    of_state = [*_unfinished(stack), *guard.of_offline(found, stack.inputs.fleet.placements)]
+    text = comment(_preview(stack, code, found, steps, verdict, (*(problem.what for problem in of_state), *missing)))
     place.summary.write_text(text)
     about = {
         "commit": code.commit,
@@ -157,10 +157,18 @@ def up(stack: Stack, may_lose: str = "", options: Sequence[str] = (), code: Code
         return _tried(stack, options, code)
     plan(stack, code)
     _guarded(stack, Plan.of(stack), may_lose, code)
-    if input(f"Apply this to {stack.name}? Type its name: ") != stack.name:
+    if _typed(f"Apply this to {stack.name}? Type its name: ") != stack.name:
         print("Nothing has been touched.", file=sys.stderr)
         return 1
     return apply_plan(stack, may_lose, code)
+
+
+def _typed(question: str) -> str:
+    try:
+        return input(question)
+    except EOFError:
+        print()
+        return ""
 
 
 def _tried(stack: Stack, options: Sequence[str], of: Code) -> int:
@@ -266,6 +274,7 @@ def _refusals(
     stack: Stack, about: Mapping[str, Any], found: tuple[Change, ...], may_lose: list[str], code: Code
 ) -> Iterator[Problem]:
     yield from _unfinished(stack)
+    yield from guard.of_offline(found, stack.inputs.fleet.placements)
     yield from guard.of_policy(about["policy"])
     # The program would refuse too, but only after the question.
     yield from guard.of_former_code(about["missing"], code.former) if code.former else stack.inputs.unresolved
@@ -328,8 +337,29 @@ def _document(printed: str) -> Mapping[str, Any]:
 def failure(shown: Mapping[str, Any], printed: str, errors: str) -> str:
     """Why a preview failed: the engine's errors as they were meant to be read, and not the document around them."""
     said = [message.removeprefix("error: ") for severity, message in _diagnostics(shown) if severity == "error"]
+    said = [_protected(message) or message for message in said]
     said = said or [errors.strip() or ("" if shown else printed.strip())]
     return "\n\n".join(["pulumi preview failed:", *dict.fromkeys(said)])
+
+
+_PROTECTED = re.compile(r"resource \"(urn:[^\"]+)\".*(marked for protection|because it is protected)", re.DOTALL)
+
+
+def _protected(message: str) -> str:
+    """In place of the engine's advice, which is to take the protection away and go on."""
+    found = _PROTECTED.search(message)
+    if not found:
+        return ""
+    name = found[1].rpartition("::")[2]
+    return str(
+        Problem(
+            what=f"{name} holds data, is no longer in the code or would be made anew, and is protected",
+            why="its data would be deleted, or nothing would take care of it any more",
+            mend="bring its service back as it was; or, if the data may go, see that there is a backup, and lift the protection "
+            "for one up (the data stays on the host unless vpai:deleteData is true). Not `pulumi state unprotect`: for good",
+            example=f"pulumi config set vpai:protectData false; make up MAY_LOSE={name}; pulumi config set vpai:protectData true",
+        )
+    )
 
 
 def warned(shown: Mapping[str, Any]) -> Iterator[str]:

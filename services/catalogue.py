@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+from model.host import TIMEZONE
 from model.mesh import Mesh
 from model.route import Access, Led, Route, Site, Upstream, sites
 from model.secret import External, Secret
@@ -58,6 +59,7 @@ def sese(
     buckets: str = "",
     by_hub: bool = True,
     only: tuple[str, ...] = (),
+    timezone: str = TIMEZONE,
 ) -> tuple[Service, ...]:
     """Everything that stands on Sese-AI, its limits scaled by `scale`; `project` names its directory and networks, `buckets`
     is what its buckets' names begin with, empty where there are none.
@@ -66,23 +68,23 @@ def sese(
     Caddy.
     """
     everything = (
-        postgresql.service(scale),
+        postgresql.service(scale, timezone=timezone),
         redis.service(scale),
         qdrant.service(scale),
         litellm.service(scale),
         docker_proxy.service(project, openclaw.home(project), openclaw.workspace(project), openclaw.sandbox(), scale),
-        openclaw.service(domain, project, scale),
-        n8n.service(domain, scale),
+        openclaw.service(domain, project, scale, timezone=timezone),
+        n8n.service(domain, scale, timezone=timezone),
         webhook_gate.service(f"http://n8n:{n8n.PORT}", scale),
         nocodb.service(domain, scale, storage.shared_name(buckets)),
-        sure.web(scale),
-        sure.worker(scale),
+        sure.web(scale, timezone=timezone),
+        sure.worker(scale, timezone=timezone),
         victoriametrics.service(scale),
         loki.service(scale),
         cadvisor.service(scale=scale),
         alloy.service((BACKEND.name, MONITORING.name), ("victoriametrics", "loki", "docker-proxy"), scale=scale),
         grafana.service(domain, scale),
-        diun.service(scale),
+        diun.service(scale, timezone=timezone),
     )
     behind = _with_needs(everything, only) if only else everything
     networks = (FRONTEND.name, BACKEND.name, MONITORING.name)
@@ -102,7 +104,14 @@ def _with_needs(services: tuple[Service, ...], names: Iterable[str]) -> tuple[Se
 
 
 def hub(
-    domain: str, door: caddy.Door, mesh: Mesh, relayed_to: str, stack: Iterable[Service], buckets: str = ""
+    domain: str,
+    door: caddy.Door,
+    mesh: Mesh,
+    relayed_to: str,
+    stack: Iterable[Service],
+    buckets: str = "",
+    *,
+    timezone: str = TIMEZONE,
 ) -> tuple[Service, ...]:
     """Everything that stands on the hub of the mesh; the relayed routes of `stack` it hands on to the member `relayed_to`."""
     relayed = tuple((service, route) for service in stack for route in service.routes if route.relayed)
@@ -111,8 +120,8 @@ def hub(
         Link(service=name, reason="hands on what strangers ask of it")
         for name in dict.fromkeys(service.name for service, _ in relayed)
     )
-    keeper = zerobyte.service(domain, bucket=storage.backups_name(buckets))
-    behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(), keeper)
+    keeper = zerobyte.service(domain, bucket=storage.backups_name(buckets), timezone=timezone)
+    behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(timezone=timezone), keeper)
     networks = (HUB.name, MONITORING.name, UPLINK.name)
     front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=80)
     return (*behind, *_watchers(), front)
@@ -123,10 +132,12 @@ def workstation(domain: str) -> tuple[Service, ...]:
     return (node_exporter.service(), auto_fix.service(domain), *_watchers())
 
 
-def applications(domain: str, door: caddy.Door, of: tuple[apps.App, ...] = apps.APPS) -> tuple[Service, ...]:
+def applications(
+    domain: str, door: caddy.Door, of: tuple[apps.App, ...] = apps.APPS, *, timezone: str = TIMEZONE
+) -> tuple[Service, ...]:
     """Everything that stands on the server of our own applications: they, their databases, their Caddy, what watches them."""
     databases = tuple(app.database for app in of if app.database)
-    store = (postgresql.service(0.25, databases),) if databases else ()
+    store = (postgresql.service(0.25, databases, timezone=timezone),) if databases else ()
     behind = (*store, *(apps.service(app) for app in of))
     front = caddy.service(_sites(behind, domain), door, (FRONTEND.name, MONITORING.name))
     return (*behind, node_exporter.service(), *_watchers(), front)

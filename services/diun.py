@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 
 from model.backup import Nothing
+from model.host import TIMEZONE
 from model.secret import json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from services import telegram
@@ -18,7 +19,7 @@ _DEBIAN = "(bookworm|trixie)"
 """Redis from 8.4 on is built for the next one alone."""
 
 
-def service(scale: float = 1.0) -> Service:
+def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """DIUN, which asks the registries over egress. What it asks for is put in by `services.monitoring.watched`.
 
     Not Docker: containers there are made of images by digest, and a digest has no tag that could be older than another.
@@ -31,7 +32,7 @@ def service(scale: float = 1.0) -> Service:
         replacement=Replacement.STOP_FIRST,
         metrics=Silent(reason="shows none; what it finds goes to Telegram"),
         logs=Logs.PLAIN,
-        environment={"TZ": "Europe/Paris", "CONFIG": f"{DIRECTORY}/diun.yml"},
+        environment={"TZ": timezone, "CONFIG": f"{DIRECTORY}/diun.yml"},
         configuration=Configuration(directory=DIRECTORY, files=(File(path="diun.yml", content=_settings()),)),
         secrets=(telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT),
         volumes=(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from model.backup import Files
 from model.credential import Credential, Header, Request, Unproven
+from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Spawned, Volume
@@ -85,7 +86,7 @@ def sandbox() -> Spawned:
     return Spawned(image="ghcr.io/mobutoo/vpai-openclaw-sandbox:2026.2.23", memory_mib=256, at_most=sum(_RUNS.values()))
 
 
-def service(domain: str, project: str, scale: float = 1.0) -> Service:
+def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """OpenClaw's gateway behind `javisi.<domain>`."""
     system = f"{home(project)}/system"
     return Service(
@@ -110,7 +111,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
             "DOCKER_HOST": f"tcp://docker-proxy:{docker_proxy.SANDBOX_PORT}",
             "DOCKER_CONFIG": f"{DIRECTORY}/docker",
             "N8N_WEBHOOK_BASE_URL": f"http://webhook-gate:{webhook_gate.CALLS_PORT}",
-            "TZ": "Europe/Paris",
+            "TZ": timezone,
         },
         secret_environment={
             "OPENCLAW_GATEWAY_TOKEN": f"{GATEWAY_TOKEN}",
@@ -124,7 +125,7 @@ def service(domain: str, project: str, scale: float = 1.0) -> Service:
             directory=DIRECTORY,
             owner="1000:1000",
             files=(
-                File(path="openclaw.json", content=_settings(domain, project)),
+                File(path="openclaw.json", content=_settings(domain, project, timezone)),
                 *(
                     File(path=f"plugins/vpai/{name}", content=(_PLUGIN / name).read_text())
                     for name in ("index.js", "openclaw.plugin.json")
@@ -216,7 +217,7 @@ _CREDENTIALS = (
 )
 
 
-def _settings(domain: str, project: str) -> str:
+def _settings(domain: str, project: str, timezone: str) -> str:
     """openclaw.json. OpenClaw refuses keys it does not know, and they change with its releases (lesson 120)."""
     settings = {
         "gateway": {
@@ -242,7 +243,7 @@ def _settings(domain: str, project: str) -> str:
                 "workspace": f"{workspace(project)}/{AGENTS[0].name}",
                 "maxConcurrent": _RUNS["chats"],
                 "subagents": {"maxConcurrent": _RUNS["subagents"]},
-                "userTimezone": "Europe/Paris",
+                "userTimezone": timezone,
                 "model": {"primary": f"custom-litellm/{AGENTS[0].model}"},
                 "sandbox": _sandbox(project, SANDBOX.name),
             },

@@ -2,6 +2,7 @@
 
 from model.backup import PostgresDump
 from model.credential import Credential, PostgresLogin, Unproven
+from model.host import TIMEZONE
 from model.secret import Generated, Secret
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
 from services import n8n, nocodb, sure
@@ -13,7 +14,7 @@ DATABASES = (n8n.DATABASE, LITELLM_DATABASE, nocodb.DATABASE, sure.DATABASE)
 DIRECTORY = "/etc/postgresql"
 
 
-def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES) -> Service:
+def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES, *, timezone: str = TIMEZONE) -> Service:
     """PostgreSQL with its limits, and the memory settings that follow from them, scaled by `scale`."""
     limits = Limits(memory_mib=1536, cpus=1.5, shared_memory_mib=256).scaled(scale)
     return Service(
@@ -38,7 +39,7 @@ def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES) -> 
             directory=DIRECTORY,
             owner="999:999",
             files=(
-                File(path="postgresql.conf", content=_settings(limits)),
+                File(path="postgresql.conf", content=_settings(limits, timezone)),
                 File(path="pg_hba.conf", content=_HBA),
                 File(path="superuser-password", content=f"{SUPERUSER_PASSWORD}"),
             ),
@@ -85,7 +86,7 @@ def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES) -> 
     )
 
 
-def _settings(limits: Limits) -> str:
+def _settings(limits: Limits, timezone: str) -> str:
     """Shared buffers a sixth of the limit and the rest in the predecessor's proportions."""
     shared = limits.memory_mib // 6
     return f"""listen_addresses = '*'
@@ -97,8 +98,8 @@ work_mem = {shared // 16}MB
 wal_buffers = 16MB
 checkpoint_completion_target = 0.9
 password_encryption = scram-sha-256
-timezone = 'Europe/Paris'
-log_timezone = 'Europe/Paris'
+timezone = '{timezone}'
+log_timezone = '{timezone}'
 logging_collector = off
 """
 

@@ -4,6 +4,7 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Credential, Header, Held, Request, Unproven
+from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
 from model.service import Configuration, Database, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
@@ -31,10 +32,11 @@ _BASE = Credential(
 )
 
 
-def web(scale: float = 1.0) -> Service:
+def web(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """The server behind `nzimbu`; its start migrates the database."""
     return _service(
         "sure-web",
+        timezone=timezone,
         networks=(BACKEND.name, FRONTEND.name),
         # The predecessor ran it with 384 (preprod) and 768; 288 was never seen to start.
         limits=Limits(memory_mib=576, cpus=1.0).scaled(scale, least_mib=384),
@@ -60,10 +62,11 @@ def web(scale: float = 1.0) -> Service:
     )
 
 
-def worker(scale: float = 1.0) -> Service:
+def worker(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """The worker; it waits for the server, whose start migrates the database."""
     return _service(
         "sure-worker",
+        timezone=timezone,
         # Over egress it asks banks and exchange rates: backend alone has no way out.
         networks=(BACKEND.name, EGRESS.name),
         # 256 is what upstream's chart asks for (we-promise/sure, charts/sure).
@@ -80,6 +83,7 @@ def worker(scale: float = 1.0) -> Service:
 def _service(
     name: str,
     *,
+    timezone: str,
     networks: tuple[str, ...],
     limits: Limits,
     command: tuple[str, ...],
@@ -107,7 +111,7 @@ def _service(
             "SELF_HOSTED": "true",
             "OPENAI_URI_BASE": "http://litellm:4000/v1/",
             "OPENAI_MODEL": "gpt-4o-mini",
-            "TZ": "Europe/Paris",
+            "TZ": timezone,
         },
         secret_environment={
             "SECRET_KEY_BASE": f"{SECRET_KEY_BASE}",

@@ -4,6 +4,7 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Unproven
+from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
@@ -21,7 +22,7 @@ PORT = 3001
 SUBDOMAIN = "misu"
 
 
-def service(scale: float = 1.0) -> Service:
+def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """Uptime Kuma behind `misu`. What it asks is put in by `services.monitoring.watched`, when all that it watches is known."""
     return Service(
         name="uptime-kuma",
@@ -33,7 +34,7 @@ def service(scale: float = 1.0) -> Service:
         metrics=Silent(reason="wants an API key that is made by hand in its interface"),
         logs=Logs.PLAIN,
         # Skips the page that would let the first visitor choose a database.
-        environment={"UPTIME_KUMA_DB_TYPE": "sqlite", "TZ": "Europe/Paris"},
+        environment={"UPTIME_KUMA_DB_TYPE": "sqlite", "TZ": timezone},
         volumes=(Volume(path="/app/data", directory="uptime-kuma", owner="0:0", mode=0o700, backup=Files(sqlite=("kuma.db",))),),
         secrets=(ADMIN_PASSWORD,),
         credentials=(

@@ -4,6 +4,7 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Credential, Held
+from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
@@ -20,7 +21,7 @@ DIRECTORY = "/etc/zerobyte"
 PORT = 4096
 
 
-def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
+def service(domain: str, scale: float = 1.0, bucket: str = "", *, timezone: str = TIMEZONE) -> Service:
     """Zerobyte behind `buku.<domain>`; with a `bucket` it holds the key of the backups.
 
     Which repository lies where is said in its interface (docs/runbooks/buckets.md). There `env://S3_BACKUPS_SECRET_KEY` stands
@@ -41,7 +42,7 @@ def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
             "BASE_URL": f"https://buku.{domain}",
             "PORT": str(PORT),
             "SERVER_IP": "0.0.0.0",
-            "TZ": "Europe/Paris",
+            "TZ": timezone,
         },
         secret_environment={"APP_SECRET": f"{APP_SECRET}", **(_BUCKET_KEYS if bucket else {})},
         configuration=Configuration(directory=DIRECTORY, files=()),

@@ -196,7 +196,21 @@ def _image_lock(path: Path) -> ImageLock:
     if not path.exists():
         example = "docker.io/library/redis:8.0-bookworm: sha256:..."
         refuse([_missing_file(path, "vpai:imageLock", "images could not be pinned", example)])
-    digests = yaml.safe_load(path.read_text()) or {}
+    try:
+        digests = yaml.safe_load(_read(path, "vpai:imageLock")) or {}
+        if not isinstance(digests, dict):
+            raise yaml.YAMLError
+    except yaml.YAMLError:
+        raise Refused(
+            [
+                Problem(
+                    what=f"{path.name} (vpai:imageLock) is no list of images with their digests",
+                    why="no image could be pinned",
+                    mend="take it out of git as it was, or write one image and its digest a line",
+                    example=f"git checkout {path.name}",
+                )
+            ]
+        ) from None
     refuse(
         Problem(
             what=f"{path.name}: {image}: {digest!r} is no digest",

@@ -32,7 +32,11 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
         host=_host(settings, around, "sese", settings.hosts["sese"], mesh),
         networks=NETWORKS,
         services=catalogue.sese(
-            settings.domain, _door(settings, around, settings.domain), settings.project, buckets=settings.bucket_prefix
+            settings.domain,
+            _door(settings, around, settings.domain),
+            settings.project,
+            buckets=settings.bucket_prefix,
+            timezone=settings.timezone,
         ),
     )
     hub = Placement(
@@ -45,6 +49,7 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
             f"{sese.host.name}.{mesh.domain}",
             sese.services,
             settings.bucket_prefix,
+            timezone=settings.timezone,
         ),
     )
     placements = [hub, sese]
@@ -57,7 +62,7 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
             )
         )
     if APPLICATIONS_HOST in settings.hosts:
-        services = catalogue.applications(settings.domain, _door(settings, around))
+        services = catalogue.applications(settings.domain, _door(settings, around), timezone=settings.timezone)
         where = settings.hosts[APPLICATIONS_HOST]
         if "release" not in where.model_fields_set:
             where = where.model_copy(update={"release": "ubuntu-24.04"})
@@ -98,6 +103,7 @@ def preproduction(settings: Settings, around: Surroundings) -> Fleet:
         buckets=settings.bucket_prefix,
         by_hub=False,
         only=_known(settings, wanted),
+        timezone=settings.timezone,
     )
     placement = Placement(host=_host(settings, around, name, where, mesh, services), networks=NETWORKS, services=services)
     hub = _host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh) if mesh else None

@@ -13,6 +13,8 @@ from model.service import Configuration, Reload, Service
 
 MINIMUM_FREE_MIB = 1024
 _SECONDS = 60
+REGISTRY_SECONDS = 40
+"""For all of a host's images, which are asked for at once."""
 
 
 def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
@@ -21,7 +23,7 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
     def ask(placement: Placement) -> list[Problem]:
         host = SshHost(alias=placement.host.name, config=ssh_config)
         images = {fleet.image_lock.reference(image, mirror) for service in placement.services for image in service.images}
-        arguments = [f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), *sorted(images)]
+        arguments = [f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), *sorted(images)]
         return list(_host_problems(host, placement, arguments, "".join(_asked_of_images(placement, fleet, mirror))))
 
     directory = Path(ssh_config).parent
@@ -127,7 +129,8 @@ def _image_missing(host: str, finding: str) -> Problem:
     return Problem(
         what=f"{host} can get no image {image}: {said}",
         why="the service could not be started",
-        mend="push the image to the mirror (vpai:imageMirror), or correct its name or digest in the image lock",
+        mend="where its registry is slow or away: try again, or push the image to a mirror (vpai:imageMirror); else correct its "
+        "name or digest in the image lock",
         example=f"docker manifest inspect {image}",
     )
 

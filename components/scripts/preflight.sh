@@ -1,12 +1,12 @@
-# What a deployment needs of a host, asked before anything is touched: preflight.sh BASE MINIMUM_FREE_MIB IMAGE...
+# What a deployment needs of a host, asked before anything is touched: preflight.sh BASE MINIMUM_FREE_MIB REGISTRY_SECONDS IMAGE...
 # On stdin, for each configuration file that its image can judge, a line SERVICE, BYTES, FILE, MOUNTED_AT, IMAGE, COMMAND, ARGUMENT...
 # with tabs between them, then the file: COMMAND reads it, and sees what is in force at MOUNTED_AT for what the file refers to.
 # Prints one line a finding: "docker TEXT", "disk PATH FREE_MIB", "image REFERENCE TEXT", "file SERVICE TEXT". Nothing: all is well.
 set -euo pipefail
 
 main() {
-	local base=$1 minimum=$2 said found image
-	shift 2
+	local base=$1 minimum=$2 patience=$3 said found image
+	shift 3
 	free_space "$base" "$minimum"
 	# On a machine that is not ours yet, and on one that had no containers, Docker is still to come.
 	if [[ $# == 0 || ! -e /etc/vpai/ufw.rules ]] || ! systemctl is-enabled --quiet docker; then return 0; fi
@@ -18,7 +18,7 @@ main() {
 	fi
 	free_space /var/lib/docker "$minimum"
 	for image in "$@"; do
-		if [[ " ${found//$'\n'/ } " != *" $image "* ]]; then offered "$image" & fi
+		if [[ " ${found//$'\n'/ } " != *" $image "* ]]; then offered "$image" "$patience" & fi
 	done
 	wait
 	refused_files "$base"
@@ -31,9 +31,13 @@ free_space() {
 	if ((free < $2)); then echo "disk $1 $free"; fi
 }
 
+# A registry that does not answer is not a host that does not: it ends before the whole question does.
 offered() {
-	local answer
-	answer=$(docker manifest inspect "$1" 2>&1 >/dev/null) || echo "image $1 ${answer//$'\n'/ }"
+	local answer failed
+	answer=$(timeout "$2" docker manifest inspect "$1" 2>&1 >/dev/null) && return
+	failed=$?
+	if ((failed == 124)); then answer="its registry has not answered within $2 s"; fi
+	echo "image $1 ${answer//$'\n'/ }"
 }
 
 # Nothing is said where the service or its image is still to come, and where the image runs on this very file already.

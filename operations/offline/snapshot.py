@@ -95,7 +95,18 @@ def snapshot(stack: Stack) -> None:
 
 
 def publish(stack: str, remote: str) -> None:
-    """Put the written snapshot where `fetch` finds it."""
+    """Put the written snapshot where `fetch` finds it; raises `Refused` where there is none."""
+    if not path_of(stack).exists():
+        refuse(
+            [
+                Problem(
+                    what=f"there is no snapshot of {stack} here",
+                    why="there is nothing to publish",
+                    mend="write one first, where the stack can be read",
+                    example=f"make snapshot STACK={stack} && make publish-snapshot STACK={stack}",
+                )
+            ]
+        )
     shelf.put(path_of(stack).parent, _ref(stack), remote)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from model.backup import Files
 from model.credential import Credential, Held, Login, Request
+from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
@@ -30,7 +31,7 @@ DIRECTORY = "/etc/n8n"
 PORT = 5678
 
 
-def service(domain: str, scale: float = 1.0) -> Service:
+def service(domain: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """n8n behind `mayi.<domain>`."""
     address = f"https://mayi.{domain}/"
     return Service(
@@ -69,8 +70,8 @@ def service(domain: str, scale: float = 1.0) -> Service:
             "NODE_FUNCTION_ALLOW_EXTERNAL": "pg",
             # Workflows take the tokens below from $env.
             "N8N_BLOCK_ENV_ACCESS_IN_NODE": "false",
-            "GENERIC_TIMEZONE": "Europe/Paris",
-            "TZ": "Europe/Paris",
+            "GENERIC_TIMEZONE": timezone,
+            "TZ": timezone,
             "EXECUTIONS_DATA_PRUNE": "true",
             "EXECUTIONS_DATA_MAX_AGE": "168",
             "LITELLM_BASE_URL": "http://litellm:4000/v1",

@@ -32,7 +32,7 @@ class Edit:
 
 SAMPLES: Mapping[str, tuple[Edit, ...]] = {
     "readme-only": (Edit("README.md", "# VPAI", "# VPAI, edited"),),
-    "environment-edit": (Edit("services/uptime_kuma.py", '"TZ": "Europe/Paris"', '"TZ": "UTC"'),),
+    "environment-edit": (Edit("services/uptime_kuma.py", '"TZ": timezone', '"TZ": "UTC"'),),
     "image-bump": (
         Edit("services/redis.py", "redis:8.0-bookworm", "redis:8.2-bookworm"),
         Edit("images.lock.yaml", "redis:8.0-bookworm", "redis:8.2-bookworm"),

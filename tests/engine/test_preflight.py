@@ -12,12 +12,14 @@ from components.host_script import NO_ANSWER, SshHost, text
 from model.fleet import Fleet
 from model.placement import Placement
 from model.service import File
+from services import redis
 from stacks import preflight
 from tests.fleets import EMPTY_LOCK, placement
 
 # The engine's `docker run ... --entrypoint COMMAND IMAGE ARGUMENT...`, without the container around it.
 _DOCKER = """#!/bin/bash
-[[ $1 == version || $1 == manifest ]] && exit
+[[ $1 == version ]] && exit
+[[ $1 == manifest ]] && { sleep "${REGISTRY_TAKES:-0}"; exit; }
 [[ $1 == image ]] && exit "${IMAGE_MISSING:-0}"
 [[ $1 == ps ]] && { echo "${RUNNING:-}"; exit; }
 while [[ $1 != --entrypoint ]]; do shift; done
@@ -79,6 +81,16 @@ def test_on_a_host_without_the_image_or_the_service_nothing_is_asked(shell: Path
     monkeypatch.setenv("IMAGE_MISSING", "0")
     (shell / "config/caddy/current").rmdir()
     assert preflight.problems(broken(), "ssh_config", "") == ()
+
+
+def test_a_slow_registry_is_told_as_one_and_not_as_a_dead_host(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert preflight.REGISTRY_SECONDS < preflight._SECONDS
+    monkeypatch.setattr(preflight, "REGISTRY_SECONDS", 1)
+    monkeypatch.setattr(preflight, "_SECONDS", 15)
+    monkeypatch.setenv("REGISTRY_TAKES", "60")
+    told = [problem.what for problem in preflight.problems(fleet(placement(redis.service())), "ssh_config", "")]
+    image = EMPTY_LOCK.reference(redis.service().image, "")
+    assert told == [f"sese can get no image {image}: its registry has not answered within 1 s"]
 
 
 def test_a_machine_that_is_not_ours_yet_is_not_asked(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:

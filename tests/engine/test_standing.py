@@ -21,6 +21,7 @@ from operations.recover import recover
 from operations.stack import Stack
 from operations.standing import Standing
 from operations.state_backend import move
+from operations.up import failure
 from tests.copies import copy
 from tests.engine.project import Project
 from tests.fleets import PROJECT
@@ -70,12 +71,21 @@ def of(project: Project) -> Stack:
     return operated
 
 
-def test_a_destroy_of_production_is_refused_before_anything_is_deleted(project: Project) -> None:
+def test_a_destroy_of_production_and_of_data_is_refused_before_anything_is_deleted(project: Project) -> None:
     before = found(project).resources
     told = project.pulumi("destroy", "--yes", "--skip-preview", check=False)
     assert told.returncode != 0
     assert "what-stands-is-kept-see-docs-runbooks-state" in told.stdout
     assert found(project).resources == before
+
+    program = project.directory / "__main__.py"
+    program.write_text(program.read_text().replace('"data"', '"other-data"'))
+    shown = project.pulumi("preview", "--json", check=False).stdout
+    said = failure(json.loads(shown), shown, "")
+    assert "data holds data, is no longer in the code" in said
+    assert "bring its service back as it was" in said
+    assert "Not `pulumi state unprotect`" in said and "use the command" not in said
+
     write(project, protect=False)
     project.pulumi("up", "--yes", "--skip-preview")
     project.pulumi("destroy", "--yes", "--skip-preview")

@@ -9,7 +9,7 @@ from model.host import host_of
 from operations import guard
 from operations.comment import Change
 from operations.guard import Backup, Tree
-from services import alloy, postgresql
+from services import alloy, postgresql, redis
 from tests.fleets import HOST, placement
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
@@ -108,6 +108,20 @@ def test_a_backup_without_a_time_zone_is_none() -> None:
 def test_a_resource_belongs_to_the_host_whose_whole_name_it_bears(resource: str, host: str) -> None:
     assert host_of(resource, ["sese", "sese-2"]) == host
     assert host_of(resource, ["sese-2", "sese"]) == host
+
+
+def test_on_a_host_that_is_switched_off_nothing_is_made_or_removed() -> None:
+    """Not what a host that was never deployed lacks, nor what a later commit puts there."""
+    waza = replace(placement(redis.service()), host=replace(HOST, name="waza", offline=True))
+    urn = "urn:pulumi:prod::vpai::vpai:index:ServiceContainer$docker:index/container:Container::waza-redis"
+    new = [replace(DATA, action="create", urn=f"{urn}{number}") for number in range(5)]
+    [problem] = guard.of_offline([DATA, *new], (*PLACED, waza))
+    assert problem.what.startswith("waza is in vpai:offline, and this would create waza-redis0, create waza-redis1, ")
+    assert "2 more there" in problem.what
+    assert "vpai:hosts.waza" in problem.example
+    assert list(guard.of_offline([replace(new[0], action="delete")], (*PLACED, waza)))
+    assert not list(guard.of_offline([DATA], (*PLACED, waza)))
+    assert not list(guard.of_offline(new, (*PLACED, replace(waza, host=replace(waza.host, offline=False)))))
 
 
 def test_nothing_that_is_advised_sets_the_configuration_aside() -> None:

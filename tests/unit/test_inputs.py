@@ -14,7 +14,7 @@ from model.problem import Refused
 from model.settings import Settings
 from services import catalogue, storage
 from stacks.inputs import CLOUD_TOKEN, read
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, REQUIRED_SECRETS, committed, host_config, inputs
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, RENTED_HOST, REQUIRED_SECRETS, committed, host_config, inputs
 
 
 def refused(stack: str = "prod", **changes: str) -> Refused:
@@ -205,6 +205,15 @@ def test_what_is_to_expire_can_be_destroyed() -> None:
     assert inputs("preprod", **expiring)
     [problem] = refused("preprod", **expiring, protectData="true").problems
     assert "vpai:protectData" in problem.what
+
+
+def test_hosts_and_services_have_the_one_time_zone_that_is_set() -> None:
+    for stack, changes in (("prod", RENTED_HOST), ("preprod", {})):
+        found = inputs(stack, **changes, timezone="America/Lima")
+        services = [service for _, service in found.fleet.services()]
+        assert "Europe/Paris" not in repr([services, found.host_plans])
+        told = {service.name for service in services if "America/Lima" in repr(service)}
+        assert told >= {"postgresql", "n8n", "openclaw", "diun", "sure-web", "sure-worker"}
 
 
 def test_a_number_is_decimal_and_what_looks_like_a_word_stays_one() -> None:
