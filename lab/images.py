@@ -98,6 +98,7 @@ _OWN_PROGRAMS: Mapping[str, Path] = {
 }
 """Go programs of ours, built here as their Dockerfiles build them; cAdvisor's is a main around its library."""
 
+_CONTRACT = _HERE / "contract.py"
 _SANDBOX_SHELL = _HERE.parent / "images" / "openclaw-sandbox" / "filesystem-bridge"
 
 
@@ -160,10 +161,13 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
     add("server", "host")
     add("operator")
     acme = _HERE / "acme"
-    add("cloud", fetched={"pebble": partial(fetch.build_go_program, acme)}, extra=(_HERE / "providers", acme))
-    add("storage", executables=["versitygw"], extra=(_HERE / "providers",))
+    contract = {"contract.py": partial(shutil.copy2, _CONTRACT)}
+    read = [_CONTRACT.read_text()]
+    pebble = {"pebble": partial(fetch.build_go_program, acme)}
+    add("cloud", facts=read, fetched={**pebble, **contract}, extra=(_HERE / "providers", acme))
+    add("storage", facts=read, executables=["versitygw"], fetched=contract, extra=(_HERE / "providers",))
     add("tools")
-    add("stand-in", "tools")
+    add("stand-in", "tools", read, contract)
     add("rule-engine")
     postgres, node = fetch.postgres(), fetch.node()
     for service in SERVICES.values():

@@ -1,10 +1,12 @@
 """Stands in for GitHub's REST API as far as a program needs it that proposes a change: one repository with branches, files, pull
-requests and comments, kept in memory. Refusals have the form that GitHub's have in gm3dmo/the-power#175 (2024) and #16 (2022) and
+requests and comments, kept in memory. What it accepts, with sources: contracts/api.github.com.json. Refusals of a state (a branch
+that is there, no commits between two) have the form of those in gm3dmo/the-power#175 (2024) and #16 (2022) and
 shepherd-tools/shepherd#51 (2018); no client here depends on their words.
 """
 
+import base64
 import hashlib
-import re
+import json
 import threading
 import time
 from collections import deque
@@ -12,9 +14,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lab.providers.api import Api, Refused
+
 HOST = "api.github.com"
 REPOSITORY = "Mobutoo/VPAI"
 BASE = "main"
+API = Api.of(HOST)
 
 Json = dict[str, Any]
 Reply = tuple[int, Json | list[Json]]
@@ -56,23 +61,27 @@ class GitHub:
     _numbered: int = 1000
 
     def answer(
-        self, method: str, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str], body: Json
-    ) -> Reply | None:
-        """None for what this stand-in does not have."""
-        if not headers.get("user-agent"):
-            return 403, {"message": "a request without a User-Agent is refused"}
+        self, method: str, path: str, query: Mapping[str, list[str]], headers: Mapping[str, str], body: Json, data: bytes = b""
+    ) -> Reply:
         token = headers.get("authorization", "").removeprefix("Bearer ").removeprefix("token ").strip()
-        if not token or token == "wrong":  # noqa: S105 - a token that tests send to be refused
-            return 401, {"message": "Bad credentials", "status": "401"}
-        found = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)?", path)
-        if not found:
-            return None
-        if found[1].lower() != REPOSITORY.lower():
-            return 404, {"message": "Not Found", "status": "404"}
+        given = {name: values[0] for name, values in query.items()}
+        refused = (
+            (None if headers.get("user-agent") else API.refusal("no user-agent"))
+            or (None if token and token != "wrong" else API.refusal("credentials"))  # noqa: S105 - one that tests send
+            or API.path(method, path)
+            or (API.refusal("paths", path) if not path.lower().startswith(f"/repos/{REPOSITORY}".lower()) else None)
+            or API.query(method, path, given)
+            or (API.unless("states", given["state"]) if "state" in given else None)
+            or (API.refusal("json") if data and not _is_json(data) else None)
+            or (API.body(method, path, body, headers) if method in ("POST", "PUT") else None)
+            or _too_long(path, body)
+        )
+        if refused:
+            return refused.status, _document(refused)
         with self._lock:
-            return self._ask(method, found[2] or "", {name: values[0] for name, values in query.items()}, body)
+            return self._ask(method, path[len(f"/repos/{REPOSITORY}") :], given, body)
 
-    def _ask(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply | None:
+    def _ask(self, method: str, path: str, query: Mapping[str, str], body: Json) -> Reply:
         match method, path.split("/")[1:]:
             case "GET", []:
                 return 200, {"full_name": REPOSITORY, "default_branch": BASE, "private": False}
@@ -88,14 +97,14 @@ class GitHub:
                 return 200, [_pull(pull) for pull in pulls]
             case "POST", ["pulls"]:
                 return self._propose(body)
-            case "POST", ["issues", number, "comments"] if number.isdigit() and body.get("body"):
+            case "POST", ["issues", number, "comments"]:
                 self.comments.append(Comment(time.time(), int(number), str(body["body"])))
                 return 201, {"id": len(self.comments), "body": body["body"]}
-        return None
+        return 404, _document(API.refusal("paths", path))
 
     def _reference(self, name: str) -> Reply:
         if name not in self.branches:
-            return 404, {"message": "Not Found", "status": "404"}
+            return 404, _document(API.refusal("paths", name))
         return 200, {"ref": f"refs/heads/{name}", "object": {"type": "commit", "sha": self.branches[name]}}
 
     def _branch(self, ref: str, sha: str) -> Reply:
@@ -109,8 +118,13 @@ class GitHub:
 
     def _write(self, path: str, body: Json) -> Reply:
         branch = str(body.get("branch") or BASE)
-        if branch not in self.branches or not body.get("message") or "content" not in body:
+        if branch not in self.branches:
             return _invalid({"resource": "Content", "field": "branch", "code": "invalid"})
+        try:
+            base64.b64decode(str(body["content"]), validate=True)
+        except ValueError:
+            refused = API.refusal("content")
+            return refused.status, _document(refused)
         self.files.setdefault(branch, []).append(path)
         self.branches[branch] = _sha(f"{branch} {path} {body['content']}")
         return 201, {"content": {"path": path}, "commit": {"sha": self.branches[branch], "message": body["message"]}}
@@ -140,6 +154,29 @@ def _pull(pull: Pull) -> Json:
         "head": {"ref": pull.head},
         "base": {"ref": pull.base},
     }
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        return isinstance(json.loads(data), dict)
+    except ValueError:
+        return False
+
+
+def _too_long(path: str, body: Json) -> Refused | None:
+    title, text = body.get("title"), str(body.get("body") or "")
+    # A pull request may do without a body, and a comment may not.
+    spoken = path.endswith("/comments") or bool(text)
+    return (API.beyond("characters of a title", len(str(title))) if title is not None else None) or (
+        API.beyond("characters of a comment", len(text)) if spoken else None
+    )
+
+
+def _document(refused: Refused) -> Json:
+    """A refusal as GitHub writes it; of a value it is one of the errors."""
+    if refused.kind in API.contract.limits:
+        return {"message": "Validation Failed", "errors": [{"code": "custom", "message": refused.words}], "status": "422"}
+    return {"message": refused.words, "status": str(refused.status)}
 
 
 def _invalid(error: Mapping[str, str]) -> Reply:

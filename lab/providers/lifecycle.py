@@ -3,6 +3,7 @@
 All is passed on as it came, signatures included, and versitygw decides who may do what; only its 501 about lifecycle rules
 is answered here. Known differences: it checks who somebody is before its 501 but not what a policy says, so every account may
 change rules; rules are kept word for word and expire nothing. moto, whom tests/engine/test_buckets.py asks, reads them.
+Which rules are taken, with sources: contracts/fsn1.your-objectstorage.com.json.
 """
 
 import argparse
@@ -11,15 +12,17 @@ import re
 import shutil
 import ssl
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from lab.providers.api import Api, Refused
+
 _NOT_PASSED_ON = {"expect", "connection", "keep-alive"}
-_ABSENT = b"""<?xml version="1.0" encoding="UTF-8"?>
-<Error><Code>NoSuchLifecycleConfiguration</Code><Message>The lifecycle configuration does not exist</Message></Error>"""
+API = Api.of("fsn1.your-objectstorage.com")
 _CHUNK = 1 << 20
 
 
@@ -107,7 +110,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, kept: Path, document: bytes) -> None:
         """What an S3 with lifecycle rules says; who asks is known."""
-        if self.command == "PUT":
+        if refused := refusal(self.command, document):
+            self._refuse(refused)
+        elif self.command == "PUT":
             kept.write_bytes(document)
             self._reply(200)
         elif self.command == "DELETE":
@@ -116,7 +121,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif kept.exists():
             self._reply(200, kept.read_bytes(), {"content-type": "application/xml"})
         else:
-            self._reply(404, _ABSENT, {"content-type": "application/xml"})
+            self._refuse(API.refusal("absent"))
+
+    def _refuse(self, refused: Refused) -> None:
+        error = f"<Error><Code>{refused.words}</Code><Message>{refused.words}</Message></Error>"
+        body = f'<?xml version="1.0" encoding="UTF-8"?>{error}'.encode()
+        self._reply(refused.status, body, {"content-type": "application/xml"})
 
     def _reply(self, status: int, body: bytes = b"", headers: Mapping[str, str] = {}) -> None:
         self.send_response_only(status)
@@ -131,6 +141,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *arguments: object) -> None:
         """versitygw logs what is asked."""
+
+
+def refusal(method: str, document: bytes) -> Refused | None:
+    """What S3 says of a request about lifecycle rules; None where it takes it."""
+    if method != "PUT":
+        return API.unless("lifecycle", method)
+    try:
+        root = ElementTree.fromstring(document)  # noqa: S314 - of the lab's own clients
+    except ElementTree.ParseError:
+        return API.refusal("elements")
+    names = [element.tag.rpartition("}")[2] for element in root.iter()]
+    return API.unless("elements", *names) or API.beyond("rules", names.count("Rule"))
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Stands in for OVH: its API as far as libdns/ovh asks it to prove a name, and the name servers of the zone it edits.
 
-Signatures are checked as go-ovh 1.7 makes them. A record is published by the `refresh` that follows it, as OVH does it. The words
-of a refused signature are those in ovh/php-ovh#80 (2018), the others are the lab's; no client here depends on them.
+Signatures are checked as go-ovh 1.7 makes them. A record is published by the `refresh` that follows it, as OVH does it. What it
+accepts and in which words it refuses, with sources: contracts/eu.api.ovh.com.json.
 """
 
 import hashlib
@@ -24,11 +24,13 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 
+from lab.providers.api import Api, Refused
+
 HOST = "eu.api.ovh.com"
 ZONE = "vpai.test"
 APPLICATION_KEY, APPLICATION_SECRET, CONSUMER_KEY = "1ab0ab0ab0ab0ab1", "1ab" * 10 + "01", "1ab" * 10 + "02"
 """Not secret: they open this stand-in and nothing else. Pulumi.lab.yaml has them too."""
-_MOST_SECONDS_APART = 30
+API = Api.of(HOST)
 
 Json = dict[str, Any]
 Reply = tuple[int, Any]
@@ -69,48 +71,48 @@ class Ovh:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _numbered: int = 5_000_000_000
 
-    def answer(self, method: str, url: str, headers: Mapping[str, str], data: bytes) -> Reply | None:
-        """Status and document; None for what this stand-in does not have. `url` is the whole one, as it was asked."""
+    def answer(self, method: str, url: str, headers: Mapping[str, str], data: bytes) -> Reply:
+        """Status and document. `url` is the whole one, as it was asked."""
         path, _, question = re.sub(r"^https?://[^/]+/1\.0", "", url).partition("?")
         if (method, path) == ("GET", "/auth/time"):
             return 200, int(self.now())
-        if refusal := self._refusal(method, url, headers, data):
-            return refusal
-        found = re.fullmatch(r"/domain/zone/([^/]+)/(record|refresh)(?:/(\d+))?", path)
-        if not found:
-            return None
-        zone, kind, number = found.groups()
-        if zone != self.zone:
-            return _refused(404, "NOT_FOUND", "This service does not exist")
         asked = dict(pair.partition("=")[::2] for pair in question.split("&") if pair)
+        refused = (
+            self._refusal(method, url, headers, data)
+            or API.path(method, path)
+            or (API.refusal("zone") if path.split("/")[3] != self.zone else None)
+            or API.query(method, path, asked)
+            or (API.body(method, path, json.loads(data or b"{}"), headers) if data or _adds(method, path) else None)
+        )
+        if refused:
+            return _refused(refused)
+        number = path.split("/")[5] if path.count("/") > 4 else "0"
         with self._lock:
-            return self._refresh(method) if kind == "refresh" else self._record(method, int(number or 0), asked, data)
+            return self._refresh() if path.endswith("/refresh") else self._record(method, int(number), asked, data)
 
-    def _refusal(self, method: str, url: str, headers: Mapping[str, str], data: bytes) -> Reply | None:
+    def _refusal(self, method: str, url: str, headers: Mapping[str, str], data: bytes) -> Refused | None:
         if headers.get("x-ovh-application") != APPLICATION_KEY:
-            return _refused(403, "INVALID_KEY", "This application key is invalid")
+            return API.refusal("application")
         if headers.get("x-ovh-consumer") != CONSUMER_KEY:
-            return _refused(403, "INVALID_CREDENTIAL", "This credential is not valid")
+            return API.refusal("consumer")
         sent = headers.get("x-ovh-timestamp", "")
         signed = "+".join((APPLICATION_SECRET, CONSUMER_KEY, method, url, data.decode(), sent))
         expected = "$1$" + hashlib.sha1(signed.encode(), usedforsecurity=False).hexdigest()
         if not hmac.compare_digest(headers.get("x-ovh-signature", ""), expected):
-            return _refused(400, "INVALID_SIGNATURE", "Invalid signature")
-        if not sent.isdigit() or abs(self.now() - int(sent)) > _MOST_SECONDS_APART:
-            return _refused(400, "QUERY_TIME_OUT", "Query out of time")
+            return API.refusal("signature")
+        if not sent.isdigit() or API.beyond("seconds apart", self.now() - int(sent)):
+            return API.refusal("timestamp")
         return None
 
-    def _refresh(self, method: str) -> Reply | None:
-        if method != "POST":
-            return None
+    def _refresh(self) -> Reply:
         new = [record for number, record in self.records.items() if number not in self.served]
         self.published += (Published(self.now(), record.subDomain, record.fieldType) for record in new)
         self.served = dict(self.records)
         return 200, None
 
-    def _record(self, method: str, number: int, asked: Mapping[str, str], data: bytes) -> Reply | None:
+    def _record(self, method: str, number: int, asked: Mapping[str, str], data: bytes) -> Reply:
         if number and number not in self.records:
-            return _refused(404, "NOT_FOUND", f"The requested object (id = {number}) does not exist")
+            return _refused(API.refusal("record", str(number)))
         match method, bool(number):
             case "GET", False:
                 found = (record for record in self.records.values() if _fits(record, asked))
@@ -120,13 +122,12 @@ class Ovh:
             case "DELETE", True:
                 del self.records[number]
                 return 200, None
-            case "POST", False:
-                return self._add(json.loads(data))
-        return None
+        return self._add(json.loads(data))
 
     def _add(self, wanted: Json) -> Reply:
-        if wanted.get("fieldType") != "TXT" or not isinstance(wanted.get("target"), str):
-            return _refused(400, "BAD_REQUEST", "the lab's zone takes TXT records with a target")
+        refused = API.unless("types", str(wanted["fieldType"])) or API.beyond("seconds of ttl", int(wanted.get("ttl") or 60))
+        if refused:
+            return _refused(refused)
         self._numbered += 1
         made = Record(
             self._numbered,
@@ -194,12 +195,17 @@ def serve_names(ovh: Ovh, port: int) -> tuple[ThreadingUDPServer, ThreadingTCPSe
     return datagrams, streams
 
 
+def _adds(method: str, path: str) -> bool:
+    return method == "POST" and path.endswith("/record")
+
+
 def _fits(record: Record, asked: Mapping[str, str]) -> bool:
     return asked.get("fieldType", record.fieldType) == record.fieldType and asked.get("subDomain", record.subDomain) == (
         record.subDomain
     )
 
 
-def _refused(status: int, code: str, message: str) -> Reply:
-    reason = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}[status]
-    return status, {"errorCode": code, "httpCode": f"{status} {reason}", "message": message}
+def _refused(refused: Refused) -> Reply:
+    reason = {400: "Bad Request", 403: "Forbidden", 404: "Not Found"}[refused.status]
+    code = refused.code or "Client::BadRequest"
+    return refused.status, {"errorCode": code, "httpCode": f"{refused.status} {reason}", "message": refused.words}

@@ -1,5 +1,6 @@
 """Stands in for model providers, Telegram, Hetzner, OVH and GitHub: paths, authentication, answers' shapes, fixed token counts.
 
+What each accepts, and in which words it refuses the rest, is in contracts/<its host>.json, with the source of each entry.
 Every answer says in a header that it is no real model's. `GET /__lab/requests` tells tests what was asked, and
 `PUT /__lab/troubles` lets a provider answer late or with an error: `{"api.openai.com": {"status": 500, "seconds": 0.5}}`.
 """
@@ -23,6 +24,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from lab.providers import github, hetzner, ovh, script, telegram
+from lab.providers.api import Api, Refused
 
 INPUT_TOKENS, OUTPUT_TOKENS, EMBEDDING_TOKENS, FILM_TOKENS = 12, 8, 5, 108_900
 BANNER = "stand-in of the VPAI lab, not a real provider"
@@ -85,21 +87,39 @@ Shape = Callable[[Request], Answer | None]
 """Answers a request in one provider's form; None for a path that the provider does not have."""
 
 
+APIS = {
+    host: Api.of(host)
+    for host in (
+        "api.openai.com",
+        "openrouter.ai",
+        "ark.ap-southeast.bytepluses.com",
+        "api.anthropic.com",
+        "generativelanguage.googleapis.com",
+        "api.search.brave.com",
+    )
+}
+"""The contracts of the model providers; the others' are with their programs."""
+
+
 def openai(request: Request) -> Answer | None:
     """OpenAI's API, which OpenRouter speaks too."""
-    if not _authorized(request.bearer):
-        return Answer(
-            401, {"error": {"message": "Incorrect API key provided", "type": "invalid_request_error", "code": "invalid_api_key"}}
-        )
+    api = APIS[request.host]
+    refused = (
+        api.path(request.method, request.path)
+        or (None if _authorized(request.bearer) else api.refusal("credentials"))
+        or (api.body(request.method, request.path, request.body, request.headers) if request.method == "POST" else None)
+        or _too_many_texts(api, request)
+    )
+    if refused:
+        error = {"message": refused.words, "type": "invalid_request_error", "param": None, "code": refused.code or None}
+        return Answer(refused.status, {"error": error})
     model, stream = request.model, bool(request.body.get("stream"))
     if request.path.endswith("/chat/completions"):
         return Answer(200, events=tuple(_chat_chunks(request))) if stream else Answer(200, _chat(request))
     if request.path.endswith("/responses"):
         return Answer(200, events=tuple(_response_events(model))) if stream else Answer(200, _response(model))
     if request.path.endswith("/embeddings"):
-        asked = request.body.get("input", "")
-        texts = asked if isinstance(asked, list) else [asked]
-        data = [{"object": "embedding", "index": index, "embedding": _embedding(str(text))} for index, text in enumerate(texts)]
+        data = [{"object": "embedding", "index": at, "embedding": _embedding(text)} for at, text in enumerate(_texts(request))]
         usage = {"prompt_tokens": EMBEDDING_TOKENS, "total_tokens": EMBEDDING_TOKENS}
         return Answer(200, {"object": "list", "model": model, "data": data, "usage": usage})
     if request.path.endswith("/models"):
@@ -107,61 +127,133 @@ def openai(request: Request) -> Answer | None:
     return None
 
 
+def _texts(request: Request) -> list[str]:
+    """Those to be embedded."""
+    asked = request.body.get("input", "")
+    return [str(text) for text in (asked if isinstance(asked, list) else [asked])]
+
+
+def _too_many_texts(api: Api, request: Request) -> Refused | None:
+    return api.beyond("texts of an embedding", len(_texts(request))) if request.path.endswith("/embeddings") else None
+
+
 def byteplus(request: Request) -> Answer | None:
     """BytePlus: OpenAI's API, and films as tasks, done when they are first asked for."""
     tasks = re.fullmatch(r"/api/v3/contents/generations/tasks(?:/([\w-]+))?", request.path)
-    if not tasks or not _authorized(request.bearer):
+    api = APIS[request.host]
+    refused = api.path(request.method, request.path) or (
+        api.body(request.method, request.path, request.body, request.headers) if request.method == "POST" else None
+    )
+    if not tasks or refused or not _authorized(request.bearer):
         return openai(request)
     if request.method == "POST":
         task = f"cgt-lab-{len(FILMS)}"
         FILMS[task] = request.model
         return Answer(200, {"id": task})
     if (task := tasks[1] or "") not in FILMS:
-        return Answer(404, {"error": {"code": "ResourceNotFound", "message": "The task is not found"}})
+        unknown = api.refusal("unknown task", task)
+        return Answer(unknown.status, {"error": {"code": "ResourceNotFound", "message": unknown.words}})
     film = {"id": task, "model": FILMS[task], "status": "succeeded", "content": {"video_url": "https://example.test/film.mp4"}}
     return Answer(200, {**film, "usage": {"completion_tokens": FILM_TOKENS, "total_tokens": FILM_TOKENS}})
 
 
 def anthropic(request: Request) -> Answer | None:
     """Anthropic's Messages API."""
-    if not _authorized(request.headers.get("x-api-key", "")):
-        return Answer(401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}})
+    api = APIS[request.host]
+    version = request.headers.get("anthropic-version", "")
+    refused = (
+        api.path(request.method, request.path)
+        or (None if _authorized(request.headers.get("x-api-key", "")) else api.refusal("credentials"))
+        or (api.unless("versions", version) if version else api.refusal("no version"))
+        or api.body(request.method, request.path, request.body, request.headers)
+        or _wrong_conversation(api, request.body)
+    )
+    if refused:
+        error = {"type": refused.code or "invalid_request_error", "message": refused.words}
+        return Answer(refused.status, {"type": "error", "error": error})
     if request.path == "/v1/messages":
-        return (
-            Answer(200, events=tuple(_message_events(request.model)))
-            if request.body.get("stream")
-            else Answer(200, _message(request.model))
-        )
-    if request.path == "/v1/messages/count_tokens":
-        return Answer(200, {"input_tokens": INPUT_TOKENS})
-    return None
+        stream = bool(request.body.get("stream"))
+        return Answer(200, events=tuple(_message_events(request))) if stream else Answer(200, _message(request))
+    return Answer(200, {"input_tokens": INPUT_TOKENS})
+
+
+def _wrong_conversation(api: Api, body: Json) -> Refused | None:
+    """What Anthropic refuses of messages and tools: an unknown block, a call without its result, a result without its call."""
+    messages = [message for message in body.get("messages") or () if isinstance(message, dict)]
+    limits: Json = {"messages": len(messages)} | {name: body[name] for name in ("max_tokens", "temperature") if name in body}
+    for name, number in limits.items():
+        if refused := api.beyond(name, number):
+            return refused
+    names = [str(tool.get("name")) for tool in body.get("tools") or ()]
+    if len(set(names)) < len(names):
+        return api.refusal("twice")
+    called: set[str] = set()
+    for at, message in enumerate(messages):
+        content = message.get("content")
+        given = [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
+        kinds = [str(block.get("type")) for block in given]
+        results = {str(block.get("tool_use_id")) for block in script.blocks(message, "tool_result")}
+        if refused := api.unless("roles", str(message.get("role"))) or api.unless("blocks", *kinds):
+            return refused
+        if called - results:
+            return api.refusal("without a result", str(at - 1))
+        if results - called:
+            return api.refusal("without a use", f"{at}.content.0")
+        called = {str(block.get("id")) for block in script.blocks(message, "tool_use")}
+    return api.refusal("without a result", str(len(messages) - 1)) if called else None
 
 
 def gemini(request: Request) -> Answer | None:
     """Google's Gemini API."""
-    if not _authorized(request.headers.get("x-goog-api-key", "") or request.query.get("key", [""])[0]):
-        return Answer(400, {"error": {"code": 400, "message": "API key not valid.", "status": "INVALID_ARGUMENT"}})
+    api = APIS[request.host]
+    known = _authorized(request.headers.get("x-goog-api-key", "") or request.query.get("key", [""])[0])
     action = request.path.rpartition(":")[2]
+    asked = request.body.get("requests") or []
+    refused = (
+        api.path(request.method, request.path)
+        or (None if known else api.refusal("credentials"))
+        or api.query(request.method, request.path, request.query)
+        or api.body(request.method, request.path, request.body, request.headers)
+        or (api.beyond("requests of a batch", len(asked)) if action == "batchEmbedContents" else None)
+    )
+    if refused:
+        status = "NOT_FOUND" if refused.status == 404 else "INVALID_ARGUMENT"
+        return Answer(refused.status, {"error": {"code": refused.status, "message": refused.words, "status": status}})
     if action == "generateContent":
         return Answer(200, _content(request.model))
     if action == "streamGenerateContent":
         return Answer(200, events=(_event(_content(request.model)),))
     if action == "embedContent":
         return Answer(200, {"embedding": {"values": _embedding(json.dumps(request.body.get("content")))}})
-    if action == "batchEmbedContents":
-        texts = [json.dumps(part.get("content")) for part in request.body.get("requests", [])]
-        return Answer(200, {"embeddings": [{"values": _embedding(text)} for text in texts]})
-    return None
+    texts = [json.dumps(part.get("content")) for part in asked]
+    return Answer(200, {"embeddings": [{"values": _embedding(text)} for text in texts]})
 
 
 def brave(request: Request) -> Answer | None:
     """Brave's web search."""
-    if not _authorized(request.headers.get("x-subscription-token", "")):
-        return Answer(401, {"type": "ErrorResponse", "error": {"status": 401, "code": "SUBSCRIPTION_TOKEN_INVALID"}})
-    if request.path != "/res/v1/web/search":
-        return None
+    api = APIS[request.host]
+    asked = {name: values[0] for name, values in request.query.items()}
+    words = asked.get("q", "")
+    refused = (
+        api.path(request.method, request.path)
+        or (None if _authorized(request.headers.get("x-subscription-token", "")) else api.refusal("credentials"))
+        or api.query(request.method, request.path, asked)
+        or (None if words else api.refusal("missing", "q"))
+        or api.beyond("characters of a query", len(words))
+        or api.beyond("words of a query", len(words.split()))
+        or next((found for name in ("count", "offset") if (found := api.beyond(name, _whole(asked.get(name, "1"))))), None)
+    )
+    if refused:
+        code = refused.words if refused.kind == "credentials" else "NOT_FOUND" if refused.status == 404 else "VALIDATION"
+        error = {"status": refused.status, "code": code, "detail": refused.words}
+        return Answer(refused.status, {"type": "ErrorResponse", "error": error})
     result = {"title": "Lab", "url": "https://example.test/", "description": ANSWER}
     return Answer(200, {"type": "search", "web": {"type": "search", "results": [result]}})
+
+
+def _whole(text: str) -> int:
+    """A number of a query; what is none is below every limit."""
+    return int(text) if text.isdigit() else -1
 
 
 FILMS: dict[str, str] = {}
@@ -174,7 +266,7 @@ _BOT = re.compile(r"/bot(\d+):([A-Za-z0-9_-]{30,})/(\w+)")
 def telegram_api(request: Request) -> Answer | None:
     """Telegram's Bot API; `GET /__lab/messages` tells what was sent."""
     given = {**{name: values[0] for name, values in request.query.items()}, **request.body}
-    return Answer(*TELEGRAM.answer(request.path, given))
+    return Answer(*TELEGRAM.answer(request.path, given, request.headers))
 
 
 def hetzner_cloud(cloud: hetzner.Cloud) -> Callable[[Request], Answer]:
@@ -192,8 +284,7 @@ GITHUB = github.GitHub()
 
 def github_api(request: Request) -> Answer | None:
     """GitHub's REST API; `GET /__lab/pulls` and `/__lab/comments` tell what was proposed and said."""
-    reply = GITHUB.answer(request.method, request.path, request.query, request.headers, request.body)
-    return Answer(*reply) if reply else None
+    return Answer(*GITHUB.answer(request.method, request.path, request.query, request.headers, request.body, request.data))
 
 
 OVH = ovh.Ovh()
@@ -201,8 +292,7 @@ OVH = ovh.Ovh()
 
 def ovh_api(request: Request) -> Answer | None:
     """OVH's API; `GET /__lab/published` tells which records came to be served."""
-    reply = OVH.answer(request.method, request.url, request.headers, request.data)
-    return Answer(*reply) if reply else None
+    return Answer(*OVH.answer(request.method, request.url, request.headers, request.data))
 
 
 SHAPES: Mapping[str, Shape] = {
@@ -311,29 +401,41 @@ def _response_events(model: str) -> Iterator[str]:
         yield _event({**event, "sequence_number": number}, name=str(event["type"]))
 
 
-def _message(model: str) -> Json:
+def _message(request: Request) -> Json:
+    block = script.content(request.body, ANSWER)
     return {
         "id": "msg_lab",
         "type": "message",
         "role": "assistant",
-        "model": model,
-        "content": [{"type": "text", "text": ANSWER}],
-        "stop_reason": "end_turn",
+        "model": request.model,
+        "content": [block],
+        "stop_reason": "tool_use" if block["type"] == "tool_use" else "end_turn",
         "stop_sequence": None,
         "usage": {"input_tokens": INPUT_TOKENS, "output_tokens": OUTPUT_TOKENS},
     }
 
 
-def _message_events(model: str) -> Iterator[str]:
-    start = {**_message(model), "content": [], "stop_reason": None, "usage": {"input_tokens": INPUT_TOKENS, "output_tokens": 0}}
+def _message_events(request: Request) -> Iterator[str]:
+    message = _message(request)
+    [block] = message["content"]
+    start = {**message, "content": [], "stop_reason": None, "usage": {"input_tokens": INPUT_TOKENS, "output_tokens": 0}}
+    if block["type"] == "tool_use":
+        # The input comes as parts of its JSON: here two, so that who reads only the first is found out.
+        whole = json.dumps(block["input"])
+        parts = (whole[: len(whole) // 2], whole[len(whole) // 2 :])
+        empty = {**block, "input": {}}
+        deltas: list[Json] = [{"type": "input_json_delta", "partial_json": part} for part in parts]
+    else:
+        empty = {"type": "text", "text": ""}
+        deltas = [{"type": "text_delta", "text": word} for word in _words(block["text"])]
     events: list[Json] = [
         {"type": "message_start", "message": start},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in _words()),
+        {"type": "content_block_start", "index": 0, "content_block": empty},
+        *({"type": "content_block_delta", "index": 0, "delta": delta} for delta in deltas),
         {"type": "content_block_stop", "index": 0},
         {
             "type": "message_delta",
-            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
+            "delta": {"stop_reason": message["stop_reason"], "stop_sequence": None},
             "usage": {"output_tokens": OUTPUT_TOKENS},
         },
         {"type": "message_stop"},

@@ -216,6 +216,39 @@ def test_uptime_kuma_asks_the_sites_of_the_other_hosts_and_hears_of_jobs(deploye
     assert seeded(deployed) == "", "a second time there is nothing to do"
 
 
+# The words are the contract's (lab/images/rule-engine/contract.json): here the real programs say them.
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("vmalert", "-dryRun", "-rule=/r/rules.yml"), 'bad prometheus expr: "up ="'),
+        (("vmalert", "-wish"), "flag provided but not defined: -wish"),
+        (("prometheus-alertmanager", "--wish"), "unknown long flag '--wish'"),
+        (
+            ("prometheus-alertmanager", "--config.file=/r/wrong.yml", "--storage.path=/tmp/a", "--cluster.listen-address="),
+            "failed to parse templates",
+        ),
+    ],
+)
+def test_the_rule_engine_refuses_what_its_programs_do(
+    deployed: Deployment, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    (tmp_path / "rules.yml").write_text(json.dumps({"groups": [{"name": "a", "rules": [{"alert": "A", "expr": "up ="}]}]}))
+    wrong = {"route": {"receiver": "a"}, "receivers": [{"name": "a"}], "templates": ["/r/*.tmpl"]}
+    (tmp_path / "wrong.yml").write_text(json.dumps(wrong))
+    (tmp_path / "wrong.tmpl").write_text('{{ define "a" }}{{ range .Alerts }}')
+    command = (
+        "run",
+        "--rm",
+        f"--volume={tmp_path}:/r:ro",
+        "--entrypoint",
+        words[0],
+        deployed.lab.image("rule-engine"),
+        *words[1:],
+    )
+    done = docker(*command, check=False)
+    assert done.returncode and said in (done.stdout + done.stderr).replace('\\"', '"')
+
+
 def test_a_stopped_service_is_told_of_and_so_is_its_return(deployed: Deployment, grafana: Grafana, tmp_path: Path) -> None:
     stopped = "diun"
     with rule_engine(deployed, grafana, rule(f"sese-{stopped}-down"), tmp_path):

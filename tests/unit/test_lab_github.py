@@ -17,8 +17,7 @@ class Client:
 
     def ask(self, method: str, path: str, body: Json | None = None, **query: str) -> tuple[int, Any]:
         values = {name: [value] for name, value in query.items()}
-        reply = self.github.answer(method, f"/repos/{REPOSITORY}{path}", values, HEADERS, body or {})
-        return reply or (404, {})
+        return self.github.answer(method, f"/repos/{REPOSITORY}{path}", values, HEADERS, body or {})
 
     def branch(self, name: str) -> int:
         _, base = self.ask("GET", f"/git/ref/heads/{BASE}")
@@ -58,7 +57,7 @@ def test_what_github_refuses_is_refused(client: Client) -> None:
     assert client.propose("fix/GH-7")[0] == 201
     assert client.propose("fix/GH-7")[0] == 422
     assert client.ask("POST", "/git/refs", {"ref": "refs/heads/x", "sha": "0" * 40})[0] == 422
-    assert client.ask("POST", "/issues/7/comments")[0] == 404
+    assert client.ask("POST", "/issues/7/comments")[0] == 422
 
 
 @pytest.mark.parametrize(
@@ -73,4 +72,4 @@ def test_what_github_refuses_is_refused(client: Client) -> None:
 )
 def test_who_asks_for_what_is_looked_at(headers: dict[str, str], path: str, status: int) -> None:
     reply = GitHub().answer("GET", path, {}, headers, {})
-    assert reply and reply[0] == status
+    assert reply[0] == status

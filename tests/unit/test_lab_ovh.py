@@ -11,7 +11,7 @@ from lab.layout import DOMAIN
 from lab.providers.ovh import APPLICATION_KEY, APPLICATION_SECRET, CONSUMER_KEY, HOST, ZONE, Ovh
 
 ZONE_URL = f"https://{HOST}/1.0/domain/zone/{ZONE}"
-TXT = {"fieldType": "TXT", "subDomain": "_acme-challenge.llm", "target": "proof", "ttl": 0}
+TXT = {"fieldType": "TXT", "subDomain": "_acme-challenge.llm", "target": "proof", "ttl": 60}
 
 
 class Client:
@@ -33,7 +33,7 @@ class Client:
             "x-ovh-signature": "$1$" + hashlib.sha1(signed.encode(), usedforsecurity=False).hexdigest(),
         }
         sent = changes.get("sent", url)
-        return self.ovh.answer(method, sent, headers, changes.get("data", data).encode()) or (404, {})
+        return self.ovh.answer(method, sent, headers, changes.get("data", data).encode())
 
     def texts(self, name: str) -> list[str]:
         answer = self.ovh.resolve(dns.message.make_query(name, "TXT")).answer

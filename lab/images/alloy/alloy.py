@@ -21,8 +21,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from contract import Contract
 from standin import Refused, log
+
+from lab.contract import Contract
 
 Labels = dict[str, str]
 Sample = tuple[Labels, float]

@@ -1,5 +1,6 @@
 // CouchDB's interface by express-pouchdb (CouchDB 1.x), with what 3.3 does otherwise: no start without an administrator,
-// require_valid_user, _up, and CORS as the ini files say. Data in /opt/couchdb/data.
+// require_valid_user, _up, and CORS as the ini files say. Data in /opt/couchdb/data. What it
+// accepts, with the sources: contract.json.
 import { createRequire } from "node:module";
 import fs from "node:fs";
 import path from "node:path";
@@ -11,6 +12,7 @@ const PouchDB = require("pouchdb-core")
   .plugin(require("pouchdb-adapter-leveldb"))
   .plugin(require("pouchdb-mapreduce"))
   .plugin(require("pouchdb-replication"));
+const { atStart, refusal, refused } = require("./contract.cjs");
 
 const ETC = "/opt/couchdb/etc";
 const DATA = "/opt/couchdb/data";
@@ -19,8 +21,9 @@ const BANNER = "stand-in of the VPAI lab for CouchDB 3.3.3 (PouchDB), not the re
 const settings = readIni(["default.d", "local.d"].flatMap((directory) => iniFiles(path.join(ETC, directory))));
 const { COUCHDB_USER: user, COUCHDB_PASSWORD: password } = process.env;
 console.log(BANNER);
-if (!user || !password) {
-  console.log("refused: CouchDB 3 does not start without an administrator: set COUCHDB_USER and COUCHDB_PASSWORD");
+const wrong = atStart(process.env, settings);
+if (wrong.length) {
+  console.log(`refused: ${wrong.join("; ")}`);
   process.exit(78);
 }
 try {
@@ -45,7 +48,7 @@ const couch = expressPouchDB(PouchDB.defaults({ prefix: `${DATA}/` }), {
 });
 express()
   .disable("x-powered-by")
-  .use(log, cors, up, validUser, administrators)
+  .use(log, cors, up, validUser, administrators, contract)
   .use(couch)
   .listen(5984, "0.0.0.0", () => console.log("listening on 5984"));
 
@@ -80,7 +83,7 @@ function validUser(request, response, next) {
   const known = request.get("authorization") || /AuthSession=[^;]/.test(request.get("cookie") ?? "");
   if (settings.chttpd?.require_valid_user !== "true" || known || request.path === "/_session") return next();
   response.setHeader("www-authenticate", 'Basic realm="server"');
-  response.status(401).json({ error: "unauthorized", reason: "Authentication required." });
+  answer(response, refusal("no login"));
 }
 
 // Databases and who may enter them are the administrator's. express-pouchdb would end at another's PUT.
@@ -88,7 +91,19 @@ function administrators(request, response, next) {
   const governs = ["PUT", "DELETE"].includes(request.method) && /^\/[^/]+(\/(_security)?)?$/.test(request.path);
   const login = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
   if (!governs || request.path.startsWith("/_session") || request.get("authorization") === login) return next();
-  response.status(401).json({ error: "unauthorized", reason: "You are not a server admin." });
+  answer(response, refusal("no administrator's login"));
+}
+
+// What CouchDB would refuse and express-pouchdb might not.
+function contract(request, response, next) {
+  const type = (request.get("content-type") ?? "").split(";")[0].trim();
+  const found = refused(request.method, decodeURIComponent(request.path), type, Number(request.get("content-length") ?? 0));
+  if (!found) return next();
+  answer(response, found);
+}
+
+function answer(response, [status, error, reason]) {
+  response.status(status).json({ error, reason });
 }
 
 function iniFiles(directory) {

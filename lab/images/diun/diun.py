@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contract import Contract, keys
 from standin import Refused
+
+from lab.contract import Contract, keys
 
 _CONTRACT = Contract.load(Path(__file__).with_name("contract.json"))
 

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from contract import Contract, keys
 from standin import Refused, Reply, Request
+
+from lab.contract import Contract, keys
 
 _CONTRACT = Contract.load(Path(__file__).with_name("contract.json"))
 _PROVISIONING = Path(os.environ["GF_PATHS_PROVISIONING"])

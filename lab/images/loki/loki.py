@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from contract import Contract, keys
 from standin import Refused, Reply, Request
+
+from lab.contract import Contract, keys
 
 _CONTRACT = Contract.load(Path(__file__).with_name("contract.json"))
 _KEPT = 50_000

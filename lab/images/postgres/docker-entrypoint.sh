@@ -1,9 +1,18 @@
 #!/bin/bash
 # The interface of docker-library/postgres, as far as VPAI uses it: PGDATA, POSTGRES_USER, POSTGRES_DB, POSTGRES_PASSWORD or
-# POSTGRES_PASSWORD_FILE, POSTGRES_INITDB_ARGS, /docker-entrypoint-initdb.d, and never a server that runs as root.
+# POSTGRES_PASSWORD_FILE, POSTGRES_INITDB_ARGS, /docker-entrypoint-initdb.d, and never a server that runs as root. contract.json
+# beside it says where that is from; another variable of its kind is refused.
 set -euo pipefail
 
 main() {
+    local name known
+    known=$(sed -n 's/^ *"\(POSTGRES_[^"]*[^_"]\)": .*/\1/p' /usr/local/share/lab/contract.json)
+    for name in $(compgen -e POSTGRES_ || true); do
+        [[ $name =~ ^$known$ ]] || {
+            echo "$name is no variable that the lab's entrypoint reads" >&2
+            exit 78
+        }
+    done
     case ${1:-} in -*) set -- postgres "$@" ;; esac
     [ "$1" = postgres ] || exec "$@"
     if [ "$(id -u)" = 0 ]; then

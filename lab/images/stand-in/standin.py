@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from contract import Contract
+from lab.contract import Contract
 
 _PORTS = {"pg": 5432, "postgres": 5432, "postgresql": 5432, "redis": 6379}
 CONFIGURATION_ERROR = 78

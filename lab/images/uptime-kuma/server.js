@@ -19,6 +19,9 @@ const kept = JSON.parse(execFileSync("/lab/python", ["-c", SQLITE], { encoding: 
 const status = {};
 const timers = {};
 
+for (const given of refused("arguments", [["node", "server/server.js", ...process.argv.slice(2)].join(" ")])) {
+	throw refusal("arguments", given);
+}
 for (const name of refused("variables", Object.keys(process.env).filter((each) => each.startsWith("UPTIME_KUMA_")))) {
 	throw refusal("variables", name);
 }
@@ -154,11 +157,13 @@ function tell({ telegramBotToken, telegramChatID }, text) {
 
 function serve(request, response) {
 	const { pathname, searchParams } = new URL(request.url, "http://kuma");
-	const [, token] = pathname.match(/^\/api\/push\/(\w+)$/) || [];
+	const [, token] = pathname.match(/^\/api\/push\/([^/]+)$/) || [];
 	const answer = (code, body) => {
 		response.writeHead(code, { "content-type": "application/json" }).end(JSON.stringify(body));
 	};
-	if (pathname === "/__lab/status") {
+	if (refused("paths", [`${request.method} ${pathname}`]).length) {
+		answer(404, { ok: false, msg: refusal("paths", pathname).message });
+	} else if (pathname === "/__lab/status") {
 		answer(200, { status, monitors: Object.values(kept.monitors) });
 	} else if (token) {
 		const monitor = Object.values(kept.monitors).find((each) => each.pushToken === token);
@@ -170,7 +175,7 @@ function serve(request, response) {
 			answer(404, { ok: false, msg: refusal("unknown token").message });
 		}
 	} else {
-		response.writeHead(pathname === "/" ? 302 : 404, { location: "/dashboard" }).end();
+		response.writeHead(302, { location: "/dashboard" }).end();
 	}
 }
 

@@ -9,8 +9,8 @@ hcloud-python, hcloud-go and so Terraform's and Pulumi's provider run against it
   written down: what lets packets through is the host's own firewall.
 - Ids, addresses and the short catalogue of types, images and locations are the lab's. Prices are those of catalogue.py, null
   where nobody could look them up.
-- A field that the API does not know is refused, so that a misspelt one cannot pass; texts of refusals are Hetzner's where they
-  are published (error codes: hcloud-go's error.go), else the lab's.
+- What is accepted, and in which words the rest is refused, with sources: contracts/api.hetzner.cloud.json. A field inside of
+  another that the API does not know is refused too; texts of refusals that the contract does not have are the lab's.
 - No load balancers, floating IPs, certificates, DNS zones, ISOs, snapshots, storage boxes, metrics and rescue systems.
 - The state lives as long as the process, and so do its servers.
 
@@ -20,8 +20,9 @@ Tests and rehearsals steer it: `Cloud.faults` lets requests fail, `Cloud.sold_ou
 
 import json
 
-from lab.providers.hetzner.cloud import HOST, Cloud, Fault
+from lab.providers.hetzner.cloud import Cloud, Fault
 from lab.providers.hetzner.machines import SETTINGS, LabMachines
+from lab.providers.hetzner.refusal import HOST
 
 __all__ = ["HOST", "Cloud", "Fault", "lab_cloud"]
 

@@ -9,18 +9,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from lab.providers.api import Refused
 from lab.providers.hetzner import addresses, others, servers
 from lab.providers.hetzner.catalogue import Json, pricing
 from lab.providers.hetzner.fields import Fields
 from lab.providers.hetzner.machines import Machines, NoMachines
 from lab.providers.hetzner.project import CATALOGUE, KINDS, Project, Steering, numbers, selects, singular
-from lab.providers.hetzner.refusal import Refusal, invalid, unknown
+from lab.providers.hetzner.refusal import API, Refusal, invalid, unknown
 
-HOST = "api.hetzner.cloud"
-_TOKEN = re.compile(r"Bearer ([A-Za-z0-9]{64})")
-_RATE = 3600
+_RATE = int(API.contract.limits["requests an hour"]["most"])
 """Requests an hour, given back one a second (docs.hetzner.cloud, "Rate Limiting")."""
-_LONGEST_PAGE = 50
+_LONGEST_PAGE = int(API.contract.limits["entries of a page"]["most"])
 
 Query = Mapping[str, list[str]]
 
@@ -169,21 +168,34 @@ class Cloud:
 
 
 def _token(headers: Mapping[str, str]) -> str:
-    found = _TOKEN.fullmatch(headers.get("authorization", ""))
-    if not found:
-        raise Refusal(401, "unauthorized", "unable to authenticate")
-    return found[1]
+    _check(API.unless("tokens", given := headers.get("authorization", "")))
+    return given.removeprefix("Bearer ")
+
+
+def _check(refused: Refused | None) -> None:
+    if refused:
+        raise Refusal(refused.status, refused.code, refused.words)
 
 
 def _route(project: Project, method: str, path: str, query: Query, data: bytes) -> tuple[int, Json | None]:
     kind, *rest = path.strip("/").split("/")
+    if kind == "datacenters":
+        raise Refusal(
+            410, "deprecated_api_endpoint", "datacenters were removed", {"announcement": "docs.hetzner.cloud/changelog"}
+        )
+    known = any(API.path(each, path) is None for each in ("GET", "POST", "PUT", "DELETE"))
+    if known and API.path(method, path):
+        raise Refusal(405, "method_not_allowed", f"{method} is not allowed for {path}")
+    if not known:
+        raise Refusal(404, "not_found", f"{path} not found")
+    if method in ("POST", "PUT"):
+        body = _body(data)
+        for key in body:
+            if not API.contract.accepts("keys", f"{method} {path} {key}"):
+                _check(API.refusal("keys", key))
     match (method, kind, rest):
         case ("GET", "pricing", []):
             return 200, {"pricing": pricing()}
-        case (_, "datacenters", _):
-            raise Refusal(
-                410, "deprecated_api_endpoint", "datacenters were removed", {"announcement": "docs.hetzner.cloud/changelog"}
-            )
         case ("GET", "actions", [number]):
             return 200, {"action": _action(project, number)}
         case ("GET", "actions", []):
@@ -311,7 +323,9 @@ def _body(data: bytes) -> Json:
     try:
         body = json.loads(data or b"{}")
     except ValueError:
-        raise Refusal(400, "json_error", "invalid JSON in request") from None
-    if not isinstance(body, dict):
-        raise Refusal(400, "json_error", "the request is no JSON object")
-    return body
+        refused = API.refusal("json")
+    else:
+        if isinstance(body, dict):
+            return body
+        refused = API.refusal("object")
+    raise Refusal(refused.status, refused.code, refused.words)

@@ -12,11 +12,11 @@ from lab.providers.hetzner.addresses import change_protection
 from lab.providers.hetzner.catalogue import Json
 from lab.providers.hetzner.fields import Fields
 from lab.providers.hetzner.project import Project, selects
-from lab.providers.hetzner.refusal import Refusal, in_use, taken
+from lab.providers.hetzner.refusal import API, Refusal, in_use, taken
 
 Change = Callable[[Project, Json, Fields], None]
 _PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
-_MOST_RULES = 50
+_MOST_RULES = int(API.contract.limits["rules of a firewall"]["most"])
 
 
 def create_ssh_key(project: Project, fields: Fields) -> tuple[int, Json]:

@@ -3,6 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lab.providers.api import Api
+
+HOST = "api.hetzner.cloud"
+API = Api.of(HOST)
+
 
 class Refusal(Exception):
     """What the API answers instead of doing it."""

@@ -8,9 +8,9 @@ from lab.providers.hetzner import addresses
 from lab.providers.hetzner.catalogue import LOCATIONS, Json
 from lab.providers.hetzner.fields import HOSTNAME, Fields
 from lab.providers.hetzner.project import Project
-from lab.providers.hetzner.refusal import Refusal
+from lab.providers.hetzner.refusal import API, Refusal
 
-_USER_DATA = 32 * 1024
+_USER_DATA = int(API.contract.limits["characters of user data"]["most"])
 
 
 def create(project: Project, fields: Fields) -> tuple[int, Json]:

@@ -1,9 +1,12 @@
 """What a stand-in accepts: each entry with the file of upstream's source that it is taken from. All else it refuses.
 
-A contract is JSON, contract.json beside the stand-in: `upstream` is the repository and its tag, `accepted` has for each kind of
-input (variables, arguments, keys, paths ...) what is accepted and its source, a path in that repository or
-`owner/name@tag:path`; `refusals` the real program's words for the rest, with their source; `limits` the least and the most of a
-number, with the words for what is below and above.
+A contract is JSON, contract.json beside the stand-in (of a foreign API: lab/providers/contracts/<its host>.json): `upstream` is
+the repository and its tag, or the pages of documentation; `accepted` has for each kind of input (variables, arguments, keys,
+paths ...) what is accepted and its source: a path in that repository, `owner/name@tag:path`, an issue `owner/name#number`, or
+the address of a page. `refusals` are the real program's words for the rest, with their source; where it says nothing or no
+source has its words, they are the lab's, and say so. `limits` are the least and the most of a number, with the words for what is
+below and above; `required` the keys that must be there. An API's refusals
+have a status and a code too.
 """
 
 import json
@@ -22,12 +25,23 @@ class Contract:
     accepted: Mapping[str, Mapping[str, str]]
     refusals: Mapping[str, str]
     limits: Mapping[str, Mapping[str, Any]]
+    required: Mapping[str, Mapping[str, Any]]
+    statuses: Mapping[str, int]
+    codes: Mapping[str, str]
 
     @classmethod
     def load(cls, path: Path) -> "Contract":
         document = json.loads(path.read_text())
         refusals = {kind: refusal["words"] for kind, refusal in document["refusals"].items()}
-        return cls(document["upstream"], document["accepted"], refusals, document.get("limits", {}))
+        return cls(
+            document["upstream"],
+            document["accepted"],
+            refusals,
+            document.get("limits", {}),
+            document.get("required", {}),
+            {kind: refusal.get("status", 0) for kind, refusal in document["refusals"].items()},
+            {kind: refusal.get("code", "") for kind, refusal in document["refusals"].items()},
+        )
 
     def accepts(self, kind: str, what: str) -> bool:
         """Whether an entry of this kind matches."""
