@@ -26,7 +26,8 @@ main() {
 		;;
 	esac
 	echo "minutes before the tests: $(minutes $((SECONDS - total)))"
-	.venv/bin/python -m pytest "${suites[@]}"
+	# A test that calls make is no part of this one's.
+	env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u STACK -u BASE -u REMOTE -u SNAPSHOT .venv/bin/python -m pytest "${suites[@]}"
 	if [[ " ${suites[*]} " == *" tests/lab_itself "* ]]; then .venv/bin/python -m tests.lab_itself.content passed "$content"; fi
 }
 

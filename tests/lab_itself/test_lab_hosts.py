@@ -104,7 +104,7 @@ def test_a_certificate_does_not_fit_another_name(lab: Lab) -> None:
 
 
 def test_requests_are_logged_without_their_keys(lab: Lab) -> None:
-    body = json.dumps({"model": "lab-log-test"})
+    body = json.dumps({"model": "lab-log-test", "messages": [{"role": "user", "content": "hello"}]})
     headers = ("-H", "Authorization: Bearer sk-secret", "-H", "Content-Type: application/json")
     ask = ["curl", "-sf", "https://api.openai.com/v1/chat/completions", *headers, "-d", body]
     lab.operator.run(ask)
