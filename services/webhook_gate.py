@@ -153,7 +153,13 @@ def _routes() -> tuple[Route, ...]:
             body_mib=1,
             relayed=True,
         ),
-        Route(subdomain="mayi", port=CALLS_PORT, access=Access.VPN, paths=CALLS_PATHS, methods=("POST",)),
+        Route(
+            subdomain="mayi",
+            port=CALLS_PORT,
+            access=Access.VPN,
+            # In both spellings that n8n would take for its own, and the Internet's too, which members do not call here.
+            paths=tuple(f"{path}{end}" for path in (GITHUB_PATH, *META_PATHS, *CALLS_PATHS) for end in ("", "/")),
+        ),
         Route(subdomain="fix", port=JOBS_PORT, access=Access.VPN, paths=("/jobs/*",), methods=("GET", "POST"), body_mib=1),
     )
 

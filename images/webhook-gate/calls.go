@@ -26,6 +26,12 @@ func newCalls(configuration *Configuration, numbers *Numbers) http.Handler {
 			mux.Handle("POST "+endpoint.Path, answering(numbers, endpoint, calls.call))
 		}
 	}
+	mux.Handle("/", answering(numbers, Endpoint{Path: "another"}, func(_ http.ResponseWriter, request *http.Request, _ Endpoint) *Refusal {
+		if refusal := wellFormed(request, ownHeader); refusal != nil {
+			return refusal
+		}
+		return refuse(http.StatusNotFound, "path", "no workflow is called so; a call is a POST")
+	}))
 	return mux
 }
 

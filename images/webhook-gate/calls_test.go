@@ -84,6 +84,23 @@ func TestWhoDoesNotSignIsRefusedWhateverTheTypeAndTheSizeAndReachesNoWorkflow(t 
 	if status != http.StatusUnauthorized {
 		t.Errorf("two signatures: %d", status)
 	}
+	for _, path := range []string{"/webhook/ig-comment", "/webhook/summarize/", "/webhook/", "/", "/rest/login"} {
+		for method, wanted := range map[string]int{"POST": http.StatusUnauthorized, "GET": http.StatusUnauthorized} {
+			request := httptest.NewRequest(method, path, strings.NewReader("{}"))
+			recorder := httptest.NewRecorder()
+			gate.ServeHTTP(recorder, request)
+			if recorder.Code != wanted {
+				t.Errorf("%s %s: %d", method, path, recorder.Code)
+			}
+			request = httptest.NewRequest(method, path, strings.NewReader("{}"))
+			request.Header.Set(ownHeader, signature(callsSecret, []byte("{}")))
+			recorder = httptest.NewRecorder()
+			gate.ServeHTTP(recorder, request)
+			if recorder.Code != http.StatusNotFound {
+				t.Errorf("%s %s, signed: %d", method, path, recorder.Code)
+			}
+		}
+	}
 	if *asked != 0 {
 		t.Errorf("n8n was asked %d times", *asked)
 	}

@@ -60,6 +60,8 @@ def service(domain: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Ser
             "N8N_PROXY_HOPS": "1",
             "N8N_EDITOR_BASE_URL": address,
             "WEBHOOK_URL": address,
+            # As large as any other body: a form is kept in /tmp before its caller is asked who he is. In MiB.
+            "N8N_FORMDATA_FILE_SIZE_MAX": "16",
             "N8N_METRICS": "true",
             "N8N_DIAGNOSTICS_ENABLED": "false",
             "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",

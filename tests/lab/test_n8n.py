@@ -131,11 +131,11 @@ def test_who_does_not_sign_is_refused_whatever_is_sent_and_leaves_nothing_behind
     large = ("-H", "Content-Type: application/json", "--data-binary", "@/usr/bin/git")
     for workflow in workflows():
         path = f"/webhook/{workflow.name}"
-        statuses = {bench.unsigned(path, *words) for words in (*plain, (*_SIGNED, *_FORM))}
-        assert statuses <= {401, 403}, (path, statuses)
-        # Spellings that Caddy reads as another path: n8n itself wants to see the gate's token.
-        assert bench.unsigned(f"{path}/", "-d", "{}") in (401, 403)
-    assert {bench.unsigned(path, *large) for path in CALLS_PATHS} == {401}
+        statuses = {bench.unsigned(path, *words) for words in plain}
+        assert statuses == {401}, path
+        assert {bench.unsigned(f"{path}/", *words) for words in plain} == {401}
+        assert bench.unsigned(path, *large) == 401
+    assert {bench.unsigned(path, *_SIGNED, *_FORM) for path in CALLS_PATHS} == {401}
     assert bench.executions() == before
 
 
