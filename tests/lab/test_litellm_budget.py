@@ -491,13 +491,11 @@ def test_openais_and_anthropics_own_clients_stream_in_every_mode_of_the_budget(b
         return told
 
     for mode, spent, models in (("normal", 0.0, {"claude-opus"}), ("eco", 0.92 * LIMIT, {"z-ai/glm-5"})):
+        bench.new_day()
         bench.spend(spent)
-        bench.calls()
         told = streamed(f"in {mode}")
-        assert {name: (said["text"], said["tokens"]) for name, said in told.items()} == {
-            "openai": (ANSWER, [8]),
-            "anthropic": (ANSWER, [8]),
-        }
+        assert {said["text"] for said in told.values()} == {ANSWER}
+        assert all(said["tokens"][0] > 0 for said in told.values())
         assert told["anthropic"]["stop"] == "end_turn" and all(said["parts"] > 2 for said in told.values())
         assert len(asked := bench.calls()) == 2 and all(any(model in name for model in models) for name in asked), asked
     bench.spend(LIMIT)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.litellm.proxy.door import Door, Verdict, close, verdict
+from services.litellm.proxy.door import SERVED, Door, Verdict, close, verdict
 
 
 @pytest.mark.parametrize(
@@ -92,3 +92,25 @@ def test_no_websocket_is_served(path: str) -> None:
 def _closed(app: _Application) -> _Application:
     close(app, lambda _: None)
     return app
+
+
+@pytest.mark.parametrize(
+    ("status", "given", "expected"), [(429, [], [b"7"]), (429, [(b"retry-after", b"9")], [b"9"]), (200, [], [])]
+)
+def test_a_refusal_says_when_to_come_again_whatever_form_it_is_given(
+    status: int, given: list[tuple[bytes, bytes]], expected: list[bytes]
+) -> None:
+    sent: list[Any] = []
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        request = SERVED.get()
+        assert request
+        request.retry_after = 7
+        await send({"type": "http.response.start", "status": status, "headers": given})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Door(inside, lambda _: None)({"type": "http", "method": "POST", "path": "/v1/messages"}, None, send))
+    assert [value for name, value in sent[0]["headers"] if name == b"retry-after"] == expected
+    assert SERVED.get() is None

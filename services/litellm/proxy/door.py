@@ -76,6 +76,8 @@ class Served:
 
     identities: list[str] = field(default_factory=list)
     sent: int = 0
+    retry_after: int = 0
+    """Of a refusal: seconds. LiteLLM 1.81.3 leaves the header out where it answers as Anthropic does."""
 
 
 SERVED: ContextVar[Served | None] = ContextVar("served", default=None)
@@ -112,6 +114,8 @@ class Door:
 
         async def sending(message: MutableMapping[str, Any]) -> None:
             request.sent += len(message.get("body", b""))
+            if message.get("status") == 429 and request.retry_after and b"retry-after" not in dict(message["headers"]):
+                message = {**message, "headers": [*message["headers"], (b"retry-after", str(request.retry_after).encode())]}
             await send(message)
 
         before = SERVED.set(request)

@@ -104,7 +104,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
                 return data
         refused = refusal(verdict.totals, self._settings.models[name].provider, self._settings, self._now())
         if call_type not in _ASKED_AGAIN:
-            raise HTTPException(429, refused.reason, {"Retry-After": str(refused.retry_after)})
+            raise _too_much(refused.reason, refused.retry_after)
         _metadata(data)[ADMISSION] = {"by": self._word, "refusal": refused.reason, "retry_after": refused.retry_after}
         # Neither would help, and both would cost time.
         data["num_retries"] = 0
@@ -136,7 +136,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
             admission = {"refusal": refused.reason, "retry_after": refused.retry_after}
         if await _cached(kwargs):
             return None
-        raise HTTPException(429, admission["refusal"], {"Retry-After": str(admission["retry_after"])})
+        raise _too_much(admission["refusal"], admission["retry_after"])
 
     async def async_log_success_event(self, kwargs: dict[str, Any], response_obj: Any, start_time: Any, end_time: Any) -> None:
         """Book the price; a cached answer has none."""
@@ -276,6 +276,12 @@ class TwoTiers(BaseCache):  # type: ignore[misc]
     async def test_connection(self) -> dict[str, Any]:
         answer: dict[str, Any] = await self._equal.test_connection()
         return answer
+
+
+def _too_much(reason: str, retry_after: int) -> HTTPException:
+    if request := SERVED.get():
+        request.retry_after = retry_after
+    return HTTPException(429, reason, {"Retry-After": str(retry_after)})
 
 
 async def _cached(kwargs: dict[str, Any]) -> bool:
