@@ -17,12 +17,13 @@ import pytest
 
 from lab.storage import KEEPER
 from model.problem import Refused
-from operations import stack, standing
+from operations import stack
 from operations.recover import recover
 from operations.stack import Stack
-from operations.standing import Standing
 from operations.state_backend import move
 from operations.up import failure
+from stacks import standing
+from stacks.standing import Standing
 from tests.copies import copy
 from tests.engine.project import Project
 from tests.fleets import PROJECT
