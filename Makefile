@@ -123,7 +123,7 @@ fetch-snapshot: venv ## the published one: [REMOTE=origin]
 
 # Before anything is set up for a stack that is not there, or whose state nothing may be run on.
 standing:
-	@python3 -m operations.standing --stack "$$STACK"
+	@python3 -m stacks.standing --stack "$$STACK"
 
 may-ask:
 	@python3 -m operations.terminal --stack "$$STACK" $${YES:+--yes}

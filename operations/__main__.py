@@ -11,7 +11,6 @@ from components import ssh
 from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from model.service import Service
-from operations import standing
 from operations.authentication import authentication
 from operations.backups import backup, backups, restore, restore_files
 from operations.cost import cost
@@ -29,6 +28,7 @@ from operations.stack import CommandFailed, Stack
 from operations.state_backend import state_backend
 from operations.table import table
 from operations.up import apply_plan, plan, plan_digest, publish_plan, take_plan, up
+from stacks import standing
 
 
 def main() -> int:

@@ -13,8 +13,8 @@ from components.docker_host import LABEL_STACK
 from components.host_script import NO_ANSWER, SshHost
 from model.host import host_of
 from model.problem import Problem, refuse
-from operations import standing
 from operations.stack import Stack, on_host
+from stacks import standing
 
 Orphan = tuple[str, str, str]
 """How Docker removes it, its id and its name."""

@@ -15,9 +15,9 @@ from components.docker_host import LABEL_STACK
 from components.host_script import SshHost
 from model.placement import Placement
 from model.problem import Problem, refuse
-from operations.standing import Standing, problems, standing
 from stacks import inputs
 from stacks.deployment import client_config
+from stacks.standing import Standing, of_project, problems, standing
 
 PROJECT = Path(__file__).parent.parent
 
@@ -56,7 +56,9 @@ class Stack:
         entries = json.loads(self.pulumi("config", "--json", "--show-secrets"))
         raw = {key.removeprefix("vpai:"): entry["value"] for key, entry in entries.items() if key.startswith("vpai:")}
         encrypted = {key.removeprefix("vpai:") for key, entry in entries.items() if entry["secret"]}
-        return inputs.read(self.name, raw, encrypted, PROJECT)
+        found = inputs.read(self.name, raw, encrypted, PROJECT)
+        refuse(of_project(there, found.fleet.project) if there else ())
+        return found
 
     def standing(self) -> Standing | None:
         """Where the state lies and how it is; None where that cannot be seen from here."""

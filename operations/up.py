@@ -28,8 +28,8 @@ from operations.live_state import live_state
 from operations.revision import commit_of_update, message_of_rollback
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
-from operations.standing import of_pending
 from operations.terminal import GUARDED, Terminal, of_up
+from stacks.standing import of_pending
 
 _MANDATORY = "mandatory"
 _ASKS_NOTHING = frozenset({"--yes", "-y"})

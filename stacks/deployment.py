@@ -26,6 +26,7 @@ from model.problem import refuse
 from services.headscale import MERGED_DIRECTORY
 from stacks import buckets, preflight
 from stacks.inputs import Inputs
+from stacks.standing import of_project, standing
 
 Ready = Sequence[pulumi.Resource]
 HEADSCALE = f"{LABEL_SERVICE}=headscale"
@@ -54,12 +55,22 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
 
             rented.note(inputs, project_directory / Path(ssh_config).parent)
             refuse(rented.problems(inputs))
-        refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror))
+        refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror, unknown(inputs, project_directory)))
     guard = DestroyGuard() if inputs.stack == "prod" else None
     _Deployment(inputs, ssh_config).register()
     buckets.register(inputs.buckets, inputs.external, inputs.settings)
     if guard:
         guard.register(protect=inputs.settings.protect_data)
+
+
+def unknown(inputs: Inputs, project_directory: Path) -> frozenset[str]:
+    """The irreplaceable secrets that neither the state nor the settings have; raises `Refused` for a renamed project."""
+    there = standing(inputs.stack, project=project_directory)
+    if there is None:
+        return frozenset()  # a backend that cannot be looked into
+    refuse(of_project(there, inputs.fleet.project))
+    irreplaceable = {secret.name for secret in inputs.fleet.secrets() if secret.irreplaceable}
+    return frozenset(irreplaceable - there.generated - inputs.settings.kept.keys())
 
 
 def client_config(inputs: Inputs, project_directory: Path) -> str:

@@ -1,11 +1,12 @@
 """What is asked of the hosts before `up` touches anything: reachable, known, a running Docker, room, the images."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from components import mesh_status, ssh
 from components.host_script import NO_ANSWER, SshHost
+from model.backup import Nothing
 from model.fleet import Fleet
 from model.placement import Placement
 from model.problem import Problem
@@ -17,14 +18,19 @@ REGISTRY_SECONDS = 40
 """For all of a host's images, which are asked for at once."""
 
 
-def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
-    """Everything that would make a deployment fail half-way; all hosts but those declared offline are asked at once."""
+def problems(fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str] = ()) -> tuple[Problem, ...]:
+    """Everything that would make a deployment fail half-way; all hosts but those declared offline are asked at once.
+
+    `unknown` names the irreplaceable secrets that the `up` would make anew: no host may hold data already that they are for.
+    """
+    sealed = {placement.host.name: sealed_directories(fleet, placement, unknown) for placement in fleet.placements}
 
     def ask(placement: Placement) -> list[Problem]:
         host = SshHost(alias=placement.host.name, config=ssh_config)
         images = {fleet.image_lock.reference(image, mirror) for service in placement.services for image in service.images}
-        arguments = [f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), *sorted(images)]
-        return list(_host_problems(host, placement, arguments, "".join(_asked_of_images(placement, fleet, mirror))))
+        lost = sealed.get(host.alias, {})
+        asked = (f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), ":".join(lost), *sorted(images))
+        return list(_host_problems(host, placement, asked, "".join(_asked_of_images(placement, fleet, mirror)), lost))
 
     directory = Path(ssh_config).parent
     # A server that is still to be made can say nothing.
@@ -39,7 +45,26 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str) -> tuple[Problem, ...]:
         return tuple(problem for found in pool.map(ask, present) for problem in found)
 
 
-def _host_problems(host: SshHost, placement: Placement, arguments: Sequence[str], files: str) -> Iterator[Problem]:
+def sealed_directories(fleet: Fleet, placement: Placement, unknown: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+    """The data directories of a host that are of no use with other values of the `unknown` secrets, which stand beside each.
+
+    Where a state knows none of the fleet's irreplaceable secrets, that is all data: passwords are in databases too.
+    """
+    if not unknown:
+        return {}
+    every = {secret.name for secret in fleet.secrets() if secret.irreplaceable}
+    found = {}
+    for service in placement.services:
+        own = {secret.name for secret in service.secrets} & set(unknown)
+        for volume in service.volumes:
+            if (own or every <= set(unknown)) and not isinstance(volume.backup, Nothing):
+                found[volume.directory] = tuple(sorted(own or unknown))
+    return found
+
+
+def _host_problems(
+    host: SshHost, placement: Placement, arguments: Sequence[str], files: str, sealed: Mapping[str, Sequence[str]]
+) -> Iterator[Problem]:
     done = host.run("preflight.sh", arguments, files, seconds=_SECONDS)
     if done.returncode == NO_ANSWER:
         first = host.as_handed_over.run("preflight.sh", arguments, files, seconds=_SECONDS)
@@ -59,6 +84,8 @@ def _host_problems(host: SshHost, placement: Placement, arguments: Sequence[str]
         kind, _, finding = line.partition(" ")
         if kind == "file":
             yield _file_refused(placement, finding)
+        elif kind == "data":
+            yield _keys_lost(host.alias, f"{arguments[0]}/data/{finding}", sealed[finding])
         else:
             yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing}[kind](host.alias, finding)
 
@@ -77,6 +104,16 @@ def _asked_of_images(placement: Placement, fleet: Fleet, mirror: str) -> Iterato
         file, image = configuration.files[0], fleet.image_lock.reference(service.image, mirror)
         size = str(len(file.content.encode()))
         yield "\t".join((service.name, size, file.path, configuration.directory, image, *command)) + "\n" + file.content
+
+
+def _keys_lost(host: str, directory: str, secrets: Sequence[str]) -> Problem:
+    return Problem(
+        what=f"{host}: {directory} holds data, and the state has no {', '.join(secrets)}",
+        why="new values would be made, with which the data there cannot be read, or not be opened",
+        mend="use the state that the data was deployed by (docs/runbooks/state.md); where it is lost, give the values out of the "
+        "recovery kit; if the data may go, remove it on the host",
+        example=f"pulumi config set --path --secret vpai:kept.{secrets[0]} VALUE",
+    )
 
 
 def _unreachable(placement: Placement, said: str) -> Problem:

@@ -4,7 +4,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests.fleets import PROJECT
+import yaml
+
+from tests.fleets import CONFIGURATION, PROJECT
 
 
 def copy(source: Path, to: Path) -> None:
@@ -31,3 +33,14 @@ def tracked(to: Path) -> None:
         if (PROJECT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, to / name)
+
+
+def unset(project: Path) -> None:
+    """Make a copy as it is before an operator has set or looked up anything."""
+    for file in CONFIGURATION.glob("Pulumi.*.yaml"):
+        copy(file, project / file.name)
+    lock = project / "images.lock.yaml"
+    lock.write_text("".join(f"{image}: null\n" for image in yaml.safe_load(lock.read_text())))
+    for name in ("hosts", "images.verified.yaml"):
+        path = project / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

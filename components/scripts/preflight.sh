@@ -1,13 +1,15 @@
-# What a deployment needs of a host, asked before anything is touched: preflight.sh BASE MINIMUM_FREE_MIB REGISTRY_SECONDS IMAGE...
+# What a deployment needs of a host, asked before anything is touched: preflight.sh BASE MINIMUM_FREE_MIB REGISTRY_SECONDS DATA[:DATA]... IMAGE...
 # On stdin, for each configuration file that its image can judge, a line SERVICE, BYTES, FILE, MOUNTED_AT, IMAGE, COMMAND, ARGUMENT...
 # with tabs between them, then the file: COMMAND reads it, and sees what is in force at MOUNTED_AT for what the file refers to.
-# Prints one line a finding: "docker TEXT", "disk PATH FREE_MIB", "image REFERENCE TEXT", "file SERVICE TEXT". Nothing: all is well.
+# Prints one line a finding: "docker TEXT", "disk PATH FREE_MIB", "image REFERENCE TEXT", "file SERVICE TEXT", "data DIRECTORY" for one of
+# DATA, directories in BASE/data, that is not empty. Nothing: all is well.
 set -euo pipefail
 
 main() {
-	local base=$1 minimum=$2 patience=$3 said found image
-	shift 3
+	local base=$1 minimum=$2 patience=$3 data=$4 said found image
+	shift 4
 	free_space "$base" "$minimum"
+	held "$base/data" "$data"
 	# On a machine that is not ours yet, and on one that had no containers, Docker is still to come.
 	if [[ $# == 0 || ! -e /etc/vpai/ufw.rules ]] || ! systemctl is-enabled --quiet docker; then return 0; fi
 	# One call for all: each start of docker's client costs more than its question.
@@ -22,6 +24,14 @@ main() {
 	done
 	wait
 	refused_files "$base"
+}
+
+held() {
+	local directories directory
+	IFS=: read -ra directories <<<"$2"
+	for directory in ${directories[@]+"${directories[@]}"}; do
+		if [[ -d $1/$directory && -n $(ls -A "$1/$directory") ]]; then echo "data $directory"; fi
+	done
 }
 
 free_space() {

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.copies import copy
+from tests.copies import copy, unset
 from tests.fleets import PROJECT
 
 _COPIED = (
@@ -31,9 +31,9 @@ class Project:
         self.directory, self.stack = directory / "project", stack
         self.directory.mkdir()
         for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
-            source = PROJECT / name
             (self.directory / name).parent.mkdir(exist_ok=True)
-            copy(source, self.directory / name)
+            copy(PROJECT / name, self.directory / name)
+        unset(self.directory)
         home, state = directory / "home", directory / "state"
         home.mkdir()
         state.mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from operations.offline.pull_request import Deployed, against, settled
-from tests.copies import checkout
+from tests.copies import checkout, unset
 from tests.fleets import PROJECT
 
 EXAMPLES = PROJECT / "docs" / "reference" / "previews"
@@ -71,6 +71,7 @@ def shown(name: str, base: Deployed, directory: Path) -> str:
 def _copy(directory: Path) -> Path:
     """This checkout, as of an operator who has set where the hosts are."""
     checkout(directory)
+    unset(directory)
     file = directory / "Pulumi.prod.yaml"
     settings = yaml.safe_load(file.read_text())
     settings["config"] |= {"vpai:hosts": _HOSTS, "vpai:trustedAddresses": ["203.0.113.7/32"]}

@@ -83,6 +83,26 @@ def test_on_a_host_without_the_image_or_the_service_nothing_is_asked(shell: Path
     assert preflight.problems(broken(), "ssh_config", "") == ()
 
 
+def test_data_whose_keys_the_state_does_not_have_is_not_built_upon(shell: Path) -> None:
+    """As an `up` from a new checkout without the state, or with a new service's name that an old one had."""
+    whole = fleet(placement())
+    every = {secret.name for secret in whole.secrets() if secret.irreplaceable}
+    (shell / "data/n8n").mkdir(parents=True)
+    (shell / "data/postgresql").mkdir()
+
+    def told(unknown: set[str]) -> list[str]:
+        return [problem.what.partition(" holds data")[0] for problem in preflight.problems(whole, "ssh_config", "", unknown)]
+
+    assert told(every) == [], "nothing is there yet"
+    for name in ("n8n", "postgresql"):
+        (shell / f"data/{name}/x").write_text("x")
+    assert told(set()) == []
+    assert told(every) == ["sese: /opt/javisi/data/postgresql", "sese: /opt/javisi/data/n8n"], "passwords are in databases too"
+    [problem] = preflight.problems(whole, "ssh_config", "", {"n8n_encryption_key"})
+    assert "n8n holds data, and the state has no n8n_encryption_key" in problem.what
+    assert "vpai:kept.n8n_encryption_key" in problem.example
+
+
 def test_a_slow_registry_is_told_as_one_and_not_as_a_dead_host(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert preflight.REGISTRY_SECONDS < preflight._SECONDS
     monkeypatch.setattr(preflight, "REGISTRY_SECONDS", 1)

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 import socket
 import subprocess
 import sys
@@ -16,16 +17,18 @@ import pytest
 
 from lab.storage import KEEPER
 from model.problem import Refused
-from operations import stack, standing
+from operations import stack
 from operations.recover import recover
 from operations.stack import Stack
-from operations.standing import Standing
 from operations.state_backend import move
 from operations.up import failure
+from stacks import standing
+from stacks.standing import Standing
 from tests.copies import copy
 from tests.engine.project import Project
 from tests.fleets import PROJECT
 from tests.object_storage import running
+from tests.runbook import commands
 
 PROGRAM = """
     import pulumi
@@ -205,3 +208,43 @@ def test_a_state_in_a_bucket_is_seen_as_one_in_a_directory_is(project: Project, 
             found(project)
     project.environment.pop("AWS_SECRET_ACCESS_KEY")
     assert standing.standing("prod", project.environment, project.directory) is None
+
+
+SHOWN_ELSEWHERE = {
+    "export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...": "tests/engine/test_state_backend.py",
+    "make state-backend STACK=prod BUCKET=example-org-state": "tests/engine/test_state_backend.py",
+    "pulumi preview -s prod": "tests/engine/test_state_backend.py",
+    "make recover STACK=prod LOCK=<id>": "above",
+    "make recover STACK=prod": "above, and tests/lab/test_failures.py",
+    "make recovery-kit STACK=prod CHECK=recovery-kit-prod.age KEY=recovery.key": "tests/engine/test_recovery_kit.py",
+    "pulumi stack init prod": "tests/engine/test_first_deploy.py",
+    "pulumi config set -s prod --path --secret 'vpai:kept.NAME' VALUE": "tests/prove/test_removal.py",
+}
+
+
+def test_a_damaged_state_in_a_directory_comes_back_by_the_lines_of_the_runbook(project: Project) -> None:
+    copy(PROJECT / "operations", project.directory / "operations")
+    (project.directory / ".state").symlink_to(state(project).parents[3])
+    write(project, protect=False)
+    project.pulumi("up", "--yes", "--skip-preview")
+    state(project).write_bytes(state(project).read_bytes()[:100])
+    ran = []
+    for command in commands("state.md"):
+        if command in SHOWN_ELSEWHERE or command.startswith(("aws ", "export PULUMI_BACKEND_URL='s3:")):
+            continue  # what is asked of a bucket's versions: tests/engine/test_state_backend.py
+        typed = re.sub(r"^make (\S+) STACK=(\w+)", rf"{sys.executable} -m operations \1 --stack \2", command)
+        done = subprocess.run(
+            ["bash", "-c", typed], cwd=project.directory, env=project.environment, capture_output=True, text=True, timeout=60
+        )
+        ran.append((command, done.returncode))
+        assert done.stdout + done.stderr or command.startswith("cp ")
+    assert ran == [
+        ("make state STACK=prod", 1),
+        ("cp .state/.pulumi/stacks/vpai/prod.json prod.damaged.json", 0),
+        ("cp .state/.pulumi/stacks/vpai/prod.json.bak .state/.pulumi/stacks/vpai/prod.json", 0),
+        ("ls -t .state/.pulumi/history/vpai/prod/*.checkpoint.json", 0),
+        ("make state STACK=prod", 0),
+    ]
+    recover(of(project))
+    project.pulumi("up", "--yes", "--skip-preview")
+    project.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")

@@ -120,7 +120,7 @@ def test_each_image_of_our_own_is_built_by_the_workflow_from_a_dockerfile_that_e
     lock = yaml.safe_load((PROJECT / "images.lock.yaml").read_text())
     workflow = yaml.safe_load((PROJECT / ".github/workflows/images.yml").read_text())
     built = workflow["jobs"]["push"]["strategy"]["matrix"]["include"]
-    assert {image["name"] for image in built} == {parts(image)[1].partition("/")[2] for image in lock if "mobutoo/" in image}
+    assert {image["name"] for image in built} == {parts(image)[1].partition("/")[2] for image in lock if "/vpai-" in image}
     assert all((PROJECT / image["dockerfile"]).is_file() and (PROJECT / image["context"]).is_dir() for image in built)
 
 

@@ -1,15 +1,19 @@
 """A stack that is not there is said before anything is set up for it."""
 
+import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from operations import standing
-from operations.standing import Lock, Standing
-from tests.fleets import PROJECT
+from stacks import standing
+from stacks.deployment import unknown
+from stacks.standing import Lock, Standing
+from tests.fleets import PROJECT, inputs
 
 FOUND = Standing(stack="prod", backend="file:///x")
 LOCK = Lock(identity="l", user="ana", machine="laptop", process=7, since="2026-11-30T03:00:00Z")
@@ -19,14 +23,14 @@ LOCK = Lock(identity="l", user="ana", machine="laptop", process=7, since="2026-1
 def test_make_asks_where_the_state_is_before_it_sets_anything_up(target: str) -> None:
     shown = subprocess.run(["make", "-n", target, "STACK=prod"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout
     first = next(line for line in shown.splitlines() if "terminal" not in line)
-    assert first.strip() == 'python3 -m operations.standing --stack "$STACK"'
+    assert first.strip() == 'python3 -m stacks.standing --stack "$STACK"'
 
 
 def test_it_needs_no_package_and_says_what_to_do_at_once(tmp_path: Path) -> None:
     (tmp_path / ".pulumi/stacks/vpai").mkdir(parents=True)
     (tmp_path / ".pulumi/stacks/vpai/pr-7.json").write_text("{}")
     program = "import runpy, sys; sys.path.insert(0, '.'); sys.argv[1:] = ['--stack', 'prod']; "
-    run = "runpy.run_module('operations.standing', run_name='__main__')"
+    run = "runpy.run_module('stacks.standing', run_name='__main__')"
     begin = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", program + run],
@@ -44,6 +48,45 @@ def test_it_needs_no_package_and_says_what_to_do_at_once(tmp_path: Path) -> None
 @pytest.mark.parametrize("url", ["https://api.pulumi.com", "gs://bucket", "s3://bucket", "azblob://x"])
 def test_a_backend_that_cannot_be_seen_is_left_to_the_engine(url: str) -> None:
     assert standing.standing("prod", {"PULUMI_BACKEND_URL": url}) is None
+
+
+def _state(*resources: dict[str, object]) -> Standing:
+    return standing.read(FOUND, json.dumps({"version": 3, "checkpoint": {"latest": {"resources": resources}}}).encode())
+
+
+def test_a_project_that_stands_is_not_renamed() -> None:
+    urn = "urn:pulumi:prod::vpai::vpai:index:ServiceContainer$command:local:Command::sese-redis-data"
+    create = "ssh -F x sese -- 'bash -s -- apply false 999:999 0700 /opt/javisi/data/redis'"
+    there = _state({"urn": urn, "type": "command:local:Command", "inputs": {"create": create}})
+    assert there.project == "javisi"
+    assert not list(standing.of_project(there, "javisi"))
+    [problem] = standing.of_project(there, "other")
+    assert "vpai:project is other, and what stands of prod is javisi's" in problem.what
+    assert not list(standing.of_project(_state(), "other")), "nothing stands yet"
+
+
+def test_an_up_makes_no_key_anew_that_the_data_on_a_host_was_written_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which those are, by the state; what a host is asked then: tests/engine/test_preflight.py."""
+    every = {secret.name for secret in inputs().fleet.secrets() if secret.irreplaceable}
+    state = tmp_path / ".pulumi/stacks/vpai/prod.json"
+    state.parent.mkdir(parents=True)
+    monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
+    assert unknown(inputs(), tmp_path) == every, "no state at all"
+
+    names = sorted(every)[1:]
+    random = [
+        {"urn": f"urn:pulumi:prod::vpai::x$random:y::{name}", "type": "random:index/randomPassword:RandomPassword"}
+        for name in names
+    ]
+    state.write_text(json.dumps({"checkpoint": {"latest": {"resources": random}}}))
+    left = sorted(every)[0]
+    assert unknown(inputs(), tmp_path) == {left}
+    kept = inputs().settings.model_copy(update={"kept": {left: SecretStr("out of the kit")}})
+    assert unknown(replace(inputs(), settings=kept), tmp_path) == frozenset()
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "https://api.pulumi.com")
+    assert unknown(inputs(), tmp_path) == frozenset(), "cannot be seen from here"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`python3 -m operations.standing --stack STACK`: what can be said of a stack's state before anything is set up or run.
+"""`python3 -m stacks.standing --stack STACK`: what can be said of a stack's state before anything is set up or run.
 
 Read where it lies, a directory or a bucket, and not through the engine, which needs a state that is well. Files need no package.
 Format: pulumi v3.259.0, pkg/backend/diy (stacks/<project>/<stack>.json, locks/organization/<project>/<stack>/<id>.json).
@@ -57,6 +57,10 @@ class Standing:
     configured_salt: str = ""
     """Of Pulumi.<stack>.yaml."""
     locks: tuple[Lock, ...] = ()
+    generated: frozenset[str] = frozenset()
+    """Names of the secrets that it holds."""
+    project: str = ""
+    """What names the directory of its data on the hosts; empty where it has none."""
 
     @property
     def file(self) -> str:
@@ -95,6 +99,9 @@ def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing
         latest = json.loads(data)["checkpoint"]["latest"] or {}
         whole["resources"] = len(latest.get("resources") or ())
         whole["salt"] = ((latest.get("secrets_providers") or {}).get("state") or {}).get("salt", "")
+        resources = latest.get("resources") or ()
+        whole["generated"] = frozenset(_name(each) for each in resources if each["type"].startswith("random:"))
+        whole["project"] = next((named[1] for each in resources if (named := _DATA.search(_directories(each)))), "")
         whole["pending"] = tuple(
             f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}" for each in latest.get("pending_operations") or ()
         )
@@ -141,6 +148,17 @@ def of_pending(found: Standing) -> Iterator[Problem]:
         )
 
 
+def of_project(found: Standing, project: str) -> Iterator[Problem]:
+    """A project that stands is not renamed: every service would start on an empty directory."""
+    if found.project and found.project != project:
+        yield Problem(
+            what=f"vpai:project is {project}, and what stands of {found.stack} is {found.project}'s",
+            why=f"the data lies in /opt/{found.project}/data: every service would be made anew, on empty directories",
+            mend="set it back. A new name is a new deployment: back up, destroy, deploy under the new name, restore",
+            example=f"pulumi config set -s {found.stack} vpai:project {found.project}",
+        )
+
+
 def of_locks(found: Standing, dead: Mapping[str, bool], breaks: str) -> Iterator[Problem]:
     """Each lock whose run has not ended for certain (`dead`: by identity), but the one that is named to be broken."""
     for lock in found.locks:
@@ -180,6 +198,17 @@ def said(found: Standing) -> str:
 
 
 _SHOWN = 5
+_DATA = re.compile(r"/opt/([a-z][a-z0-9]*)/data/")
+"""As a service's data directories are named to directories.sh."""
+
+
+def _name(resource: Mapping[str, Any]) -> str:
+    return str(resource["urn"].rpartition("::")[2])
+
+
+def _directories(resource: Mapping[str, Any]) -> str:
+    create = (resource.get("inputs") or {}).get("create", "") if _name(resource).endswith("-data") else ""
+    return create if isinstance(create, str) else ""
 
 
 def _listed(pending: tuple[str, ...]) -> str:
@@ -280,7 +309,7 @@ def _place(url: str, environment: Mapping[str, str]) -> _Files | _Bucket | None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python3 -m operations.standing", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python3 -m stacks.standing", description=__doc__)
     parser.add_argument("-s", "--stack", required=True)
     stack = parser.parse_args().stack
     try:
