@@ -251,6 +251,11 @@ class Settings(_Frozen):
     backup_delay_minutes: int = Field(
         default=15, ge=0, le=180, description="by how much at most a backup begins later, at random", examples=["15"]
     )
+    backup_databases_hourly: bool = Field(
+        default=False,
+        description="back PostgreSQL up every hour besides; such a run is kept for two days",
+        examples=["true"],
+    )
     protect_data: bool = Field(default=True, description="refuse every deletion of data directories", examples=["true"])
     delete_data: bool = Field(
         default=False,

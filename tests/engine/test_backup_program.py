@@ -4,6 +4,7 @@ Qdrant is the lab's stand-in: its collections and points are real, its REST inte
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import random
@@ -254,6 +255,7 @@ def _plan(machine: Machine) -> dict[str, Any]:
             "patience_seconds": 30,
         },
         "heartbeat": {},
+        "hourly": True,
         "items": [
             item("postgresql", "postgresql", "999:999", databases=["n8n"]),
             item("redis", "redis", "999:999", user="backup"),
@@ -413,7 +415,11 @@ def test_what_was_backed_up_is_back_after_everything_is_gone(machine: Machine) -
     run = machine.runs()[-1]
     assert (run["complete"], run["items"]) == (True, 4)
     assert {each["service"] for each in json.loads(machine.last.read_text())} == {"postgresql", "redis", "qdrant", "app"}
-    assert "vpai_backup_complete 1" in (machine.base / "metrics/backup.prom").read_text()
+    metrics = (machine.base / "metrics/backup.prom").read_text()
+    assert "vpai_backup_complete 1" in metrics
+    assert "vpai_backup_spare_bytes" in metrics
+    begun = machine.base / "metrics/checked.prom"
+    assert "vpai_backup_checked_timestamp_seconds" in begun.read_text(), "a check is overdue from the first run on"
 
     shutil.rmtree(machine.base / "backups/staging")
     machine.destroy()
@@ -608,6 +614,33 @@ def test_a_restore_that_was_killed_is_undone_or_goes_on(machine: Machine) -> Non
         else:
             assert "is back after" in machine.ask("restore", "--replace", *words)
     assert machine.data() == known
+
+
+@pytest.mark.usefixtures("app_and_databases")
+def test_an_hourly_run_of_the_databases_is_restored_for_them_alone(machine: Machine) -> None:
+    before = machine.last.read_text()
+    complete, staged = json.loads(before)[0]["run"], sorted((machine.base / "backups/staging").iterdir())
+    machine.sql("n8n", "INSERT INTO workflow VALUES (0, 'of this hour')")
+    assert "databases complete" in machine.ask("run", "--databases")
+    assert machine.last.read_text() == before, "the guard against a loss of data counts whole runs"
+    assert sorted((machine.base / "backups/staging").iterdir()) == staged, "nor does it take the place of the staged one"
+    assert machine.runs()[-1]["databases"]
+    assert f"restore of the run {complete}" in machine.ask("restore", check=False), "what else there is comes from a whole run"
+    machine.sql("n8n", "DELETE FROM workflow")
+    machine.ask("restore", "--replace", "--service", "postgresql", "--database", "n8n")
+    assert machine.sql("n8n", "SELECT count(*) FROM workflow") == str(ROWS + 1)
+    machine.sql("n8n", "DELETE FROM workflow WHERE id = 0")
+    with (machine.base / "backups/lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = machine.ask("run", "--databases")
+        assert "is at work" in said, "and the next hour comes: no failure"
+    machine.plan["hourly"] = False
+    machine.write()
+    try:
+        assert machine.ask("run", "--databases").strip() == "exit code 0", "where the settings do not ask for it, nothing is done"
+    finally:
+        machine.plan["hourly"] = True
+        machine.write()
 
 
 @pytest.mark.usefixtures("databases_alone")
