@@ -215,6 +215,12 @@ backups: ## the runs of each host: age, items, size; exit code 1 when one is lat
 prune: ## give old runs up and check the repositories, with the keeper's key: [HOST=]
 	@$(RUN) $(PYTHON) -m operations prune --stack "$$STACK" --host "$$HOST"
 
+rescue: ## undo an overwriting of a host's backups from the former versions, with the keeper's key: HOST= TO=directory | IN_PLACE=yes
+	@$(RUN) $(PYTHON) -m operations rescue --stack "$$STACK" --host "$$HOST" --to "$$TO" --in-place "$$IN_PLACE"
+
+copy-attachments: ## attachments into a bucket of another account (vpai:attachmentsCopy)
+	@$(RUN) $(PYTHON) -m operations copy-attachments --stack "$$STACK"
+
 restore: ## bring a run back, shown first, done with REPLACE=yes: HOST= [SERVICE=] [DATABASE=] [AT=] [FROM=staging|bucket|DIR] [UNDO=yes]
 	@$(RUN) $(PYTHON) -m operations restore --stack "$$STACK" --host "$$HOST" --service "$$SERVICE" --database "$$DATABASE" \
 	--at "$$AT" --from "$$FROM" --replace "$$REPLACE" --undo "$$UNDO"
@@ -226,9 +232,9 @@ fake-secrets: ## for a copy: values that open nothing, for each secret that it n
 	@$(RUN) $(PYTHON) -m operations fake-secrets --stack "$$STACK"
 
 recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; or does a kit open every repository: CHECK=kit.age [KEY=recovery.key]
-	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT" --check "$$CHECK" $${KEY:+--key "$$KEY"}
+	@$(RUN) $(PYTHON) -m operations recovery-kit --stack "$$STACK" --recipient "$$RECIPIENT" --check "$$CHECK" --key "$$KEY"
 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help backup backups prune restore restore-files engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help backup backups prune rescue copy-attachments restore restore-files engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -152,7 +152,7 @@ def _authentication(stack: Stack, _: argparse.Namespace) -> int:
 
 def _recovery_kit(stack: Stack, arguments: argparse.Namespace) -> int:
     if arguments.check:
-        return check_kit(Path(arguments.check), Path(arguments.key))
+        return check_kit(Path(arguments.check), Path(arguments.key or "recovery.key"))
     path = Path(arguments.output or f"recovery-kit-{stack.name}.age")
     if arguments.if_missing and path.exists():
         return 0
@@ -216,6 +216,18 @@ def _prune(stack: Stack, arguments: argparse.Namespace) -> int:
     from operations.prune import prune
 
     return prune(stack, arguments.host)
+
+
+def _rescue(stack: Stack, arguments: argparse.Namespace) -> int:
+    from operations.rescue import rescue
+
+    return rescue(stack, arguments.host, arguments.to, in_place=arguments.in_place == "yes")
+
+
+def _copy_attachments(stack: Stack, _: argparse.Namespace) -> int:
+    from operations.second_copy import copy_attachments
+
+    return copy_attachments(stack)
 
 
 def _restore_files(stack: Stack, arguments: argparse.Namespace) -> int:
@@ -335,7 +347,7 @@ def _parser() -> argparse.ArgumentParser:
     kit.add_argument("--output", default="")
     kit.add_argument("--if-missing", action="store_true")
     kit.add_argument("--check", default="", metavar="KIT", help="open each repository of the backups with it instead")
-    kit.add_argument("--key", default="recovery.key", help="the private key that opens the kit")
+    kit.add_argument("--key", default="", help="the private key that opens the kit; recovery.key")
     command("plan", _plan, "what an up would do, kept to be applied")
     guarded = (command("apply-plan", _apply_plan, "exactly the plan"), command("up", _up, "show, ask, apply"))
     guarded[-1].add_argument("option", nargs="*", help="of pulumi up, after `--`; not for production")
@@ -346,6 +358,7 @@ def _parser() -> argparse.ArgumentParser:
         command("backup", _backup, "a backup now, followed"),
         command("backups", _backups, "the runs that there are"),
         command("prune", _prune, "give old runs up, check the repositories"),
+        command("rescue", _rescue, "undo an overwriting of a repository, by content"),
         command("restore", _restore, "bring a run back"),
         command("restore-files", _restore_files, "files of a run into a directory of the host"),
     ):
@@ -358,8 +371,11 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--database", default="")
             sub.add_argument("--replace", default="", metavar="yes")
             sub.add_argument("--undo", default="", metavar="yes")
-        if sub.prog.endswith("files"):
-            sub.add_argument("--to", default="", help="a directory of the host")
+        if sub.prog.endswith(("files", "rescue")):
+            sub.add_argument("--to", default="", help="a directory, of the host or for a rescue of this machine")
+        if sub.prog.endswith("rescue"):
+            sub.add_argument("--in-place", default="", metavar="yes")
+    command("copy-attachments", _copy_attachments, "attachments into the bucket of another account")
     command("plan-digest", _plan_digest, "the digest by which a plan is approved")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
     command("fake-secrets", _fake_secrets, "values that open nothing for what a copy needs and has not")

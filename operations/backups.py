@@ -12,6 +12,7 @@ from components.host_script import SshHost
 from model import backup_plan
 from model.placement import Placement
 from model.problem import Problem, refuse
+from operations import second_copy
 from operations.stack import CommandFailed, Stack, on_host
 from operations.table import table
 
@@ -51,6 +52,8 @@ def backups(stack: Stack, host: str) -> int:
         if not complete or (now - datetime.fromisoformat(complete[-1]["time"])).total_seconds() > 26 * 3600:
             late.append(name)
     print(table(("host", "run", "", "age", "items", "size", "added", "took", "in"), rows))
+    if alone := second_copy.missing(stack):
+        print(f"\n{alone}")
     if late:
         print(f"\nno complete backup of the last 26 hours: {', '.join(late)}; `make backup STACK={stack.name}` makes one")
     return min(len(late), 1)

@@ -103,7 +103,7 @@ def prune(stack: Stack, host: str) -> int:
     """Retention and a check of each repository, or of one host's."""
     rows = []
     now = datetime.now(UTC)
-    for repository in _repositories(stack, host):
+    for repository in repositories(stack, host):
         before, after = repository.prune(now)
         rows.append((repository.to.prefix, str(before), str(after), f"part {repository.check(now)} read, no errors"))
         on_host(stack.machines[repository.to.prefix], on_host_words(stack, "checked"))
@@ -111,7 +111,8 @@ def prune(stack: Stack, host: str) -> int:
     return 0
 
 
-def _repositories(stack: Stack, host: str) -> Iterator[Repository]:
+def repositories(stack: Stack, host: str) -> Iterator[Repository]:
+    """Of each host that is backed up, or of one, with the keeper's key."""
     keys = {
         name: stack.inputs.external.get(name, "") for name in (storage.KEEPER_ACCESS_KEY.name, storage.KEEPER_SECRET_KEY.name)
     }
