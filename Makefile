@@ -218,6 +218,9 @@ prune: ## give old runs up and check the repositories, with the keeper's key: [H
 rescue: ## undo an overwriting of a host's backups from the former versions, with the keeper's key: HOST= TO=directory | IN_PLACE=yes
 	@$(RUN) $(PYTHON) -m operations rescue --stack "$$STACK" --host "$$HOST" --to "$$TO" --in-place "$$IN_PLACE"
 
+drill: venv engine ## the latest backup into a copy that is thrown away, from the recovery kit alone: [KIT=recovery-kit-prod.age] [KEY=recovery.key] [HOST=]
+	@source toolchain/env.sh && $(VENV)/python -m operations.drill --stack "$$STACK" --kit "$$KIT" --key "$$KEY" --host "$$HOST"
+
 copy-attachments: ## attachments into a bucket of another account (vpai:attachmentsCopy)
 	@$(RUN) $(PYTHON) -m operations copy-attachments --stack "$$STACK"
 
@@ -237,4 +240,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; or does a kit 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help backup backups prune rescue copy-attachments restore restore-files engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help drill backup backups prune rescue copy-attachments restore restore-files engine may-ask dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

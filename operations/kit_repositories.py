@@ -55,7 +55,7 @@ def check(path: Path, identity: Path) -> int:
     """Open each repository by the commands of the kit at `path`; 0 when all of them open and each has a complete run."""
     rows = []
     failed = 0
-    for entry in _opened(path, identity)["backups"]:
+    for entry in opened(path, identity)["backups"]:
         told, opens = _asked(entry)
         failed += not opens
         rows.append((entry["host"], entry["repository"], "opens" if opens else "FAILED", told))
@@ -84,7 +84,8 @@ def _asked(entry: Mapping[str, Any]) -> tuple[str, bool]:
     return f"{(now - max(past)).total_seconds() / 3600:.1f} h old, of {len(past)}", True
 
 
-def _opened(path: Path, identity: Path) -> Mapping[str, Any]:
+def opened(path: Path, identity: Path) -> Mapping[str, Any]:
+    """What is in the kit; raises `Refused` where it does not open."""
     why = "a kit that does not open is none, and is better known before it is needed"
     example = "make recovery-kit CHECK=recovery-kit-prod.age KEY=recovery.key"
     missing = [file for file in (path, identity) if not file.is_file()]
