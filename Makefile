@@ -230,6 +230,15 @@ backups: ## the runs of each host: age, items, size; exit code 1 when one is lat
 prune: ## give old runs up and check the repositories, with the keeper's key: [HOST=]
 	@$(RUN) $(PYTHON) -m operations prune --stack "$$STACK" --host "$$HOST"
 
+rescue: ## undo an overwriting of a host's backups from the former versions, with the keeper's key: HOST= TO=directory | IN_PLACE=yes
+	@$(RUN) $(PYTHON) -m operations rescue --stack "$$STACK" --host "$$HOST" --to "$$TO" --in-place "$$IN_PLACE"
+
+drill: venv engine ## the latest backup into a copy that is thrown away, from the recovery kit alone: [KIT=recovery-kit-prod.age] [KEY=recovery.key] [HOST=]
+	@source toolchain/env.sh && $(VENV)/python -m operations.drill --stack "$$STACK" --kit "$$KIT" --key "$$KEY" --host "$$HOST"
+
+copy-attachments: ## attachments into a bucket of another account (vpai:attachmentsCopy)
+	@$(RUN) $(PYTHON) -m operations copy-attachments --stack "$$STACK"
+
 restore: ## bring a run back, shown first, done with REPLACE=yes: HOST= [SERVICE=] [DATABASE=] [AT=] [FROM=staging|bucket|DIR] [UNDO=yes]
 	@$(RUN) $(PYTHON) -m operations restore --stack "$$STACK" --host "$$HOST" --service "$$SERVICE" --database "$$DATABASE" \
 	--at "$$AT" --from "$$FROM" --replace "$$REPLACE" --undo "$$UNDO"
@@ -246,4 +255,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help backup backups prune restore restore-files engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help drill backup backups prune rescue copy-attachments restore restore-files engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -47,9 +47,7 @@ def unproven(fleet: Fleet) -> Iterator[tuple[Secret, str]]:
     told = [(service, each) for _, service in fleet.services() for each in service.credentials]
     proven = {each.secret.name for _, each in told if isinstance(each, Credential)}
     reasons = {each.secret.name: each.reason for _, each in told if isinstance(each, Unproven)}
-    repository = (
-        "opens the host's repository: `make backups` asks it, another one is refused (tests/engine/test_backup_program.py)"
-    )
+    repository = "opens the host's repository: `make backups` asks it, another is refused (`tests/engine/test_backup_program.py`)"
     reasons |= {placement.backup.password.name: repository for placement in fleet.placements if placement.backup}
     for secret in fleet.secrets():
         if secret.name not in proven:

@@ -133,6 +133,8 @@ class HostBackup:
     """What a complete run calls: `url`, without its last part, or `service` and `port` of the monitor beside it."""
     heartbeat_token: Secret
     """The last part of the address."""
+    hourly: bool = False
+    """Whether PostgreSQL is backed up every hour besides."""
 
     @property
     def repository(self) -> str:
@@ -152,6 +154,8 @@ class Retention:
     weekly: str = "28d"
     monthly: str = "6m"
     yearly: str = "2y"
+    databases: str = "2d"
+    """Every run of the databases alone within it."""
 
 
 KEPT = Retention()

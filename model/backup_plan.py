@@ -36,6 +36,8 @@ def plan(placement: Placement, *, stack: str, project: str, image: str) -> str:
             "patience_seconds": PATIENCE_SECONDS,
         },
         "heartbeat": to.heartbeat,
+        # Whether PostgreSQL is dumped every hour too.
+        "hourly": to.hourly,
         "items": list(_items(placement.services)),
         # Who cannot do without whom: what is stopped for a restore, and in which order it comes back.
         "services": [

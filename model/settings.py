@@ -262,6 +262,24 @@ class Settings(_Frozen):
     backup_delay_minutes: int = Field(
         default=15, ge=0, le=180, description="by how much at most a backup begins later, at random", examples=["15"]
     )
+    backup_databases_hourly: bool = Field(
+        default=False,
+        description="back PostgreSQL up every hour besides; such a run is kept for two days",
+        examples=["true"],
+    )
+    attachments_copy: str = Field(
+        default="",
+        pattern=r"^(https?://[A-Za-z0-9.:-]+/[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$",
+        description="https://endpoint/bucket of another account, where `make copy-attachments` copies attachments to; "
+        "empty: no second copy",
+        examples=["https://s3.eu-central-003.backblazeb2.com/example-org-attachments"],
+    )
+    attachments_copy_region: str = Field(
+        default="",
+        pattern=r"^[a-z0-9-]*$",
+        description="region of that bucket; empty: the provider has none",
+        examples=["eu-central-003"],
+    )
     protect_data: bool = Field(default=True, description="refuse every deletion of data directories", examples=["true"])
     delete_data: bool = Field(
         default=False,

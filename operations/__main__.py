@@ -240,6 +240,18 @@ def _prune(stack: Stack, arguments: argparse.Namespace) -> int:
     return prune(stack, arguments.host)
 
 
+def _rescue(stack: Stack, arguments: argparse.Namespace) -> int:
+    from operations.rescue import rescue
+
+    return rescue(stack, arguments.host, arguments.to, in_place=arguments.in_place == "yes")
+
+
+def _copy_attachments(stack: Stack, _: argparse.Namespace) -> int:
+    from operations.second_copy import copy_attachments
+
+    return copy_attachments(stack)
+
+
 def _restore_files(stack: Stack, arguments: argparse.Namespace) -> int:
     return restore_files(
         stack, host=arguments.host, service=arguments.service, at=arguments.at, source=arguments.source, to=arguments.to
@@ -372,6 +384,7 @@ def _parser() -> argparse.ArgumentParser:
         command("backup", _backup, "a backup now, followed"),
         command("backups", _backups, "the runs that there are"),
         command("prune", _prune, "give old runs up, check the repositories"),
+        command("rescue", _rescue, "undo an overwriting of a repository, by content"),
         command("restore", _restore, "bring a run back"),
         command("restore-files", _restore_files, "files of a run into a directory of the host"),
     ):
@@ -384,8 +397,11 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--database", default="")
             sub.add_argument("--replace", default="", metavar="yes")
             sub.add_argument("--undo", default="", metavar="yes")
-        if sub.prog.endswith("files"):
-            sub.add_argument("--to", default="", help="a directory of the host")
+        if sub.prog.endswith(("files", "rescue")):
+            sub.add_argument("--to", default="", help="a directory, of the host or for a rescue of this machine")
+        if sub.prog.endswith("rescue"):
+            sub.add_argument("--in-place", default="", metavar="yes")
+    command("copy-attachments", _copy_attachments, "attachments into the bucket of another account")
     command("plan-digest", _plan_digest, "the digest by which a plan is approved")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
     command("fake-secrets", _fake_secrets, "values that open nothing for what a copy needs and has not")

@@ -12,6 +12,7 @@ from components.host_script import SshHost
 from model import backup_plan
 from model.placement import Placement
 from model.problem import Problem, refuse
+from operations import second_copy
 from operations.stack import CommandFailed, Stack, on_host
 from operations.table import table
 
@@ -34,14 +35,15 @@ def backups(stack: Stack, host: str) -> int:
     for placement in _backed_up(stack, host):
         name = placement.host.name
         try:
-            found = json.loads(on_host(stack.machines[name], _words(stack, "runs")))
+            found = json.loads(on_host(stack.machines[name], on_host_words(stack, "runs")))
         except CommandFailed as failed:
             rows.append((name, "-", f"cannot be asked: {failed}", *("",) * 6))
             late.append(name)
             continue
         for run in found:
             taken = datetime.fromisoformat(run["time"])
-            state = "FROM THE FUTURE" if run["future"] else "complete" if run["complete"] else "not complete"
+            kind = "complete" if run["complete"] else "databases" if run["databases"] else "not complete"
+            state = "FROM THE FUTURE" if run["future"] else kind
             size, added = _mib(run["bytes"]), _mib(run["added"])
             where = "bucket, staging" if run["staged"] else "bucket"
             age = f"{(now - taken).total_seconds() / 3600:.1f} h"
@@ -50,6 +52,8 @@ def backups(stack: Stack, host: str) -> int:
         if not complete or (now - datetime.fromisoformat(complete[-1]["time"])).total_seconds() > 26 * 3600:
             late.append(name)
     print(table(("host", "run", "", "age", "items", "size", "added", "took", "in"), rows))
+    if alone := second_copy.missing(stack):
+        print(f"\n{alone}")
     if late:
         print(f"\nno complete backup of the last 26 hours: {', '.join(late)}; `make backup STACK={stack.name}` makes one")
     return min(len(late), 1)
@@ -74,19 +78,20 @@ def restore_files(stack: Stack, *, host: str, service: str, at: str, source: str
     """Files of a run into a directory of the host."""
     placement = _one(stack, host, service)
     words = ("extract", "--from", source or "bucket", "--run", at, "--service", service, "--to", to)
-    return subprocess.run(_over(stack.machines[placement.host.name], _words(stack, *words))).returncode
+    return subprocess.run(_over(stack.machines[placement.host.name], on_host_words(stack, *words))).returncode
 
 
 def _follow(stack: Stack, placement: Placement, unit: str, start: Sequence[str]) -> int:
     machine = stack.machines[placement.host.name]
     subprocess.run(_over(machine, ["sudo", "-n", "systemctl", "reset-failed", unit]), capture_output=True)
-    code = subprocess.run(_over(machine, _words(stack, "follow", unit, *(("--", *start) if start else ())))).returncode
+    code = subprocess.run(_over(machine, on_host_words(stack, "follow", unit, *(("--", *start) if start else ())))).returncode
     if code == 255:
         print(f"{machine.alias}: the connection broke; {unit} goes on. Its lines: journalctl -u {unit}", file=sys.stderr)
     return code
 
 
-def _words(stack: Stack, *arguments: str) -> list[str]:
+def on_host_words(stack: Stack, *arguments: str) -> list[str]:
+    """What a host is asked, of its own program of backups."""
     return ["sudo", "-n", *_program(stack, *arguments)]
 
 

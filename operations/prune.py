@@ -12,13 +12,16 @@ from typing import Any
 
 from model.backup import KEPT, HostBackup
 from model.problem import Problem, refuse
-from operations.stack import CommandFailed, Stack
+from operations.backups import on_host_words
+from operations.stack import CommandFailed, Stack, on_host
 from operations.table import table
 from services import storage
 
 AHEAD = timedelta(minutes=10)
 MOST_A_DAY = 12
 """Runs of one host in one day: one by the timer, and the operator's."""
+MOST_OF_DATABASES = 30
+"""Of the databases alone: one an hour."""
 PARTS = 4
 """A check reads one of them; each week another one, so that four weeks read the whole repository."""
 
@@ -64,6 +67,7 @@ class Repository:
         )
         self.ask("forget", "--quiet", "--group-by", "host", "--tag", "complete", *kept)
         self.ask("forget", "--quiet", "--group-by", "host", "--tag", "partial", "--keep-within", KEPT.daily)
+        self.ask("forget", "--quiet", "--group-by", "host", "--tag", "databases", "--keep-within", KEPT.databases)
         self.ask("prune", "--quiet")
         return len(before), len(self.snapshots())
 
@@ -89,8 +93,9 @@ def objections(host: str, snapshots: Sequence[Mapping[str, Any]], now: datetime)
     )
     if strange:
         yield Problem(what=f"{host}: snapshots that no run made: {', '.join(strange)}", why=why, mend=look, example=example)
-    for day, number in sorted(Counter(at.date() for at in made.values()).items()):
-        if number > MOST_A_DAY:
+    hourly = {each["short_id"] for each in snapshots if "databases" in (each.get("tags") or ())}
+    for (day, alone), number in sorted(Counter((at.date(), name in hourly) for name, at in made.items()).items()):
+        if number > (MOST_OF_DATABASES if alone else MOST_A_DAY):
             yield Problem(what=f"{host}: {number} runs on {day}", why=why, mend=look, example=example)
 
 
@@ -98,14 +103,16 @@ def prune(stack: Stack, host: str) -> int:
     """Retention and a check of each repository, or of one host's."""
     rows = []
     now = datetime.now(UTC)
-    for repository in _repositories(stack, host):
+    for repository in repositories(stack, host):
         before, after = repository.prune(now)
         rows.append((repository.to.prefix, str(before), str(after), f"part {repository.check(now)} read, no errors"))
+        on_host(stack.machines[repository.to.prefix], on_host_words(stack, "checked"))
     print(table(("host", "runs before", "after", "check"), rows))
     return 0
 
 
-def _repositories(stack: Stack, host: str) -> Iterator[Repository]:
+def repositories(stack: Stack, host: str) -> Iterator[Repository]:
+    """Of each host that is backed up, or of one, with the keeper's key."""
     keys = {
         name: stack.inputs.external.get(name, "") for name in (storage.KEEPER_ACCESS_KEY.name, storage.KEEPER_SECRET_KEY.name)
     }

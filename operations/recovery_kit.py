@@ -52,7 +52,7 @@ def check_recovery_kit(stack: Stack, path: Path, key: str) -> None:
 
     A kit that `age -d` has opened elsewhere needs no key. Raises `Refused` for what cannot be opened, or does not fit the state.
     """
-    kit = _opened(stack, path, key)
+    kit = opened(path, key)
     # First, because they open on the day on which the state is lost, too.
     closed = closed_repositories(kit.get("backups", ()))
     if kit["stack"] != stack.name:
@@ -134,11 +134,12 @@ def _note(stack: Stack) -> Path:
     return PROJECT / ".vpai" / stack.name / "recovery-kit.json"
 
 
-def _opened(stack: Stack, path: Path, key: str) -> Mapping[str, Any]:
+def opened(path: Path, key: str) -> Mapping[str, Any]:
+    """What is in the kit; raises `Refused` where the private key in the file `key` does not open it."""
     try:
         data = path.read_bytes()
         if not data.startswith(b"{"):
-            refuse([] if key else [_no_key(stack, path)])
+            refuse([] if key else [_no_key(path)])
             lines = (line.strip() for line in Path(key).read_text().splitlines())
             identities = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
             data = pyrage.decrypt(data, identities)
@@ -156,12 +157,12 @@ def _opened(stack: Stack, path: Path, key: str) -> Mapping[str, Any]:
     return kit
 
 
-def _no_key(stack: Stack, path: Path) -> Problem:
+def _no_key(path: Path) -> Problem:
     return Problem(
         what=f"{path} is sealed, and no key is named",
         why="only the private half of the recipient's key opens it",
         mend="name the file of the key; or open the kit where the key is, and check what came out of it",
-        example=f"make recovery-kit STACK={stack.name} CHECK={path} KEY=recovery.key",
+        example=f"make recovery-kit CHECK={path} KEY=recovery.key",
     )
 
 

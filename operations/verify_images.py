@@ -191,16 +191,14 @@ class Engine:
 
     def _create(self, service: Service, network: str) -> Iterator[str]:
         configuration = service.configuration
-        yield from ("create", "--network", network, "--network-alias", service.name, "--label", f"{_LABEL}={self.run}")
+        yield from ("create", "--network", network, "--network-alias", service.name, *self.labels(service), *self.health(service))
         yield from ("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--memory", f"{service.limits.memory_mib}m")
         yield from (word for name in service.capabilities for word in ("--cap-add", name))
         yield from ("--read-only",) if service.read_only_root else ()
         yield from ("--init",) if service.reaper else ()
         yield from ("--user", service.user) if service.user else ()
         yield from (word for path in service.scratch for word in ("--tmpfs", f"{path}:rw,noexec,nosuid,nodev,size=64m"))
-        for volume in service.volumes:  # in memory: an engine gives no volume of its own an owner
-            uid, gid = volume.owner.split(":")
-            yield from ("--tmpfs", f"{volume.path}:exec,uid={uid},gid={gid},mode={volume.mode:04o}")
+        yield from self.volumes(service)
         yield from ("--volume", configuration.directory) if configuration else ()
         yield from (word for name, value in service.environment.items() for word in ("--env", f"{name}={value}"))
         entrypoint = service.entrypoint
@@ -209,6 +207,20 @@ class Engine:
             entrypoint = ("sh", "-c", read, "sh", *service.entrypoint)
         yield from ("--entrypoint", entrypoint[0]) if entrypoint else ()
         yield from (self._reference(service.image), *entrypoint[1:], *service.command)
+
+    def labels(self, service: Service) -> Iterator[str]:
+        """By which what this run made is found again."""
+        yield from ("--label", f"{_LABEL}={self.run}")
+
+    def health(self, service: Service) -> Iterator[str]:
+        """The engine itself asks for none: `_healthy` does."""
+        yield from ()
+
+    def volumes(self, service: Service) -> Iterator[str]:
+        """In memory: an engine gives no volume of its own an owner."""
+        for volume in service.volumes:
+            uid, gid = volume.owner.split(":")
+            yield from ("--tmpfs", f"{volume.path}:exec,uid={uid},gid={gid},mode={volume.mode:04o}")
 
     def _files(self, service: Service) -> Iterator[tuple[str, bytes]]:
         """The rendered configuration, as an archive, and the directory that it goes to."""
@@ -222,7 +234,7 @@ class Engine:
 
     def _values(self, service: Service) -> Mapping[str, str]:
         for secret in (*service.secrets, *(database.password for database in service.databases)):
-            self.secrets.setdefault(secret.name, _dummy(secret))
+            self.secrets.setdefault(secret.name, dummy_of(secret))
         # A database's password is its server's secret.
         for name in service.referenced_secrets:
             self.secrets.setdefault(name, hashlib.sha256(name.encode()).hexdigest()[:32])
@@ -289,7 +301,8 @@ def _archive(texts: Mapping[str, tuple[str, int]], owner: str, mode: int) -> byt
     return archive.getvalue()
 
 
-def _dummy(secret: Secret) -> str:
+def dummy_of(secret: Secret) -> str:
+    """A value that the secret's users take, and that opens nothing."""
     match secret.source:
         case Generated(length=length, prefix=prefix):
             # Each another: OpenClaw refuses one token for two doors.

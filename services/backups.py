@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from model.backup import HostBackup, Nothing
+from model.backup import HostBackup, Nothing, PostgresDump
 from model.network import Network
 from model.secret import Generated, Secret
 from model.service import Service
@@ -15,7 +15,9 @@ IMAGE = "docker.io/restic/restic:0.19.1"
 MEMORY_MIB = 128
 
 
-def of(host: str, services: Sequence[Service], networks: Iterable[Network], prefix: str, domain: str) -> HostBackup | None:
+def of(
+    host: str, services: Sequence[Service], networks: Iterable[Network], prefix: str, domain: str, *, hourly: bool = False
+) -> HostBackup | None:
     """None where there is no bucket, or nothing on the host is to be kept."""
     kept = any(not isinstance(volume.backup, Nothing) for service in services for volume in service.volumes)
     if not prefix or not kept:
@@ -37,6 +39,7 @@ def of(host: str, services: Sequence[Service], networks: Iterable[Network], pref
         if any(service.name == "uptime-kuma" for service in services)
         else {"url": f"https://{uptime_kuma.SUBDOMAIN}.{domain}/api/push/"},
         heartbeat_token=Secret(name=f"uptime_kuma_backup_{_identifier(host)}_token", source=Generated(length=32)),
+        hourly=hourly and any(isinstance(volume.backup, PostgresDump) for service in services for volume in service.volumes),
     )
 
 

@@ -46,7 +46,7 @@ def external_secrets(authority: str = "") -> tuple[Secret, ...]:
         for service in (*sese("", door, ""), *workstation(""), *applications("", door))
         for secret in service.secrets
         if isinstance(secret.source, External) and secret != caddy.AUTHORITY_KEY
-    } | {secret.name: secret for secret in storage.SECRETS}
+    } | {secret.name: secret for secret in (*storage.SECRETS, storage.COPY_ACCESS_KEY, storage.COPY_SECRET_KEY)}
     return tuple(found.values())
 
 

@@ -25,6 +25,9 @@ SHARED_ACCESS_KEY = _key("s3_access_key", "for NocoDB's attachments")
 SHARED_SECRET_KEY = _key("s3_secret_key", "for NocoDB's attachments")
 BACKUPS_ACCESS_KEY = _key("s3_backups_access_key", "for Zerobyte, which only looks at backups")
 BACKUPS_SECRET_KEY = _key("s3_backups_secret_key", "for Zerobyte, which only looks at backups")
+_ELSEWHERE = "another project or provider than the buckets': its console; reads and writes the bucket of vpai:attachmentsCopy"
+COPY_ACCESS_KEY = Secret(name="s3_copy_access_key", source=External(obtain=_ELSEWHERE, optional=True))
+COPY_SECRET_KEY = Secret(name="s3_copy_secret_key", source=External(obtain=_ELSEWHERE, optional=True))
 BACKED_UP = ("sese", "seko", "app-prod-01")
 """Hosts that can have a key of their own for their backups."""
 

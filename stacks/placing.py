@@ -80,7 +80,8 @@ def production(settings: Settings, around: Surroundings) -> Fleet:
 def _kept(placement: Placement, settings: Settings) -> Placement:
     """With the place where its backups go."""
     host, services, networks = placement.host.name, placement.services, placement.networks
-    return replace(placement, backup=backups.of(host, services, networks, settings.bucket_prefix, settings.domain))
+    to = backups.of(host, services, networks, settings.bucket_prefix, settings.domain, hourly=settings.backup_databases_hourly)
+    return replace(placement, backup=to)
 
 
 def preproduction(settings: Settings, around: Surroundings) -> Fleet:

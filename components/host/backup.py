@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from components.host.files import HostFile, installed
 
 TIMER = "vpai-backup.timer"
+HOURLY = "vpai-backup-databases.timer"
+"""There whether the settings ask for it or not: the plan says, so that nothing is left over when they change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,28 @@ TimeoutStartSec=4h
 Nice=10
 IOSchedulingClass=idle
 """
+    hourly = f"""[Unit]
+Description=Back up the databases, where the plan asks for it
+ConditionPathExists={schedule.plan}/plan.json
+After=network-online.target docker.service
+
+[Service]
+Type=oneshot
+ExecStart={program.path} {schedule.plan} run --databases
+TimeoutStartSec=50min
+Nice=10
+IOSchedulingClass=idle
+"""
+    every_hour = """[Unit]
+Description=Back up the databases every hour
+
+[Timer]
+OnCalendar=hourly
+RandomizedDelaySec=5min
+
+[Install]
+WantedBy=timers.target
+"""
     timer = f"""[Unit]
 Description=Back up every night
 
@@ -54,4 +78,10 @@ Persistent=true
 WantedBy=timers.target
 """
     directory = "/etc/systemd/system"
-    return program, HostFile(f"{directory}/vpai-backup.service", service), HostFile(f"{directory}/{TIMER}", timer)
+    return (
+        program,
+        HostFile(f"{directory}/vpai-backup.service", service),
+        HostFile(f"{directory}/{TIMER}", timer),
+        HostFile(f"{directory}/{HOURLY.replace('timer', 'service')}", hourly),
+        HostFile(f"{directory}/{HOURLY}", every_hour),
+    )

@@ -99,7 +99,7 @@ def baseline(
         units=(
             *("fail2ban.service", "unattended-upgrades.service"),
             *(("docker.service", SWEEPER) if docker else ()),
-            *((backup.TIMER,) if backed_up else ()),
+            *((backup.TIMER, backup.HOURLY) if backed_up else ()),
         ),
         machine_units=("auditd.service", "systemd-timesyncd.service", "apt-daily.timer", "apt-daily-upgrade.timer"),
     )

@@ -76,7 +76,7 @@ def _of_placement(placement: Placement) -> Iterator[Alert]:
     host = placement.host.name
     yield from _of_host(host)
     if placement.backup:
-        yield from _of_backup(host)
+        yield from _of_backup(host, hourly=placement.backup.hourly)
     for service in placement.services:
         yield from _of_service(host, service)
         if own := _OWN.get(service.name):
@@ -150,7 +150,7 @@ def _of_host(host: str) -> Iterator[Alert]:
     )
 
 
-def _of_backup(host: str) -> Iterator[Alert]:
+def _of_backup(host: str, *, hourly: bool) -> Iterator[Alert]:
     """Of the numbers that the host's own program leaves (components/scripts/installed/vpai-backup.py)."""
 
     def alert(name: str, measure: str, severity: Severity, summary: str, *, above: float) -> Alert:
@@ -183,6 +183,15 @@ def _of_backup(host: str) -> Iterator[Alert]:
     yield alert(
         "backup-growth", added, Severity.WARNING, f"one night of {host} added more than 20 GiB to the bucket", above=20 * 2**30
     )
+    unchecked = "time() - max(vpai_backup_checked_timestamp_seconds{HERE})"
+    overdue = f"{host}'s backups have not been pruned and read from outside for 8 days"
+    yield alert("backup-unchecked", unchecked, Severity.WARNING, overdue, above=8 * 24 * _HOUR)
+    lacking = "0 - min(vpai_backup_spare_bytes{HERE})"
+    yield alert("backup-room", lacking, Severity.WARNING, f"{host}'s disk may be too small for the next backup", above=0)
+    if hourly:
+        since = "time() - max(vpai_backup_databases_last_success_timestamp_seconds{HERE})"
+        missed = f"{host}'s databases had no hourly backup for 3 hours"
+        yield alert("backup-databases", since, Severity.CRITICAL, missed, above=3 * _HOUR)
 
 
 def _of_service(host: str, service: Service) -> Iterator[Alert]:

@@ -55,6 +55,11 @@ _POSTGRESQL = f'{_HOST},service="postgresql"'
 _LITELLM = f'{_HOST},service="litellm"'
 _REQUESTS = f"caddy_http_request_duration_seconds_count{{{_HOST}}}"
 
+
+def _since(what: str) -> str:
+    return f"time() - max by (host) (vpai_backup_{what}_timestamp_seconds{{{_HOST}}})"
+
+
 DASHBOARDS = (
     Dashboard(
         "fleet",
@@ -169,6 +174,19 @@ DASHBOARDS = (
                 "percentunit",
             ),
             Panel("Disk busy", {"{{host}} {{device}}": f"rate(node_disk_io_time_seconds_total{{{_HOST}}}[5m])"}, "percentunit"),
+        ),
+    ),
+    Dashboard(
+        "backups",
+        "Backups",
+        (
+            Panel("Age of the last complete one", {"{{host}}": _since("last_success")}, "s", Form.NUMBER),
+            Panel("Checked from outside", {"{{host}}": _since("checked")}, "s", Form.NUMBER),
+            Panel("Items that failed", {"{{host}}": f"max by (host) (vpai_backup_failed_items{{{_HOST}}})"}, form=Form.NUMBER),
+            Panel("Size", {"{{host}} {{item}}": f"max by (host, item) (vpai_backup_bytes{{{_HOST}}})"}, "bytes"),
+            Panel("Added to the bucket", {"{{host}}": f"max by (host) (vpai_backup_added_bytes{{{_HOST}}})"}, "bytes"),
+            Panel("Time that it took", {"{{host}}": f"max by (host) (vpai_backup_seconds{{{_HOST}}})"}, "s"),
+            Panel("Free after a run", {"{{host}}": f"min by (host) (vpai_backup_spare_bytes{{{_HOST}}})"}, "bytes"),
         ),
     ),
 )

@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 from lab.storage import BACKUPS, KEEPER, SEKO, SESE, Account
 from model.bucket import Bucket, Keys, policy
 from model.problem import Refused
-from operations import kit_repositories, prune
+from operations import kit_repositories, prune, rescue, second_copy
 from operations.buckets import checks
 from services import storage
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
@@ -212,3 +212,47 @@ def test_a_kit_opens_every_repository_by_its_own_commands(
     command = restore.replace("SNAPSHOT:/backup", str(snapshot["short_id"]))
     subprocess.run(["bash", "-ec", "\n".join([*shell, command])], cwd=tmp_path, check=True, capture_output=True)
     assert [path.read_text() for path in (tmp_path / "out").rglob("datum")] == ["what is known"]
+
+
+def test_a_thiefs_overwriting_is_undone_by_content(repository: Repository, tmp_path: Path) -> None:
+    """He has the host's key and password: what he may, he does, several times over."""
+    assert repository.ask("backup", "--tag", "second", ".").returncode == 0
+    thief, keeper = repository.storage.as_account(SESE), repository.storage.as_account(KEEPER)
+    names = _names(repository, "sese/")
+    for garbage in (b"first", b"second"):
+        for name in names:
+            thief.put_object(Bucket=NAME, Key=name, Body=garbage)
+    thief.put_object(Bucket=NAME, Key="sese/data/00/" + "0" * 64, Body=b"a pack that never was")
+    assert repository.ask("snapshots", "--no-lock").returncode != 0
+
+    versions = rescue.Versions(keeper, NAME, "sese/")
+    found = versions.find()
+    assert sorted(f"sese/{version.key}" for version in found.changed) == names
+    assert found.lost == ("data/00/" + "0" * 64,)
+    versions.lay_out(found, tmp_path / "rescued")
+    local = ("--repo", str(tmp_path / "rescued"), "--no-lock")
+    assert (done := repository.ask(*local, "check", "--read-data")).returncode == 0, done.stderr
+    assert repository.ask(*local, "restore", "latest", "--target", str(tmp_path / "back")).returncode == 0
+    assert (tmp_path / "back/datum").read_text() == "what is known"
+    assert repository.ask("snapshots", "--no-lock").returncode != 0, "the bucket was not touched"
+
+    versions.put_back(found)
+    assert (done := repository.ask("check", "--read-data")).returncode == 0, done.stderr
+    assert len(json.loads(repository.ask("snapshots", "--json").stdout)) == 2
+    assert versions.find().changed == (), "a second rescue has nothing to do"
+
+
+def test_a_second_copy_takes_what_is_new_and_keeps_what_is_deleted(repository: Repository) -> None:
+    s3 = repository.storage.as_account(KEEPER)
+    for bucket in ("shared", "elsewhere"):
+        s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket="shared", Key="nc/uploads/one", Body=b"1", ContentType="image/png")
+    s3.put_object(Bucket="shared", Key="exports/none", Body=b"of another prefix")
+    assert second_copy.copy(s3, "shared", s3, "elsewhere", "nc/") == (1, 1, 0)
+    s3.put_object(Bucket="shared", Key="nc/uploads/two", Body=b"22")
+    s3.delete_object(Bucket="shared", Key="nc/uploads/one")
+    assert second_copy.copy(s3, "shared", s3, "elsewhere", "nc/") == (1, 2, 0)
+    assert second_copy.copy(s3, "shared", s3, "elsewhere", "nc/") == (0, 0, 1)
+    found = s3.list_objects_v2(Bucket="elsewhere")["Contents"]
+    assert [each["Key"] for each in found] == ["nc/uploads/one", "nc/uploads/two"]
+    assert s3.head_object(Bucket="elsewhere", Key="nc/uploads/one")["ContentType"] == "image/png"

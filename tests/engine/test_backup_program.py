@@ -4,6 +4,8 @@ Qdrant is the lab's stand-in: its collections and points are real, its REST inte
 """
 
 import contextlib
+import fcntl
+import hashlib
 import json
 import os
 import random
@@ -12,7 +14,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,11 @@ from lab.engine import docker
 from lab.storage import KEEPER, SESE
 from model.backup_plan import FORMAT
 from model.bucket import Bucket, Keys, policy
+from model.image import ImageLock
 from model.secret import resolve
-from services import litellm, qdrant, redis
+from operations import drill, kit_repositories
+from operations.reference import example_fleet
+from services import litellm, qdrant, redis, storage
 from tests.fleets import PROJECT
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
 
@@ -34,6 +39,8 @@ BUCKET = "example-org-backups"
 KEY = "a" * 64
 PASSWORDS = {"redis": "r" * 32, "qdrant": KEY}
 ROWS = 2000
+SIZE = qdrant.CONTENT_INDEX.size
+N8N_KEY = "of n8n"
 
 
 @dataclass
@@ -171,9 +178,9 @@ class Machine:
         )
         self.sql("n8n", "CREATE TABLE workflow (id int, name text); INSERT INTO workflow VALUES (1, 'of a fresh start')")
         self.qdrant("/collections/content_index", {}, "DELETE")
-        self.qdrant("/collections/content_index", {"vectors": {"size": 4, "distance": "Cosine"}}, "PUT")
+        self.qdrant("/collections/content_index", {"vectors": {"size": SIZE, "distance": "Cosine"}}, "PUT")
         self.qdrant(
-            "/collections/content_index/points?wait=true", {"points": [{"id": 999, "vector": [1, 0, 0, 0], "payload": {}}]}, "PUT"
+            "/collections/content_index/points?wait=true", {"points": [{"id": 999, "vector": [1.0] * SIZE, "payload": {}}]}, "PUT"
         )
 
 
@@ -254,6 +261,7 @@ def _plan(machine: Machine) -> dict[str, Any]:
             "patience_seconds": 30,
         },
         "heartbeat": {},
+        "hourly": True,
         "items": [
             item("postgresql", "postgresql", "999:999", databases=["n8n"]),
             item("redis", "redis", "999:999", user="backup"),
@@ -276,7 +284,7 @@ def _secrets() -> dict[str, Any]:
         "password": "of the repository",
         "heartbeat": "",
         "passwords": PASSWORDS,
-        "fingerprints": {"postgresql": {"n8n_encryption_key": "f" * 64}},
+        "fingerprints": {"postgresql": {"n8n_encryption_key": hashlib.sha256(N8N_KEY.encode()).hexdigest()}},
         "tasks": {
             "postgresql": [
                 {"name": "n8n", "command": ["psql", "-XqU", "postgres"], "stdin": "ALTER ROLE n8n PASSWORD 'today''s';"}
@@ -380,9 +388,9 @@ def _fill(machine: Machine) -> None:
     )
     machine.sql("by_hand", "CREATE TABLE kept AS SELECT 'nobody declared it' AS text; ALTER TABLE kept OWNER TO by_hand")
     machine.redis("MSET", *(word for number in range(20) for word in (f"key:{number}", f"value {number}")))
-    machine.qdrant("/collections/content_index", {"vectors": {"size": 4, "distance": "Cosine"}}, "PUT")
+    machine.qdrant("/collections/content_index", {"vectors": {"size": SIZE, "distance": "Cosine"}}, "PUT")
     chance = random.Random(19)  # noqa: S311 - vectors
-    points = [{"id": n, "vector": [chance.random() for _ in range(4)], "payload": {"text": f"page {n}"}} for n in range(1, 31)]
+    points = [{"id": n, "vector": [chance.random() for _ in range(SIZE)], "payload": {"text": f"page {n}"}} for n in range(1, 31)]
     machine.qdrant("/collections/content_index/points?wait=true", {"points": points}, "PUT")
 
 
@@ -413,7 +421,11 @@ def test_what_was_backed_up_is_back_after_everything_is_gone(machine: Machine) -
     run = machine.runs()[-1]
     assert (run["complete"], run["items"]) == (True, 4)
     assert {each["service"] for each in json.loads(machine.last.read_text())} == {"postgresql", "redis", "qdrant", "app"}
-    assert "vpai_backup_complete 1" in (machine.base / "metrics/backup.prom").read_text()
+    metrics = (machine.base / "metrics/backup.prom").read_text()
+    assert "vpai_backup_complete 1" in metrics
+    assert "vpai_backup_spare_bytes" in metrics
+    begun = machine.base / "metrics/checked.prom"
+    assert "vpai_backup_checked_timestamp_seconds" in begun.read_text(), "a check is overdue from the first run on"
 
     shutil.rmtree(machine.base / "backups/staging")
     machine.destroy()
@@ -610,6 +622,33 @@ def test_a_restore_that_was_killed_is_undone_or_goes_on(machine: Machine) -> Non
     assert machine.data() == known
 
 
+@pytest.mark.usefixtures("app_and_databases")
+def test_an_hourly_run_of_the_databases_is_restored_for_them_alone(machine: Machine) -> None:
+    before = machine.last.read_text()
+    complete, staged = json.loads(before)[0]["run"], sorted((machine.base / "backups/staging").iterdir())
+    machine.sql("n8n", "INSERT INTO workflow VALUES (0, 'of this hour')")
+    assert "databases complete" in machine.ask("run", "--databases")
+    assert machine.last.read_text() == before, "the guard against a loss of data counts whole runs"
+    assert sorted((machine.base / "backups/staging").iterdir()) == staged, "nor does it take the place of the staged one"
+    assert machine.runs()[-1]["databases"]
+    assert f"restore of the run {complete}" in machine.ask("restore", check=False), "what else there is comes from a whole run"
+    machine.sql("n8n", "DELETE FROM workflow")
+    machine.ask("restore", "--replace", "--service", "postgresql", "--database", "n8n")
+    assert machine.sql("n8n", "SELECT count(*) FROM workflow") == str(ROWS + 1)
+    machine.sql("n8n", "DELETE FROM workflow WHERE id = 0")
+    with (machine.base / "backups/lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        said = machine.ask("run", "--databases")
+        assert "is at work" in said, "and the next hour comes: no failure"
+    machine.plan["hourly"] = False
+    machine.write()
+    try:
+        assert machine.ask("run", "--databases").strip() == "exit code 0", "where the settings do not ask for it, nothing is done"
+    finally:
+        machine.plan["hourly"] = True
+        machine.write()
+
+
 @pytest.mark.usefixtures("databases_alone")
 def test_a_run_under_writes_is_one_moment_of_each_store(machine: Machine) -> None:
     machine.sql("n8n", "CREATE TABLE account AS SELECT n AS id, 100 AS money FROM generate_series(1, 50) n")
@@ -648,6 +687,57 @@ def test_a_killed_run_leaves_nothing_paused_and_the_next_one_is_complete(machine
     said = program.communicate(timeout=200)[0]
     assert program.returncode == 1, said
     assert "complete in" in machine.ask("run"), "the lock that it left is no hindrance"
+
+
+@dataclass
+class _OfTheLab(drill.Copy):
+    """With the lab's images: no registry is asked."""
+
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    def _reference(self, image: str) -> str:
+        return self.images[image]
+
+    def _docker(self, *words: str, data: bytes = b"", seconds: float = 120) -> str:
+        return "" if words[0] == "pull" else super()._docker(*words, data=data, seconds=seconds)
+
+
+def test_a_drill_brings_a_run_back_into_a_copy_and_leaves_nothing(
+    machine: Machine, toolchain: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", f"{toolchain}/bin:{os.environ['PATH']}")
+    fleet = example_fleet()
+    sese = next(placement for placement in fleet.placements if placement.host.name == "sese")
+    assert sese.backup
+    images = {service.image: machine.images[service.name] for service in sese.services if service.name in machine.images}
+    to = replace(sese.backup, endpoint=machine.storage.endpoint, region=machine.storage.region, bucket=BUCKET)
+    secrets = {
+        storage.BACKUPS_ACCESS_KEY.name: SESE.access_key,
+        storage.BACKUPS_SECRET_KEY.name: SESE.secret_key,
+        to.password.name: "of the repository",
+    }
+    machine.ask("run")
+    places: list[Path] = []
+
+    def made(base: Path, values: dict[str, str]) -> drill.Copy:
+        places.append(base)
+        return _OfTheLab(ImageLock({}), secrets=values, base=base, images=images)
+
+    kit = {"secrets": {"n8n_encryption_key": {"value": N8N_KEY}}, "backups": kit_repositories.repositories([to], secrets)}
+    assert drill.drill(kit, fleet, made) == 0, capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert f"{ROWS + 1} rows as in the manifest" in said
+    assert "20 keys, SHA-256 as in the manifest" in said
+    assert "30 points, ids, payloads and vectors as exported" in said
+    assert "the point nearest to 1 is 1" in said
+    assert "sese: drill passed: run 2" in said
+    assert "0.0 h old (RPO, at most 24)" in said
+    assert not places[0].exists()
+    assert docker("ps", "-aq", "--filter", "label=vpai.verify").stdout == "", "the copy is gone"
+    wrong = {**kit, "backups": kit_repositories.repositories([to], {**secrets, to.password.name: "another"})}
+    assert drill.drill(wrong, fleet, made) == 1
+    assert "sese: drill FAILED" in capfd.readouterr().out
+    assert not places[1].exists()
 
 
 def test_files_of_a_run_are_had_without_touching_what_runs(machine: Machine, tmp_path: Path) -> None:

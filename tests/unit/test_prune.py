@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from operations.prune import MOST_A_DAY, objections
+from operations.prune import MOST_A_DAY, MOST_OF_DATABASES, objections
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -20,8 +20,13 @@ def _snapshot(
 NIGHTS = [_snapshot(number, NOW - timedelta(days=number)) for number in range(30)]
 
 
+def _hourly(runs: int) -> list[Mapping[str, Any]]:
+    return [_snapshot(100 + number, NOW - timedelta(minutes=number), tags=("run=x", "databases")) for number in range(runs)]
+
+
 def test_a_month_of_nights_is_pruned() -> None:
     assert not list(objections("sese", NIGHTS, NOW))
+    assert not list(objections("sese", [*NIGHTS, *_hourly(MOST_OF_DATABASES)], NOW)), "with databases every hour"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,7 @@ def test_a_month_of_nights_is_pruned() -> None:
         ([_snapshot(99, NOW, tags=None)], "snapshots that no run made: id99"),
         ([_snapshot(99, NOW, host="elsewhere")], "snapshots that no run made: id99"),
         ([_snapshot(99 + number, NOW) for number in range(MOST_A_DAY)], f"{MOST_A_DAY + 1} runs on 2026-11-29"),
+        (_hourly(MOST_OF_DATABASES + 1), f"{MOST_OF_DATABASES + 1} runs on 2026-11-29"),
     ],
 )
 def test_what_a_thief_could_have_added_stops_it(added: list[Mapping[str, Any]], told: str) -> None:

@@ -2,6 +2,8 @@
 """Backs up what a host holds, and brings it back. Nothing but Python's own library: it works when nothing else does.
 
     vpai-backup PLAN run                  dump, verify, upload; the timer's call
+    vpai-backup PLAN run --databases      PostgreSQL alone, where the settings ask for it every hour
+    vpai-backup PLAN checked              the repository has been read from outside: note when
     vpai-backup PLAN runs                 the runs in the bucket and in the staging directory, as JSON
     vpai-backup PLAN restore ...          bring a run back; without --replace it only says what it would do
     vpai-backup PLAN undo                 what a restore that was cut off replaced comes back
@@ -43,6 +45,10 @@ LOG = "last.log"
 SPARE_BYTES = 512 << 20
 """What stays free on the disk."""
 UPLOAD_SECONDS = 3 * 3600
+BUSY_SECONDS = 3600
+"""For so long a run waits for the hourly one of the databases."""
+DATABASES = "databases"
+"""The tag of a run of PostgreSQL alone."""
 LOCK_WAIT = "35m"
 """restic takes a lock for stale after half an hour: one that a killed check left behind is waited for."""
 FUTURE = timedelta(minutes=10)
@@ -60,6 +66,10 @@ Json = dict[str, Any]
 
 class Failed(Exception):
     """What did not work, in a sentence for the operator."""
+
+
+class Busy(Failed):
+    """Another one is at work."""
 
 
 class Host:
@@ -111,7 +121,9 @@ class Host:
     def wait_healthy(self, service: str) -> None:
         deadline = time.monotonic() + next(each["deadline"] for each in self.plan["services"] if each["name"] == service)
         container = self.container(service)
-        while (state := docker("inspect", "-f", "{{.State.Health.Status}}", container).strip()) != "healthy":
+        # One that nothing asks for its health (a drill's, of an image without a shell) is well while it runs.
+        form = "{{if .State.Health}}{{.State.Health.Status}}{{else}}{{.State.Status}}{{end}}"
+        while (state := docker("inspect", "-f", form, container).strip()) not in ("healthy", "running"):
             if time.monotonic() > deadline:
                 raise Failed(
                     f"{service} is {state} after its restart; its last lines:\n{docker('logs', '--tail', '5', container)}"
@@ -119,13 +131,22 @@ class Host:
             time.sleep(0.5)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """One run or restore at a time."""
-        with (self.backups / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise Failed("a backup or a restore is at work on this host already; wait for it") from None
+    def alone(self, what: str) -> Iterator[None]:
+        """One run or restore at a time; the hourly run of the databases is waited for."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        with (self.backups / "lock").open("a+") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    lock.seek(0)
+                    if lock.read() != DATABASES or time.monotonic() > deadline:
+                        raise Busy("a backup or a restore is at work on this host already; wait for it") from None
+                    time.sleep(1)
+            lock.truncate(0)
+            lock.write(what)
+            lock.flush()
             yield
 
     def address(self, service: str, port: int) -> str:
@@ -800,6 +821,7 @@ def _run(snapshot: Json) -> Json | None:
         "snapshot": snapshot["short_id"],
         "time": made.isoformat(timespec="seconds"),
         "complete": "complete" in tags,
+        DATABASES: DATABASES in tags,
         "future": made > datetime.now(UTC) + FUTURE,
         "items": int(tags.get("items", 0)),
         "bytes": summary.get("total_bytes_processed", 0),
@@ -819,9 +841,12 @@ class Log:
         self._file.write(f"{line}\n")
 
 
-def run(host: Host) -> int:
-    """One backup of everything; 0 when it is complete."""
-    say = Log(host.backups / LOG)
+def run(host: Host, *, databases: bool = False) -> int:
+    """One backup of everything, or of `databases` alone; 0 when it is complete."""
+    items = tuple(item for item in host.items if isinstance(item, Postgres) or not databases)
+    if databases and not (items and host.plan["hourly"]):
+        return 0
+    say = Log(host.backups / (f"{DATABASES}.log" if databases else LOG))
     began = time.monotonic()
     started = datetime.now(UTC)
     name = started.strftime("%Y%m%dT%H%M%SZ")
@@ -839,7 +864,7 @@ def run(host: Host) -> int:
         problems.append(str(failed))
         say(f"  bucket      FAILED  {failed}")
     partial = host.staging / f"{name}.partial"
-    _make_room(host, say)
+    spare = _make_room(host, items, say)
     partial.mkdir(mode=0o700)
     manifest: Json = {
         "format": host.plan["format"],
@@ -847,20 +872,24 @@ def run(host: Host) -> int:
         "host": host.name,
         "started": started.isoformat(timespec="seconds"),
     }
-    manifest["items"] = {item.service: _dumped(host, item, partial, say) for item in host.items}
+    manifest["items"] = {item.service: _dumped(host, item, partial, say) for item in items}
     failed_items = [service for service, entry in manifest["items"].items() if entry["status"] != "ok"]
     problems += [f"{service}: {manifest['items'][service]['problem']}" for service in failed_items]
     warnings = [warning for entry in manifest["items"].values() for warning in entry.get("warnings", ())]
     manifest["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     (partial / "manifest.json").write_text(json.dumps(manifest, indent=1))
     stored: Json = {}
-    if answers and len(failed_items) < len(host.items):
+    if answers and len(failed_items) < len(items):
         try:
-            stored = _upload(host, restic, partial, name, "partial" if problems else "complete", began)
+            whole_tag = DATABASES if databases else "complete"
+            stored = _upload(host, restic, partial, name, "partial" if problems else whole_tag, began)
             say(f"  upload      ok      {_size(stored['data_added'])} added of {_size(stored['total_bytes_processed'])}")
         except Failed as failed:
             problems.append(str(failed))
             say(f"  upload      FAILED  {failed}")
+    if databases:
+        shutil.rmtree(partial)  # what is staged is the last run of everything
+        return _databases_done(host, problems, time.monotonic() - began, say)
     done = host.staging / name
     partial.rename(done)
     whole = [path for path in sorted(host.staging.iterdir()) if _is_whole(path)]
@@ -870,18 +899,18 @@ def run(host: Host) -> int:
     if not problems:
         written = [
             {"service": user, "time": manifest["finished"], "bytes": manifest["items"][item.service]["bytes"], "run": name}
-            for item in host.items
+            for item in items
             for user in item.users
         ]
         _write(last, json.dumps(written, indent=1))
     seconds = time.monotonic() - began
-    _show_metrics(host, manifest, stored, seconds, failed_items, warnings, complete=not problems)
+    _show_metrics(host, manifest, stored, seconds, failed_items, warnings, spare, complete=not problems)
     for warning in warnings:
         say(f"  warning     {warning}")
     if problems:
         say(f"{host.name}: NOT complete after {seconds:.1f} s; the previous complete run still counts")
         return 1
-    _report(host, f"{len(host.items)} items in {seconds:.0f} s", say)
+    _report(host, f"{len(items)} items in {seconds:.0f} s", say)
     say(f"{host.name}: complete in {seconds:.1f} s, snapshot {stored['snapshot_id'][:8]}")
     return 0
 
@@ -907,15 +936,27 @@ def _dumped(host: Host, item: Item, directory: Path, say: Callable[[str], None])
     return {**entry, **shared, "bytes": size, **({"fingerprints": keys} if keys else {})}
 
 
-def _make_room(host: Host, say: Callable[[str], None]) -> None:
+def _databases_done(host: Host, problems: Sequence[str], seconds: float, say: Callable[[str], None]) -> int:
+    if problems:
+        say(f"{host.name}: the databases are NOT backed up, after {seconds:.1f} s; the previous run still counts")
+        return 1
+    number = f"vpai_backup_databases_last_success_timestamp_seconds {time.time():.3f}"
+    _metrics(host, DATABASES, [f"# TYPE {number.split()[0]} gauge", number])
+    say(f"{host.name}: databases complete in {seconds:.1f} s")
+    return 0
+
+
+def _make_room(host: Host, items: Sequence[Item], say: Callable[[str], None]) -> int:
+    """Bytes that a run leaves free; below zero, what it may lack."""
     for left in host.staging.glob("*.partial"):
         shutil.rmtree(left)
-    directories = {host.data / volume["directory"] for item in host.items for volume in item.plan["volumes"]}
+    directories = {host.data / volume["directory"] for item in items for volume in item.plan["volumes"]}
     needed = sum(_lstat(path).st_size for root in directories for path in _below(root) if not path.is_dir()) + SPARE_BYTES
     if needed > host.free():
         say(f"  disk        {_size(host.free())} free, up to {_size(needed)} needed: the staged runs go first")
         for old in host.staging.iterdir():
             shutil.rmtree(old)
+    return host.free() - needed
 
 
 def _is_whole(staged: Path) -> bool:
@@ -957,12 +998,17 @@ def _report(host: Host, message: str, say: Callable[[str], None]) -> None:
 
 
 def _show_metrics(
-    host: Host, manifest: Json, stored: Json, seconds: float, failed: Sequence[str], warnings: Sequence[str], *, complete: bool
+    host: Host,
+    manifest: Json,
+    stored: Json,
+    seconds: float,
+    failed: Sequence[str],
+    warnings: Sequence[str],
+    spare: int,
+    *,
+    complete: bool,
 ) -> None:
     """For node_exporter's textfile collector; the time of the last success outlives a failure."""
-    place = Path(host.plan["metrics"])
-    place.mkdir(parents=True, exist_ok=True)
-    place.chmod(0o755)
     now = time.time()
     succeeded = host.backups / "last-success.json"
     numbers = {
@@ -973,11 +1019,28 @@ def _show_metrics(
         "vpai_backup_failed_items": len(failed),
         "vpai_backup_warnings": len(warnings),
         "vpai_backup_added_bytes": stored.get("data_added", 0),
+        "vpai_backup_spare_bytes": spare,
     }
     lines = [f"# TYPE {name} gauge\n{name} {value:.3f}" for name, value in numbers.items()]
     lines.append("# TYPE vpai_backup_bytes gauge")
     lines += [f'vpai_backup_bytes{{item="{name}"}} {entry["bytes"]}' for name, entry in manifest["items"].items()]
-    _write(place / "backup.prom", "\n".join(lines) + "\n")
+    _metrics(host, "backup", lines)
+    if not (Path(host.plan["metrics"]) / "checked.prom").exists():
+        checked(host)  # the time until a check is overdue begins with the first run
+
+
+def checked(host: Host) -> int:
+    """The whole repository has been asked, a part of it read, by somebody who is not this host."""
+    name = "vpai_backup_checked_timestamp_seconds"
+    _metrics(host, "checked", [f"# TYPE {name} gauge", f"{name} {time.time():.3f}"])
+    return 0
+
+
+def _metrics(host: Host, name: str, lines: Sequence[str]) -> None:
+    place = Path(host.plan["metrics"])
+    place.mkdir(parents=True, exist_ok=True)
+    place.chmod(0o755)
+    _write(place / f"{name}.prom", "\n".join(lines) + "\n")
 
 
 def _write(path: Path, text: str) -> None:
@@ -1004,8 +1067,9 @@ def runs(host: Host) -> list[Json]:
 class Source:
     """A run that can be restored: a directory on the host, or a snapshot that is fetched into one."""
 
-    def __init__(self, host: Host, wanted: str, name: str) -> None:
+    def __init__(self, host: Host, wanted: str, name: str, service: str = "") -> None:
         self._host, self.snapshot = host, ""
+        databases = any(item.service == service and isinstance(item, Postgres) for item in host.items)
         if wanted not in ("bucket", "staging"):
             self.directory = Path(wanted)
             if not (self.directory / "manifest.json").exists():
@@ -1018,7 +1082,7 @@ class Source:
             self.directory = chosen[-1]
         else:
             found = Restic(host).snapshots()
-            chosen_runs = _chosen(found, name)
+            chosen_runs = _chosen(found, name, databases=databases)
             if not chosen_runs:
                 known = ", ".join(each["run"] for each in found if each["complete"]) or "none"
                 raise Failed(f"no complete run {name or 'in the bucket'}; there are: {known}. `make backups` lists them")
@@ -1047,9 +1111,12 @@ class Source:
             shutil.rmtree(self.directory, ignore_errors=True)
 
 
-def _chosen(found: Sequence[Json], name: str) -> list[Json]:
-    """The complete runs that `name` means: a run, a snapshot, or the latest one until a moment; none from the future."""
-    complete = [run for run in found if run["complete"] and not run["future"]]
+def _chosen(found: Sequence[Json], name: str, *, databases: bool) -> list[Json]:
+    """The complete runs that `name` means: a run, a snapshot, or the latest one until a moment; none from the future.
+
+    With `databases` those count too that hold nothing else.
+    """
+    complete = [run for run in found if (run["complete"] or (databases and run[DATABASES])) and not run["future"]]
     if not name:
         return complete
     named = [run for run in complete if name in (run["run"], run["snapshot"])]
@@ -1090,7 +1157,7 @@ def restore(host: Host, wanted: Json) -> int:
     began = time.monotonic()
     at = Restore(host, wanted)
     # A run that is made meanwhile does not take the place of the one that it began with.
-    source = Source(host, wanted["from"], at.state.get("run") or wanted["run"])
+    source = Source(host, wanted["from"], at.state.get("run") or wanted["run"], wanted["service"])
     manifest = source.manifest
     items = [item for item in host.items if wanted["service"] in ("", *item.users) and item.service in manifest["items"]]
     _shown(host, manifest, items, say)
@@ -1234,7 +1301,7 @@ def extract(host: Host, wanted: Json) -> int:
     """Files of a run into a directory of the host; nothing that runs is touched."""
     if wanted["to"]:
         _empty(Path(wanted["to"]))
-    source = Source(host, wanted["from"], wanted["run"])
+    source = Source(host, wanted["from"], wanted["run"], wanted["service"])
     known = source.manifest["items"]
     if wanted["service"] not in known:
         raise Failed(f"the run holds nothing of {wanted['service']}; it has: {', '.join(known)}")
@@ -1301,8 +1368,10 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="vpai-backup")
     parser.add_argument("plan", type=Path)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("run", "runs", "undo", "release"):
-        commands.add_parser(name)
+    for name in ("run", "runs", "undo", "release", "checked"):
+        sub = commands.add_parser(name)
+        if name == "run":
+            sub.add_argument("--databases", action="store_true")
     for name in ("restore", "extract"):
         sub = commands.add_parser(name)
         sub.add_argument("--run", default="")
@@ -1334,20 +1403,24 @@ def main(words: Sequence[str]) -> int:
                 return follow(host, arguments.unit, arguments.start)
             case "release":
                 return release(host)
+            case "checked":
+                return checked(host)
             case "extract":
-                with host.alone():
+                with host.alone("extract"):
                     return extract(host, wanted)
             case command:
-                with host.alone():
+                with host.alone(DATABASES if wanted.get(DATABASES) else str(command)):
                     match command:
                         case "run":
-                            return run(host)
+                            return run(host, databases=wanted[DATABASES])
                         case "undo":
                             return undo(host)
                         case _:
                             return restore(host, wanted)
     except Failed as failed:
         print(failed, file=sys.stderr)
+        if isinstance(failed, Busy) and wanted.get(DATABASES):
+            return 0  # the next hour comes
         if arguments.command in ("restore", "undo", "run"):
             with contextlib.suppress(OSError), (host.backups / LOG).open("a") as log:
                 log.write(f"{failed}\n")
