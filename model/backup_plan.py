@@ -11,6 +11,8 @@ from model.service import Service, Volume
 
 PATIENCE_SECONDS = 60
 """For a first answer of the bucket."""
+UPLOAD_SECONDS = 3 * 3600
+"""For an upload, or the fetching of a run: restic itself tries for long when a bucket is full or slow."""
 METRICS = "/var/lib/vpai/metrics"
 """Where node_exporter's textfile collector looks."""
 FORMAT = 1
@@ -34,6 +36,7 @@ def plan(placement: Placement, *, stack: str, project: str, image: str) -> str:
             "repository": to.repository,
             "region": to.region,
             "patience_seconds": PATIENCE_SECONDS,
+            "upload_seconds": UPLOAD_SECONDS,
         },
         "heartbeat": to.heartbeat,
         # Whether PostgreSQL is dumped every hour too.

@@ -18,6 +18,7 @@ from model.bucket import Bucket, Keys, policy
 from model.problem import Refused
 from operations import kit_repositories, prune, rescue, second_copy
 from operations.buckets import checks
+from operations.stack import CommandFailed
 from services import storage
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
 from tests.whole import placements
@@ -256,3 +257,27 @@ def test_a_second_copy_takes_what_is_new_and_keeps_what_is_deleted(repository: R
     found = s3.list_objects_v2(Bucket="elsewhere")["Contents"]
     assert [each["Key"] for each in found] == ["nc/uploads/one", "nc/uploads/two"]
     assert s3.head_object(Bucket="elsewhere", Key="nc/uploads/one")["ContentType"] == "image/png"
+
+
+def test_four_weeks_of_checks_find_the_one_pack_that_is_damaged(
+    repository: Repository, toolchain: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{toolchain}/bin:{os.environ['PATH']}")
+    assert HOST_BACKUP
+    to = replace(HOST_BACKUP, endpoint=repository.storage.endpoint, region=repository.storage.region, bucket=NAME)
+    kept = prune.Repository(to=to, access_key=KEEPER.access_key, secret_key=KEEPER.secret_key, password="of sese")
+    (repository.data / "large").write_bytes(os.urandom(200_000))  # in a pack without directories, which each check reads
+    assert repository.ask("backup", ".").returncode == 0
+    pack = max((tmp_path / f"s3/objects/{NAME}/sese/data").rglob("?" * 64), key=lambda path: path.stat().st_size)
+    content = bytearray(pack.read_bytes())
+    content[len(content) // 4] ^= 1
+    pack.write_bytes(content)
+    found = []
+    for week in range(prune.PARTS):
+        try:
+            kept.check(datetime.now(UTC) + timedelta(weeks=week))
+        except CommandFailed as failed:
+            found.append(str(failed))
+    [told] = found
+    assert pack.name[:8] in told
+    assert "damaged" in told or "does not match" in told, told

@@ -259,6 +259,7 @@ def _plan(machine: Machine) -> dict[str, Any]:
             "repository": f"s3:{machine.storage.endpoint}/{BUCKET}/sese",
             "region": machine.storage.region,
             "patience_seconds": 30,
+            "upload_seconds": 300,
         },
         "heartbeat": {},
         "hourly": True,

@@ -44,7 +44,6 @@ LABEL, STACK = "vpai.service", "vpai.stack"
 LOG = "last.log"
 SPARE_BYTES = 512 << 20
 """What stays free on the disk."""
-UPLOAD_SECONDS = 3 * 3600
 BUSY_SECONDS = 3600
 """For so long a run waits for the hourly one of the databases."""
 DATABASES = "databases"
@@ -711,6 +710,7 @@ class Restic:
         self._host, self._plan = host, host.plan["restic"]
         self.patience = float(host.plan["restic"]["patience_seconds"])
         """For a first answer of the bucket; restic itself would try for minutes."""
+        self.upload = float(host.plan["restic"]["upload_seconds"])
         self._name = f"vpai-backup-{host.plan['stack']}-{host.name}"
         self._keys = Path("/run") / self._name
 
@@ -971,10 +971,10 @@ def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, beg
     # Every file is read: a database's copy keeps size and time of the one before it while what is new is in its log.
     options = ("--force", "--read-concurrency", "1", "--retry-lock", LOCK_WAIT, "--json", "--quiet")
     arguments = ("backup", *options, "--host", host.name, *tags, "/backup")
-    done = restic.ask(*arguments, mount=str(staged), seconds=UPLOAD_SECONDS)
+    done = restic.ask(*arguments, mount=str(staged), seconds=restic.upload)
     if done.returncode == LOCKED:
         restic.must("unlock", seconds=restic.patience)
-        done = restic.ask(*arguments, mount=str(staged), seconds=UPLOAD_SECONDS)
+        done = restic.ask(*arguments, mount=str(staged), seconds=restic.upload)
     if done.returncode:  # 3 too: it stores a snapshot of what it could read, perhaps of nothing
         raise Failed(f"restic backup: {restic.told(done)}")
     summary: Json = next(each for each in map(json.loads, done.stdout.splitlines()) if each.get("message_type") == "summary")
@@ -1104,7 +1104,8 @@ class Source:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         include = [word for service in services for word in ("--include", f"/{service}")]
         arguments = ("restore", f"{self.snapshot}:/backup", "--target", "/backup", "--include", "/manifest.json", *include)
-        Restic(self._host).must(*arguments, mount=str(self.directory), writes=True, seconds=UPLOAD_SECONDS)
+        restic = Restic(self._host)
+        restic.must(*arguments, mount=str(self.directory), writes=True, seconds=restic.upload)
 
     def forget(self) -> None:
         if self.snapshot:
