@@ -128,9 +128,13 @@ def _problems(stack: Stack, host: str, to: str, in_place: bool) -> Iterator[Prob
             mend=f"name one of: {', '.join(names) or 'none is'}",
             example=f"make rescue STACK={stack.name} HOST={names[0] if names else 'sese'} TO=rescued",
         )
-    if not in_place and (not to or Path(to).exists()):
+    try:
+        wrong = "where something is already" if to and Path(to).exists() else ""
+    except (OSError, ValueError) as error:
+        wrong = f"which can be no directory: {error.strerror if isinstance(error, OSError) else error}"
+    if not in_place and (not to or wrong):
         yield Problem(
-            what=f"TO is {to!r}, where something is already" if to else "there is no place for what comes back",
+            what=f"TO is {to[:80]!r}, {wrong}" if to else "there is no place for what comes back",
             why=why,
             mend="name a new directory with TO=, or say IN_PLACE=yes once you have looked into one",
             example=f"make rescue STACK={stack.name} HOST={host or 'sese'} TO=rescued",
