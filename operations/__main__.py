@@ -46,6 +46,11 @@ def main() -> int:
     except BrokenPipeError:  # of `| head`, which has read enough
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         return 141
+    except OSError as error:  # of a file that was named: too long, not there, a directory, not ours, no room
+        if error.filename is None:
+            raise
+        print(f"{str(error.filename)[:200]} cannot be used: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 def _status(stack: Stack, _: argparse.Namespace) -> None:
