@@ -33,6 +33,7 @@ def checks(buckets: tuple[Bucket, ...], secrets: Mapping[str, str]) -> Iterator[
             (name,) = references(key)
             yield f"bucket {bucket.name}: {name} deletes below {prefix}data/", "refused", _deletes(bucket, name, prefix, secrets)
             yield f"bucket {bucket.name}: {name} reads elsewhere", "refused", _elsewhere(bucket, name, secrets)
+            yield f"bucket {bucket.name}: {name} locks below {prefix}", "locked, unlocked", _locks(bucket, name, prefix, secrets)
         for key in bucket.keys.looking if bucket.keys else ():
             (name,) = references(key)
             for prefix in sorted(bucket.keys.appending.values()) if bucket.keys else ():
@@ -45,6 +46,11 @@ def checks(buckets: tuple[Bucket, ...], secrets: Mapping[str, str]) -> Iterator[
                     f"bucket {bucket.name}: {name} deletes below {prefix}data/",
                     "refused",
                     _deletes(bucket, name, prefix, secrets),
+                )
+                yield (
+                    f"bucket {bucket.name}: {name} locks below {prefix}",
+                    "locked, unlocked",
+                    _locks(bucket, name, prefix, secrets),
                 )
         for key in bucket.keys.excluded if bucket.keys else ():
             (name,) = references(key)
@@ -75,6 +81,22 @@ def _elsewhere(bucket: Bucket, name: str, secrets: Mapping[str, str]) -> Callabl
     return _refused(
         lambda: _client(name, secrets).list_objects_v2(Bucket=bucket.name, Prefix="elsewhere/", MaxKeys=1),
     )
+
+
+def _locks(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
+    """Without it no backup is made; restic does not take this name for a lock's."""
+
+    def ask() -> tuple[str, bool]:
+        there = {"Bucket": bucket.name, "Key": f"{prefix}locks/vpai-smoke"}
+        client = _client(name, secrets)
+        try:
+            client.put_object(**there, Body=b"")
+            client.delete_object(**there)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"]), False
+        return "locked, unlocked", True
+
+    return ask
 
 
 def _writes(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:

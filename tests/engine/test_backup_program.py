@@ -258,7 +258,7 @@ def _plan(machine: Machine) -> dict[str, Any]:
             "network": "host",
             "repository": f"s3:{machine.storage.endpoint}/{BUCKET}/sese",
             "region": machine.storage.region,
-            "patience_seconds": 30,
+            "patience_seconds": 120,
             "upload_seconds": 300,
         },
         "heartbeat": {},

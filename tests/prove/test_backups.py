@@ -41,7 +41,7 @@ ELSEWHERE = (
     ("wrong password", PROGRAM, NOTHING, "`the password does not open`, the recovery kit named"),
     ("the repository is gone", PROGRAM, NOTHING, "`It was there before: somebody deleted it`; none is made anew"),
     (
-        "a dump is empty, ends half-way, or is cut short without an error",
+        "a dump is empty, ends half-way, or is cut short without an error (Dokploy#1382, restic#4251)",
         PROGRAM,
         NOTHING,
         "the item FAILED with pg_dump's words",
@@ -50,15 +50,20 @@ ELSEWHERE = (
     ("a row is only in SQLite's log", PROGRAM, "nothing", "nothing: it is in the run"),
     ("the upload is killed", PROGRAM, NOTHING, "the unit failed; nothing stays paused; the next run is complete"),
     ("a restore is killed", PROGRAM, "nothing", "`a restore was cut off`: the same command goes on, UNDO=yes goes back"),
-    ("a snapshot of 2030, or of a clock that was ahead", PROGRAM, "nothing", "FROM THE FUTURE; never restored, prune refuses"),
     (
-        "restore onto an initialised host",
+        "a snapshot of 2030, or of a clock that was ahead (restic#21956)",
+        PROGRAM,
+        "nothing",
+        "FROM THE FUTURE; not restored",
+    ),
+    (
+        "restore onto an initialised host (self-hosted#1447); owners, modes (all-in-one#7308)",
         PROGRAM,
         "what was written since, by REPLACE=yes",
         "counts as in the manifest, not as fresh",
     ),
     (
-        "another n8n key, a newer server, too small a disk",
+        "another n8n key, a newer server, too small a disk (n8n#17816, pg-bkup#222)",
         PROGRAM,
         "nothing",
         "refused before anything stops, each with what to do",
@@ -79,9 +84,12 @@ def rows() -> Iterator[list[tuple[str, ...]]]:
     """What the tests of this file saw; the page is written when all have."""
     found: list[tuple[str, ...]] = []
     yield found
-    if len(found) == 8:
+    if len(found) == 9:
         how = "`lost` is what a restore does not bring back; the last columns of the large ones are seconds and bytes."
-        more = [*found, *((fault, f"tests/{test}", lost, seen) for fault, test, lost, seen in ELSEWHERE)]
+        more = [
+            *(tuple("tests/prove/test_backups.py" if cell == "here" else cell for cell in row) for row in found),
+            *((fault, f"tests/{test}", lost, seen) for fault, test, lost, seen in ELSEWHERE),
+        ]
         proof.write("backups", "Faults of a backup", how, ("fault", "test", "lost", "what the operator saw"), more)
 
 
@@ -182,7 +190,17 @@ def test_a_bucket_that_is_full(machine: Machine, tmp_path: Path, rows: list[tupl
     assert seconds < 120
     assert machine.manifest["items"]["app"]["status"] == "ok", "the dumps are kept"
     _unharmed(machine, before)
-    rows.append(("the bucket is full", "here", NOTHING, "upload FAILED within the limit of the plan; the dumps are kept"))
+    rows.append(("the bucket is full (restic#21904)", "here", NOTHING, "upload FAILED in the plan's time; dumps are kept"))
+
+
+@pytest.mark.usefixtures("app_alone")
+def test_a_lock_that_a_killed_check_has_left(machine: Machine, tmp_path: Path, rows: list[tuple[str, ...]]) -> None:
+    """restic's exit code after 35 minutes of waiting is played: by then the lock is stale, and is taken away."""
+    once = f'[ -e {tmp_path}/once ] || {{ touch {tmp_path}/once; exit 11; }}; REAL "$@"; exit $?'
+    said = machine.ask("run", environment=_with(machine, tmp_path, '*"--retry-lock"*', once))
+    assert (tmp_path / "once").exists()
+    assert "complete in" in said
+    rows.append(("a killed check left its lock (zerobyte#830, restic#3219)", "here", "nothing", "complete, half an hour later"))
 
 
 @pytest.mark.usefixtures("app_alone")

@@ -791,7 +791,7 @@ class Restic:
     def open(self, *, known: bool) -> None:
         """Ask the bucket; make the repository when it is not there and never was.
 
-        The question takes away what locks a killed run of this host has left, which no other host's does.
+        The question takes away locks that are older than half an hour: of a run, or a check, that was killed.
         """
         done = self.ask("unlock", seconds=self.patience)
         if done.returncode == NO_REPOSITORY and not known:
