@@ -54,7 +54,7 @@ def _copy(service: Service, suffix: str, user: str) -> Service:
         ports=(),
         host_mounts=(),
         host_cgroups=False,
-        spawned=(),
+        user_namespaces=False,
         databases=(),
         tasks=(),
     )

@@ -14,7 +14,7 @@ from components.host_script import HostScript
 from model.network import MAGIC_DNS
 from model.route import ALL, Site
 from model.secret import references, sourced
-from model.service import Configuration, Reload, Replacement, Service
+from model.service import SEEN_WHOLE, TUN, Configuration, Reload, Replacement, Service
 from model.waiver import Waiver
 
 Resolve = Callable[[str], pulumi.Output[str]]
@@ -60,10 +60,9 @@ class ServiceContainer(pulumi.ComponentResource):
         self._service, self._host = service, host
         self._base, self._resolve = base, resolve
         self._image = self._pulled(service.name, reference(service.image))
-        spawned = [self._for_spawning(spawned.image, reference(spawned.image)) for spawned in service.spawned]
         data = self._data(protect_data, delete_data)
         configuration, mount, entrypoint = self._configuration(hash_key)
-        self.container = self._container(mount, entrypoint, [*needs, *data, *configuration, *spawned])
+        self.container = self._container(mount, entrypoint, [*needs, *data, *configuration])
         gate = self._gate()
         self.ready = [gate, *self._tasks([gate], data)]
         self.register_outputs({})
@@ -71,13 +70,6 @@ class ServiceContainer(pulumi.ComponentResource):
     def _pulled(self, name: str, image: str) -> docker.RemoteImage:
         # keep_locally: a rollback needs no registry; the gate prunes to the last two.
         return docker.RemoteImage(self._host.named(name), name=image, keep_locally=True, opts=self._host.options(self))
-
-    def _for_spawning(self, image: str, reference: str) -> docker.Tag:
-        """An image that the service itself starts, under its own name, wherever it was pulled from."""
-        repository = image.partition(":")[0].rpartition("/")[2]
-        pulled = self._pulled(repository, reference)
-        name = self._host.named(repository)
-        return docker.Tag(name, source_image=pulled.image_id, target_image=image, opts=self._host.options(self))
 
     def _data(self, protect: bool, delete: bool) -> list[pulumi.Resource]:
         volumes = self._service.volumes
@@ -177,7 +169,7 @@ class ServiceContainer(pulumi.ComponentResource):
             init=service.reaper or None,
             tmpfs=dict.fromkeys(service.scratch, _scratch(service)) or None,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
-            security_opts=["no-new-privileges:true"],
+            **_confined(service),
             volumes=[*data, *shown, *([configuration] if configuration else [])],
             # The names of the mesh, which the resolvers of all other containers do not know.
             dns=[str(MAGIC_DNS)] if service.links and not service.finds_links else None,
@@ -264,7 +256,6 @@ def _declared(service: Service, host: DockerHost) -> Mapping[str, Any]:
     return {
         "host": host.ssh.alias,
         "ports": {f"{port.number}/{port.protocol}": port.reason for port in service.ports},
-        "spawnedMemoryMib": service.memory_mib - service.limits.memory_mib,
         "waivers": [waiver.as_input() for waiver in (*STANDING_WAIVERS, *service.all_waivers)],
     }
 
@@ -283,6 +274,25 @@ def _scratch(service: Service) -> str:
     """Options of a directory in memory, the service's own: from its second start on Docker makes it 755, whatever `mode` says."""
     user, _, group = service.user.partition(":")
     return "rw,noexec,nosuid,nodev,size=64m" + (f",uid={user},gid={group}" if user else "")
+
+
+def _confined(service: Service) -> Mapping[str, Any]:
+    """What keeps it in, and what it needs to make namespaces of its own."""
+    if not service.user_namespaces:
+        return {"security_opts": ["no-new-privileges:true"]}
+    return {
+        # Said: the daemon's default is true (components/host/docker_daemon.py).
+        "security_opts": ["no-new-privileges:false", "seccomp=unconfined", "apparmor=unconfined"],
+        "devices": [docker.ContainerDeviceArgs(host_path=TUN, container_path=TUN, permissions="rwm")],
+        "mounts": [
+            docker.ContainerMountArgs(
+                type="volume",
+                target=path,
+                volume_options=docker.ContainerMountVolumeOptionsArgs(driver_name="local", driver_options=options),
+            )
+            for path, options in SEEN_WHOLE.items()
+        ],
+    }
 
 
 def _duration(seconds: int) -> str:

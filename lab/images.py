@@ -60,8 +60,8 @@ SERVICES: Mapping[str, Service] = {
     "ghcr.io/mobutoo/vpai-auto-fix:1.0.0": Service(
         "auto-fix", "real: the worker from images/auto-fix; its job is a stand-in that writes a note, no Claude Code", "tools"
     ),
-    "ghcr.io/mobutoo/vpai-openclaw-sandbox:2026.2.23": Service(
-        "openclaw-sandbox", "stand-in: Debian with bash, without the sandbox's further tools"
+    "ghcr.io/mobutoo/vpai-sandboxes:1.0.0": Service(
+        "sandboxes", "real: rootless Docker 26.1 from Debian, our proxy; stand-in: a sandbox's tools, bash alone"
     ),
     "docker.io/restic/restic:0.19.1": Service("restic", "real: restic 0.19.1, built by the toolchain"),
     "docker.io/victoriametrics/victoria-metrics:v1.135.0": Service(
@@ -94,12 +94,13 @@ SERVICES: Mapping[str, Service] = {
 
 _OWN_PROGRAMS: Mapping[str, Path] = {
     **{name: _HERE.parent / "images" / name for name in ("docker-proxy", "webhook-gate", "auto-fix")},
+    "sandboxes": _HERE.parent / "images" / "docker-proxy",
     "cadvisor": _HERE / "cadvisor",
 }
 """Go programs of ours, built here as their Dockerfiles build them; cAdvisor's is a main around its library."""
 
 _CONTRACT = _HERE / "contract.py"
-_SANDBOX_SHELL = _HERE.parent / "images" / "openclaw-sandbox" / "filesystem-bridge"
+_SANDBOXES = _HERE.parent / "images" / "sandboxes"
 
 
 def served(lock: Path) -> Mapping[str, Service]:
@@ -178,8 +179,6 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
             fetched["program"] = partial(fetch.build_go_program, own_program)
         if name == "postgres":
             fetched["server.txz"] = postgres.to
-        if name == "openclaw-sandbox":
-            fetched["filesystem-bridge"] = partial(shutil.copy2, _SANDBOX_SHELL)
         if name == "openclaw":
             fetched["node"] = node.to
         if (project := _HERE / "images" / name / "package.json").exists():
@@ -189,12 +188,10 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
         add(
             name,
             service.parent,
-            facts={"postgres": [postgres.name], "openclaw": [node.version], "openclaw-sandbox": [_SANDBOX_SHELL.read_text()]}.get(
-                name, ()
-            ),
+            facts={"postgres": [postgres.name], "openclaw": [node.version]}.get(name, ()),
             fetched=fetched,
             executables=[name] if name in ("caddy", "headscale", "restic") else (),
-            extra=(own_program,) if own_program else (),
+            extra=(*((own_program,) if own_program else ()), *((_SANDBOXES,) if name == "sandboxes" else ())),
             label=service.real,
         )
     return images

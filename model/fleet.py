@@ -54,7 +54,7 @@ class Fleet:
 
     def images(self) -> tuple[str, ...]:
         """Every image once, sorted."""
-        ours = {image for _, service in self.services() for image in service.images}
+        ours = {service.image for _, service in self.services()}
         return tuple(sorted(ours | {placement.backup.image for placement in self.placements if placement.backup}))
 
     def sites(self) -> tuple[Site, ...]:

@@ -30,12 +30,13 @@ _HOST_MOUNTS = {
     "node-exporter": ("/",),
 }
 _HOST_CGROUPS = ("cadvisor",)
+_USER_NAMESPACES = ("sandboxes",)
 
 _SHARED_UIDS = {
     0: frozenset(
         {"alloy", "auto-fix", "caddy", "cadvisor", "diun", "docker-proxy", "litellm", "nocodb", "uptime-kuma", "zerobyte"}
     ),
-    1000: frozenset({"n8n", "openclaw", "sure-web", "sure-worker"}),
+    1000: frozenset({"n8n", "openclaw", "sandboxes", "sure-web", "sure-worker"}),
 }
 """Services whose image works as this user alone, because its own files are that user's (docs/security.md, "Users")."""
 
@@ -254,17 +255,17 @@ def paths_have_one_answer(placement: Placement) -> Iterator[Problem]:
 def memory_fits(placement: Placement) -> Iterator[Problem]:
     """Law 5: memory limits add up to less than the host has, minus its reserve."""
     host = placement.host
-    total = sum(service.memory_mib for service in placement.services)
+    total = sum(service.limits.memory_mib for service in placement.services)
     total += placement.backup.memory_mib if placement.backup else 0
     available = host.memory_mib - host.reserve_mib
     if total > available:
-        largest = sorted(placement.services, key=lambda service: -service.memory_mib)[:3]
+        largest = sorted(placement.services, key=lambda service: -service.limits.memory_mib)[:3]
         yield Problem(
             what=f"{host.name}: memory limits add up to {total} MiB; the host has {host.memory_mib} MiB"
             + f", {host.reserve_mib} of them reserved",
             why="the kernel would kill services under load (the predecessor was overcommitted 1.6 times)",
             mend="lower limits (largest: "
-            + ", ".join(f"{service.name} {service.memory_mib}" for service in largest)
+            + ", ".join(f"{service.name} {service.limits.memory_mib}" for service in largest)
             + "), move a service, or take a larger host",
             example=f"pulumi config set --path 'vpai:hosts.{host.name}.memoryMib' {total + host.reserve_mib}",
         )
@@ -288,15 +289,14 @@ def services_are_confined(placement: Placement) -> Iterator[Problem]:
                 mend="name those that it needs",
                 example='capabilities=("CHOWN", "SETGID", "SETUID")',
             )
-        for image in service.images:
-            _, _, tag = image.rpartition("/")[2].partition(":")
-            if tag in ("", "latest"):
-                yield Problem(
-                    what=f"{where} runs the image {image}, whose version nobody chose",
-                    why="the next pull brings whatever is newest, and no rollback knows what ran before",
-                    mend="name the version as the tag; the image lock adds its digest",
-                    example='image="docker.io/library/redis:8.0-bookworm"',
-                )
+        _, _, tag = service.image.rpartition("/")[2].partition(":")
+        if tag in ("", "latest"):
+            yield Problem(
+                what=f"{where} runs the image {service.image}, whose version nobody chose",
+                why="the next pull brings whatever is newest, and no rollback knows what ran before",
+                mend="name the version as the tag; the image lock adds its digest",
+                example='image="docker.io/library/redis:8.0-bookworm"',
+            )
 
 
 def healthchecks_are_sound(placement: Placement) -> Iterator[Problem]:
@@ -566,6 +566,12 @@ def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
                 what=f"{placement.host.name}: {service.name} sees the control groups of its host",
                 why="it could tell every process of every other service apart, for nothing",
                 mend="leave host_cgroups off; only a service that measures containers needs it",
+            )
+        if service.user_namespaces and service.name not in _USER_NAMESPACES:
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} makes user namespaces of its own",
+                why="for that it runs without seccomp and AppArmor, and its programs may gain privileges",
+                mend="leave user_namespaces off; only a service that runs containers of strangers needs it",
             )
 
 

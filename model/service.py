@@ -127,16 +127,6 @@ class HostMount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spawned:
-    """Containers that a service starts by itself, beside the program: their image must be there, their memory counts."""
-
-    image: str
-    memory_mib: int
-    at_most: int
-    """How many run at once at their memory limit; the laws count `memory_mib` that often."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Metrics:
     """Where a service shows its metrics in Prometheus' text format."""
 
@@ -214,6 +204,45 @@ class Replacement(StrEnum):
     """One at a time: for services that own a data directory or a host port."""
 
 
+TUN = "/dev/net/tun"
+SEEN_WHOLE = {
+    "/host/proc": {"type": "proc", "device": "proc", "o": "hidepid=invisible,subset=pid"},
+    "/host/sys": {"type": "sysfs", "device": "sysfs", "o": "ro"},
+}
+"""File systems of the kernel by the path at which a service with namespaces of its own sees them. Docker hides parts of a
+container's own, and the kernel lets nobody mount a new one who does not see one whole. Other users' processes are not in it."""
+
+
+def _for_user_namespaces(rule: str, subject: str, reason: str) -> Waiver:
+    return Waiver(rule=rule, subject=subject, reason=reason, until=date(2027, 6, 1))
+
+
+_FOR_USER_NAMESPACES = (
+    _for_user_namespaces(
+        "containers-no-new-privileges",
+        "",
+        "two programs of its image gain the right to map users; without it there is no user namespace",
+    ),
+    *(
+        _for_user_namespaces(
+            "containers-security-profiles",
+            subject,
+            "Docker's own profile forbids namespaces and mounts; whatever runs in them has that profile again",
+        )
+        for subject in ("seccomp=unconfined", "apparmor=unconfined")
+    ),
+    _for_user_namespaces("containers-no-devices", TUN, "the way out of a network namespace that no root of the host has made"),
+    *(
+        _for_user_namespaces(
+            "containers-host-directories",
+            ", ".join(f"{key}={value}" for key, value in sorted(options.items())),
+            "nobody may mount /proc and /sys for a namespace who does not see them whole; other users' processes are hidden",
+        )
+        for options in SEEN_WHOLE.values()
+    ),
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Service:
     """One system of the stack. Strings in environment, secret_environment, files and tasks may refer to secrets."""
@@ -267,18 +296,19 @@ class Service:
     """Sees the control groups of every container of its host instead of its own."""
     reaper: bool = False
     """Whether a first process of the engine's collects the children that the service leaves behind."""
-    spawned: tuple[Spawned, ...] = ()
-    """Containers that it starts by itself."""
+    user_namespaces: bool = False
+    """Whether it makes namespaces of its own, for containers in which users are not the host's."""
     stop_signal: str = ""
     stop_timeout: int = 10
     """Seconds before a stopping service is killed."""
     waivers: tuple[Waiver, ...] = ()
-    """Rules of the policy pack that it does not meet, besides those that its host mounts answer."""
+    """Rules of the policy pack that it does not meet, besides those that its host mounts and namespaces answer."""
 
     @property
     def all_waivers(self) -> tuple[Waiver, ...]:
-        """Its own and those of its host mounts."""
-        return (*self.waivers, *(waiver for mount in self.host_mounts for waiver in mount.waivers))
+        """Its own, those of its host mounts, and what namespaces of its own ask for."""
+        namespaces = _FOR_USER_NAMESPACES if self.user_namespaces else ()
+        return (*self.waivers, *(waiver for mount in self.host_mounts for waiver in mount.waivers), *namespaces)
 
     @property
     def uid(self) -> int:
@@ -300,16 +330,6 @@ class Service:
             if socket.is_relative_to(mount.path)
         )
         return self.uid == 0 and any(not any(path.is_relative_to(hidden) for hidden in self.scratch) for path in seen)
-
-    @property
-    def memory_mib(self) -> int:
-        """Its limit and that of everything it may start."""
-        return self.limits.memory_mib + sum(spawned.memory_mib * spawned.at_most for spawned in self.spawned)
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        """Every image that it needs on its host."""
-        return (self.image, *(spawned.image for spawned in self.spawned))
 
     @property
     def with_secrets(self) -> tuple[str, ...]:

@@ -174,24 +174,19 @@ def _services(fleet: Fleet) -> str:
 
 
 def _memory(fleet: Fleet) -> str:
-    """Each host's budget: limits and what services may start, against what the host has."""
+    """Each host's budget: the limits of its services against what the host has."""
     parts = []
     for placement in fleet.placements:
         host = placement.host
         rows = [
-            (
-                service.name,
-                str(service.limits.memory_mib),
-                "; ".join(f"{spawned.at_most} x {spawned.memory_mib} for {spawned.image}" for spawned in service.spawned) or "-",
-                str(service.memory_mib),
-            )
-            for service in sorted(placement.services, key=lambda service: (-service.memory_mib, service.name))
+            (service.name, str(service.limits.memory_mib))
+            for service in sorted(placement.services, key=lambda service: (-service.limits.memory_mib, service.name))
         ]
-        total = sum(service.memory_mib for service in placement.services)
+        total = sum(service.limits.memory_mib for service in placement.services)
         left = host.memory_mib - host.reserve_mib - total
-        rows.append(("**sum**", "", "", f"**{total}**"))
+        rows.append(("**sum**", f"**{total}**"))
         parts.append(f"{host.name}: {host.memory_mib} MiB, {host.reserve_mib} reserved for the host itself, {left} free.\n")
-        parts.append(_table(("service", "limit (MiB)", "starts by itself", "counted (MiB)"), rows) + "\n")
+        parts.append(_table(("service", "limit (MiB)"), rows) + "\n")
     return "\n".join(parts)
 
 

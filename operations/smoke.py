@@ -19,7 +19,6 @@ from operations import buckets, outside_view
 from operations.stack import CommandFailed, Stack, on_host
 from operations.table import table
 from operations.web import fetch
-from services.docker_proxy import SANDBOX_PREFIX
 
 _PUBLIC_ADDRESS = "1.1.1.1:443"
 """What a container with a way out can reach when no mirror is set."""
@@ -170,8 +169,7 @@ def _network(stack: Stack, host: SshHost, network: Network, placement: Placement
     def ask() -> tuple[str, bool]:
         name = f"{stack.inputs.fleet.project}_{network.name}"
         shown: dict[str, Any] = json.loads(on_host(host, ["docker", "network", "inspect", name]))[0]
-        # A sandbox comes and goes with an agent's work; docker-proxy decides where it may be.
-        names = {it["Name"] for it in shown["Containers"].values() if not it["Name"].startswith(SANDBOX_PREFIX)}
+        names = {it["Name"] for it in shown["Containers"].values()}
         by_name = {c["Name"].lstrip("/"): c["Config"]["Labels"][LABEL_SERVICE] for c in stack.containers(host)}
         members = ", ".join(sorted(by_name.get(name, name) for name in names)) or "nobody"
         found = f"{shown['IPAM']['Config'][0]['Subnet']}{' internal' if shown['Internal'] else ''}: {members}"

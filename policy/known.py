@@ -35,7 +35,7 @@ ANY = "*"
 
 COMPONENTS = "vpai:index:"
 """Ours make nothing themselves: what is below them is judged. Their inputs are what the catalogue tells the rules."""
-COMPONENT_INPUTS = dict.fromkeys(("waivers", "ports", "host", "spawnedMemoryMib", "serviceMemoryMib"), JUDGED)
+COMPONENT_INPUTS = dict.fromkeys(("waivers", "ports", "host", "serviceMemoryMib"), JUDGED)
 
 _NAME = "a name"
 _LABELS = "labels, by which nothing is let in"

@@ -28,6 +28,7 @@ from services import (
     postgresql,
     qdrant,
     redis,
+    sandboxes,
     storage,
     sure,
     uptime_kuma,
@@ -72,7 +73,8 @@ def sese(
         redis.service(scale),
         qdrant.service(scale),
         litellm.service(scale),
-        docker_proxy.service(project, openclaw.home(project), openclaw.workspace(project), openclaw.sandbox(), scale),
+        docker_proxy.service(BACKEND.name, MONITORING.name),
+        sandboxes.service(project, openclaw.sandbox()),
         openclaw.service(domain, project, scale, timezone=timezone),
         n8n.service(domain, scale, timezone=timezone),
         webhook_gate.service(f"http://n8n:{n8n.PORT}", scale),
@@ -146,7 +148,7 @@ def applications(
 def _watchers() -> tuple[Service, ...]:
     """What watches a host whose metrics and logs are kept on another one."""
     return (
-        docker_proxy.questions(MONITORING.name),
+        docker_proxy.service(MONITORING.name),
         cadvisor.service(memory_mib=64),
         alloy.service((MONITORING.name, UPLINK.name), ("docker-proxy",), memory_mib=256),
     )

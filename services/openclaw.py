@@ -1,4 +1,4 @@
-"""OpenClaw 2026.2: ten agents over LiteLLM. What they run, they run in sandboxes that docker-proxy lets them start.
+"""OpenClaw 2026.2: ten agents over LiteLLM. What they run, they run in sandboxes (services/sandboxes.py).
 
 docs/adr/0040-agents-in-sandboxes.md says why each of them has its whole sandbox block, and how results reach n8n.
 """
@@ -13,9 +13,9 @@ from model.credential import Credential, Header, Request, Unproven
 from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
-from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Spawned, Volume
+from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
-from services import docker_proxy, telegram, webhook_gate
+from services import sandboxes, telegram, webhook_gate
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.litellm.models import BRAVE_KEY, MODELS
 from services.networks import BACKEND, EGRESS, SANDBOX
@@ -67,37 +67,28 @@ AGENTS = (
 )
 
 
-def home(project: str) -> str:
-    """OpenClaw's data under the same path inside and on the host: it asks the host's Docker to mount parts of it."""
-    return f"/opt/{project}/data/openclaw"
-
-
-_SANDBOXES = "system/sandboxes"
-
-
 def workspace(project: str) -> str:
-    """Sandboxes may mount the directories in it, and nothing else. OpenClaw may rename it: what docker-proxy mounts from is
-    `home`, an entry of a directory of root's."""
-    return f"{home(project)}/{_SANDBOXES}"
+    """Sandboxes may mount the directories in it, and nothing else."""
+    return sandboxes.workspaces(project).path
 
 
-def sandbox() -> Spawned:
+def sandbox() -> sandboxes.Sandbox:
     """A sandbox, as often as runs go on at once. The plugin removes the idlest when one more agent begins."""
-    return Spawned(image="ghcr.io/mobutoo/vpai-openclaw-sandbox:2026.2.23", memory_mib=256, at_most=sum(_RUNS.values()))
+    return sandboxes.Sandbox(memory_mib=224, at_most=sum(_RUNS.values()))
 
 
 def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """OpenClaw's gateway behind `javisi.<domain>`."""
-    system = f"{home(project)}/system"
+    home = f"/opt/{project}/data/openclaw"
+    system = f"{home}/system"
     return Service(
         name="openclaw",
         image="ghcr.io/openclaw/openclaw:2026.2.23",
         networks=(BACKEND.name, EGRESS.name),
         # The heap and what Node needs beside it: 875 MiB at its start (predecessor lesson 121; measured).
         limits=Limits(memory_mib=1280, cpus=1.0).scaled(scale, least_mib=1280),
-        spawned=(sandbox(),),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none; cAdvisor sees the container and its sandboxes"),
+        metrics=Silent(reason="shows none; cAdvisor sees the container"),
         logs=Logs.PLAIN,
         reaper=True,
         # As in the image: node's own entrypoint, then the gateway (openclaw/openclaw, Dockerfile).
@@ -108,7 +99,7 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
             "OPENCLAW_STATE_DIR": system,
             "OPENCLAW_CONFIG_PATH": f"{DIRECTORY}/openclaw.json",
             "NODE_OPTIONS": f"--max-old-space-size={_HEAP_MIB}",
-            "DOCKER_HOST": f"tcp://docker-proxy:{docker_proxy.SANDBOX_PORT}",
+            "DOCKER_HOST": f"tcp://sandboxes:{sandboxes.PORT}",
             "DOCKER_CONFIG": f"{DIRECTORY}/docker",
             "N8N_WEBHOOK_BASE_URL": f"http://webhook-gate:{webhook_gate.CALLS_PORT}",
             "TZ": timezone,
@@ -133,7 +124,7 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
                 # Docker's client sends these headers with every request: so docker-proxy knows OpenClaw.
                 File(
                     path="docker/config.json",
-                    content=json_text({"HttpHeaders": {"X-Docker-Proxy-Token": str(docker_proxy.SANDBOX_TOKEN)}}),
+                    content=json_text({"HttpHeaders": {"X-Docker-Proxy-Token": str(sandboxes.TOKEN)}}),
                 ),
             ),
         ),
@@ -143,19 +134,14 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
             webhook_gate.CALLS_SECRET,
             BRAVE_KEY,
             LITELLM_KEY,
-            docker_proxy.SANDBOX_TOKEN,
+            sandboxes.TOKEN,
             telegram.OPENCLAW_TOKEN,
             telegram.OPENCLAW_CHAT,
         ),
         credentials=_CREDENTIALS,
         volumes=(
-            Volume(
-                path=home(project),
-                directory="openclaw",
-                owner="1000:1000",
-                mode=0o755,
-                backup=Files(exclude=(_SANDBOXES,)),
-            ),
+            Volume(path=home, directory="openclaw", owner="1000:1000", mode=0o755, backup=Files()),
+            sandboxes.workspaces(project),
         ),
         host_mounts=(
             HostMount(
@@ -166,7 +152,7 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
             ),
         ),
         routes=(Route(subdomain="javisi", port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
-        needs=("litellm", "docker-proxy"),
+        needs=("litellm", "sandboxes"),
         # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
         image_uid=1000,
@@ -176,6 +162,12 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
                 rule="containers-read-only-root",
                 reason="it rewrites files below /app and /home/node at its start",
                 until=date(2027, 3, 1),
+            ),
+            Waiver(
+                rule="containers-own-data",
+                subject=workspace(project),
+                reason="OpenClaw and its sandboxes work on the same files: an agent's tools run in either",
+                until=date(2027, 6, 1),
             ),
         ),
         stop_timeout=30,
@@ -303,12 +295,12 @@ def _sandbox(project: str, network: str) -> dict[str, object]:
         "workspaceAccess": "rw",
         "workspaceRoot": workspace(project),
         "docker": {
-            "image": spawned.image,
-            "containerPrefix": docker_proxy.SANDBOX_PREFIX,
+            "image": sandboxes.IMAGE,
+            "containerPrefix": sandboxes.PREFIX,
             "readOnlyRoot": True,
             "tmpfs": ["/tmp", "/var/tmp", "/run"],
             "network": f"{project}_{network}",
-            "user": "1000:1000",
+            "user": sandboxes.USER,
             "capDrop": ["ALL"],
             "pidsLimit": 256,
             "memory": f"{spawned.memory_mib}m",

@@ -210,7 +210,7 @@ def _host(
     )
     if where.server is None:
         return host
-    kind, memory = _type(where.server, around, sum(service.memory_mib for service in services) + host.reserve_mib)
+    kind, memory = _type(where.server, around, sum(service.limits.memory_mib for service in services) + host.reserve_mib)
     rented = CloudServer(
         name=name,
         type=kind,

@@ -27,7 +27,7 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str
 
     def ask(placement: Placement) -> list[Problem]:
         host = SshHost(alias=placement.host.name, config=ssh_config)
-        images = {fleet.image_lock.reference(image, mirror) for service in placement.services for image in service.images}
+        images = {fleet.image_lock.reference(service.image, mirror) for service in placement.services}
         lost = sealed.get(host.alias, {})
         asked = (f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), ":".join(lost), *sorted(images))
         return list(_host_problems(host, placement, asked, "".join(_asked_of_images(placement, fleet, mirror)), lost))

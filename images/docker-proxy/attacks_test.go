@@ -137,7 +137,7 @@ func (docker *counting) ServeHTTP(writer http.ResponseWriter, request *http.Requ
 	case path == "/volumes/create":
 		writer.WriteHeader(http.StatusCreated)
 	case path == "/volumes/"+data:
-		fmt.Fprintf(writer, `{"Options":{"type":"none","o":"bind","device":%q}}`, policy.Data)
+		fmt.Fprintf(writer, `{"Options":{"type":"none","o":"bind","device":%q}}`, policy.Workspaces)
 	case path == "/containers/json":
 		docker.Lock()
 		defer docker.Unlock()
@@ -221,7 +221,7 @@ func FuzzContainer(f *testing.F) {
 		strings.Replace(sound, `["no-new-privileges"]`, `["no-new-privileges:true","no-new-privileges:false"]`, 1),
 		strings.Replace(sound, `"User":"1000:1000"`, `"User":"00"`, 1),
 		strings.Replace(sound, `"/tmp":""`, `"/tmp":"noexec,nosuid,exec,suid"`, 1),
-		strings.Replace(sound, "/system/sandboxes/a:", "/system/sandboxes/deploy/../../..:", 1),
+		strings.Replace(sound, "/workspaces/a:", "/workspaces/deploy/../../..:", 1),
 		strings.Replace(sound, "/opt/javisi/", "//opt/javisi/../javisi/", 1),
 		strings.Replace(sound, `"Binds":[`, `"Mounts":[{"Type":"volume","VolumeOptions":{"DriverConfig":{"Options":{"o":"bind","device":"/"}}}}],"Binds":[`, 1),
 		strings.Replace(sound, `"Labels":{`, `"Labels":{"vpai.sandbox":"2",`, 1),
@@ -282,7 +282,7 @@ func unsound(made object) string {
 	for _, each := range []any{
 		host.Binds, host.Devices, host.VolumesFrom, host.CapAdd, host.GroupAdd, host.ExtraHosts, host.PortBindings, host.Sysctls, host.Links,
 		host.PidMode, host.IpcMode, host.UTSMode, host.UsernsMode, host.CgroupnsMode, host.CgroupParent, host.Runtime, host.VolumeDriver,
-		host.MaskedPaths, host.ReadonlyPaths, host.DeviceCgroupRules, host.DeviceRequests, host.StorageOpt, host.Ulimits, host.Dns,
+		host.MaskedPaths, host.ReadonlyPaths, host.DeviceCgroupRules, host.DeviceRequests, host.StorageOpt, host.Ulimits,
 		read.Volumes, read.NetworkingConfig, read.ExposedPorts,
 	} {
 		if each != nil {
@@ -290,7 +290,7 @@ func unsound(made object) string {
 		}
 	}
 	switch {
-	case read.Image != policy.Images[0] || read.User != policy.User || read.Labels[labelPrefix] != "1":
+	case read.Image != policy.Image || read.User != policy.User || read.Labels[labelPrefix] != "1":
 		return "image, user or label"
 	case host.Privileged || !host.ReadonlyRootfs || len(host.CapDrop) != 1 || host.CapDrop[0] != "ALL":
 		return "rights"
@@ -309,9 +309,9 @@ func unsound(made object) string {
 		}
 	}
 	for _, mount := range host.Mounts {
-		name, below := strings.CutPrefix(mount.VolumeOptions.Subpath, "system/sandboxes/")
+		name := mount.VolumeOptions.Subpath
 		if mount.Type != "volume" || mount.Source != data || mount.BindOptions != nil || mount.VolumeOptions.DriverConfig != nil ||
-			!below || name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") || !path.IsAbs(mount.Target) || mount.Target == "/" {
+			name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") || !path.IsAbs(mount.Target) || mount.Target == "/" {
 			return fmt.Sprintf("mount %+v", mount)
 		}
 	}

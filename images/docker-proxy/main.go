@@ -1,7 +1,8 @@
-// docker-proxy lets OpenClaw start sandboxes, and lets collectors ask what runs, without either holding the Docker socket.
+// docker-proxy is a door to a Docker socket, of one of two kinds: collectors ask what runs on a host, and OpenClaw orders
+// sandboxes of a Docker that is theirs alone (images/sandboxes).
 //
-// One port takes orders, each with the token; a container is made only from a body that the policy allows, written anew
-// from what was understood of it. The other port answers questions to whoever is on its networks.
+// Questions are answered to whoever is on its networks. Orders want the token; a container is made only from a body that the
+// policy allows, written anew from what was understood of it.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -28,11 +30,19 @@ func main() {
 	health := flag.Bool("health", false, "ask the running proxy whether it reaches Docker, and leave")
 	directory := flag.String("configuration", "/etc/docker-proxy", "directory with policy.json and token")
 	socket := flag.String("socket", "/var/run/docker.sock", "Docker's socket")
-	only := flag.Bool("questions-only", false, "take no orders: no policy, no token, no sandboxes")
+	takesOrders := flag.Bool("orders", false, "take orders for sandboxes, by a policy and with a token, instead of questions")
+	upstream := flag.String("names", "", "answer sandboxes of closed networks (NETWORK=RANGE ...) for names that this resolver knows")
 	flag.Parse()
-	run := func() error { return serve(*directory, *socket, !*only) }
-	if *health {
-		run = healthy
+	run := func() error { return serveQuestions(*socket) }
+	switch {
+	case *health && *takesOrders:
+		run = func() error { return healthyOrders(*directory) }
+	case *health:
+		run = func() error { return healthy(questionsAddress, "") }
+	case *upstream != "":
+		run = func() error { return serveNames(*upstream, flag.Args()) }
+	case *takesOrders:
+		run = func() error { return serveOrders(*directory, *socket) }
 	}
 	if err := run(); err != nil {
 		slog.Error(err.Error())
@@ -40,32 +50,49 @@ func main() {
 	}
 }
 
-func serve(directory, socket string, takesOrders bool) error {
+func serveQuestions(socket string) error {
+	server := newServer(newQuestions(newEngine(socket)))
+	// Nothing is streamed there; orders stream logs and programs, for whoever holds the token.
+	server.ReadTimeout, server.WriteTimeout = headWithin, 30*time.Second
+	return serve(questionsAddress, server)
+}
+
+func serveOrders(directory, socket string) error {
+	policy, token, err := read(directory)
+	if err != nil {
+		return err
+	}
 	engine := newEngine(socket)
-	ports := map[string]http.Handler{questionsAddress: newQuestions(engine)}
-	if takesOrders {
-		policy, token, err := read(directory)
-		if err != nil {
-			return err
-		}
-		ports[ordersAddress] = newOrders(policy, engine, token)
+	begin, stop := context.WithTimeout(context.Background(), readyWithin)
+	defer stop()
+	if err := policy.prepare(begin, engine); err != nil {
+		return err
+	}
+	return serve(ordersAddress, newServer(newOrders(policy, engine, token)))
+}
+
+func serveNames(upstream string, networks []string) error {
+	names, err := newNames(upstream, networks)
+	if err != nil {
+		return err
+	}
+	socket, err := net.ListenPacket("udp4", namesAddress)
+	if err != nil {
+		return err
+	}
+	return names.serve(socket)
+}
+
+func serve(address string, server *http.Server) error {
+	listener, err := listen(address)
+	if err != nil {
+		return err
 	}
 	stopped, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	ended := make(chan error, len(ports))
-	for address, handler := range ports {
-		listener, err := listen(address)
-		if err != nil {
-			return err
-		}
-		server := newServer(handler)
-		if address == questionsAddress {
-			// Nothing is streamed there; orders stream logs and programs, for whoever holds the token.
-			server.ReadTimeout, server.WriteTimeout = headWithin, 30*time.Second
-		}
-		go func() { ended <- server.Serve(listener) }()
-		slog.Info("listening", "address", address)
-	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	slog.Info("listening", "address", address)
 	select {
 	case err := <-ended:
 		return err
@@ -87,9 +114,22 @@ func read(directory string) (Policy, string, error) {
 	return policy, token, nil
 }
 
-func healthy() error {
+func healthyOrders(directory string) error {
+	_, token, err := read(directory)
+	if err != nil {
+		return err
+	}
+	return healthy(ordersAddress, token)
+}
+
+func healthy(address, token string) error {
 	client := http.Client{Timeout: 4 * time.Second}
-	answer, err := client.Get("http://127.0.0.1" + questionsAddress + "/_ping")
+	request, err := http.NewRequest(http.MethodGet, "http://127.0.0.1"+address+"/_ping", nil)
+	if err != nil {
+		return err
+	}
+	request.Header.Set(tokenHeader, token)
+	answer, err := client.Do(request)
 	if err != nil {
 		return err
 	}

@@ -13,27 +13,46 @@ import (
 const (
 	mebibyte    = 1 << 20
 	labelPrefix = "vpai.sandbox"
-	// The volume through which sandboxes see their workspaces: OpenClaw's data directory, an entry of a directory of root's.
-	// Docker resolves a path below a volume without leaving it, whatever symbolic links are in the way. The volume's own
-	// directory is a bind, which follows them: were it one that OpenClaw may rename, it could become any of the host's.
-	data = "vpai-openclaw-data"
+	// The volume through which sandboxes see their workspaces: a directory that root alone may replace. Docker resolves a path
+	// below a volume without leaving it, whatever symbolic links are in the way. The volume's own directory is a bind, which
+	// follows them: were it one that OpenClaw may rename, it could become any that the sandboxes' Docker sees.
+	data = "vpai-workspaces"
 	// Of each directory in memory; their sum counts as the sandbox's memory.
 	sizeOfTmpfs = "size=64m"
 )
 
 // Policy is what a sandbox may be.
 type Policy struct {
-	Images     []string `json:"images"`
-	NamePrefix string   `json:"name_prefix"`
-	Networks   []string `json:"networks"`
-	// Data is a directory that root alone may replace; sandboxes mount directories of BindsBelow, which lies in it.
-	Data         string  `json:"data"`
-	BindsBelow   string  `json:"binds_below"`
+	// Image is made from Archive, a tar of its files, when the proxy starts: no registry is asked.
+	Image      string    `json:"image"`
+	Archive    string    `json:"archive"`
+	NamePrefix string    `json:"name_prefix"`
+	Networks   []Network `json:"networks"`
+	// Workspaces is a directory that root alone may replace; sandboxes mount the directories in it.
+	Workspaces   string  `json:"workspaces"`
 	AtMost       int     `json:"at_most"`
 	MaxMemoryMiB int64   `json:"max_memory_mib"`
 	MaxCPUs      float64 `json:"max_cpus"`
 	MaxPids      int64   `json:"max_pids"`
 	User         string  `json:"user"`
+}
+
+// Network is one that sandboxes join: it leads to the host's network of the same name, by Bridge, about which the packet
+// filter knows where it leads (images/sandboxes/docker.sh). In a Closed one our own resolver answers (names.go).
+type Network struct {
+	Name    string `json:"name"`
+	Bridge  string `json:"bridge"`
+	Range   string `json:"range"`
+	Gateway string `json:"gateway"`
+	Closed  bool   `json:"closed"`
+}
+
+func (policy Policy) networks() []string {
+	names := make([]string, 0, len(policy.Networks))
+	for _, network := range policy.Networks {
+		names = append(names, network.Name)
+	}
+	return names
 }
 
 func readPolicy(file string) (Policy, error) {
@@ -45,15 +64,13 @@ func readPolicy(file string) (Policy, error) {
 	if err != nil {
 		return policy, fmt.Errorf("%s: %w", file, err)
 	}
-	complete := len(policy.Images) > 0 && policy.NamePrefix != "" && len(policy.Networks) > 0 && policy.AtMost > 0 &&
+	complete := policy.Image != "" && policy.Archive != "" && policy.NamePrefix != "" && len(policy.Networks) > 0 && policy.AtMost > 0 &&
 		policy.MaxMemoryMiB > 0 && policy.MaxCPUs > 0 && policy.MaxPids > 0 && policy.User != ""
 	if !complete {
 		return policy, fmt.Errorf("%s: every limit must be set; an empty one would allow everything", file)
 	}
-	if path.Clean(policy.Data) != policy.Data || len(policy.Data) < 2 || !path.IsAbs(policy.Data) ||
-		path.Clean(policy.BindsBelow) != policy.BindsBelow || !strings.HasPrefix(policy.BindsBelow, policy.Data+"/") {
-		return policy, fmt.Errorf("%s: data must be a directory, and binds_below one in it, e.g. /opt/x/data/openclaw and"+
-			" /opt/x/data/openclaw/sandboxes", file)
+	if path.Clean(policy.Workspaces) != policy.Workspaces || len(policy.Workspaces) < 2 || !path.IsAbs(policy.Workspaces) {
+		return policy, fmt.Errorf("%s: workspaces must be a directory, e.g. /opt/x/data/workspaces", file)
 	}
 	return policy, nil
 }
@@ -77,9 +94,11 @@ func (policy Policy) container(body object) (object, error) {
 		"PidsLimit":      policy.MaxPids,
 		"NanoCpus":       int64(policy.MaxCPUs * 1e9),
 		"LogConfig":      object{"Type": "json-file", "Config": object{"max-size": "10m", "max-file": "1"}},
+		// Where all of them together have no memory left, one of them ends and not their Docker.
+		"OomScoreAdj": 500,
 	}
 	err := each(body, "", map[string]func(any) error{
-		"Image":        func(value any) error { return oneOf(made, "Image", value, policy.Images) },
+		"Image":        func(value any) error { return oneOf(made, "Image", value, []string{policy.Image}) },
 		"User":         func(value any) error { return oneOf(made, "User", value, []string{policy.User}) },
 		"Labels":       func(value any) error { return labels(made, value) },
 		"HostConfig":   func(value any) error { return policy.host(host, value) },
@@ -101,11 +120,18 @@ func (policy Policy) container(body object) (object, error) {
 	}
 	switch {
 	case made["Image"] == nil:
-		return nil, refuse("no image; allowed: %s", strings.Join(policy.Images, ", "))
+		return nil, refuse("no image; allowed: %s", policy.Image)
 	case host["Memory"] == nil:
 		return nil, refuse("no memory limit; give --memory, at most %dm", policy.MaxMemoryMiB)
 	case host["NetworkMode"] == nil:
-		return nil, refuse("no network; give --network none or one of %s", strings.Join(policy.Networks, ", "))
+		return nil, refuse("no network; give --network none or one of %s", strings.Join(policy.networks(), ", "))
+	}
+	// The host's names are asked for by network: a service that is on several has there the address that the sandbox reaches.
+	host["DnsSearch"], host["DnsOptions"] = []any{host["NetworkMode"]}, []string{"ndots:1"}
+	for _, network := range policy.Networks {
+		if network.Closed && network.Name == host["NetworkMode"] {
+			host["Dns"] = []string{network.Gateway}
+		}
 	}
 	made["User"], made["HostConfig"] = policy.User, host
 	marks, _ := made["Labels"].(object)
@@ -125,7 +151,7 @@ func (policy Policy) host(made object, value any) error {
 	return each(given, "HostConfig.", map[string]func(any) error{
 		"Binds": func(value any) error { return policy.binds(made, value) },
 		"NetworkMode": func(value any) error {
-			return oneOf(made, "NetworkMode", value, append([]string{"none"}, policy.Networks...))
+			return oneOf(made, "NetworkMode", value, append([]string{"none"}, policy.networks()...))
 		},
 		"Memory": func(value any) error {
 			bytes, ok := value.(float64)
@@ -168,9 +194,9 @@ func (policy Policy) binds(made object, value any) error {
 		source, rest, _ := strings.Cut(text, ":")
 		target, options, _ := strings.Cut(rest, ":")
 		// One name, so that no sandbox can have made any part of the path: each sees what lies below its own alone.
-		name, inside := strings.CutPrefix(source, policy.BindsBelow+"/")
+		name, inside := strings.CutPrefix(source, policy.Workspaces+"/")
 		if !inside || !identity.MatchString(name) {
-			return refuse("%q is mounted from outside of the directories of %s", text, policy.BindsBelow)
+			return refuse("%q is mounted from outside of the directories of %s", text, policy.Workspaces)
 		}
 		if !plainTarget(target) {
 			return refuse("%q is mounted to no absolute path", text)
@@ -187,7 +213,7 @@ func (policy Policy) binds(made object, value any) error {
 		}
 		mounts = append(mounts, object{
 			"Type": "volume", "Source": data, "Target": target, "ReadOnly": readOnly,
-			"VolumeOptions": object{"Subpath": strings.TrimPrefix(source, policy.Data+"/"), "NoCopy": true},
+			"VolumeOptions": object{"Subpath": name, "NoCopy": true},
 		})
 	}
 	made["Mounts"] = mounts

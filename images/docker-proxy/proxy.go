@@ -305,8 +305,8 @@ func newOrders(policy Policy, engine *Engine, token string) http.Handler {
 
 func (orders *Orders) image(writer http.ResponseWriter, request *http.Request) error {
 	name, isQuestion := strings.CutSuffix(request.PathValue("name"), "/json")
-	if !isQuestion || !slices.Contains(orders.policy.Images, name) {
-		return refuse("the image %q is none of %s", name, strings.Join(orders.policy.Images, ", "))
+	if !isQuestion || name != orders.policy.Image {
+		return refuse("the image %q is not %s", name, orders.policy.Image)
 	}
 	return orders.engine.pass(writer, request, "/images/"+name+"/json", nil)
 }
@@ -365,7 +365,7 @@ func toItsEnd(request *http.Request) (*http.Request, error) {
 
 // volume makes the volume that sandboxes mount from. Docker answers with the one there is, whatever it was made of.
 func (orders *Orders) volume(ctx context.Context) error {
-	options := map[string]string{"type": "none", "o": "bind", "device": orders.policy.Data}
+	options := map[string]string{"type": "none", "o": "bind", "device": orders.policy.Workspaces}
 	answer, err := orders.engine.ask(ctx, http.MethodPost, "/volumes/create", object{
 		"Name": data, "Driver": "local", "DriverOpts": options, "Labels": object{labelPrefix: "1"},
 	})
@@ -382,7 +382,7 @@ func (orders *Orders) volume(ctx context.Context) error {
 		return err
 	}
 	if !maps.Equal(made.Options, options) {
-		return fmt.Errorf("there is a volume %s with the options %v instead of %v: remove it on the host", data, made.Options, options)
+		return fmt.Errorf("there is a volume %s with the options %v instead of %v: restart the sandboxes", data, made.Options, options)
 	}
 	return nil
 }

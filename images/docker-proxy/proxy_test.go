@@ -18,10 +18,13 @@ import (
 )
 
 var policy = Policy{
-	Images: []string{"ghcr.io/mobutoo/sandbox:1"}, NamePrefix: "openclaw-sbx-",
-	Networks: []string{"javisi_sandbox", "javisi_egress"},
-	Data:     "/opt/javisi/data/openclaw", BindsBelow: "/opt/javisi/data/openclaw/system/sandboxes",
-	AtMost: 2, MaxMemoryMiB: 512, MaxCPUs: 1, MaxPids: 256, User: "1000:1000",
+	Image: "ghcr.io/mobutoo/sandbox:1", Archive: "/sandbox.tar", NamePrefix: "openclaw-sbx-",
+	Networks: []Network{
+		{Name: "javisi_sandbox", Bridge: "sandbox", Range: "10.117.0.0/24", Gateway: "10.117.0.1", Closed: true},
+		{Name: "javisi_egress", Bridge: "egress", Range: "10.117.1.0/24", Gateway: "10.117.1.1"},
+	},
+	Workspaces: "/opt/javisi/data/workspaces",
+	AtMost:     2, MaxMemoryMiB: 512, MaxCPUs: 1, MaxPids: 256, User: "1000:1000",
 }
 
 const token = "a-token-of-enough-characters"
@@ -30,7 +33,7 @@ const token = "a-token-of-enough-characters"
 const sound = `{"Hostname":"","Domainname":"","User":"1000:1000","AttachStdin":false,"AttachStdout":true,"AttachStderr":true,
 	"Tty":false,"OpenStdin":false,"StdinOnce":false,"Env":["LANG=C.UTF-8"],"Cmd":["sleep","infinity"],"Image":"ghcr.io/mobutoo/sandbox:1",
 	"Volumes":{},"WorkingDir":"/workspace","Entrypoint":null,"OnBuild":null,"Labels":{"openclaw.sandbox":"1"},
-	"HostConfig":{"Binds":["/opt/javisi/data/openclaw/system/sandboxes/a:/workspace:z"],"ContainerIDFile":"","LogConfig":{"Type":"","Config":{}},
+	"HostConfig":{"Binds":["/opt/javisi/data/workspaces/a:/workspace:z"],"ContainerIDFile":"","LogConfig":{"Type":"","Config":{}},
 	"NetworkMode":"javisi_sandbox","PortBindings":{},"RestartPolicy":{"Name":"no","MaximumRetryCount":0},"AutoRemove":false,"VolumeDriver":"",
 	"VolumesFrom":null,"ConsoleSize":[0,0],"CapAdd":null,"CapDrop":["ALL"],"CgroupnsMode":"","Dns":[],"DnsOptions":[],"DnsSearch":[],
 	"ExtraHosts":null,"GroupAdd":null,"IpcMode":"","Cgroup":"","Links":null,"OomScoreAdj":0,"PidMode":"","Privileged":false,
@@ -108,7 +111,7 @@ func (engine *fakeEngine) wasTold(order string) bool {
 func start(t *testing.T) (*fakeEngine, *httptest.Server, *httptest.Server) {
 	fake := &fakeEngine{
 		bodies: map[string]string{}, there: `[]`,
-		volume: `{"Options":{"type":"none","o":"bind","device":"/opt/javisi/data/openclaw"}}`,
+		volume: `{"Options":{"type":"none","o":"bind","device":"/opt/javisi/data/workspaces"}}`,
 	}
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	listener, err := net.Listen("unix", socket)
@@ -150,9 +153,9 @@ func TestASoundSandboxIsMadeFromABodyWrittenAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	host, _ := json.Marshal(made.HostConfig)
-	want := `{"CapDrop":["ALL"],"LogConfig":{"Config":{"max-file":"1","max-size":"10m"},"Type":"json-file"},"Memory":268435456,` +
-		`"MemorySwap":268435456,"Mounts":[{"ReadOnly":false,"Source":"vpai-openclaw-data","Target":"/workspace","Type":"volume",` +
-		`"VolumeOptions":{"NoCopy":true,"Subpath":"system/sandboxes/a"}}],"NanoCpus":1000000000,"NetworkMode":"javisi_sandbox","PidsLimit":256,` +
+	want := `{"CapDrop":["ALL"],"Dns":["10.117.0.1"],"DnsOptions":["ndots:1"],"DnsSearch":["javisi_sandbox"],"LogConfig":{"Config":{"max-file":"1","max-size":"10m"},"Type":"json-file"},"Memory":268435456,` +
+		`"MemorySwap":268435456,"Mounts":[{"ReadOnly":false,"Source":"vpai-workspaces","Target":"/workspace","Type":"volume",` +
+		`"VolumeOptions":{"NoCopy":true,"Subpath":"a"}}],"NanoCpus":1000000000,"NetworkMode":"javisi_sandbox","OomScoreAdj":500,"PidsLimit":256,` +
 		`"ReadonlyRootfs":true,"SecurityOpt":["no-new-privileges:true"],"Tmpfs":{"/tmp":"size=64m"}}`
 	if string(host) != want {
 		t.Errorf("HostConfig\n got %s\nwant %s", host, want)
@@ -160,7 +163,7 @@ func TestASoundSandboxIsMadeFromABodyWrittenAnew(t *testing.T) {
 	if made.User != "1000:1000" || made.Labels["vpai.sandbox"] != "1" {
 		t.Errorf("%+v", made)
 	}
-	if !strings.Contains(fake.bodies["/volumes/create"], `"device":"/opt/javisi/data/openclaw"`) {
+	if !strings.Contains(fake.bodies["/volumes/create"], `"device":"/opt/javisi/data/workspaces"`) {
 		t.Errorf("volume: %s", fake.bodies["/volumes/create"])
 	}
 }
@@ -170,7 +173,7 @@ func TestWhatASandboxMayNotBeIsRefusedWithTheReason(t *testing.T) {
 		return strings.Replace(sound, `"HostConfig":{`, `"HostConfig":{`+change+`,`, 1)
 	}
 	bind := func(bind string) string {
-		return strings.Replace(sound, "/opt/javisi/data/openclaw/system/sandboxes/a:/workspace:z", bind, 1)
+		return strings.Replace(sound, "/opt/javisi/data/workspaces/a:/workspace:z", bind, 1)
 	}
 	cases := map[string]struct{ body, told string }{
 		"another image":       {strings.Replace(sound, "sandbox:1", "other:1", 1), "Image"},
@@ -190,18 +193,18 @@ func TestWhatASandboxMayNotBeIsRefusedWithTheReason(t *testing.T) {
 		"an alias":            {strings.Replace(sound, `"Aliases":null`, `"Aliases":["postgresql"]`, 1), "Aliases"},
 		"an address":          {strings.Replace(sound, `"IPAMConfig":null`, `"IPAMConfig":{"IPv4Address":"172.20.2.2"}`, 1), "IPv4Address"},
 		"the socket":          {bind("/var/run/docker.sock:/var/run/docker.sock"), "from outside of"},
-		"a way up":            {bind("/opt/javisi/data/openclaw/system/sandboxes/../../../redis:/w"), "from outside of"},
-		"one in another's":    {bind("/opt/javisi/data/openclaw/system/sandboxes/a/b:/w"), "from outside of"},
-		"OpenClaw's own":      {bind("/opt/javisi/data/openclaw:/w"), "from outside of"},
-		"a target of two":     {bind("/opt/javisi/data/openclaw/system/sandboxes/a:/w,x"), "no absolute path"},
+		"a way up":            {bind("/opt/javisi/data/workspaces/../../../redis:/w"), "from outside of"},
+		"one in another's":    {bind("/opt/javisi/data/workspaces/a/b:/w"), "from outside of"},
+		"OpenClaw's own":      {bind("/opt/javisi/data/workspaces:/w"), "from outside of"},
+		"a target of two":     {bind("/opt/javisi/data/workspaces/a:/w,x"), "no absolute path"},
 		"a large tmpfs":       {strings.Replace(sound, `"/tmp":""`, `"/tmp":"size=64g"`, 1), "tmpfs"},
 		"a tmpfs for suid":    {strings.Replace(sound, `"/tmp":""`, `"/tmp":"exec,suid,dev"`, 1), "tmpfs"},
 		"two bodies":          {sound + sound, "more than one"},
-		"all workspaces":      {bind("/opt/javisi/data/openclaw/system/sandboxes:/w"), "from outside of"},
-		"a sibling":           {bind("/opt/javisi/data/openclaw/system/sandboxes-2/a:/w"), "from outside of"},
+		"all workspaces":      {bind("/opt/javisi/data/workspaces:/w"), "from outside of"},
+		"a sibling":           {bind("/opt/javisi/data/workspaces-2/a:/w"), "from outside of"},
 		"a named volume":      {bind("data:/w"), "from outside of"},
-		"propagation":         {bind("/opt/javisi/data/openclaw/system/sandboxes/a:/w:rshared"), "mount option"},
-		"over the root":       {bind("/opt/javisi/data/openclaw/system/sandboxes/a:/"), "no absolute path"},
+		"propagation":         {bind("/opt/javisi/data/workspaces/a:/w:rshared"), "mount option"},
+		"over the root":       {bind("/opt/javisi/data/workspaces/a:/"), "no absolute path"},
 		"Mounts":              {host(`"Mounts":[{"Type":"bind","Source":"/","Target":"/host"}]`), "HostConfig.Mounts"},
 		"volumes from":        {strings.Replace(sound, `"VolumesFrom":null`, `"VolumesFrom":["db"]`, 1), "HostConfig.VolumesFrom"},
 		"a device":            {strings.Replace(sound, `"Devices":[]`, `"Devices":[{"PathOnHost":"/dev/sda"}]`, 1), "HostConfig.Devices"},
@@ -360,9 +363,9 @@ func TestOfSandboxesThereAreNeverMoreThanCounted(t *testing.T) {
 
 func TestAVolumeOfAnotherMakingIsNotMounted(t *testing.T) {
 	fake, orders, _ := start(t)
-	fake.volume = `{"Options":{"type":"none","o":"bind","device":"/opt/javisi/data/openclaw/system/sandboxes"}}`
+	fake.volume = `{"Options":{"type":"none","o":"bind","device":"/"}}`
 	status, text := send(t, orders, "POST", "/containers/create?name=openclaw-sbx-a", sound, token)
-	if status != http.StatusBadGateway || !strings.Contains(text, "remove it on the host") || fake.wasTold("POST /containers/create") {
+	if status != http.StatusBadGateway || !strings.Contains(text, "restart the sandboxes") || fake.wasTold("POST /containers/create") {
 		t.Errorf("%d %s", status, text)
 	}
 }
@@ -411,9 +414,9 @@ func TestAnExecsInputEndsAndItsOutputStillArrives(t *testing.T) {
 func TestAPolicyThatLeavesALimitOutIsRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "policy.json")
 	for text, told := range map[string]string{
-		`{"images":["x:1"]}`: "every limit must be set", `{`: "unexpected end", ``: "unexpected end",
-		`{"images":["x:1"],"name_prefix":"a","networks":["n"],"data":"/d","binds_below":"/e/s","at_most":1,` +
-			`"max_memory_mib":1,"max_cpus":1,"max_pids":1,"user":"1:1"}`: "binds_below one in it",
+		`{"image":"x:1"}`: "every limit must be set", `{`: "unexpected end", ``: "unexpected end",
+		`{"image":"x:1","archive":"/a","name_prefix":"a","networks":[{"name":"n","bridge":"b"}],"workspaces":"d/","at_most":1,` +
+			`"max_memory_mib":1,"max_cpus":1,"max_pids":1,"user":"1:1"}`: "workspaces must be a directory",
 	} {
 		os.WriteFile(file, []byte(text), 0o600)
 		if _, err := readPolicy(file); err == nil || !strings.Contains(err.Error(), told) {

@@ -90,7 +90,9 @@ def _own_data(program: Program) -> Iterator[Finding]:
     owners: dict[tuple[str, str], Resource] = {}
     for container in program.of_type(CONTAINER):
         named = [(f"volume {volume['volumeName']}", True) for volume in container.list("volumes") if volume.get("volumeName")]
-        named += [(f"volume {mount['source']}", True) for mount in container.list("mounts") if mount.get("type") == "volume"]
+        # One without a name is the container's alone.
+        mounts = [mount for mount in container.list("mounts") if mount.get("type") == "volume" and mount.get("source")]
+        named += [(f"volume {mount['source']}", True) for mount in mounts]
         for path, writable in (*((canonical(path), may) for path, may in binds(container)), *named):
             first = owners.setdefault((container.host, path), container) if writable else container
             if first is not container:

@@ -15,7 +15,6 @@ from policy.program import (
     LOCAL_COMMAND,
     MANAGED_HOST,
     REMOTE_COMMAND,
-    SERVICE,
     Program,
     Resource,
     known_first,
@@ -111,12 +110,7 @@ def _memory(program: Program) -> Iterator[Finding]:
         if available is None:
             continue
         limits = {c.name: int(c.inputs.get("memory") or 0) for c in program.of_type(CONTAINER) if c.host == host.name}
-        spawned = {
-            f"{service.name} (spawned)": int(service.inputs.get("spawnedMemoryMib") or 0)
-            for service in program.of_type(SERVICE)
-            if service.text("host") == host.name
-        }
-        total = sum(limits.values()) + sum(spawned.values())
+        total = sum(limits.values())
         if total > int(available):
             yield Finding(
                 what=f"{host.name}: memory limits add up to {total} MiB; services may have {int(available)}", resource=host

@@ -47,7 +47,7 @@ def watched(placements: Sequence[Placement], domain: str, authority: str) -> tup
                 files = grafana_files(alerts(placements))
                 return replace(service, configuration=_with(service, files), secrets=(*service.secrets, *grafana_secrets()))
             case "diun":
-                images = (image for placement in placements for each in placement.services for image in each.images)
+                images = (each.image for placement in placements for each in placement.services)
                 return replace(service, configuration=_with(service, (diun.watched(images),)))
             case "uptime-kuma":
                 return outside.told(service, placements, domain, authority)

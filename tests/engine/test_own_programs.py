@@ -17,7 +17,7 @@ PROGRAMS = sorted(path.parent.name for path in PROJECT.glob("images/*/go.mod"))
 
 FUZZED = {
     "auto-fix": ("FuzzUnpack",),
-    "docker-proxy": ("FuzzContainer", "FuzzExec", "FuzzPath"),
+    "docker-proxy": ("FuzzContainer", "FuzzExec", "FuzzPath", "FuzzQuestion"),
     "webhook-gate": ("FuzzEvents", "FuzzRequests"),
 }
 SHARED = ("door.go", "strangers_test.go")

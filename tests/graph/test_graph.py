@@ -52,11 +52,16 @@ def test_only_who_has_a_link_asks_for_the_names_of_the_mesh() -> None:
     assert asks == {name: ["100.100.100.100"] for name in linked}
 
 
-def test_containers_are_confined(graph: Graph) -> None:
+def test_containers_are_confined(stack: str, graph: Graph) -> None:
+    services = {f"{placement.host.name}-{service.name}": service for placement, service in inputs(stack).fleet.services()}
     for container in graph.of_type(CONTAINER):
         values = container.inputs
         assert values["capabilities"]["drops"] == ["ALL"], container.name
-        assert values["securityOpts"] == ["no-new-privileges:true"], container.name
+        own_namespaces = services[container.name].user_namespaces
+        unconfined = ["no-new-privileges:false", "seccomp=unconfined", "apparmor=unconfined"]
+        assert values["securityOpts"] == (unconfined if own_namespaces else ["no-new-privileges:true"]), container.name
+        assert [device["hostPath"] for device in values.get("devices", [])] == ["/dev/net/tun"] * own_namespaces, container.name
+        assert [mount["target"] for mount in values.get("mounts", [])] == ["/host/proc", "/host/sys"] * own_namespaces
         assert values["memory"] == values["memorySwap"] > 0, container.name
         assert float(values["cpus"]) > 0, container.name
         assert values["logDriver"] == "json-file", container.name
@@ -136,6 +141,8 @@ def test_preprod_has_halved_limits_but_for_what_needs_more() -> None:
         "webhook-gate": 64,
         "nocodb": 512,
         "openclaw": 1280,
+        "sandboxes": 1056,
+        "docker-proxy": 32,
         "sure-web": 384,
         "sure-worker": 256,
     }

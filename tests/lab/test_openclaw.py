@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services import docker_proxy, openclaw
+from services import openclaw, sandboxes
 from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.lab.test_n8n import Bench
@@ -17,11 +17,14 @@ PROJECT = inputs("lab").settings.project
 LISTED = '{{.ID}} {{.Image}} {{.Networks}} {{.Label "openclaw.sessionKey"}}'
 
 
-def sandboxes(stack: Deployment) -> dict[str, tuple[str, str]]:
+def docker(stack: Deployment, *words: str) -> str:
+    """What Docker's client in OpenClaw's container says, its errors too: of the sandboxes' Docker, by docker-proxy."""
+    return stack.on_host("docker", "exec", stack.container("openclaw"), "docker", *words, check=False)
+
+
+def of_agents(stack: Deployment) -> dict[str, tuple[str, str]]:
     """The image and the network of each agent's sandbox."""
-    name = f"name={docker_proxy.SANDBOX_PREFIX}"
-    lines = stack.on_host("docker", "ps", "--all", "--filter", name, "--format", LISTED).splitlines()
-    words = [line.split() for line in lines]
+    words = [line.split() for line in docker(stack, "ps", "--all", "--format", LISTED).splitlines()]
     return {scope.removeprefix("agent:"): (image, network) for _, image, network, scope in words}
 
 
@@ -32,9 +35,9 @@ def bench(deployed: Deployment) -> Iterator[Bench]:
 
 
 def remove(stack: Deployment) -> None:
-    found = stack.on_host("docker", "ps", "--all", "--quiet", "--filter", f"name={docker_proxy.SANDBOX_PREFIX}").split()
+    found = docker(stack, "ps", "--all", "--quiet").split()
     if found:
-        stack.on_host("docker", "rm", "--force", *found)
+        docker(stack, "rm", "--force", *found)
 
 
 def asked(bench: Bench, agent: str, *calls: tuple[str, dict[str, Any]]) -> str:
@@ -63,7 +66,7 @@ def test_what_n8n_asks_is_done_in_the_agents_own_sandbox_and_comes_back(deployed
         ("read", {"path": "note.txt"}),
     )
     assert said.count(note) >= 2 and "1000" in said, said
-    assert sandboxes(deployed)["builder"] == (openclaw.sandbox().image, f"{PROJECT}_sandbox")
+    assert of_agents(deployed)["builder"] == (sandboxes.IMAGE, f"{PROJECT}_sandbox")
     assert deployed.on_host("cat", f"{openclaw.workspace(PROJECT)}/builder/note.txt") == note
 
 
@@ -78,8 +81,8 @@ def test_each_agent_gets_a_sandbox_on_its_network_though_there_are_more_agents_t
     for agent in agents:
         said = asked(bench, agent.name, ("exec", {"command": "echo from $(id -u)"}))
         assert "from 1000" in said, said
-        there = sandboxes(deployed)
-        assert there[agent.name] == (openclaw.sandbox().image, f"{PROJECT}_{agent.network}")
+        there = of_agents(deployed)
+        assert there[agent.name] == (sandboxes.IMAGE, f"{PROJECT}_{agent.network}")
         assert len(there) <= most
 
 

@@ -1,20 +1,22 @@
-"""What OpenClaw's container gets of the host's Docker, by the client it has: sandboxes, and nothing else of the host."""
+"""What OpenClaw's container gets by the client it has, and what would be left of the host had docker-proxy let all pass."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services import docker_proxy, openclaw
+from services import docker_proxy, openclaw, sandboxes
 from tests.fleets import inputs
 from tests.lab import test_openclaw
 from tests.lab.deployment import Deployment
+from tests.lab.test_openclaw import docker
+from tests.waiting import until
 
 PROJECT = inputs("lab").settings.project
-IMAGE = openclaw.sandbox().image
-NAME = f"{docker_proxy.SANDBOX_PREFIX}test"
+IMAGE = sandboxes.IMAGE
+NAME = f"{sandboxes.PREFIX}test"
 WORKSPACE = f"{openclaw.workspace(PROJECT)}/test"
-SOUND = (f"--network={PROJECT}_sandbox", "--memory=256m", f"--volume={WORKSPACE}:/workspace")
+SOUND = (f"--network={PROJECT}_sandbox", f"--memory={openclaw.sandbox().memory_mib}m", f"--volume={WORKSPACE}:/workspace")
 REFUSED = {
     "privileged": ("--privileged", "HostConfig.Privileged"),
     "a capability": ("--cap-add=SYS_ADMIN", "HostConfig.CapAdd"),
@@ -40,9 +42,16 @@ ATTACK = Path(__file__).with_name("sandbox_attacks.py")
 MARK = "/var/tmp/vpai-written-by-a-sandbox"
 
 
-def docker(stack: Deployment, *words: str) -> str:
-    """What Docker's client in OpenClaw's container says, its errors too."""
-    return stack.on_host("docker", "exec", stack.container("openclaw"), "docker", *words, check=False)
+def behind(stack: Deployment, *words: str) -> str:
+    """What the sandboxes' Docker says to whoever has its socket, its errors too: as if docker-proxy refused nothing."""
+    pid = stack.on_host("docker", "inspect", "--format", "{{.State.Pid}}", stack.container("sandboxes"))
+    return stack.on_host("docker", "--host", f"unix:///proc/{pid}/root/run/sandboxes/docker.sock", *words, check=False)
+
+
+def _restart(stack: Deployment) -> None:
+    container = stack.container("sandboxes")
+    stack.on_host("docker", "restart", container)
+    until(lambda: stack.on_host("docker", "inspect", "-f", "{{.State.Health.Status}}", container) == "healthy", 90)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -55,7 +64,7 @@ def _none_of_the_gateways_own(_deployment: Deployment) -> None:
 def workspace(deployed: Deployment) -> Iterator[str]:
     deployed.on_host("docker", "exec", deployed.container("openclaw"), "mkdir", "-p", WORKSPACE)
     yield WORKSPACE
-    deployed.on_host("docker", "rm", "--force", NAME, check=False)
+    behind(deployed, "rm", "--force", NAME)
     deployed.on_host("rm", "-r", WORKSPACE)
 
 
@@ -70,7 +79,7 @@ def test_a_sandbox_runs_confined_sees_its_workspace_and_reaches_nothing(deployed
         connect = f"exec 3<>/dev/tcp/{target} && echo reached"
         assert "reached" not in docker(deployed, "exec", NAME, "timeout", "3", "bash", "-c", connect)
     docker(deployed, "rm", "--force", NAME)
-    assert NAME not in deployed.on_host("docker", "ps", "-a", "--format", "{{.Names}}")
+    assert NAME not in behind(deployed, "ps", "-a", "--format", "{{.Names}}")
 
 
 def test_what_would_be_root_on_the_host_is_refused_with_the_reason(deployed: Deployment, workspace: str) -> None:
@@ -81,7 +90,7 @@ def test_what_would_be_root_on_the_host_is_refused_with_the_reason(deployed: Dep
     assert {name: said for name, said in told.items() if REFUSED[name][1] not in said} == {}
     other = docker(deployed, "create", "--name", NAME, *SOUND, "docker.io/library/redis:8.0-bookworm", "true")
     assert "Image" in other and "is not allowed" in other
-    assert NAME not in deployed.on_host("docker", "ps", "-a", "--format", "{{.Names}}")
+    assert NAME not in behind(deployed, "ps", "-a", "--format", "{{.Names}}")
 
 
 def test_no_request_reaches_docker_behind_an_exec_that_has_gone(deployed: Deployment) -> None:
@@ -91,27 +100,89 @@ def test_no_request_reaches_docker_behind_an_exec_that_has_gone(deployed: Deploy
         assert "exec 201" in said and "remove (204" in said, said
         deployed.on_host("sleep", "2")
         assert deployed.on_host("ls", MARK, check=False).startswith("ls: cannot access"), said
-        assert NAME not in deployed.on_host("docker", "ps", "-a", "--format", "{{.Names}}"), said
+        assert NAME not in behind(deployed, "ps", "-a", "--format", "{{.Names}}"), said
     finally:
-        deployed.on_host("docker", "rm", "--force", NAME, f"{NAME}-root", check=False)
+        behind(deployed, "rm", "--force", NAME, f"{NAME}-root")
         deployed.on_host("rm", "-f", MARK)
 
 
-def test_a_directory_that_openclaw_replaced_by_a_link_is_not_left(deployed: Deployment) -> None:
+def test_a_workspace_that_openclaw_replaced_by_a_link_leads_nowhere(deployed: Deployment) -> None:
     base = openclaw.workspace(PROJECT)
     as_openclaw = ["docker", "exec", deployed.container("openclaw"), "sh", "-c"]
-    mark = "/home/deploy/vpai-written-by-a-sandbox"
-    deployed.on_host(*as_openclaw, f"mkdir -p {base} && mv {base} {base}-aside && ln -s /home {base}")
+    deployed.on_host(*as_openclaw, f"ln -s /var/lib/sandboxes {base}/linked")
     try:
-        write = ("sh", "-c", f"echo key > /workspace/{mark.rpartition('/')[2]}")
-        volume = f"--volume={base}/deploy:/workspace"
-        said = docker(deployed, "run", "--detach", "--name", NAME, *SOUND[:2], volume, IMAGE, *write)
+        said = docker(
+            deployed, "run", "--detach", "--name", NAME, *SOUND[:2], f"--volume={base}/linked:/workspace", IMAGE, "true"
+        )
         assert "escapes the base directory" in said
-        assert deployed.on_host("ls", mark, check=False).startswith("ls: cannot access")
+        # The base itself is an entry of a directory of root's.
+        said = deployed.on_host(*as_openclaw, f"mv {base} {base}-aside", check=False)
+        assert "Permission denied" in said or "busy" in said, said
     finally:
-        deployed.on_host("docker", "rm", "--force", NAME, check=False)
-        deployed.on_host(*as_openclaw, f"rm {base} && mv {base}-aside {base}")
-        deployed.on_host("rm", "-f", mark)
+        behind(deployed, "rm", "--force", NAME)
+        deployed.on_host("rm", f"{base}/linked")
+
+
+# Each right by its name: a container that is privileged wants a /sys that it may write, and does not even start.
+ROOT = ("--cap-add=ALL", "--security-opt=seccomp=unconfined", "--security-opt=systempaths=unconfined", "--pid=host", "--user=0")
+ESCAPES = f"""
+grep CapEff /proc/self/status
+id -u
+cat /host/etc/shadow
+for file in /host/{MARK} /host/etc/{NAME} /host/usr/{NAME} /host/opt/{NAME}; do echo root >$file; done
+chroot /host cat /proc/1/comm
+mknod /tmp/disk b 254 0 && cat /tmp/disk
+mkdir /tmp/proc && mount -t proc proc /tmp/proc && ls /tmp/proc/*/root/etc/vpai-* /tmp/proc/*/root/run/docker.sock
+ls /host/opt/{PROJECT}/data /host/run/docker.sock /host/var/run/docker.sock
+echo 1 >/host/proc/sys/kernel/hostname
+kill -9 $(ls /proc | grep -x '[0-9]*' | grep -vx -e $$ -e 1) 2>&1 | grep -c permitted
+"""
+
+
+def test_a_mistake_of_docker_proxys_would_be_root_of_nothing_on_the_host(deployed: Deployment) -> None:
+    """The policy is open: whatever is asked of the sandboxes' Docker is done."""
+    secret = deployed.on_host("head", "-1", "/etc/shadow")
+    # As user 1000, as sandboxes run, and one of root's.
+    others = ["docker", "inspect", "-f", "{{.State.StartedAt}}", *map(deployed.container, ("n8n", "openclaw", "caddy"))]
+    running = deployed.on_host(*others)
+    written = ["ls", "-d", MARK, *(f"/{directory}/{NAME}" for directory in ("etc", "usr", "opt"))]
+    try:
+        assert "operation not permitted" in behind(deployed, "run", "--rm", "--privileged", "--user=0", IMAGE, "true")
+        said = behind(deployed, "run", "--rm", "--name", f"{NAME}-root", *ROOT, "--volume=/:/host", IMAGE, "bash", "-c", ESCAPES)
+        assert "CapEff:\t000001ffffffffff\n0\n" in said, f"it has every right of its namespace: {said}"
+        assert "/host/etc/shadow: Permission denied" in said and secret not in said, said
+        assert "mknod: /tmp/disk: Operation not permitted" in said, said
+        lost = [f"'{path}': No such file or directory" for path in ("/host/run/docker.sock", "/host/var/run/docker.sock")]
+        assert all(each in said for each in lost) and said.count("docker.sock") == 3, said
+        assert "\nopenclaw-workspaces\n" in said and "postgresql" not in said, said
+        assert deployed.on_host(*written, check=False).count("No such file or directory") == len(written) - 2
+        assert deployed.on_host(*others) == running, "its signals end its own Docker alone"
+    finally:
+        _restart(deployed)
+
+
+def test_a_sandbox_reaches_what_is_on_its_network_and_nothing_else(deployed: Deployment) -> None:
+    targets = (
+        "litellm/4000",
+        "n8n/5678",
+        "postgresql/5432",
+        f"{deployed.lab.addresses.on_internet('cloud')}/443",
+        "172.20.2.1/804",
+    )
+    reached = {}
+    connect = "".join(f"timeout 3 bash -c 'exec 3<>/dev/tcp/{target}' 2>/dev/null && echo {target};" for target in targets)
+    # Whoever finds any name carries out with it what fits into one.
+    connect += "timeout 5 getent hosts api.telegram.org >/dev/null && echo any-name;"
+    for network in sandboxes.NETWORKS:
+        joined = f"--network={PROJECT}_{network.name}"
+        docker(deployed, "run", "--detach", "--name", NAME, joined, SOUND[1], IMAGE, "sleep", "60")
+        reached[network.name] = docker(deployed, "exec", NAME, "bash", "-c", connect).split()
+        behind(deployed, "rm", "--force", NAME)
+    assert reached == {
+        "sandbox": ["litellm/4000"],
+        "egress": ["litellm/4000", "n8n/5678", targets[3], "any-name"],
+        "backend": ["litellm/4000", "n8n/5678", "postgresql/5432"],
+    }
 
 
 def test_of_sandboxes_there_are_no_more_than_memory_is_reserved_for(deployed: Deployment) -> None:
@@ -123,7 +194,7 @@ def test_of_sandboxes_there_are_no_more_than_memory_is_reserved_for(deployed: De
         assert ["are allowed: remove one" in text for text in said.values()] == [False] * at_most + [True] * 3, said
         assert len(docker(deployed, "ps", "--all", "--quiet").split()) == at_most
     finally:
-        deployed.on_host("docker", "rm", "--force", *names, check=False)
+        behind(deployed, "rm", "--force", *names)
 
 
 def test_what_a_sandbox_writes_is_in_memory_or_in_its_workspace(deployed: Deployment, workspace: str) -> None:
@@ -132,10 +203,8 @@ def test_what_a_sandbox_writes_is_in_memory_or_in_its_workspace(deployed: Deploy
     assert "Read-only file system" in said and "No space left on device" in said, said
 
 
-def test_a_sandbox_is_started_after_docker_has_been(deployed: Deployment, workspace: str) -> None:
-    """Docker 26 then answers the making of a volume that is there without its options."""
-    for _ in range(2):
-        deployed.on_host("systemctl", "restart", "docker")
+def test_a_sandbox_is_started_after_their_docker_has_been(deployed: Deployment, workspace: str) -> None:
+    _restart(deployed)
     docker(deployed, "run", "--detach", "--name", NAME, *SOUND, IMAGE, "sleep", "60")
     assert NAME in docker(deployed, "ps", "--format", "{{.Names}}")
 

@@ -49,7 +49,7 @@ class Case:
 _SERVICE = Planted(
     type=SERVICE,
     name="sese-caddy",
-    inputs={"host": "sese", "ports": {"443/tcp": "sites"}, "spawnedMemoryMib": 0, "waivers": []},
+    inputs={"host": "sese", "ports": {"443/tcp": "sites"}, "waivers": []},
 )
 _CONTAINER = Planted(
     type=CONTAINER,

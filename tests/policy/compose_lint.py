@@ -36,6 +36,7 @@ EXPLAINED: Mapping[str, str] = {
     "CL-0016": "the pack also counts GPUs",
     "CL-0019": "a floating tag is CL-0004's there; the pack asks for a digest all the same",
     "CL-0022": "Docker's default is noexec,nosuid; the pack wants it said",
+    "CL-0025": "the pack also counts what the driver of a volume mounts",
     "CL-0026": "the pack also counts swap beyond the limit",
 }
 """What the pack finds alone, and why. compose-lint alone finds nothing."""
@@ -146,7 +147,8 @@ def _volumes(container: Resource) -> Iterator[dict[str, Any]]:
         yield {"type": "bind", "source": source, "target": target, "read_only": read_only}
     for mount in container.inputs.get("mounts") or ():
         bind = {"bind": dict(mount["bindOptions"])} if mount.get("bindOptions") else {}
-        yield {"type": "bind", "source": mount["source"], "target": mount["target"], **bind}
+        source = {"source": mount["source"]} if mount.get("source") else {}
+        yield {"type": mount.get("type", "bind"), "target": mount["target"], **source, **bind}
 
 
 def _ours(control: str, resources: tuple[Resource, ...]) -> Iterator[str]:

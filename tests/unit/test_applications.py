@@ -17,7 +17,7 @@ import pytest
 
 from model.credential import Held
 from operations.authentication import own_hash
-from services import catalogue, couchdb, docker_proxy, nocodb, openclaw, qdrant, sure, zerobyte
+from services import catalogue, couchdb, nocodb, openclaw, qdrant, sandboxes, sure, zerobyte
 from services.litellm.models import MODELS
 from services.n8n.workflows import workflows
 from tests.fleets import DOOR
@@ -76,11 +76,9 @@ class TestAgents:
             assert {*own, "sandbox", "tools"} & agents["defaults"].keys() <= agent.keys()
 
     def test_each_writes_into_a_workspace_of_its_own_which_docker_proxy_lets_it_mount(self) -> None:
-        policy = docker_proxy.service(
-            PROJECT, openclaw.home(PROJECT), openclaw.workspace(PROJECT), openclaw.sandbox()
-        ).configuration
+        policy = sandboxes.service(PROJECT, openclaw.sandbox()).configuration
         assert policy
-        below = json.loads(policy.files[0].content)["binds_below"]
+        below = json.loads(policy.files[0].content)["workspaces"]
         agents = settings()["agents"]["list"]
         # 2026.2.23, fsBridge: allowsWrites(access) is access === "rw".
         assert {agent["sandbox"]["workspaceAccess"] for agent in agents} == {"rw"}
@@ -90,9 +88,9 @@ class TestAgents:
     def test_there_is_a_sandbox_for_each_run_that_may_go_on(self) -> None:
         defaults = settings()["agents"]["defaults"]
         at_once = (defaults["maxConcurrent"], defaults["subagents"]["maxConcurrent"], settings()["cron"]["maxConcurrentRuns"])
-        [spawned] = OPENCLAW.spawned
-        assert sum(at_once) <= spawned.at_most < len(openclaw.AGENTS)
-        assert settings()["plugins"]["entries"]["vpai"]["config"] == {"sandboxes": spawned.at_most}
+        at_most = openclaw.sandbox().at_most
+        assert sum(at_once) <= at_most < len(openclaw.AGENTS)
+        assert settings()["plugins"]["entries"]["vpai"]["config"] == {"sandboxes": at_most}
         assert defaults["sandbox"]["prune"]["idleHours"] == 1  # The smallest; OpenClaw counts whole hours.
 
     def test_the_explorer_searches_from_its_sandbox(self) -> None:
@@ -231,7 +229,7 @@ class TestPlugin:
         assert self.node(tmp_path, begin, sandboxes=there) == "a1 1 agent:builder\n"
 
 
-@pytest.mark.parametrize("shell", ["/bin/sh", "images/openclaw-sandbox/filesystem-bridge"])
+@pytest.mark.parametrize("shell", ["/bin/sh", "images/sandboxes/filesystem-bridge"])
 def test_the_shell_of_a_sandbox_runs_what_openclaw_sends(shell: str, tmp_path: Path) -> None:
     """The form in which 2026.2.23 sends its script: /bin/sh refuses it, ours does not, and hands on arguments and input."""
     loop = 'while [ ! -e "$cursor" ]; do;   cursor=$(dirname -- "$cursor"); done'

@@ -173,7 +173,7 @@ def test_the_job_takes_what_the_worker_sends_and_no_other_key() -> None:
 
 
 def test_the_sandbox_has_the_commands_that_tests_give_it_and_no_other() -> None:
-    contract = Contract.load(IMAGES / "openclaw-sandbox/contract.json")
+    contract = Contract.load(IMAGES / "sandboxes/contract.json")
     assert contract.accepts("commands", "bash")
     assert list(contract.refused("commands", ["ls", "ffmpeg"])) == ["ffmpeg: command not found"]
 

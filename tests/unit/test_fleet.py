@@ -68,7 +68,7 @@ def test_a_fleet_knows_its_secrets_images_and_sites_once() -> None:
     assert names == sorted(set(names))
     assert {"redis_health_password", "postgresql_n8n_password"} <= set(names)
     assert {database.password.name for database in placement().databases()} <= set(names)
-    assert found.images() == tuple(sorted({image for service in placement().services for image in service.images}))
+    assert found.images() == tuple(sorted({service.image for service in placement().services}))
     assert [site.host for site in found.sites()] == [site.host for site in placement().sites()]
     assert [(each.host.name, service.name) for each, service in found.services()] == [
         ("sese", service.name) for service in placement().services

@@ -28,7 +28,6 @@ from model.service import (
     Replace,
     Replacement,
     Silent,
-    Spawned,
     Task,
     Volume,
 )
@@ -114,10 +113,6 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     ],
     laws.memory_fits: [
         (lambda: with_service("redis", limits=Limits(memory_mib=90000, cpus=1)), "memory limits add up to"),
-        (
-            lambda: with_service("redis", spawned=(Spawned(image="x:1", memory_mib=20000, at_most=4),)),
-            "memory limits add up to",
-        ),
     ],
     laws.services_are_confined: [
         (lambda: with_service("redis", limits=Limits(memory_mib=0, cpus=1)), "redis has no limit on its memory or its CPUs"),
@@ -181,6 +176,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: with_service("redis", host_mounts=(_mount("/etc"),)), "redis mounts /etc of its host"),
         (lambda: with_service("redis", host_mounts=(_mount("/etc", ""),)), "mounts /etc of its host without a reason"),
         (lambda: with_service("redis", host_cgroups=True), "redis sees the control groups"),
+        (lambda: with_service("redis", user_namespaces=True), "redis makes user namespaces of its own"),
     ],
     laws.monitoring_is_told: [
         (lambda: with_service("redis", metrics=Silent(reason="")), "redis has no metrics and does not say why"),
@@ -390,13 +386,13 @@ def test_a_law_of_several_hosts_says_nothing_of_those_that_obey_it(law: laws.Fle
 
 
 def test_memory_may_be_used_up_to_the_reserve_and_the_largest_are_named() -> None:
-    total = sum(service.memory_mib for service in placement().services)
+    total = sum(service.limits.memory_mib for service in placement().services)
     exact = replace(HOST, memory_mib=total + HOST.reserve_mib)
     assert list(laws.memory_fits(placement(host=exact))) == []
     (told,) = laws.memory_fits(placement(host=replace(exact, memory_mib=exact.memory_mib - 1)))
     assert f"add up to {total} MiB; the host has {exact.memory_mib - 1} MiB, {HOST.reserve_mib} of them reserved" in told.what
-    largest = sorted(placement().services, key=lambda service: -service.memory_mib)
-    assert all(f"{service.name} {service.memory_mib}" in told.mend for service in largest[:3])
+    largest = sorted(placement().services, key=lambda service: -service.limits.memory_mib)
+    assert all(f"{service.name} {service.limits.memory_mib}" in told.mend for service in largest[:3])
     assert largest[3].name not in told.mend
 
 

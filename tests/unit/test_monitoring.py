@@ -316,7 +316,7 @@ def test_caddys_tag_is_the_version_that_is_built() -> None:
     assert built and caddy.IMAGE.endswith(f":{built[1]}")
 
 
-FOREIGN = sorted({image for _, service in EVERY for image in service.images if "/mobutoo/" not in image})
+FOREIGN = sorted({service.image for _, service in EVERY if "/mobutoo/" not in service.image})
 
 
 def diuns_images() -> Mapping[str, dict[str, object]]:

@@ -7,3 +7,5 @@ for part in kernel vm fs debug dev; do
     mount --bind "/proc/sys/$part" "/proc/sys/$part"
     mount -o remount,bind,ro "/proc/sys/$part"
 done
+# As udev makes it.
+chmod 666 /dev/net/tun

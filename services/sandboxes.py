@@ -1,0 +1,131 @@
+"""Sandboxes of OpenClaw's agents: a Docker of their own as a user without rights (images/sandboxes), docker-proxy before it.
+
+docs/adr/0045-rootless-sandboxes.md says why, and what each wall holds.
+"""
+
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from model.backup import Nothing
+from model.credential import Credential, Header, Request
+from model.network import Network
+from model.secret import Generated, Secret
+from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from services.networks import BACKEND, EGRESS, SANDBOX
+
+TOKEN = Secret(name="docker_proxy_token", source=Generated(length=48))
+PORT = 2375
+IMAGE = "openclaw-sandbox:2026.2.23"
+"""What a sandbox is made of, as the sandboxes' Docker names it: it comes with the service's own image."""
+PREFIX = "openclaw-sbx-"
+USER = "1000:1000"
+"""OpenClaw's own: both write the workspaces."""
+NETWORKS = (SANDBOX, EGRESS, BACKEND)
+"""Of the host, each reached by sandboxes of that network alone. Most agents stay in the first, one searches the Internet, one
+messages (services/openclaw.py)."""
+DIRECTORY = "/etc/docker-proxy"
+_UID = "20007:20007"
+# Of Docker, its helpers, the proxy and the shims of sandboxes (docs/adr/0045-rootless-sandboxes.md).
+_ENGINE_MIB = 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sandbox:
+    """What one may use, and how many there are, running or not."""
+
+    memory_mib: int
+    at_most: int
+
+
+def workspaces(project: str) -> Volume:
+    """A directory of each agent, under the same path in OpenClaw, in the sandboxes' Docker and on the host. Root alone may
+    replace it: were it one of OpenClaw's, it could be a link to anything."""
+    return Volume(
+        path=f"/opt/{project}/data/openclaw-workspaces",
+        directory="openclaw-workspaces",
+        owner=USER,
+        mode=0o755,
+        backup=Nothing(reason="what agents work on; what is to last they hand on"),
+        shared=True,
+    )
+
+
+def service(project: str, sandbox: Sandbox) -> Service:
+    """The Docker of sandboxes. Its limits hold for all of them together: they are its children."""
+    return Service(
+        name="sandboxes",
+        image="ghcr.io/mobutoo/vpai-sandboxes:1.0.0",
+        networks=tuple(network.name for network in NETWORKS),
+        limits=Limits(memory_mib=_ENGINE_MIB + sandbox.at_most * sandbox.memory_mib, cpus=2.0),
+        command=tuple(_reached(project, network) for network in NETWORKS),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Silent(reason="shows none; cAdvisor sees the container with all of its sandboxes"),
+        logs=Logs.PLAIN,
+        reaper=True,
+        user_namespaces=True,
+        configuration=Configuration(
+            directory=DIRECTORY,
+            owner=_UID,
+            files=(
+                File(path="policy.json", content=_policy(project, sandbox)),
+                File(path="token", content=f"{TOKEN}"),
+            ),
+        ),
+        volumes=(workspaces(project),),
+        secrets=(TOKEN,),
+        credentials=(
+            # images/docker-proxy/proxy.go
+            Credential(
+                secret=TOKEN,
+                holder="OpenClaw",
+                proof=Request(port=PORT, path="/_ping", place=Header(name="X-Docker-Proxy-Token", scheme=""), refused=(403,)),
+            ),
+        ),
+        # The image of sandboxes is unpacked at each start.
+        healthcheck=Healthcheck(
+            command=("docker-proxy", "-orders", "-health"), interval=15, timeout=5, retries=3, start_period=90
+        ),
+        user=_UID,
+        other_users=(USER,),
+        # Two programs of its image may map users into a namespace, and nothing else has the right (images/sandboxes/install.sh).
+        capabilities=("SETUID", "SETGID"),
+        scratch=("/run", "/tmp"),
+        stop_timeout=30,
+    )
+
+
+def _own(network: Network) -> IPv4Network:
+    """The addresses of its sandboxes; nothing outside of their Docker sees them."""
+    return IPv4Network(f"10.117.{NETWORKS.index(network)}.0/24")
+
+
+def _reached(project: str, network: Network) -> str:
+    return f"{project}_{network.name}={network.name},{_own(network)},{network.cidr}{'' if network.internal else ',out'}"
+
+
+def _policy(project: str, sandbox: Sandbox) -> str:
+    return json.dumps(
+        {
+            "image": IMAGE,
+            "archive": "/usr/local/share/sandbox.tar",
+            "name_prefix": PREFIX,
+            "networks": [
+                {
+                    "name": f"{project}_{network.name}",
+                    "bridge": network.name,
+                    "range": str(_own(network)),
+                    "gateway": str(_own(network)[1]),
+                    "closed": network.internal,
+                }
+                for network in NETWORKS
+            ],
+            "workspaces": workspaces(project).path,
+            "at_most": sandbox.at_most,
+            "max_memory_mib": sandbox.memory_mib,
+            "max_cpus": 1,
+            "max_pids": 256,
+            "user": USER,
+        },
+        indent=2,
+    )
