@@ -161,6 +161,20 @@ def test_a_mistake_of_docker_proxys_would_be_root_of_nothing_on_the_host(deploye
         _restart(deployed)
 
 
+def test_a_sandbox_that_takes_all_memory_ends_before_its_docker(deployed: Deployment) -> None:
+    """It has no limit of its own (ADR 45); that of all of them together holds."""
+    shown = ["docker", "inspect", "-f", "{{.State.StartedAt}}", deployed.container("sandboxes")]
+    began = deployed.on_host(*shown)
+    docker(deployed, "run", "--detach", "--name", NAME, *SOUND[:2], IMAGE, "sleep", "60")
+    try:
+        said = docker(deployed, "exec", NAME, "sh", "-c", "tail /dev/zero; echo ended with $?")
+        assert "ended with 137" in said, said
+        assert NAME in docker(deployed, "ps", "--format", "{{.Names}}")
+        assert deployed.on_host(*shown) == began
+    finally:
+        behind(deployed, "rm", "--force", NAME)
+
+
 def test_a_sandbox_reaches_what_is_on_its_network_and_nothing_else(deployed: Deployment) -> None:
     targets = (
         "litellm/4000",
