@@ -167,7 +167,7 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
                 rule="containers-own-data",
                 subject=workspace(project),
                 reason="OpenClaw and its sandboxes work on the same files: an agent's tools run in either",
-                until=date(2027, 6, 1),
+                until=date(2027, 3, 1),
             ),
         ),
         stop_timeout=30,
