@@ -28,6 +28,9 @@ _PASSING = ("RETURN", "ACCEPT")
 _ENDING = ("DROP", "REJECT")
 _SILENT = ("LOG", "NFLOG", "MARK", "CONNMARK", "")
 """Targets after which the next rule is asked."""
+_UNREAD = "what cannot be read"
+"""As a target: it may let anything through."""
+_COMMANDS = ("-A", "-I", "-N", "-X", "-F", "-Z", "-D", "-R", "-P", "-E")
 _WITHOUT_MEANING = ("-m", "--match", "--comment", "--reject-with", "--log-prefix", "--log-level")
 
 
@@ -120,7 +123,13 @@ def _rule(line: str, name: str) -> Iterator[tuple[int | None, IptablesRule]]:
     except ValueError:
         words = line.split()
     words = [_LONG.get(word, word) for part in words for word in _parted(part)]
-    if len(words) < 2 or words[0] not in ("-A", "-I") or words[1] != name:
+    if not words or words[0] == "COMMIT" or words[0].startswith(":"):
+        return
+    if len(words) > 1 and words[0] in _COMMANDS and (words[1] != name or words[0] == "-N"):
+        return
+    if len(words) < 2 or words[0] not in ("-A", "-I"):
+        # Counters, a chain that is emptied, a command in another spelling: whatever the chain was until here, it is no more.
+        yield 0, IptablesRule(line, target=_UNREAD, readable=False)
         return
     place, rest = (None, words[2:]) if words[0] == "-A" else (0, words[2:])
     if place is not None and rest and rest[0].isdigit():
@@ -135,7 +144,12 @@ def _rule(line: str, name: str) -> Iterator[tuple[int | None, IptablesRule]]:
         value = next(given, "")
         if value == "!":
             negated, value = True, next(given, "")
-        if word in ("-j", "-g", "--goto"):
+        if not word.startswith("-") or (value.startswith("-") and word not in ("--comment", "--log-prefix")):
+            # A switch without a value, or two of them: nobody knows which word belongs to which.
+            yield place, IptablesRule(line, target=_UNREAD, readable=False)
+            return
+        # iptables takes the beginning of a long option for the whole.
+        if word in ("-j", "-g") or (len(word) > 2 and ("--jump".startswith(word) or "--goto".startswith(word))):
             target = value
         elif word not in _WITHOUT_MEANING:
             readable = readable and word not in tests
