@@ -33,7 +33,7 @@ ASKED_BY = {"grafana", "victoriametrics", "alloy"}
 """Stopped, they take the way with them by which it is seen that they are."""
 NOT_MADE: Mapping[str, str] = {
     r"[a-z]+-(disk|memory|processor)": "the lab's hosts share this machine's with whatever else runs on it",
-    r"[a-z]+-backup-[a-z]+": "a missed night, a week or gigabytes; tests/engine/test_backup_program.py reads the numbers that they ask for",
+    r"[a-z]+-backup-[a-z]+": "a missed night, a week or gigabytes; tests/engine/test_backup_program.py reads their numbers",
     r"seko-caddy-certificate": "a certificate runs out after months; sese's fires in tests/prove/test_renewal.py",
     r"sese-caddy-certificate": "fires in tests/prove/test_renewal.py, with a certificate that is refused its renewal",
     r"sese-litellm-spend": "tests/lab/test_litellm_budget.py spends a day's budget; the rule itself is tested by promtool",
