@@ -1,10 +1,11 @@
-"""Uses memory in the name of a container, from outside: charge.py, with lines "PID BYTES SECONDS" on stdin; runs on a host.
+"""Uses memory in the name of a container, from outside: lines "PID BYTES SECONDS" and an empty one on stdin; runs on a host.
 
-A child joins the memory cgroup of process PID, touches as much as its working set lacks of BYTES, sleeps and ends. No image needs
-a program for it.
+A child joins the memory cgroup of process PID, touches as much as its working set lacks of BYTES, sleeps and ends; at the latest
+when stdin does. No image needs a program for it.
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,7 +34,7 @@ def charge(pid: int, up_to: int, seconds: float) -> None:
 
 
 children = []
-for pid, up_to, seconds in (map(int, line.split()) for line in sys.stdin):
+for pid, up_to, seconds in (map(int, line.split()) for line in iter(sys.stdin.readline, "\n")):
     if child := os.fork():
         children.append(child)
         continue
@@ -41,5 +42,7 @@ for pid, up_to, seconds in (map(int, line.split()) for line in sys.stdin):
         charge(pid, up_to, seconds)
     finally:
         os._exit(0)
+sys.stdin.read()
 for child in children:
+    os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
