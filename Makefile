@@ -58,6 +58,9 @@ venv: .venv/ready
 packages: # what the checks need from Debian
 	@command -v shellcheck >/dev/null && test -x /usr/sbin/sshd || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends shellcheck openssh-server >/dev/null; }
 
+chromium: # in which the rehearsals open pages
+	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends chromium >/dev/null; }
+
 # The one that builds the toolchain; whether it is on the PATH or not.
 FIND_GO := python3 -c 'from toolchain.golang import find_go; from toolchain.provision import cache_directory; print(find_go(cache_directory()))'
 
@@ -255,4 +258,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help drill backup backups prune rescue copy-attachments restore restore-files engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

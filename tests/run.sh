@@ -19,7 +19,10 @@ main() {
 		suites+=(tests/unit tests/graph tests/policy tests/engine)
 		;;
 	lab) suites=(-v tests/lab_itself) ;;
-	prove) suites=(tests/prove) ;;
+	prove)
+		timed "Chromium" make --no-print-directory chromium
+		suites=(tests/prove)
+		;;
 	*)
 		echo "usage: tests/run.sh [prove|lab]" >&2
 		exit 2

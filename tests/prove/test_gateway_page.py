@@ -3,11 +3,9 @@
 import json
 import re
 
-import pytest
-
 from tests.fleets import PROJECT
 from tests.lab.deployment import Deployment
-from tests.prove.browser import PROGRAM, Browser
+from tests.prove.browser import Browser
 from tests.waiting import until
 
 SITE = "javisi.vpai.test"
@@ -15,7 +13,6 @@ TOKEN = "all('label').find((at) => at.innerText.includes('Gateway Token')).query
 CONNECT = "all('button').find((at) => at.innerText.trim() === 'Connect').click()"
 
 
-@pytest.mark.skipif(not PROGRAM, reason="no Chromium on this machine")
 def test_the_gateways_page_opens_after_the_pairing_that_the_runbook_describes(deployed: Deployment) -> None:
     with Browser(deployed.lab.operator, SITE) as browser:
         browser.open(f"https://{SITE}/overview")
