@@ -1,5 +1,6 @@
 """Which tests run side by side; minutes for each suite and the slowest tests, printed before the runner's own summary."""
 
+import os
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ settings.load_profile("here")
 
 MEASURED = PROJECT / "benchmarks/tests.json"
 """Seconds of each test in the last run of all that was committed."""
+_LAST_LINES = 40
 _TIMING = Timing()
 _BEGAN = time.monotonic()
 
@@ -41,6 +43,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     _TIMING.add(report.nodeid, report.duration)
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        # At once: a run of many minutes may be ended before its summary.
+        print(f"\n{report.nodeid}\n" + "\n".join(report.longreprtext.splitlines()[-_LAST_LINES:]), file=sys.stderr, flush=True)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
