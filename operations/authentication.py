@@ -68,7 +68,7 @@ class _Door:
 
     def _value(self) -> str:
         name = self.credential.secret.name
-        return str(self.stack.outputs["secrets"].get(name, "")) or self.stack.inputs.external.get(name, "")
+        return str(self.stack.secrets.get(name, "")) or self.stack.inputs.external.get(name, "")
 
     def _ask(self, presented: str) -> str:
         try:

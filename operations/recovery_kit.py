@@ -113,7 +113,7 @@ def _unopened(kit: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Pro
 
 
 def _contents(stack: Stack) -> dict[str, Any]:
-    secrets = stack.outputs["secrets"]
+    secrets = stack.secrets
     kept = [placement.backup for placement in stack.inputs.fleet.placements if placement.backup]
     passwords = {to.password.name: stack.secret(to.password.name) for to in kept}
     return {

@@ -131,7 +131,7 @@ def _stranger(stack: Stack, placement: Placement, question: outside_view.Questio
 def _data_services(
     stack: Stack, host: SshHost, placement: Placement, containers: Mapping[str, Any]
 ) -> Iterator[tuple[str, str, Ask]]:
-    secrets: Mapping[str, str] = stack.outputs["secrets"]
+    secrets = stack.secrets
     target = stack.inputs.settings.image_mirror or _PUBLIC_ADDRESS
     for network in placement.networks:
         expected = "no way out" if network.internal else "way out"

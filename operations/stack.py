@@ -87,17 +87,23 @@ class Stack:
 
     @cached_property
     def outputs(self) -> Mapping[str, Any]:
-        """The stack's outputs, secrets in plain text; raises `Refused` for a stack that was never deployed whole."""
+        """The stack's outputs, secrets in plain text; none of a stack of which no `up` has come to its end."""
         found: Mapping[str, Any] = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets"))
-        if "secrets" not in found:
+        return found
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """The values of all generated secrets; raises `Refused` for a stack that was never deployed whole."""
+        if "secrets" not in self.outputs:
             refuse([_not_deployed(self.name)])
+        found: Mapping[str, str] = self.outputs["secrets"]
         return found
 
     def secret(self, name: str) -> str:
         """The value of a generated secret; raises `Refused` for one that the next `up` is still to make."""
-        if name not in self.outputs["secrets"]:
+        if name not in self.secrets:
             refuse([_not_made(self.name, name)])
-        return str(self.outputs["secrets"][name])
+        return str(self.secrets[name])
 
     def containers(self, host: SshHost) -> list[Mapping[str, Any]]:
         """`docker inspect` of every container of this stack on `host`, running or not."""
