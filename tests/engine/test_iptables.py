@@ -38,7 +38,9 @@ ASKED = (
 def inside(script: str) -> str:
     """What a shell prints in a network namespace of its own."""
     root = [] if os.getuid() == 0 else ["sudo"]
-    return subprocess.run([*root, "unshare", "--net", "sh", "-c", script], capture_output=True, text=True, check=True).stdout
+    done = subprocess.run([*root, "unshare", "--net", "sh", "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr}"
+    return done.stdout
 
 
 def normal(texts: Sequence[str]) -> list[str]:

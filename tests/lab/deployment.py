@@ -25,7 +25,8 @@ _LOOKS = {
 _NEVER_STARTED, _EXEC_TRIES = "unable to start container process: waiting for init preliminary setup", 3
 """runc 1.1.15 loses an exec now and then on a busy machine (seen once in some thousand); the command has not begun."""
 CONTAINER = "docker:index/container:Container"
-HELLO = ("        diun.service(scale),\n", "        diun.service(scale),\n        apps.service(apps.APPS[0]),\n")
+_LAST = "        diun.service(scale, timezone=timezone),\n"
+HELLO = (_LAST, f"{_LAST}        apps.service(apps.APPS[0]),\n")
 """A change of services/catalogue.py: the application `hello` stands on Sese-AI too."""
 Done = subprocess.CompletedProcess[str]
 

@@ -85,7 +85,7 @@ class Bench:
     def executions(self) -> str:
         """What n8n keeps of calls so far, forms' files included."""
         files = self._stack.on_host(
-            "docker", "exec", self._stack.container("n8n"), "sh", "-c", "ls /tmp /home/node/.n8n/binaryData 2>&1"
+            "docker", "exec", self._stack.container("n8n"), "sh", "-c", "ls /tmp /home/node/.n8n/binaryData 2>/dev/null || true"
         )
         return f"{self._stack.sql('n8n', 'SELECT count(*) FROM execution_entity')} {files}"
 

@@ -38,6 +38,15 @@ from services import (
 from tests.fleets import PROJECT
 
 DOMAIN = "vpai.test"
+SETTLED = 1.0
+"""Seconds after which a program that refuses its configuration has ended: `kill -0 1` may be asked before."""
+
+
+def _with_file(service: Service, file: File) -> Service:
+    assert service.configuration
+    return replace(service, configuration=replace(service.configuration, files=(*service.configuration.files, file)))
+
+
 CATALOGUE: Mapping[str, Service] = {
     service.name: service
     for service in (
@@ -54,7 +63,7 @@ CATALOGUE: Mapping[str, Service] = {
         ),
         cadvisor.service(),
         couchdb.service(),
-        diun.service(),
+        _with_file(diun.service(), diun.watched(("docker.io/library/redis:8.0-bookworm",))),
         uptime_kuma.service(),
         zerobyte.service(DOMAIN),
         victoriametrics.service(),
@@ -198,7 +207,7 @@ def _secrets(service: Service) -> Iterator[Secret]:
 def _value(secret: Secret) -> str:
     if isinstance(secret.source, Generated):
         return secret.source.prefix + (hashlib.sha256(secret.name.encode()).hexdigest() * 2)[: secret.source.length]
-    return "123456:0123456789abcdef0123456789abcdef"
+    return "123456" if secret.name.endswith("chat_id") else "123456:0123456789abcdef0123456789abcdef"
 
 
 def _broken(service: Service) -> Iterator[tuple[str, Service]]:
@@ -233,8 +242,11 @@ def _await_health(id: str, service: Service) -> None:
     while True:
         asked = docker("exec", id, *service.healthcheck.command, check=False)
         if asked.returncode == 0:
+            time.sleep(SETTLED)
+        runs = docker("inspect", "--format", "{{.State.Running}}", id).stdout.strip() == "true"
+        if asked.returncode == 0 and runs:
             return
-        if time.monotonic() > deadline or docker("inspect", "--format", "{{.State.Running}}", id).stdout.strip() != "true":
+        if time.monotonic() > deadline or not runs:
             logs = docker("logs", id, check=False)
             pytest.fail(f"{service.name}: {asked.stdout}{asked.stderr}\n{logs.stdout}{logs.stderr}")
         time.sleep(0.2)
