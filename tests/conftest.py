@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     terminalreporter.section("minutes per suite")
     for suite, seconds in _TIMING.folders.items():
         terminalreporter.line(f"{suite:10} {seconds / 60:6.2f}")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> Iterator[None]:
+    """A module leaves the environment as it was: what is left behind is another module's failure."""
+    before = dict(os.environ)
+    yield
+    changed = {name for name in {*before, *os.environ} - {"PYTEST_CURRENT_TEST"} if before.get(name) != os.environ.get(name)}
+    assert changed == set(), "put back what the module has set: pytest.MonkeyPatch.context()"
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,6 @@
 """A pull request's preview, with no secret and no host: each sample prints what was reviewed, and nothing else."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,15 @@ from tests.engine.samples import EXAMPLES, SAMPLES, deployed, shown
 
 
 @pytest.fixture(scope="module")
-def engine(toolchain: Path) -> pytest.MonkeyPatch:
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PULUMI_HOME", str(toolchain / "home"))
-    patch.setenv("PATH", f"{toolchain / 'bin'}:/usr/local/bin:/usr/bin:/bin")
-    return patch
+def engine(toolchain: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PULUMI_HOME", str(toolchain / "home"))
+        patch.setenv("PATH", f"{toolchain / 'bin'}:/usr/local/bin:/usr/bin:/bin")
+        yield
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory, engine: pytest.MonkeyPatch) -> Deployed:
+def base(tmp_path_factory: pytest.TempPathFactory, engine: None) -> Deployed:
     return deployed(tmp_path_factory.mktemp("base"))
 
 
