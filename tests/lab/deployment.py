@@ -192,7 +192,7 @@ class Deployment:
         """Ask for `url` through Caddy, ten times a second, with LiteLLM's key; the statuses seen are there at the end."""
         seen: list[str] = []
         ask = 'curl -s -o /dev/null -w "%{http_code}\\n" --max-time 15 --cacert .lab/ca/root.crt -H @/tmp/requests-key'
-        script = f"while [ ! -e /tmp/stop-requests ]; do {ask} {url}; sleep 0.1; done; rm -f /tmp/stop-requests"
+        script = f"while [ ! -e /tmp/stop-requests ]; do {ask} {url} || echo curl:$?; sleep 0.1; done; rm -f /tmp/stop-requests"
         key = f"Authorization: Bearer {self.secrets['litellm_master_key']}"
         self.lab.operator.run(["sh", "-c", "rm -f /tmp/stop-requests; umask 077; cat > /tmp/requests-key"], input=key)
         command = [*self.lab.operator.exec_command(directory=str(self.directory)), "sh", "-c", script]
