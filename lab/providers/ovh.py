@@ -187,8 +187,9 @@ def serve_names(ovh: Ovh, port: int) -> tuple[ThreadingUDPServer, ThreadingTCPSe
                 self.wfile.write(len(answer).to_bytes(2) + answer)
 
     ThreadingUDPServer.allow_reuse_address = ThreadingTCPServer.allow_reuse_address = True
-    datagrams = ThreadingUDPServer(("127.0.0.1", port), Datagram)
-    streams = ThreadingTCPServer(("127.0.0.1", datagrams.server_address[1]), Stream)
+    # TCP first: of its ports the machine has many in use, of UDP's hardly any.
+    streams = ThreadingTCPServer(("127.0.0.1", port), Stream)
+    datagrams = ThreadingUDPServer(("127.0.0.1", streams.server_address[1]), Datagram)
     for server in (datagrams, streams):
         server.daemon_threads = True
         threading.Thread(target=server.serve_forever, daemon=True).start()
