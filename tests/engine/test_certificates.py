@@ -210,7 +210,7 @@ def test_when_ovh_refuses_or_fails_the_old_certificate_goes_on_serving_and_the_l
         outside.trouble.append(status)
     before = caddy.certificate(NAMES[1])["serialNumber"]
     caddy.reload(HURRY)
-    until(lambda: bool(outside.refused), 40, told=caddy.log.read_text)
+    until(lambda: bool(outside.refused), 90, told=caddy.log.read_text)
     time.sleep(2)  # time enough for a renewal
     assert set(outside.refused) == {status}
     assert caddy.certificate(NAMES[1])["serialNumber"] == before
