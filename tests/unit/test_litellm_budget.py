@@ -27,7 +27,6 @@ from services.litellm.proxy.budget import (
     estimate,
     limit,
     refusal,
-    worst_price,
 )
 from services.litellm.proxy.door import Door
 from services.litellm.proxy.ledger import Ledger
@@ -176,12 +175,12 @@ def test_eco_models_answer_for_all_others_and_never_lead_out_of_eco() -> None:
     ],
 )
 def test_what_a_request_may_cost(asked: dict[str, Any], price: float) -> None:
-    assert worst_price(TERMS, asked) == pytest.approx(price, abs=0.011)
+    assert estimate(TERMS, asked).worst == pytest.approx(price, abs=0.011)
 
 
 def test_an_attachment_is_billed_by_the_piece_not_by_its_bytes() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
-    price = worst_price(replace(TERMS, output_price=0.0), {"messages": [{"role": "user", "content": [image]}]})
+    price = estimate(replace(TERMS, output_price=0.0), {"messages": [{"role": "user", "content": [image]}]}).worst
     assert price < 0.01 * 2 * budget.TOKENS_PER_ATTACHMENT
 
 
@@ -455,8 +454,8 @@ def test_any_json_in_a_request_is_refused_or_reserved_within_the_models_own_boun
         assert any(name in str(error) for name in more)
         return
     most = terms.output_price * terms.maximum_tokens * MOST_ANSWERS
-    written = worst_price(terms, {key: value for key, value in asked.items() if key not in (*OUTPUT_LIMITS, "n", "best_of")})
-    assert 0 < worst_price(terms, asked) <= written + most
+    written = estimate(terms, {key: value for key, value in asked.items() if key not in (*OUTPUT_LIMITS, "n", "best_of")}).worst
+    assert 0 < estimate(terms, asked).worst <= written + most
     assert all(1 <= asked[name] <= terms.maximum_tokens for name in OUTPUT_LIMITS if asked.get(name) is not None)
 
 
@@ -465,7 +464,7 @@ def test_no_limit_reserves_the_models_own_maximum_and_is_not_handed_on() -> None
     unlimited = request("claude-opus", max_tokens=-1)
     limit(terms, unlimited)
     assert "max_tokens" not in unlimited
-    assert worst_price(terms, unlimited) == worst_price(terms, request("claude-opus"))
+    assert estimate(terms, unlimited).worst == estimate(terms, request("claude-opus")).worst
 
 
 @pytest.mark.parametrize("value", ["auto", "10", 0, -2, 1.5, True, [1], {"a": 1}])
@@ -484,10 +483,10 @@ def test_a_picture_is_billed_as_one_in_whichever_form_it_comes() -> None:
     openai = [{"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}]
     for content in (anthropic, openai):
         asked = {"model": "claude-opus", "max_tokens": 10, "messages": [{"role": "user", "content": content}]}
-        assert worst_price(terms, asked) < 0.1
+        assert estimate(terms, asked).worst < 0.1
     document = [{"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": data}}]
     asked = {"model": "claude-opus", "max_tokens": 10, "messages": [{"role": "user", "content": document}]}
-    assert worst_price(terms, asked) > 70 * 1500 * terms.input_price, "seventy pages"
+    assert estimate(terms, asked).worst > 70 * 1500 * terms.input_price, "seventy pages"
 
 
 def test_what_was_not_written_is_booked_once_whoever_comes_first() -> None:

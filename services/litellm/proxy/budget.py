@@ -85,11 +85,6 @@ class Estimate:
         return min(self.given + self.token * ceil(characters / CHARACTERS_PER_TOKEN), self.worst)
 
 
-def worst_price(terms: ModelTerms, request: Mapping[str, Any]) -> float:
-    """The most that `request` can cost."""
-    return estimate(terms, request).worst
-
-
 def estimate(terms: ModelTerms, request: Mapping[str, Any]) -> Estimate:
     """Of `request`; never less than nothing, whatever stands in it."""
     asked = [int(request[key]) for key in OUTPUT_LIMITS if _is_whole(request.get(key)) and request[key] > 0]
