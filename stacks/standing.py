@@ -97,9 +97,9 @@ def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing
     whole = {**vars(found), "size": len(data), "locks": locks}
     try:
         latest = json.loads(data)["checkpoint"]["latest"] or {}
-        whole["resources"] = len(latest.get("resources") or ())
-        whole["salt"] = ((latest.get("secrets_providers") or {}).get("state") or {}).get("salt", "")
         resources = latest.get("resources") or ()
+        whole["resources"] = len(resources)
+        whole["salt"] = ((latest.get("secrets_providers") or {}).get("state") or {}).get("salt", "")
         whole["generated"] = frozenset(_name(each) for each in resources if each["type"].startswith("random:"))
         whole["project"] = next((named[1] for each in resources if (named := _DATA.search(_directories(each)))), "")
         whole["pending"] = tuple(
