@@ -14,6 +14,7 @@ from typing import Any
 from components.object_storage import client
 from lab.providers.lifecycle import Gateway
 from lab.storage import REGION, Account, accounts
+from tests.ports import free_port
 
 PRINCIPAL = "{key}"
 """How versitygw names a key in a policy."""
@@ -38,7 +39,7 @@ def running(directory: Path, toolchain: Path) -> Iterator[ObjectStorage]:
     for path in paths.values():
         path.mkdir(parents=True)
     (paths["iam"] / "users.json").write_text(accounts())
-    port = _free_port()
+    port = free_port()
     command: list[str | Path] = [
         *(toolchain / "bin/versitygw", "--port", f"127.0.0.1:{port}", "--region", REGION, "--iam-dir", paths["iam"]),
         *("--iam-cache-disable", "posix", "--versioning-dir", paths["versions"], "--sidecar", paths["attributes"]),
@@ -57,12 +58,6 @@ def running(directory: Path, toolchain: Path) -> Iterator[ObjectStorage]:
         gateway.server_close()
         process.terminate()
         process.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], seconds: float = 20) -> None:

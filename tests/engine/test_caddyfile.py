@@ -23,6 +23,7 @@ from model.network import MESH
 from model.route import Access, Cors, Led, RateLimit, Route, Site, Upstream, sites
 from model.settings import Settings
 from services.caddy.caddyfile import AcmeOverOvh, OwnAuthority, render
+from tests.ports import free_port
 from tests.waiting import until
 
 DOMAIN = "vpai.test"
@@ -157,7 +158,7 @@ class Caddy:
         self.name_server.settimeout(10)
         issuer = OwnAuthority(certificate=str(certificate), key=str(directory / "root.key"))
         config = adapted(binary, render(SITES, issuer, [vpn]), directory)
-        self.port = _free_port()
+        self.port = free_port()
         (directory / "caddy.json").write_text(json.dumps(self._at_home(config)))
         self._context = ssl.create_default_context(cafile=str(certificate))
         self._log = (directory / "log").open("w")
@@ -289,12 +290,6 @@ def _authority(directory: Path) -> None:
         check=True,
         capture_output=True,
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

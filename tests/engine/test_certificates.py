@@ -20,6 +20,7 @@ from model.network import MESH
 from model.route import Access, Led, Route, sites
 from services.caddy.caddyfile import AcmeOverOvh, render
 from tests.fleets import PROJECT
+from tests.ports import free_port
 from tests.waiting import until
 
 DOMAIN = ovh.ZONE
@@ -78,7 +79,7 @@ def outside(tmp_path: Path, pebble: Path) -> Iterator[Outside]:
     names = ovh.serve_names(provider, 0)
     root = authority.authority(tmp_path / "ca")
     cloud = authority.issue(root, tmp_path / "ca", "cloud", ["localhost"])
-    acme, resolver = _free_port(), names[0].server_address[1]
+    acme, resolver = free_port(), names[0].server_address[1]
     with (tmp_path / "pebble.log").open("w") as log:
         words = [str(pebble), "--listen", f"127.0.0.1:{acme}", "--resolver", f"127.0.0.1:{resolver}"]
         words += ["--certificate", str(cloud.certificate), "--key", str(cloud.key)]
@@ -99,7 +100,7 @@ class Caddy:
 
     def __init__(self, binary: Path, directory: Path, outside: Outside, wildcard: str = DOMAIN) -> None:
         self._binary, self._directory, self._outside, self._wildcard = binary, directory, outside, wildcard
-        self.port, self._admin = _free_port(), _free_port()
+        self.port, self._admin = free_port(), free_port()
         self.client = ssl.create_default_context(cafile=str(outside.root))
         for name, value in SECRETS.items():
             (directory / name).write_text(value)
@@ -215,9 +216,3 @@ def test_when_ovh_refuses_or_fails_the_old_certificate_goes_on_serving_and_the_l
     assert set(outside.refused) == {status}
     assert caddy.certificate(NAMES[1])["serialNumber"] == before
     assert said in caddy.log.read_text()
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
