@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.meter import Failed
+from benchmarks.driving import operate
 from lab.lab import Lab
 
 STACK = "floor"
@@ -23,21 +23,14 @@ def deployed(lab: Lab) -> Iterator[Path]:
     directory = lab.layout.directory / STACK
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir()
-    exported = json.loads(_run(lab, lab.layout.checkout, "pulumi", "stack", "export", "--stack", "lab"))
+    exported = json.loads(operate(lab, lab.layout.checkout, "pulumi", "stack", "export", "--stack", "lab"))
     count = len(exported["deployment"]["resources"])
     (directory / "Pulumi.yaml").write_text(f"name: {STACK}\nruntime: python\n")
     (directory / "__main__.py").write_text(_PROGRAM.format(count=count))
-    _run(lab, directory, "pulumi", "stack", "select", "--create", STACK)
+    operate(lab, directory, "pulumi", "stack", "select", "--create", STACK)
     try:
-        _run(lab, directory, "pulumi", "up", "--yes", "--skip-preview", "--stack", STACK)
+        operate(lab, directory, "pulumi", "up", "--yes", "--skip-preview", "--stack", STACK)
         yield directory
     finally:
-        _run(lab, directory, "pulumi", "destroy", "--yes", "--skip-preview", "--remove", "--stack", STACK)
+        operate(lab, directory, "pulumi", "destroy", "--yes", "--skip-preview", "--remove", "--stack", STACK)
         shutil.rmtree(directory)
-
-
-def _run(lab: Lab, directory: Path, *command: str) -> str:
-    done = lab.operator.run(command, directory=str(directory), check=False, timeout=600)
-    if done.returncode:
-        raise Failed(f"`{' '.join(command)}` failed in {directory}; it said last:\n{(done.stdout + done.stderr)[-3000:]}")
-    return done.stdout

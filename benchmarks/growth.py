@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks.meter import Failed
+from benchmarks.driving import operate
 from lab.lab import Lab
 
 _COPIED = ("__main__.py", "Pulumi.yaml", "Pulumi.lab.yaml", "images.lock.yaml", "prices.yaml")
@@ -29,8 +29,8 @@ def deployed(lab: Lab, checkout: Path, times: int) -> Iterator[Path]:
     program = f"from functools import partial\n\nfrom benchmarks.grown import grown\n\nfleet = partial(grown, times={times})\n"
     (directory / "stacks/lab.py").write_text(program)
     try:
-        _operate(lab, directory, "vpai-python", "-m", "operations", "ssh-config", "--stack", "lab")
-        _operate(lab, directory, *_UP)
+        operate(lab, directory, "vpai-python", "-m", "operations", "ssh-config", "--stack", "lab")
+        operate(lab, directory, *_UP)
         yield directory
     finally:
         shutil.rmtree(directory)
@@ -38,10 +38,4 @@ def deployed(lab: Lab, checkout: Path, times: int) -> Iterator[Path]:
 
 def undo(lab: Lab, checkout: Path) -> None:
     """The stack as it is committed."""
-    _operate(lab, checkout, *_UP)
-
-
-def _operate(lab: Lab, directory: Path, *command: str) -> None:
-    done = lab.operator.run(command, directory=str(directory), check=False, timeout=1200)
-    if done.returncode:
-        raise Failed(f"`{' '.join(command)}` failed in {directory}; it said last:\n{(done.stdout + done.stderr)[-3000:]}")
+    operate(lab, checkout, *_UP)
