@@ -718,11 +718,11 @@ def test_a_drill_brings_a_run_back_into_a_copy_and_leaves_nothing(
         to.password.name: "of the repository",
     }
     machine.ask("run")
-    places: list[Path] = []
+    copies: list[drill.Copy] = []
 
     def made(base: Path, values: dict[str, str]) -> drill.Copy:
-        places.append(base)
-        return _OfTheLab(ImageLock({}), secrets=values, base=base, images=images)
+        copies.append(_OfTheLab(ImageLock({}), secrets=values, base=base, images=images))
+        return copies[-1]
 
     kit = {"secrets": {"n8n_encryption_key": {"value": N8N_KEY}}, "backups": kit_repositories.repositories([to], secrets)}
     assert drill.drill(kit, fleet, made) == 0, capfd.readouterr().out
@@ -733,12 +733,12 @@ def test_a_drill_brings_a_run_back_into_a_copy_and_leaves_nothing(
     assert "the point nearest to 1 is 1" in said
     assert "sese: drill passed: run 2" in said
     assert "0.0 h old (RPO, at most 24)" in said
-    assert not places[0].exists()
-    assert docker("ps", "-aq", "--filter", "label=vpai.verify").stdout == "", "the copy is gone"
+    assert not copies[0].base.exists()
+    assert docker("ps", "-aq", "--filter", f"label=vpai.verify={copies[0].run}").stdout == "", "the copy is gone"
     wrong = {**kit, "backups": kit_repositories.repositories([to], {**secrets, to.password.name: "another"})}
     assert drill.drill(wrong, fleet, made) == 1
     assert "sese: drill FAILED" in capfd.readouterr().out
-    assert not places[1].exists()
+    assert not copies[1].base.exists()
 
 
 def test_files_of_a_run_are_had_without_touching_what_runs(machine: Machine, tmp_path: Path) -> None:
