@@ -196,7 +196,7 @@ def test_links_that_a_container_plants_in_its_data_lead_no_script_of_roots_anywh
     looks = f"cat {VICTIM}; stat -c '%a %u %Y' {VICTIM}"
     # tailscaled writes resolv.conf anew when names change.
     there = "/etc /usr/local /root /home/deploy /var/spool"
-    changed = f"find {there} -xdev -newer {_MARKER} ! -path /etc/resolv.conf \( -type f -o -type l \)"
+    changed = rf"find {there} -xdev -newer {_MARKER} ! -path /etc/resolv.conf \( -type f -o -type l \)"
     before = {}
     planted: dict[str, list[str]] = {}
     for host in HOSTS:
