@@ -159,6 +159,10 @@ var seeds = []string{
 	`{"action":"labeled","issue":{"title":"x","updated_at":"2026-11-29T12:00:00Z"}}`, `{"issue":null}`, `{"issue":{"updated_at":"0001-01-01T00:00:00Z"}}`,
 	`{"object":"instagram","entry":[{"id":"1","time":1795000000,"changes":[{"field":"comments"}]}]}`, `{"object":"instagram","entry":[{"time":-9223372036854775808}]}`,
 	`{"object":"instagram","entry":[{"time":1795000000000,"messaging":[{}]}]}`, `[]`, `payload=%7B%7D`, "\xff\xfe", `{"entry":[{"changes":[]}]}`,
+	`{"object":"instagram","entry":[]}`,
+	// As young as an event that is taken: all that keeps it out is what is tried.
+	fmt.Sprintf(`{"action":"labeled","issue":{"title":"x","updated_at":%q}}`, time.Now().UTC().Format(time.RFC3339)),
+	fmt.Sprintf(`{"object":"instagram","entry":[{"id":"1","time":%d,"changes":[{"field":"comments"}]}]}`, time.Now().Unix()),
 }
 
 // FuzzEvents gives the two parsers bodies of every form; what passes is young enough, of an allowed kind, and has a key.
@@ -185,6 +189,10 @@ func FuzzEvents(f *testing.F) {
 				t.Fatal("a greeting")
 			case refusal == nil && !passed.greeting && len(passed.keys) == 0:
 				t.Fatal("an event without a key may come again")
+			case refusal == nil && !passed.greeting:
+				if _, refusal := check(endpoint, request, body, now.Add(100*window), window); refusal == nil {
+					t.Fatal("it is taken years later, when nobody knows any more that it came before")
+				}
 			}
 			for _, key := range passed.keys {
 				if len(key) != 64 || strings.ContainsAny(key, "/.") {
@@ -198,7 +206,9 @@ func FuzzEvents(f *testing.F) {
 // FuzzRequests sends whole requests of every form to the gate: none is kept, none answered with a success, none crashes.
 func FuzzRequests(f *testing.F) {
 	for _, seed := range seeds {
-		f.Add("POST", "/webhook/github-autofix", "sha256="+strings.Repeat("0", 64), seed)
+		for _, target := range []string{"/webhook/github-autofix", "/webhook/ig-comment"} {
+			f.Add("POST", target, "sha256="+strings.Repeat("0", 64), seed)
+		}
 	}
 	f.Add("GET", "/webhook/ig-comment?hub.mode=subscribe&hub.verify_token=x&hub.challenge=<script>", "", "")
 	f.Add("POST", "/webhook//github-autofix/../ig-comment", "sha256=", "{}")
@@ -216,6 +226,8 @@ func FuzzRequests(f *testing.F) {
 			return
 		}
 		request.Header.Set("X-Hub-Signature-256", signed)
+		request.Header.Set("X-GitHub-Event", "issues")
+		request.Header.Set("X-GitHub-Delivery", "11111111-1")
 		recorder := httptest.NewRecorder()
 		gate.ServeHTTP(recorder, request)
 		if queued, _, _ := queue.counts(); queued != 0 || recorder.Code/100 == 2 {
