@@ -226,3 +226,12 @@ def health_of(machine: Machine) -> Mapping[str, str]:
         service, _, status = line.partition(" ")
         found[service] = status.rpartition("(")[2].rstrip(")") if status.startswith("Up") else "-"
     return found
+
+
+def unwell(machine: Machine) -> str:
+    """What the last healthchecks of its containers printed that are not healthy."""
+    ask = (
+        f"docker ps -aq --filter label={LABEL_STACK} | xargs -r docker inspect --format "
+        f'\'{{{{index .Config.Labels "{LABEL_SERVICE}"}}}} {{{{json .State}}}}\' | grep -v \'"Status":"healthy"\''
+    )
+    return machine.run(["sh", "-c", ask], check=False).stdout
