@@ -1,5 +1,6 @@
 """SSH: nobody plays a host, and nobody but the deploying user's keys gets in."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ _BLIND = re.compile(
     r"|(?:User|Global)KnownHostsFile(?:\s*=\s*|\s+)(/+dev/+\S+|none)|KnownHostsCommand(?:\s*=\s*|\s+)\S+"
 )
 """Ways of ssh to take any key: it reads its options in any case, with blanks or an equals sign."""
+
+_COMMANDS = ("create", "update", "delete", "stdin")
 
 SSHD: Mapping[str, tuple[str, str]] = {
     "sshd-06": ("PermitRootLogin", "no"),
@@ -49,13 +52,13 @@ def _host_key(command: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _pinned(resource: Resource, _: Program) -> Iterator[Finding]:
-    keys = ("sshOpts",) if resource.type == DOCKER_PROVIDER else ("create", "update", "delete", "stdin")
-    for key in keys:
-        # The inputs of a provider are JSON in a text.
-        text = " ".join(words_of(resource.text(key).replace('","', " ")))
-        if found := _BLIND.search(text):
+    options = _ssh_options(resource)
+    texts = [("sshOpts", " ".join(options))] if resource.type == DOCKER_PROVIDER else resource.texts(*_COMMANDS)
+    for key, text in texts:
+        if found := _BLIND.search(" ".join(words_of(text))):
             yield Finding(what=f"{resource.name}: {key} says {found[0]}", subject=key)
-    if resource.type == DOCKER_PROVIDER and resource.text("host").startswith("ssh://") and "-F" not in resource.text("sshOpts"):
+    configured = any(option.startswith("-F") for option in options)
+    if resource.type == DOCKER_PROVIDER and resource.text("host").startswith("ssh://") and not configured:
         yield Finding(what=f"{resource.name} reaches Docker without the ssh_config that pins its host's key", subject="sshOpts")
 
 
@@ -79,6 +82,15 @@ def _sshd(access: Resource, _program: Program) -> Iterator[Finding]:
         )
     for unseen in sshd.unseen:
         yield Finding(what=f"{access.name}: sshd includes {unseen}, which is not among its files", subject=unseen)
+
+
+def _ssh_options(provider: Resource) -> list[str]:
+    """The inputs of a provider are JSON in a text."""
+    given = provider.text("sshOpts")
+    try:
+        return [str(option) for option in json.loads(given)] if given else []
+    except ValueError:
+        return [given]
 
 
 HOST_KEY = ResourceRule(

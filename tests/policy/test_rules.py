@@ -12,12 +12,12 @@ from policy.rules import RULES
 from tests.policy.cases import CASES, Program
 from tests.policy.planted import TODAY, UNKNOWN, Told, tell, with_waiver
 
-_IN_PREPROD = ("hetzner-ephemeral-small",)
+IN_PREPROD = ("hetzner-ephemeral-small",)
 """Asked of stacks that are thrown away."""
 
 
 def _tell(rule: Rule, program: Program, **how: object) -> Told:
-    return tell(program, "preprod" if rule.name in _IN_PREPROD else "prod", **how)  # type: ignore[arg-type]
+    return tell(program, "preprod" if rule.name in IN_PREPROD else "prod", **how)  # type: ignore[arg-type]
 
 
 @pytest.fixture(params=RULES, ids=lambda rule: rule.name)
