@@ -70,6 +70,12 @@ $(VENV)/actionlint: tests/actionlint/go.sum .venv/ready
 	env -C tests/actionlint GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 $$go build -trimpath -o $(CURDIR)/$@ github.com/rhysd/actionlint/cmd/actionlint
 	@touch $@
 
+# Runs the workflows for `make prove`.
+$(VENV)/act: tests/act/go.sum .venv/ready
+	@go=$$($(FIND_GO)) && \
+	env -C tests/act GOWORK=off GOFLAGS=-mod=readonly GOTOOLCHAIN=local CGO_ENABLED=0 $$go build -trimpath -o $(CURDIR)/$@ github.com/nektos/act
+	@touch $@
+
 # Out of Debian's package, which installed would run as a service.
 $(VENV)/promtool: .venv/ready
 	@cd $$(mktemp -d) && { apt-get download -qq prometheus 2>/dev/null || { $(SUDO) apt-get update -qq && apt-get download -qq prometheus; }; } && \

@@ -20,7 +20,7 @@ main() {
 		;;
 	lab) suites=(-v tests/lab_itself) ;;
 	prove)
-		timed "Chromium" make --no-print-directory chromium
+		timed "Chromium and act" make --no-print-directory chromium .venv/bin/act
 		suites=(tests/prove)
 		;;
 	*)
