@@ -11,11 +11,14 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from model.bucket import HETZNER_PRINCIPAL
-from model.host import TIMEZONE
+from model.host import TIMEZONE, Role
+from model.kind import Kind
 from model.network import MESH
 from model.problem import Problem, Refused
 
 HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+_DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
+Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 
 _PATH = r"^([^-\n][^\n]*)?$"
@@ -61,9 +64,32 @@ class ServerSettings(_Frozen):
     keeps_address: bool = Field(default=False, description="its IPv4 address outlives it", examples=["true"])
 
 
-class HostSettings(_Frozen):
-    """Where a host is and how large; or the server that it is to be."""
+class MeshSettings(_Frozen):
+    """A mesh that another stack's hub keeps."""
 
+    server: str = Field(pattern=_DOMAIN, description="where machines join the mesh", examples=["mesh.example.org"])
+    domain: str = Field(pattern=_DOMAIN, description="what its hosts' names are below", examples=["hosts.example.org"])
+    project: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9]{1,15})?$",
+        description="vpai:project of the stack that owns the hub; empty: the same as here",
+        examples=["javisi"],
+    )
+
+
+class HostSettings(_Frozen):
+    """Where a host is, how large and what for; or the server that it is to be."""
+
+    roles: tuple[Role, ...] = Field(
+        default=(),
+        description="what the host is for; the only host of a stack that says nothing is stack and hub",
+        examples=['["stack", "hub"]'],
+    )
+    mesh: MeshSettings | None = Field(
+        default=None,
+        description="of a hub that another stack owns: the mesh that is joined there; nothing of that host is changed",
+        examples=['{"server": "mesh.example.org", "domain": "hosts.example.org"}'],
+    )
     address: Annotated[str, AfterValidator(_host_address)] = Field(
         default="", description="public address or name of the host", examples=["203.0.113.10"]
     )
@@ -102,6 +128,11 @@ class HostSettings(_Frozen):
 class Settings(_Frozen):
     """Every `vpai:` key that is not a secret. Paths are relative to the project."""
 
+    kind: Kind = Field(
+        description="what the stack is for: production, a copy that is thrown away, or a lab; what is guarded and protected "
+        "follows from it, and its name does not say it",
+        examples=["production"],
+    )
     project: str = Field(
         default="javisi",
         pattern=r"^[a-z][a-z0-9]{1,15}$",
@@ -109,14 +140,19 @@ class Settings(_Frozen):
         examples=["javisi"],
     )
     domain: str = Field(
-        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
+        pattern=_DOMAIN,
         description="every route is a name below it",
         examples=["vpai.example.org"],
     )
+    subdomains: Mapping[str, Label] = Field(
+        default_factory=dict,
+        description="what a site is called below the domain where not by its own name",
+        examples=['{"n8n": "workflows"}'],
+    )
     hosts: Mapping[HostName, HostSettings] = Field(
         min_length=1,
-        description="where each host of the stack is",
-        examples=['{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}'],
+        description="where each host of the stack is, and what for",
+        examples=['{"sese": {"address": "203.0.113.10", "memoryMib": 11264, "roles": ["stack", "hub"]}}'],
     )
     known_hosts: str = Field(
         min_length=1,
@@ -209,8 +245,7 @@ class Settings(_Frozen):
     )
     services: tuple[str, ...] = Field(
         default=(),
-        description="what a preprod stack runs, each with what it needs, behind Caddy; empty: all in `preprod`, the core "
-        "services in every other",
+        description="what runs, each with what it needs, behind Caddy; empty: everything, but of a copy that expires the core",
         examples=['["litellm", "n8n"]'],
     )
     expires: str = Field(
@@ -310,10 +345,11 @@ class Settings(_Frozen):
         try:
             return cls.model_validate({key: value for key, value in raw.items() if value not in ("", None)})
         except ValidationError as error:
-            raise Refused(_problem(dict(detail), stack) for detail in error.errors()) from None
+            copy = raw.get("kind") == Kind.COPY
+            raise Refused(_problem(dict(detail), stack, copy=copy) for detail in error.errors()) from None
 
 
-def _problem(detail: Mapping[str, object], stack: str) -> Problem:
+def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem:
     location = detail["loc"]
     assert isinstance(location, tuple)
     context = detail.get("ctx")
@@ -332,8 +368,9 @@ def _problem(detail: Mapping[str, object], stack: str) -> Problem:
         )
     path = "--path " if len(location) > 1 else ""
     example = (field.examples or [""])[0]
-    if key == "hosts" and stack not in ("prod", "lab"):
-        example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'  # production's hub; the copy's own server is rented
+    if key == "hosts" and copy:
+        # Production's hub; the copy's own server is rented.
+        example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]}}'
     missing = detail["type"] == "missing"
     return Problem(
         what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {shown(location[0], detail['input'])}: {detail['msg']}",
@@ -358,6 +395,6 @@ def _setting(location: tuple[object, ...]) -> tuple[type[BaseModel], object]:
     """The model that a place in the settings belongs to, and the name of its field there: hosts.<host>.server.<field>."""
     if location[0] != "hosts" or len(location) < 3:
         return Settings, location[0]
-    if location[2] == "server" and len(location) > 3:
-        return ServerSettings, location[3]
+    if len(location) > 3 and location[2] in ("server", "mesh"):
+        return (ServerSettings if location[2] == "server" else MeshSettings), location[3]
     return HostSettings, location[2]

@@ -4,11 +4,13 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Basic, Credential, Request
+from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
+from services.chosen import Runs, every_one
 from services.networks import BACKEND, FRONTEND, MONITORING
 
 ADMIN = "admin"
@@ -16,10 +18,11 @@ ADMIN_PASSWORD = Secret(name="grafana_admin_password", source=Generated())
 # Grafana reads the directories below it that it knows; the password lies beside them.
 DIRECTORY = "/etc/grafana/provisioning"
 PORT = 3000
+SITE = "grafana"
 
 
-def service(domain: str, scale: float = 1.0) -> Service:
-    """Grafana behind `tala.<domain>`."""
+def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Service:
+    """Grafana behind the site of its name."""
     return Service(
         name="grafana",
         image="docker.io/grafana/grafana:12.3.2",
@@ -36,7 +39,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
             # For the first start; afterwards the task below keeps it true.
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{DIRECTORY}/admin-password",
             "GF_USERS_ALLOW_SIGN_UP": "false",
-            "GF_SERVER_ROOT_URL": f"https://tala.{domain}/",
+            "GF_SERVER_ROOT_URL": f"https://{names.host(SITE)}/",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
@@ -48,7 +51,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
             directory=DIRECTORY,
             owner="472:0",
             files=(
-                File(path="datasources/datasources.yaml", content=_datasources()),
+                File(path="datasources/datasources.yaml", content=_datasources(runs)),
                 File(path="admin-password", content=f"{ADMIN_PASSWORD}"),
             ),
         ),
@@ -81,8 +84,9 @@ def service(domain: str, scale: float = 1.0) -> Service:
                 stdin=f"{ADMIN_PASSWORD}\n",
             ),
         ),
-        routes=(Route(subdomain="tala", port=PORT, access=Access.VPN, upgrades=True),),
-        needs=("victoriametrics", "loki", "postgresql"),
+        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
+        needs=("victoriametrics", "loki", *(("postgresql",) if runs("n8n") else ())),
+        brings=("alloy",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/health"),
             interval=30,
@@ -102,7 +106,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
     )
 
 
-def _datasources() -> str:
+def _datasources(runs: Runs) -> str:
     """JSON is YAML. Fixed uids: dashboards name them (predecessor lesson 132)."""
     return json_text(
         {
@@ -128,25 +132,29 @@ def _datasources() -> str:
                     "editable": False,
                     "jsonData": {"maxLines": 1000},
                 },
-                {
-                    "name": "PostgreSQL-n8n",
-                    "uid": "postgresql-n8n",
-                    "type": "postgres",
-                    "access": "proxy",
-                    "url": "postgresql:5432",
-                    # At the root, not in jsonData (predecessor lesson 131).
-                    "user": n8n.DATABASE.user,
-                    "editable": False,
-                    "jsonData": {
-                        "database": n8n.DATABASE.name,
-                        "sslmode": "disable",
-                        "postgresVersion": 1800,
-                        "maxOpenConns": 5,
-                        "maxIdleConns": 2,
-                    },
-                    "secureJsonData": {"password": str(n8n.DATABASE.password)},
-                },
+                *([_of_n8n()] if runs("n8n") else []),
             ],
         },
         indent=2,
     )
+
+
+def _of_n8n() -> dict[str, object]:
+    return {
+        "name": "PostgreSQL-n8n",
+        "uid": "postgresql-n8n",
+        "type": "postgres",
+        "access": "proxy",
+        "url": "postgresql:5432",
+        # At the root, not in jsonData (predecessor lesson 131).
+        "user": n8n.DATABASE.user,
+        "editable": False,
+        "jsonData": {
+            "database": n8n.DATABASE.name,
+            "sslmode": "disable",
+            "postgresVersion": 1800,
+            "maxOpenConns": 5,
+            "maxIdleConns": 2,
+        },
+        "secureJsonData": {"password": str(n8n.DATABASE.password)},
+    }

@@ -11,11 +11,13 @@ from pathlib import Path
 from model.backup import Files
 from model.credential import Credential, Header, Request, Unproven
 from model.host import TIMEZONE
+from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services import sandboxes, telegram, webhook_gate
+from services.chosen import Runs, every_one
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.litellm.models import BRAVE_KEY, MODELS
 from services.networks import BACKEND, EGRESS, SANDBOX
@@ -28,6 +30,7 @@ HOOKS_TOKEN = Secret(name="openclaw_hooks_token", source=Generated(length=64, he
 """Whoever hands a task to an agent shows it: n8n."""
 DIRECTORY = "/etc/openclaw"
 PORT = 18789
+SITE = "openclaw"
 _MESSENGER = "messenger"
 _PLUGIN = Path(__file__).with_name("openclaw_plugin")
 _HEAP_MIB = 768
@@ -77,9 +80,9 @@ def sandbox() -> sandboxes.Sandbox:
     return sandboxes.Sandbox(memory_mib=224, at_most=sum(_RUNS.values()))
 
 
-def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """OpenClaw's gateway behind `javisi.<domain>`."""
-    home = f"/opt/{project}/data/openclaw"
+def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
+    """OpenClaw's gateway behind the site of its name."""
+    home, called = f"/opt/{project}/data/openclaw", runs("webhook-gate")
     system = f"{home}/system"
     return Service(
         name="openclaw",
@@ -101,7 +104,7 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
             "NODE_OPTIONS": f"--max-old-space-size={_HEAP_MIB}",
             "DOCKER_HOST": f"tcp://sandboxes:{sandboxes.PORT}",
             "DOCKER_CONFIG": f"{DIRECTORY}/docker",
-            "N8N_WEBHOOK_BASE_URL": f"http://webhook-gate:{webhook_gate.CALLS_PORT}",
+            **({"N8N_WEBHOOK_BASE_URL": f"http://webhook-gate:{webhook_gate.CALLS_PORT}"} if called else {}),
             "TZ": timezone,
         },
         secret_environment={
@@ -109,14 +112,14 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
             "OPENCLAW_HOOKS_TOKEN": f"{HOOKS_TOKEN}",
             "LITELLM_API_KEY": f"{LITELLM_KEY}",
             "TELEGRAM_BOT_TOKEN": f"{telegram.OPENCLAW_TOKEN}",
-            "N8N_WEBHOOK_SECRET": f"{webhook_gate.CALLS_SECRET}",
+            **({"N8N_WEBHOOK_SECRET": f"{webhook_gate.CALLS_SECRET}"} if called else {}),
             "BRAVE_API_KEY": f"{BRAVE_KEY}",
         },
         configuration=Configuration(
             directory=DIRECTORY,
             owner="1000:1000",
             files=(
-                File(path="openclaw.json", content=_settings(domain, project, timezone)),
+                File(path="openclaw.json", content=_settings(names, project, timezone)),
                 *(
                     File(path=f"plugins/vpai/{name}", content=(_PLUGIN / name).read_text())
                     for name in ("index.js", "openclaw.plugin.json")
@@ -131,14 +134,14 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
         secrets=(
             API_KEY,
             HOOKS_TOKEN,
-            webhook_gate.CALLS_SECRET,
+            *((webhook_gate.CALLS_SECRET,) if called else ()),
             BRAVE_KEY,
             LITELLM_KEY,
             sandboxes.TOKEN,
             telegram.OPENCLAW_TOKEN,
             telegram.OPENCLAW_CHAT,
         ),
-        credentials=_CREDENTIALS,
+        credentials=(*_CREDENTIALS, *((_CALLS,) if called else ())),
         volumes=(
             Volume(path=home, directory="openclaw", owner="1000:1000", mode=0o755, backup=Files()),
             sandboxes.workspaces(project),
@@ -151,7 +154,7 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
                 until=date(2027, 3, 1),
             ),
         ),
-        routes=(Route(subdomain="javisi", port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
+        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
         needs=("litellm", "sandboxes"),
         # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
@@ -205,11 +208,13 @@ _CREDENTIALS = (
         ),
         note="400: let in, and told that there is no message",
     ),
-    Unproven(secret=webhook_gate.CALLS_SECRET, reason="OpenClaw's plugin signs what agents give back to n8n; the gate checks it"),
+)
+_CALLS = Unproven(
+    secret=webhook_gate.CALLS_SECRET, reason="OpenClaw's plugin signs what agents give back to n8n; the gate checks it"
 )
 
 
-def _settings(domain: str, project: str, timezone: str) -> str:
+def _settings(names: Names, project: str, timezone: str) -> str:
     """openclaw.json. OpenClaw refuses keys it does not know, and they change with its releases (lesson 120)."""
     settings = {
         "gateway": {
@@ -218,7 +223,7 @@ def _settings(domain: str, project: str, timezone: str) -> str:
             "bind": "lan",
             "auth": {"mode": "token", "token": "${OPENCLAW_GATEWAY_TOKEN}"},
             "trustedProxies": [str(BACKEND.cidr)],
-            "controlUi": {"enabled": True, "basePath": "/", "allowedOrigins": [f"https://javisi.{domain}"]},
+            "controlUi": {"enabled": True, "basePath": "/", "allowedOrigins": [f"https://{names.host(SITE)}"]},
         },
         "hooks": {
             "enabled": True,

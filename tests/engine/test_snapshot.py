@@ -18,11 +18,12 @@ from tests.fleets import PROJECT
 STACK = "pr-7"
 BCRYPT = "$2a$10$" + "genuine7" * 6 + "abcde"
 _SETTINGS = {
+    "vpai:kind": "copy",
     "vpai:domain": "vpai.example.org",
     "vpai:acmeEmail": "ops@example.org",
     "vpai:knownHosts": "hosts/throwaway.known_hosts",
     "vpai:authorizedKeys": "hosts/throwaway.authorized_keys",
-    "vpai:hosts": {STACK: {"address": "203.0.113.10", "memoryMib": 11264}},
+    "vpai:hosts": {STACK: {"address": "203.0.113.10", "memoryMib": 11264, "roles": ["stack"]}},
     "vpai:services": ["redis"],
 }
 

@@ -14,10 +14,10 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE as UNKNOWN
 from model.waiver import Waiver
 from policy.analyzer import Analyzer
 from policy.judge import UNDECIDED, WAIVERS
-from policy.program import PRODUCTION
 from policy.server import serve
 
 TODAY = date(2026, 11, 23)
+PRODUCTION = "prod"
 SECRET = "swordfish-swordfish"
 """Encrypted in the configuration of every stack that is shown here."""
 
@@ -75,18 +75,19 @@ class Told:
 
 
 @contextmanager
-def server(stack: str = PRODUCTION, *, preview: bool = True, today: date = TODAY) -> Iterator[Any]:
-    """A client of a running pack that knows its stack."""
+def server(stack: str = PRODUCTION, *, kind: str = "", preview: bool = True, today: date = TODAY) -> Iterator[Any]:
+    """A client of a running pack that knows its stack, and its kind, which is told by its name where it is not given."""
     running, port = serve(Analyzer(today))
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         client = analyzer_pb2_grpc.AnalyzerStub(channel)
-        client.ConfigureStack(_run(stack, preview=preview))
+        client.ConfigureStack(_run(stack, kind, preview=preview))
         yield client
     running.stop(None).wait()
 
 
-def _run(stack: str, *, preview: bool) -> Any:
-    config = {"vpai:some_api_key": SECRET, "vpai:domain": "vpai.test"}
+def _run(stack: str, kind: str = "", *, preview: bool) -> Any:
+    kind = kind or ("production" if stack == PRODUCTION else "copy")
+    config = {"vpai:some_api_key": SECRET, "vpai:domain": "vpai.test", "vpai:kind": kind}
     return analyzer_pb2.AnalyzerStackConfigureRequest(
         stack=stack, project="vpai", dry_run=preview, config=config, config_secret_keys=["vpai:some_api_key"]
     )

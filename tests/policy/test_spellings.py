@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.known import ANY, KNOWN
-from policy.program import PRODUCTION
 from policy.rules import RULES
 from tests.policy.cases import CASES, Program
-from tests.policy.planted import Planted, tell_at_once
+from tests.policy.planted import PRODUCTION, Planted, tell_at_once
 from tests.policy.test_rules import IN_PREPROD
 
 _UNORDERED = frozenset(

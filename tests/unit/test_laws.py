@@ -9,7 +9,7 @@ import pytest
 
 from model import laws
 from model.backup import Backup, Files, Nothing
-from model.host import DEPLOY_UID, PEOPLE
+from model.host import DEPLOY_UID, PEOPLE, Role
 from model.network import Network
 from model.placement import Placement
 from model.route import Access, RateLimit, Route
@@ -33,11 +33,11 @@ from model.service import (
 )
 from services import catalogue, monitoring
 from services.networks import MONITORING, NETWORKS, UPLINK
-from tests.fleets import HOST, placement, with_service
+from tests.fleets import DOOR, HOST, NAMES, context, placement, with_service
 from tests.named import why_not
-from tests.whole import DOMAIN, placements
+from tests.whole import placements
 
-WHOLE = tuple(monitoring.watched(placements(), DOMAIN, ""))
+WHOLE = tuple(monitoring.watched(placements(), NAMES, ""))
 PROBE = Healthcheck(command=("true",), interval=10, timeout=5, retries=3, start_period=10)
 PORT = Port(number=443, protocol="tcp", access=Access.PUBLIC, reason="anyone")
 UNDECLARED = Secret(name="undeclared", source=Generated())
@@ -83,7 +83,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     laws.strangers_are_limited: [
         (
             lambda: with_service("litellm", routes=(_route(Access.PUBLIC, "why not"),)),
-            "public route 'llm' of litellm has no rate",
+            "public route 'litellm' of litellm has no rate",
         ),
         (lambda: _routed(relayed=True), "is relayed but not public"),
     ],
@@ -98,7 +98,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: _routed(refused_paths=("_utils",)), "has the path '_utils'"),
         (
             lambda: with_service("litellm", routes=(_open(), replace(_route(Access.VPN), paths=("/Admin/*",)))),
-            "'llm' is public for /*, and /Admin/* below it is for the VPN",
+            "'litellm' is public for /*, and /Admin/* below it is for the VPN",
         ),
         (
             lambda: with_service(
@@ -202,8 +202,13 @@ FLEET_BREAKS: dict[laws.FleetLaw, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: placement(host=replace(HOST, address="203.0.113.11")), "the name 'sese' belongs to 2 hosts"),
         (lambda: placement(host=replace(HOST, name="seko")), "the address '203.0.113.10' belongs to 2 hosts"),
     ],
+    laws.hosts_are_told_apart: [
+        (lambda: placement(host=replace(SECOND, name="sese-redis")), "the host sese-redis is called like redis on sese"),
+        (lambda: placement(host=replace(SECOND, name="sese-database")), "is called like database-litellm on sese"),
+        (lambda: placement(host=replace(SECOND, name="sese-in-mesh")), "is called like in-mesh on sese"),
+    ],
     laws.site_names_are_distinct: [
-        (lambda: placement(host=SECOND), "the route 'llm' stands on sese and on seko"),
+        (lambda: placement(host=SECOND), "the route 'litellm' stands on sese and on seko"),
     ],
     laws.links_lead_to_vpn_routes: [
         (lambda: _linked(Link(service="redis", reason="why not")), "has a link to 'redis', which has no VPN route on another"),
@@ -265,13 +270,14 @@ def _network(cidr: str) -> Network:
 def _linked(link: Link) -> Placement:
     """A second host whose collector calls the first one."""
     services = tuple(
-        replace(service, links=(link,)) if service.name == "alloy" else service for service in catalogue.workstation("vpai.test")
+        replace(service, links=(link,)) if service.name == "alloy" else service
+        for service in catalogue.on({Role.WORKSTATION}, context(), DOOR)
     )
     return placement(*services, host=SECOND, networks=(MONITORING, UPLINK))
 
 
 def _route(access: Access, reason: str = "") -> Route:
-    return Route(subdomain="llm", port=4000, access=access, reason=reason)
+    return Route(subdomain="litellm", port=4000, access=access, reason=reason)
 
 
 def _open() -> Route:

@@ -21,10 +21,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     there.mkdir()
     tracked(there)
     sealed = {f"vpai:{name}": {"secure": "v1:AAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAA"} for name in (*DUMMY_SECRETS, "hcloud_token")}
-    hub = {"seko": {"address": "198.51.100.8", "memoryMib": 2048}}
+    hub = {"seko": {"address": "198.51.100.8", "memoryMib": 2048, "roles": ["hub"]}}
     config = {
+        "vpai:kind": "production",
         "vpai:domain": "ops.example.net",
-        "vpai:hosts": {**hub, "sese": {"address": "198.51.100.7", "memoryMib": 11264}, "app-prod-01": {"server": {}}},
+        "vpai:hosts": {
+            **hub,
+            "sese": {"address": "198.51.100.7", "memoryMib": 11264, "roles": ["stack"]},
+            "app-prod-01": {"server": {}, "roles": ["applications"]},
+        },
         "vpai:trustedAddresses": ["198.51.100.9/32"],
         "vpai:knownHosts": "hosts/prod.known_hosts",
         "vpai:authorizedKeys": "hosts/prod.authorized_keys",
@@ -35,7 +40,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "vpai:revertSeconds": 120,
         **sealed,
     }
-    copies = {**config, "vpai:hosts": hub, "vpai:protectData": False}
+    copies = {**config, "vpai:kind": "copy", "vpai:hosts": hub, "vpai:protectData": False}
     for stack, values in (("prod", config), ("preprod", copies)):
         (there / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": values, "encryptionsalt": "v1:AAAA:v1:AAAA:AAAA"}))
     key = next(line for line in (PROJECT / "tests/authorized_keys").read_text().splitlines() if line.startswith("ssh-ed25519"))

@@ -14,7 +14,7 @@ from model.service import Configuration, File, Healthcheck, Limits, Logs, Replac
 from operations.verify_images import Image, Verdict, lies, record, write
 from services import zerobyte
 from stacks import deployment
-from tests.fleets import inputs
+from tests.fleets import NAMES, inputs
 
 SERVICE = Service(
     name="shop",
@@ -28,7 +28,7 @@ SERVICE = Service(
     command=("shop", "serve"),
     secret_environment={"KEY": "value"},
     configuration=Configuration(directory="/etc/shop", owner="1000:1000", files=(File(path="a", content="a"),)),
-    volumes=(replace(zerobyte.service("example.org").volumes[0], path="/data", owner="1000:1000"),),
+    volumes=(replace(zerobyte.service(NAMES).volumes[0], path="/data", owner="1000:1000"),),
     healthcheck=Healthcheck(command=("wget", "-q", "http://127.0.0.1/"), interval=1, timeout=1, retries=1, start_period=1),
 )
 TRUE = Image(entrypoint=("/init", "--"), command=("shop", "serve"), user="1000", ports=(80,), volumes=("/data",))
@@ -78,7 +78,7 @@ def test_production_says_which_images_were_never_verified(monkeypatch: pytest.Mo
     asyncio.set_event_loop(asyncio.new_event_loop())  # which another test may have taken away
     production = replace(inputs("lab"), unresolved=(), unverified=("ghcr.io/nicotsx/zerobyte:v0.26.0",))
     deployment.deploy(production, Path())
-    assert said == [deployment.unverified(production.unverified)] and "ghcr.io/nicotsx/zerobyte:v0.26.0" in said[0]
+    assert said == [deployment.unverified("lab", production.unverified)] and "ghcr.io/nicotsx/zerobyte:v0.26.0" in said[0]
 
 
 def test_a_service_may_lower_the_images_root() -> None:
