@@ -18,10 +18,13 @@ REGISTRY_SECONDS = 40
 """For all of a host's images, which are asked for at once."""
 
 
-def problems(fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str] = ()) -> tuple[Problem, ...]:
+def problems(
+    fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str] = (), *, deployed: Collection[str] = ()
+) -> tuple[Problem, ...]:
     """Everything that would make a deployment fail half-way; all hosts but those declared offline are asked at once.
 
     `unknown` names the irreplaceable secrets that the `up` would make anew: no host may hold data already that they are for.
+    `deployed` are the hosts that the state has made its own: none may be as its provider handed it over.
     """
     sealed = {placement.host.name: sealed_directories(fleet, placement, unknown) for placement in fleet.placements}
 
@@ -30,7 +33,8 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str
         images = {fleet.image_lock.reference(service.image, mirror) for service in placement.services}
         lost = sealed.get(host.alias, {})
         asked = (f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), ":".join(lost), *sorted(images))
-        return list(_host_problems(host, placement, asked, "".join(_asked_of_images(placement, fleet, mirror)), lost))
+        files = "".join(_asked_of_images(placement, fleet, mirror))
+        return list(_host_problems(host, placement, asked, files, lost, deployed=host.alias in deployed))
 
     directory = Path(ssh_config).parent
     # A server that is still to be made can say nothing.
@@ -63,12 +67,21 @@ def sealed_directories(fleet: Fleet, placement: Placement, unknown: Collection[s
 
 
 def _host_problems(
-    host: SshHost, placement: Placement, arguments: Sequence[str], files: str, sealed: Mapping[str, Sequence[str]]
+    host: SshHost,
+    placement: Placement,
+    arguments: Sequence[str],
+    files: str,
+    sealed: Mapping[str, Sequence[str]],
+    *,
+    deployed: bool,
 ) -> Iterator[Problem]:
     done = host.run("preflight.sh", arguments, files, seconds=_SECONDS)
     if done.returncode == NO_ANSWER:
         first = host.as_handed_over.run("preflight.sh", arguments, files, seconds=_SECONDS)
         done = done if first.returncode == NO_ANSWER and "host key verification failed" not in first.stderr.lower() else first
+        if first.returncode == 0 and deployed and not placement.host.rented:
+            yield _another_machine(host.alias)
+            return
     if done.returncode and placement.host.rented:
         return  # made a moment ago, maybe by a run that was killed: the first contact waits for it, and says what is wrong
     if done.returncode:
@@ -139,6 +152,16 @@ def _wrong_key(placement: Placement, said: str) -> Problem:
         why="somebody may sit in between, and would get every secret",
         mend="compare with the key on the provider's console; only if the host was really reinstalled, change the pin",
         example=f"{name} ssh-ed25519 AAAA...   # one line of the file in vpai:knownHosts",
+    )
+
+
+def _another_machine(host: str) -> Problem:
+    return Problem(
+        what=f"{host} is a machine as its provider hands it over, and the state says that everything stands there",
+        why="an up would find nothing to do on it, or fail in the middle",
+        mend="if a fresh machine has taken the place of the old one, have the state forget what stood there, then bring the data "
+        "back: docs/runbooks/restore.md, 'The machine is gone'; else it is the wrong machine: correct its address",
+        example=f"make replace-host HOST={host}",
     )
 
 

@@ -93,6 +93,16 @@ class Host:
         return tuple(kinds[each["kind"]](self, each) for each in self.plan["items"])
 
     @property
+    def waiting(self) -> Path:
+        """Stands from a machine's first minute until the data of the one before it is back (operations/replace_host.py)."""
+        return self.backups / "waits.json"
+
+    @property
+    def waits(self) -> Json:
+        found: Json = json.loads(self.waiting.read_text()) if self.waiting.exists() else {}
+        return found
+
+    @property
     def order(self) -> tuple[str, ...]:
         """Services, each after those that it needs."""
         return tuple(each["name"] for each in self.plan["services"])
@@ -846,6 +856,11 @@ def run(host: Host, *, databases: bool = False) -> int:
     items = tuple(item for item in host.items if isinstance(item, Postgres) or not databases)
     if databases and not (items and host.plan["hourly"]):
         return 0
+    if since := host.waits.get("since"):
+        raise Failed(
+            f"{host.name} has taken another machine's place at {since}, and its data is not back: a backup would be the latest, "
+            f"and empty. `make restore HOST={host.name} REPLACE=yes`; if none is to come back, remove {host.waiting}"
+        )
     say = Log(host.backups / (f"{DATABASES}.log" if databases else LOG))
     began = time.monotonic()
     started = datetime.now(UTC)
@@ -1161,7 +1176,11 @@ def restore(host: Host, wanted: Json) -> int:
     source = Source(host, wanted["from"], at.state.get("run") or wanted["run"], wanted["service"])
     manifest = source.manifest
     items = [item for item in host.items if wanted["service"] in ("", *item.users) and item.service in manifest["items"]]
+    laid = () if wanted["service"] else host.waits.get("laid", ())
+    items = [item for item in items if item.service not in laid]
     _shown(host, manifest, items, say)
+    for service in laid:
+        say(f"  {service:<11} was laid out before it started, and has gone on from there: left alone")
     refusals = list(_refusals(host, source, items, wanted, begun=bool(at.state["safety"])))
     if refusals:
         for refusal in refusals:
@@ -1201,6 +1220,8 @@ def restore(host: Host, wanted: Json) -> int:
         say(f"  {item.service:<11} back    {compared}  {rows[-1][2]:.1f} s")
     _started(host, users | stopped, stopped, say)
     at.path.unlink()
+    if not wanted["service"]:
+        host.waiting.unlink(missing_ok=True)
     source.forget()
     for old in sorted(safety.parent.iterdir())[:-2]:
         shutil.rmtree(old)
