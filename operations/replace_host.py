@@ -36,7 +36,7 @@ Resource = Mapping[str, Any]
 
 def replace_host(stack: Stack, host: str) -> int:
     """Have the state forget what stood on `host`. Raises `Refused` unless a fresh machine answers in its place."""
-    placement = _placement(stack, host)
+    placement = placement_of(stack, host)
     machine = stack.machines[host].as_handed_over
     there = stack.standing()
     refuse(of_pending(there) if there else ())
@@ -174,7 +174,7 @@ def _unpack(stack: Stack, machine: SshHost, waits: Mapping[str, Any], *laid: Lai
             raise CommandFailed(f"{machine.alias}: {base} could not be written: {done.stderr.strip()}")
 
 
-def _placement(stack: Stack, host: str) -> Placement:
+def placement_of(stack: Stack, host: str) -> Placement:
     """The host's, if it is one that a fresh machine can take the place of."""
     own = {placement.host.name: placement for placement in stack.inputs.fleet.placements}
     machines = [name for name, placement in own.items() if not placement.host.rented]
