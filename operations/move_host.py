@@ -95,7 +95,7 @@ class Notes:
 
 
 def move_host(stack: Stack, host: str, to: str, key: str, *, replace_it: bool, undo: bool) -> int:
-    """Move `host` to the machine at the address `to` with the host key `key`; without `replace_it` only show what is to be done."""
+    """Move `host` to the machine at the address `to` with the host key `key`; without `replace_it` only show it."""
     notes = Notes.of(stack, host)
     move = notes.read()
     if undo:
@@ -152,8 +152,8 @@ def _moved(stack: Stack, notes: Notes, move: Move) -> int:
     notes.forget()
     print(
         f"{move.host}: moved from {move.source} to {move.to}; it stood still for {time.time() - move.stopped:.0f} s. "
-        f"The old machine keeps its data and stands still. Commit Pulumi.{stack.name}.yaml and {stack.inputs.settings.known_hosts}; what to "
-        f"publish: make dns STACK={stack.name}"
+        f"The old machine keeps its data and stands still. Commit Pulumi.{stack.name}.yaml and "
+        f"{stack.inputs.settings.known_hosts}; what to publish: make dns STACK={stack.name}"
     )
     return 0
 

@@ -32,7 +32,8 @@ def problems(
         host = SshHost(alias=placement.host.name, config=ssh_config)
         images = {fleet.image_lock.reference(service.image, mirror) for service in placement.services}
         lost = sealed.get(host.alias, {})
-        asked = (f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), ":".join(lost), *sorted(images))
+        staged = ":".join(staged_directories(placement))
+        asked = (f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), ":".join(lost), staged, *sorted(images))
         files = "".join(_asked_of_images(placement, fleet, mirror))
         return list(_host_problems(host, placement, asked, files, lost, deployed=host.alias in deployed))
 
@@ -64,6 +65,13 @@ def sealed_directories(fleet: Fleet, placement: Placement, unknown: Collection[s
             if (own or every <= set(unknown)) and not isinstance(volume.backup, Nothing):
                 found[volume.directory] = tuple(sorted(own or unknown))
     return found
+
+
+def staged_directories(placement: Placement) -> tuple[str, ...]:
+    """The data directories whose content a backup lays beside them on the same disk; none of a host that makes no backup."""
+    volumes = (volume for service in placement.services for volume in service.volumes)
+    kept = (volume.directory for volume in volumes if not isinstance(volume.backup, Nothing))
+    return tuple(dict.fromkeys(kept)) if placement.backup else ()
 
 
 def _host_problems(
@@ -100,7 +108,8 @@ def _host_problems(
         elif kind == "data":
             yield _keys_lost(host.alias, f"{arguments[0]}/data/{finding}", sealed[finding])
         else:
-            yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing}[kind](host.alias, finding)
+            told = {"docker": _docker_down, "disk": _disk_full, "image": _image_missing, "staging": _no_room_for_backups}
+            yield told[kind](host.alias, finding)
 
 
 def _judged_files(placement: Placement) -> Iterator[tuple[Service, Configuration, tuple[str, ...]]]:
@@ -181,6 +190,16 @@ def _disk_full(host: str, finding: str) -> Problem:
         why="images and configuration would be written half, and databases stop when the disk is full",
         mend="free space or enlarge the disk",
         example=f"ssh {host} 'sudo du -xhd2 {path} | sort -h | tail'; ssh {host} docker image prune",
+    )
+
+
+def _no_room_for_backups(host: str, finding: str) -> Problem:
+    needed, _, free = finding.partition(" ")
+    return Problem(
+        what=f"{host}: a backup needs up to {needed} MiB beside the data, and {free} MiB are free, what is staged now included",
+        why="every night's backup would fail, and a restore has no more room than it",
+        mend="enlarge the disk, move to a larger machine (make move-host), or free space",
+        example=f"ssh {host} docker image prune -a",
     )
 
 
