@@ -6,6 +6,8 @@ CouchDB is the lab's, PouchDB's server: that the real one would take the files i
 import base64
 import json
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,7 +16,9 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+import pyrage
 import pytest
+import yaml
 
 from lab import Lab
 from lab.engine import docker
@@ -28,6 +32,8 @@ from operations import drill, kit_repositories
 from operations.reference import example_fleet
 from operations.verify_images import dummy_of
 from services import couchdb, n8n, storage
+from tests import runbook
+from tests.copies import checkout
 from tests.engine.test_backup_program import BUCKET, PROGRAM
 from tests.fleets import PROJECT
 from tests.object_storage import ObjectStorage, running
@@ -158,6 +164,55 @@ def test_a_drill_decrypts_n8ns_credentials_with_the_kits_key_and_reads_a_documen
     assert "n8n         answers 2 of 2 credentials decrypt with the kit's n8n_encryption_key" in said
     assert f"couchdb     answers a document with 1 attachment, {len(ATTACHMENT)} bytes read, of 1 looked at" in said
     assert "sese: drill passed" in said and "seko: drill passed" in said
+
+
+def test_the_runbooks_drill_opens_the_sealed_kit_and_brings_everything_back(production: Production, tmp_path: Path) -> None:
+    """As it is typed, in a checkout whose images have digests; Docker is told the lab's images by their names."""
+    there = tmp_path / "vpai"
+    checkout(there)
+    for name in ("toolchain", ".venv"):
+        (there / name).symlink_to(PROJECT / name)
+    digest = "sha256:" + "0" * 64
+    (there / "images.lock.yaml").write_text(yaml.safe_dump(dict.fromkeys(production.fleet.images(), digest)))
+    identity = pyrage.x25519.Identity.generate()
+    (there / "recovery.key").write_text(f"{identity}\n")
+    kit = {**production.kit(), "stack": "prod", "passphrase": "x", "written": "2026-11-30T03:00:00+00:00"}
+    (there / "recovery-kit-prod.age").write_bytes(pyrage.encrypt(json.dumps(kit).encode(), [identity.to_public()]))
+    environment = {**os.environ, "PATH": f"{_docker_that_knows(tmp_path, production)}:{os.environ['PATH']}"}
+
+    opened = shlex.split(runbook.one("restore.md", "age -d -i recovery.key recovery-kit-prod.age"))
+    done = subprocess.run([_age(tmp_path), *opened[1:]], cwd=there, capture_output=True, text=True)
+    assert json.loads(done.stdout)["backups"] == production.repositories, done.stderr
+
+    line = runbook.one("restore.md", "make drill STACK=prod KIT=recovery-kit-prod.age KEY=recovery.key")
+    words = [*shlex.split(line), "--old-file", ".venv/ready"]
+    done = subprocess.run(words, cwd=there, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "sese: drill passed" in done.stdout and "seko: drill passed" in done.stdout
+
+
+def _docker_that_knows(directory: Path, production: Production) -> Path:
+    names = {image.partition(":")[0]: tag for image, tag in production.images.items()}
+    program = directory / "bin/docker"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\nimport os, sys\nnames = {names!r}\n"
+        "known = lambda word: names.get(word.partition('@')[0].partition(':')[0], word) if '@sha256:' in word else word\n"
+        "words = [known(word) for word in sys.argv[1:]]\n"
+        f"os.execv({shutil.which('docker')!r}, ['docker', *words] if words[0] != 'pull' else ['docker', 'version'])\n"
+    )
+    program.chmod(0o755)
+    return program.parent
+
+
+def _age(directory: Path) -> str:
+    """Debian's, unpacked where it is not installed."""
+    if found := shutil.which("age"):
+        return found
+    subprocess.run(["apt-get", "download", "-qq", "age"], cwd=directory, check=True, capture_output=True)
+    [package] = directory.glob("age_*.deb")
+    subprocess.run(["dpkg-deb", "-x", str(package), str(directory / "unpacked")], check=True)
+    return str(directory / "unpacked/usr/bin/age")
 
 
 def test_a_drill_with_a_kit_of_another_key_fails_before_anything_is_put_in_place(

@@ -1,9 +1,14 @@
 """A host of the lab is destroyed with its disk, and another machine stands in its place."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
-from lab import Lab, Machine
+from lab import Lab, Machine, machines
+
+_PUBLIC = "/etc/ssh/ssh_host_ed25519_key.pub"
+_OCTET = 20
+"""Of an address that no machine of the lab has (lab/layout.py)."""
 
 
 def destroy(lab: Lab, name: str) -> None:
@@ -16,7 +21,22 @@ def stand(lab: Lab, name: str) -> str:
     host_key(lab.layout.directory / "hosts" / name / "ssh_host_ed25519_key")
     machine = of(lab, name)
     machine.start()
-    return machine.files["/etc/ssh/ssh_host_ed25519_key.pub"].content.strip()
+    return machine.files[_PUBLIC].content.strip()
+
+
+def beside(lab: Lab, name: str) -> tuple[Machine, str, str]:
+    """Another machine as a provider hands it over, which is none of the lab's hosts yet; its address and its host key."""
+    key = lab.layout.directory / "hosts" / f"{name}-next" / "ssh_host_ed25519_key"
+    host_key(key)
+    described = machines.host(lab.layout, lab.record, name, key, lab.layout.directory / "deploy-key")
+    container = f"{described.container}-next"
+    assert described.resolver
+    resolver = (described.resolver[0].with_name(f"{name}-next"), described.resolver[1])
+    v4, v6 = (f"{address.rpartition(sep)[0]}{sep}{_OCTET}" for address, sep in zip(described.addresses, (".", ":"), strict=True))
+    volumes = (f"{container}-docker:/var/lib/docker",)
+    machine = replace(described, container=container, addresses=(v4, v6), volumes=volumes, resolver=resolver)
+    machine.start()
+    return machine, v4, machine.files[_PUBLIC].content.strip()
 
 
 def host_key(path: Path) -> None:
