@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components import ssh
 from model.cost import invoice
 from model.problem import Problem, refuse
 from model.reachability import difference
@@ -29,6 +30,7 @@ from operations.revision import commit_of_update, message_of_rollback
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
 from operations.terminal import GUARDED, Terminal, of_up
+from stacks.preflight import another_machine
 from stacks.standing import of_pending
 
 _MANDATORY = "mandatory"
@@ -121,7 +123,7 @@ def plan(stack: Stack, code: Code | None = None) -> None:
     events.unlink(missing_ok=True)
     print(text)
     if not found and not verdict:
-        print(live_state(stack))
+        print(_live(stack))
     if place.engine.exists():
         print(_approval(str(about["commit"]), place.digest))
 
@@ -176,7 +178,7 @@ def _tried(stack: Stack, options: Sequence[str], of: Code) -> int:
     events.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
     if _PREVIEWS.isdisjoint(options) and nothing_to_do(stack, of):
-        print(f"Nothing to do. {live_state(stack)}")
+        print(f"Nothing to do. {_live(stack)}")
         return 0
     # The event log's flag belongs to the debugging commands.
     code = stack.pulumi_live(
@@ -195,6 +197,16 @@ def _tried(stack: Stack, options: Sequence[str], of: Code) -> int:
     if found:
         print(f"\n{phases.shown(found)}\n{time.monotonic() - begin:.0f} s in all")
     return code
+
+
+def _live(stack: Stack) -> str:
+    """How what stands is; raises `Refused` where a fresh machine is in a host's place, of which a preview sees nothing."""
+    said = live_state(stack)
+    silent = [host for host in stack.hosts if f"{host.alias} does not answer" in said]
+    fresh = [host.as_handed_over for host in silent]
+    answer = [subprocess.run(ssh.command(each.config, each.alias, ("true",)), capture_output=True).returncode for each in fresh]
+    refuse(another_machine(host.alias) for host, failed in zip(silent, answer, strict=True) if not failed)
+    return said
 
 
 _PREVIEWS = frozenset({"--skip-preview", "-f", "--refresh", "-r"})

@@ -88,7 +88,7 @@ def _host_problems(
         first = host.as_handed_over.run("preflight.sh", arguments, files, seconds=_SECONDS)
         done = done if first.returncode == NO_ANSWER and "host key verification failed" not in first.stderr.lower() else first
         if first.returncode == 0 and deployed and not placement.host.rented:
-            yield _another_machine(host.alias)
+            yield another_machine(host.alias)
             return
     if done.returncode and placement.host.rented:
         return  # made a moment ago, maybe by a run that was killed: the first contact waits for it, and says what is wrong
@@ -164,7 +164,7 @@ def _wrong_key(placement: Placement, said: str) -> Problem:
     )
 
 
-def _another_machine(host: str) -> Problem:
+def another_machine(host: str) -> Problem:
     return Problem(
         what=f"{host} is a machine as its provider hands it over, and the state says that everything stands there",
         why="an up would find nothing to do on it, or fail in the middle",
