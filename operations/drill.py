@@ -84,7 +84,7 @@ class Copy(Engine):
 
     def made(self, services: Sequence[Service], at_once: Callable[[Service], bool]) -> Mapping[str, str]:
         """Containers by service; those that `at_once` says are started, the others are started by the restore."""
-        self._docker("network", "create", "--internal", "--label", f"vpai.verify={self.run}", self.stack)
+        self.connect(self.stack)
         found = {}
         for service in services:
             self._docker("pull", "--quiet", self._reference(service.image), seconds=900)

@@ -112,7 +112,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Ite
 
 
 def _stand(copy: OfTheLab, placement: Placement) -> None:
-    copy._docker("network", "create", "--internal", "--label", f"vpai.verify={copy.run}", copy.stack)
+    copy.connect(copy.stack)
     for service in placement.services:
         assert copy._healthy(service, copy.stack) == ""
     if placement.host.name == "sese":
