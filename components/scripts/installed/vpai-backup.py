@@ -1407,13 +1407,18 @@ def _age(then: datetime, now: datetime | None = None) -> str:
 
 
 def follow(host: Host, unit: str, start: Sequence[str]) -> int:
-    """Start a unit, print what it says until it ends, and end with its exit code; it goes on when nobody listens."""
+    """Start a unit, print what it says until it ends, and end with its exit code; it goes on when nobody listens.
+
+    One that is at work already is listened to: of a command that was cut off and is given again.
+    """
     log = host.backups / LOG
-    log.unlink(missing_ok=True)
-    words = start or ["systemctl", "start", "--no-block", unit]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        raise Failed(f"{unit} could not be started: {_tail(done.stderr)}")
+    state = subprocess.run(["systemctl", "show", "-p", "ActiveState", "--value", unit], capture_output=True, text=True).stdout
+    if state.strip() not in ("active", "activating"):
+        log.unlink(missing_ok=True)
+        words = start or ["systemctl", "start", "--no-block", unit]
+        done = subprocess.run(words, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"{unit} could not be started: {_tail(done.stderr)}")
     position, deadline = 0, time.monotonic() + 10
     while True:
         shown = subprocess.run(
@@ -1425,10 +1430,10 @@ def follow(host: Host, unit: str, start: Sequence[str]) -> int:
                 sys.stdout.write(file.read())
                 sys.stdout.flush()
                 position = file.tell()
-        state = dict(line.partition("=")[::2] for line in shown.splitlines())
+        properties = dict(line.partition("=")[::2] for line in shown.splitlines())
         # A unit that was just asked for is not at work yet.
-        if state.get("ActiveState") in ("inactive", "failed") and (log.exists() or time.monotonic() > deadline):
-            return int(state.get("ExecMainStatus") or 0)
+        if properties.get("ActiveState") in ("inactive", "failed") and (log.exists() or time.monotonic() > deadline):
+            return int(properties.get("ExecMainStatus") or 0)
         time.sleep(0.3)
 
 
