@@ -1,6 +1,7 @@
 """Machines are destroyed with their disks, and fresh ones take their place by the runbook's own commands."""
 
 import json
+import os
 import time
 from collections.abc import Mapping
 
@@ -16,8 +17,6 @@ from tests.prove import proof
 from tests.waiting import until
 
 PAGE = "restore.md"
-GOAL_SECONDS = 600
-"""The issue's, for the lab."""
 
 
 def test_the_datacentre_burned_and_every_datum_is_back(stack: Deployment, lab: Lab) -> None:
@@ -65,7 +64,10 @@ def test_the_datacentre_burned_and_every_datum_is_back(stack: Deployment, lab: L
     assert "complete in" in stack.make("backup", "STACK=lab").stdout, "they back up again"
     rows.append(("RTO: from the machines' first minute to the last restore", f"{seconds:.0f} s"))
     print(table(("step", "took"), rows))
-    how = "Hub and Sese-AI destroyed with their disks, every datum compared; other members of the mesh kept their keys."
+    how = (
+        "Hub and Sese-AI destroyed with their disks, every datum compared; other members of the mesh kept their keys. "
+        f"The goal is 600 s; the machine's load was {os.getloadavg()[2]:.0f}."
+    )
     proof.write("replaced-hosts", "Machines replaced", how, ("step", "took"), rows)
 
 
