@@ -255,6 +255,12 @@ restore: ## bring a run back, shown first, done with REPLACE=yes: HOST= [SERVICE
 restore-files: ## files of a run into a directory of the host: HOST= SERVICE= [AT=] [FROM=] [TO=]
 	@$(RUN) $(PYTHON) -m operations restore-files --stack "$$STACK" --host "$$HOST" --service "$$SERVICE" --at "$$AT" --from "$$FROM" --to "$$TO"
 
+replace-host: ## a fresh machine takes the place of a host that is gone: the state forgets what stood there: HOST=
+	@$(RUN) $(PYTHON) -m operations replace-host --stack "$$STACK" --host "$$HOST"
+
+move-host: ## a host's data goes to another machine, which takes its place; shown first, done with REPLACE=yes: HOST= TO=address KEY='ssh-ed25519 ...' [UNDO=yes]
+	@$(RUN) $(PYTHON) -m operations move-host --stack "$$STACK" --host "$$HOST" --to "$$TO" --key "$$KEY" --replace "$$REPLACE" --undo "$$UNDO"
+
 fake-secrets: ## for a copy: values that open nothing, for each secret that it needs and has not
 	@$(RUN) $(PYTHON) -m operations fake-secrets --stack "$$STACK"
 
@@ -264,4 +270,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files replace-host move-host engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -50,7 +50,12 @@ def forget_a_lost_host(lab: Lab) -> None:
                 machine.remove(forget=True)
             shutil.rmtree(lab.layout.directory / "state")
         lab.up()
-    seen.write_text(json.dumps(_machine_ids(lab)))
+    remember_hosts(lab)
+
+
+def remember_hosts(lab: Lab) -> None:
+    """The hosts as they are now are those that the state knows."""
+    (lab.layout.directory / "machine-ids.json").write_text(json.dumps(_machine_ids(lab)))
 
 
 def _select_stack(lab: Lab) -> None:

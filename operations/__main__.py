@@ -251,6 +251,19 @@ def _rescue(stack: Stack, arguments: argparse.Namespace) -> int:
     return rescue(stack, arguments.host, arguments.to, in_place=arguments.in_place == "yes")
 
 
+def _replace_host(stack: Stack, arguments: argparse.Namespace) -> int:
+    from operations.replace_host import replace_host
+
+    return replace_host(stack, arguments.host)
+
+
+def _move_host(stack: Stack, arguments: argparse.Namespace) -> int:
+    from operations.move_host import move_host
+
+    replace_it, undo = arguments.replace == "yes", arguments.undo == "yes"
+    return move_host(stack, arguments.host, arguments.to, arguments.key, replace_it=replace_it, undo=undo)
+
+
 def _copy_attachments(stack: Stack, _: argparse.Namespace) -> int:
     from operations.second_copy import copy_attachments
 
@@ -406,6 +419,14 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--to", default="", help="a directory, of the host or for a rescue of this machine")
         if sub.prog.endswith("rescue"):
             sub.add_argument("--in-place", default="", metavar="yes")
+    fresh = command("replace-host", _replace_host, "a fresh machine in the place of a host that is gone")
+    fresh.add_argument("--host", default="")
+    moved = command("move-host", _move_host, "a host's data goes to another machine, which takes its place")
+    moved.add_argument("--host", default="")
+    moved.add_argument("--to", default="", help="the new machine's address")
+    moved.add_argument("--key", default="", help="its host key")
+    moved.add_argument("--replace", default="", metavar="yes")
+    moved.add_argument("--undo", default="", metavar="yes")
     command("copy-attachments", _copy_attachments, "attachments into the bucket of another account")
     command("plan-digest", _plan_digest, "the digest by which a plan is approved")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")

@@ -18,6 +18,7 @@ from operations.table import table
 
 _PROGRAM = "/usr/local/sbin/vpai-backup"
 _RESTORING = "vpai-restore.service"
+_LAST = "vpai-backup-last.service"
 
 
 def backup(stack: Stack, host: str) -> int:
@@ -72,6 +73,13 @@ def restore(
     # A unit of the host's own: a connection that breaks does not leave half a restore.
     start = ["systemd-run", "--quiet", "--no-block", f"--unit={_RESTORING}", *_program(stack, *words)]
     return _follow(stack, placement, _RESTORING, start)
+
+
+def last_backup(stack: Stack, host: str) -> int:
+    """A backup of a host whose services stand still from then on (`vpai-backup run --last`); 0 when it is complete."""
+    placement = _one(stack, host, "")
+    start = ["systemd-run", "--quiet", "--no-block", f"--unit={_LAST}", *_program(stack, "run", "--last")]
+    return _follow(stack, placement, _LAST, start)
 
 
 def restore_files(stack: Stack, *, host: str, service: str, at: str, source: str, to: str) -> int:

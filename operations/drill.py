@@ -38,7 +38,7 @@ from operations.recovery_kit import opened
 from operations.reference import example_fleet
 from operations.stack import PROJECT
 from operations.verify_images import CommandRefused, Engine, dummy_of
-from services import couchdb, qdrant
+from services import couchdb, n8n, qdrant
 
 RPO = timedelta(hours=24)
 RTO = timedelta(hours=2)
@@ -84,7 +84,7 @@ class Copy(Engine):
 
     def made(self, services: Sequence[Service], at_once: Callable[[Service], bool]) -> Mapping[str, str]:
         """Containers by service; those that `at_once` says are started, the others are started by the restore."""
-        self._docker("network", "create", "--internal", "--label", f"vpai.verify={self.run}", self.stack)
+        self.connect(self.stack)
         found = {}
         for service in services:
             self._docker("pull", "--quiet", self._reference(service.image), seconds=900)
@@ -239,8 +239,9 @@ class Drill:
             return "no credential is kept", True
         said = self.copy.asked(container, *service.with_secrets, "n8n", "export:credentials", "--all", "--decrypted")
         found = json.loads(said[said.index("[") : said.rindex("]") + 1])
-        opened = sum(isinstance(each["data"], dict) for each in found)
-        return f"{opened} of {rows.strip()} credentials decrypt", opened == int(rows)
+        # What stays sealed is a text.
+        opened = sum(isinstance(each["data"], dict) and bool(each["data"]) for each in found)
+        return f"{opened} of {rows.strip()} credentials decrypt with the kit's {n8n.ENCRYPTION_KEY.name}", opened == int(rows)
 
     def _document(self, service: Service, container: str) -> tuple[str, bool]:
         login = base64.b64encode(f"{couchdb.ADMIN}:{self.copy.secrets[couchdb.ADMIN_PASSWORD.name]}".encode()).decode()
@@ -255,7 +256,8 @@ class Drill:
         found = _json(f"{vault}/{urllib.parse.quote(chosen['_id'], safe='')}?attachments=true", headers)
         sizes = [len(base64.b64decode(each["data"])) for each in found.get("_attachments", {}).values()]
         wanted = [each["length"] for each in chosen.get("_attachments", {}).values()]
-        return f"a document with {len(sizes)} attachments, of {len(documents)} looked at", sizes == wanted
+        held = f"{len(sizes)} attachment{'' if len(sizes) == 1 else 's'}, {sum(sizes)} bytes read"
+        return f"a document with {held}, of {len(documents)} looked at", sizes == wanted
 
     def _search(self, service: Service, container: str) -> tuple[str, bool]:
         headers = {"api-key": self.copy.secrets[qdrant.API_KEY.name], "Content-Type": "application/json"}

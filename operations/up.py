@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from components import ssh
 from model.cost import invoice
 from model.problem import Problem, refuse
 from model.reachability import difference
@@ -29,6 +30,7 @@ from operations.revision import commit_of_update, message_of_rollback
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
 from operations.terminal import Terminal, of_up
+from stacks.preflight import another_machine
 from stacks.standing import of_pending
 
 _MANDATORY = "mandatory"
@@ -91,7 +93,7 @@ def plan(stack: Stack, code: Code | None = None) -> None:
     shutil.rmtree(place.directory, ignore_errors=True)
     place.directory.mkdir(parents=True)
     events = place.directory / "events.json"
-    command = ["preview", "--json", *_pack(), "--save-plan", str(place.engine), "--event-log", str(events)]
+    command = ["preview", "--json", *pack(), "--save-plan", str(place.engine), "--event-log", str(events)]
     at = datetime.now(UTC)
     # The event log is the only machine-readable place of the pack's verdict; the flag belongs to the debugging commands.
     done = subprocess.run(
@@ -121,7 +123,7 @@ def plan(stack: Stack, code: Code | None = None) -> None:
     events.unlink(missing_ok=True)
     print(text)
     if not found and not verdict:
-        print(live_state(stack))
+        print(_live(stack))
     if place.engine.exists():
         print(_approval(str(about["commit"]), place.digest))
 
@@ -139,7 +141,7 @@ def apply_plan(stack: Stack, may_lose: str = "", code: Code | None = None) -> in
     place = Plan.of(stack)
     refuse(_no_plan(place, stack))
     about = _guarded(stack, place, may_lose, code)
-    words = ("up", "--yes", "--skip-preview", *_pack(), *code.said, "--plan", str(place.engine))
+    words = ("up", "--yes", "--skip-preview", *pack(), *code.said, "--plan", str(place.engine))
     failed = stack.pulumi_live(*words, directory=code.directory)
     # What has been applied, or has failed half-way, is no plan for what stands now.
     shutil.rmtree(place.directory)
@@ -176,12 +178,12 @@ def _tried(stack: Stack, options: Sequence[str], of: Code) -> int:
     events = PROJECT / ".vpai" / stack.name / "events.json"
     events.parent.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
-    if _PREVIEWS.isdisjoint(options) and _nothing_to_do(stack, of):
-        print(f"Nothing to do. {live_state(stack)}")
+    if _PREVIEWS.isdisjoint(options) and nothing_to_do(stack, of):
+        print(f"Nothing to do. {_live(stack)}")
         return 0
     # The event log's flag belongs to the debugging commands.
     code = stack.pulumi_live(
-        *("up", *_pack(), *of.said, "--event-log", str(events), *options),
+        *("up", *pack(), *of.said, "--event-log", str(events), *options),
         directory=of.directory,
         environment={"PULUMI_DEBUG_COMMANDS": "true"},
     )
@@ -198,18 +200,28 @@ def _tried(stack: Stack, options: Sequence[str], of: Code) -> int:
     return code
 
 
+def _live(stack: Stack) -> str:
+    """How what stands is; raises `Refused` where a fresh machine is in a host's place, of which a preview sees nothing."""
+    said = live_state(stack)
+    silent = [host for host in stack.hosts if f"{host.alias} does not answer" in said]
+    fresh = [host.as_handed_over for host in silent]
+    answer = [subprocess.run(ssh.command(each.config, each.alias, ("true",)), capture_output=True).returncode for each in fresh]
+    refuse(another_machine(host.alias) for host, failed in zip(silent, answer, strict=True) if not failed)
+    return said
+
+
 _PREVIEWS = frozenset({"--skip-preview", "-f", "--refresh", "-r"})
 """Options of an up that is to do something whatever a preview of the state says."""
 
 
-def _pack() -> tuple[str, str]:
+def pack() -> tuple[str, str]:
     """The present rules, whatever code they judge."""
     return "--policy-pack", str(PROJECT / "policy")
 
 
-def _nothing_to_do(stack: Stack, code: Code) -> bool:
+def nothing_to_do(stack: Stack, code: Code) -> bool:
     """Whether a preview finds no change; one that fails is left to the up, which says why."""
-    words = ["pulumi", "preview", "--expect-no-changes", *_pack(), "--stack", stack.name, "--non-interactive"]
+    words = ["pulumi", "preview", "--expect-no-changes", *pack(), "--stack", stack.name, "--non-interactive"]
     return subprocess.run(words, cwd=code.directory, capture_output=True).returncode == 0
 
 

@@ -29,6 +29,7 @@ from operations.offline.throwaway import dummy
 from operations.reference import example_fleet
 from operations.stack import PROJECT
 from operations.table import table
+from services.networks import BACKEND
 
 _LABEL = "vpai.verify"
 
@@ -158,7 +159,7 @@ class Engine:
 
     def _started(self, service: Service, others: Mapping[str, Service]) -> list[str]:
         network = f"{_LABEL.replace('.', '-')}-{self.run}"
-        self._docker("network", "create", "--internal", "--label", f"{_LABEL}={self.run}", network)
+        self.connect(network)
         try:
             for needed in (*_needed(service, others), service):
                 if reason := self._healthy(needed, network):
@@ -169,6 +170,11 @@ class Engine:
                 self._docker("rm", "--force", "--volumes", *found)
             self._docker("network", "rm", network)
         return []
+
+    def connect(self, network: str) -> None:
+        """A network without a way out, with the addresses that PostgreSQL lets in (pg_hba.conf)."""
+        subnet = str(BACKEND.cidr)
+        self._docker("network", "create", "--internal", "--subnet", subnet, "--label", f"{_LABEL}={self.run}", network)
 
     def _healthy(self, service: Service, network: str) -> str:
         """Why the service did not become healthy, or its tasks failed; empty when all went well."""

@@ -26,7 +26,7 @@ from model.problem import refuse
 from services.headscale import MERGED_DIRECTORY
 from stacks import buckets, preflight
 from stacks.inputs import Inputs
-from stacks.standing import of_project, standing
+from stacks.standing import Standing, of_project, standing
 
 Ready = Sequence[pulumi.Resource]
 HEADSCALE = f"{LABEL_SERVICE}=headscale"
@@ -55,7 +55,9 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
 
             rented.note(inputs, project_directory / Path(ssh_config).parent)
             refuse(rented.problems(inputs))
-        refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror, unknown(inputs, project_directory)))
+        there = standing(inputs.stack, project=project_directory)
+        asked = (inputs.fleet, ssh_config, inputs.settings.image_mirror, unknown(inputs, there))
+        refuse(preflight.problems(*asked, deployed=there.hosts if there else ()))
     guard = DestroyGuard() if inputs.profile.guarded else None
     _Deployment(inputs, ssh_config).register()
     buckets.register(inputs.buckets, inputs.external, inputs.settings)
@@ -63,9 +65,8 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
         guard.register(protect=inputs.settings.protect_data)
 
 
-def unknown(inputs: Inputs, project_directory: Path) -> frozenset[str]:
+def unknown(inputs: Inputs, there: Standing | None) -> frozenset[str]:
     """The irreplaceable secrets that neither the state nor the settings have; raises `Refused` for a renamed project."""
-    there = standing(inputs.stack, project=project_directory)
     if there is None:
         return frozenset()  # a backend that cannot be looked into
     refuse(of_project(there, inputs.fleet.project))

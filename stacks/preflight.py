@@ -18,10 +18,13 @@ REGISTRY_SECONDS = 40
 """For all of a host's images, which are asked for at once."""
 
 
-def problems(fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str] = ()) -> tuple[Problem, ...]:
+def problems(
+    fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str] = (), *, deployed: Collection[str] = ()
+) -> tuple[Problem, ...]:
     """Everything that would make a deployment fail half-way; all hosts but those declared offline are asked at once.
 
     `unknown` names the irreplaceable secrets that the `up` would make anew: no host may hold data already that they are for.
+    `deployed` are the hosts that the state has made its own: none may be as its provider handed it over.
     """
     sealed = {placement.host.name: sealed_directories(fleet, placement, unknown) for placement in fleet.placements}
 
@@ -29,8 +32,10 @@ def problems(fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str
         host = SshHost(alias=placement.host.name, config=ssh_config)
         images = {fleet.image_lock.reference(service.image, mirror) for service in placement.services}
         lost = sealed.get(host.alias, {})
-        asked = (f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), ":".join(lost), *sorted(images))
-        return list(_host_problems(host, placement, asked, "".join(_asked_of_images(placement, fleet, mirror)), lost))
+        staged = ":".join(staged_directories(placement))
+        asked = (f"/opt/{fleet.project}", str(MINIMUM_FREE_MIB), str(REGISTRY_SECONDS), ":".join(lost), staged, *sorted(images))
+        files = "".join(_asked_of_images(placement, fleet, mirror))
+        return list(_host_problems(host, placement, asked, files, lost, deployed=host.alias in deployed))
 
     directory = Path(ssh_config).parent
     # A server that is still to be made can say nothing.
@@ -62,13 +67,29 @@ def sealed_directories(fleet: Fleet, placement: Placement, unknown: Collection[s
     return found
 
 
+def staged_directories(placement: Placement) -> tuple[str, ...]:
+    """The data directories whose content a backup lays beside them on the same disk; none of a host that makes no backup."""
+    volumes = (volume for service in placement.services for volume in service.volumes)
+    kept = (volume.directory for volume in volumes if not isinstance(volume.backup, Nothing))
+    return tuple(dict.fromkeys(kept)) if placement.backup else ()
+
+
 def _host_problems(
-    host: SshHost, placement: Placement, arguments: Sequence[str], files: str, sealed: Mapping[str, Sequence[str]]
+    host: SshHost,
+    placement: Placement,
+    arguments: Sequence[str],
+    files: str,
+    sealed: Mapping[str, Sequence[str]],
+    *,
+    deployed: bool,
 ) -> Iterator[Problem]:
     done = host.run("preflight.sh", arguments, files, seconds=_SECONDS)
     if done.returncode == NO_ANSWER:
         first = host.as_handed_over.run("preflight.sh", arguments, files, seconds=_SECONDS)
         done = done if first.returncode == NO_ANSWER and "host key verification failed" not in first.stderr.lower() else first
+        if first.returncode == 0 and deployed and not placement.host.rented:
+            yield another_machine(host.alias)
+            return
     if done.returncode and placement.host.rented:
         return  # made a moment ago, maybe by a run that was killed: the first contact waits for it, and says what is wrong
     if done.returncode:
@@ -87,7 +108,8 @@ def _host_problems(
         elif kind == "data":
             yield _keys_lost(host.alias, f"{arguments[0]}/data/{finding}", sealed[finding])
         else:
-            yield {"docker": _docker_down, "disk": _disk_full, "image": _image_missing}[kind](host.alias, finding)
+            told = {"docker": _docker_down, "disk": _disk_full, "image": _image_missing, "staging": _no_room_for_backups}
+            yield told[kind](host.alias, finding)
 
 
 def _judged_files(placement: Placement) -> Iterator[tuple[Service, Configuration, tuple[str, ...]]]:
@@ -142,6 +164,16 @@ def _wrong_key(placement: Placement, said: str) -> Problem:
     )
 
 
+def another_machine(host: str) -> Problem:
+    return Problem(
+        what=f"{host} is a machine as its provider hands it over, and the state says that everything stands there",
+        why="an up would find nothing to do on it, or fail in the middle",
+        mend="if a fresh machine has taken the place of the old one, have the state forget what stood there, then bring the data "
+        "back: docs/runbooks/restore.md, 'The machine is gone'; else it is the wrong machine: correct its address",
+        example=f"make replace-host HOST={host}",
+    )
+
+
 def _docker_down(host: str, said: str) -> Problem:
     return Problem(
         what=f"{host}: the Docker daemon does not answer: {said}",
@@ -158,6 +190,16 @@ def _disk_full(host: str, finding: str) -> Problem:
         why="images and configuration would be written half, and databases stop when the disk is full",
         mend="free space or enlarge the disk",
         example=f"ssh {host} 'sudo du -xhd2 {path} | sort -h | tail'; ssh {host} docker image prune",
+    )
+
+
+def _no_room_for_backups(host: str, finding: str) -> Problem:
+    needed, _, free = finding.partition(" ")
+    return Problem(
+        what=f"{host}: a backup needs up to {needed} MiB beside the data, and {free} MiB are free, what is staged now included",
+        why="every night's backup would fail, and a restore has no more room than it",
+        mend="enlarge the disk, move to a larger machine (make move-host), or free space",
+        example=f"ssh {host} docker image prune -a",
     )
 
 

@@ -59,6 +59,8 @@ class Standing:
     locks: tuple[Lock, ...] = ()
     generated: frozenset[str] = frozenset()
     """Names of the secrets that it holds."""
+    hosts: frozenset[str] = frozenset()
+    """Names of the hosts that it has made its own."""
     project: str = ""
     """What names the directory of its data on the hosts; empty where it has none."""
 
@@ -101,6 +103,7 @@ def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing
         whole["resources"] = len(resources)
         whole["salt"] = ((latest.get("secrets_providers") or {}).get("state") or {}).get("salt", "")
         whole["generated"] = frozenset(_name(each) for each in resources if each["type"].startswith("random:"))
+        whole["hosts"] = frozenset(_name(each).removesuffix(_OURS) for each in resources if _name(each).endswith(_OURS))
         whole["project"] = next((named[1] for each in resources if (named := _DATA.search(_directories(each)))), "")
         whole["pending"] = tuple(
             f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}" for each in latest.get("pending_operations") or ()
@@ -198,6 +201,8 @@ def said(found: Standing) -> str:
 
 
 _SHOWN = 5
+_OURS = "-access"
+"""Ends the name of a host's SSH and firewall (components/managed_host.py)."""
 _DATA = re.compile(r"/opt/([a-z][a-z0-9]*)/data/")
 """As a service's data directories are named to directories.sh."""
 

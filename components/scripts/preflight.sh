@@ -1,15 +1,19 @@
-# What a deployment needs of a host, asked before anything is touched: preflight.sh BASE MINIMUM_FREE_MIB REGISTRY_SECONDS DATA[:DATA]... IMAGE...
+# What a deployment needs of a host, asked before anything is touched: preflight.sh BASE MINIMUM_FREE_MIB REGISTRY_SECONDS DATA[:DATA]... STAGED[:STAGED]... IMAGE...
 # On stdin, for each configuration file that its image can judge, a line SERVICE, BYTES, FILE, MOUNTED_AT, IMAGE, COMMAND, ARGUMENT...
 # with tabs between them, then the file: COMMAND reads it, and sees what is in force at MOUNTED_AT for what the file refers to.
 # Prints one line a finding: "docker TEXT", "disk PATH FREE_MIB", "image REFERENCE TEXT", "file SERVICE TEXT", "data DIRECTORY" for one of
-# DATA, directories in BASE/data, that is not empty. Nothing: all is well.
+# DATA, directories in BASE/data, that is not empty; "staging NEEDED_MIB FREE_MIB" where a backup of STAGED, directories in BASE/data,
+# would not fit beside them. Nothing: all is well.
 set -euo pipefail
 
+SPARE_MIB=512
+
 main() {
-	local base=$1 minimum=$2 patience=$3 data=$4 said found image
-	shift 4
+	local base=$1 minimum=$2 patience=$3 data=$4 staged=$5 said found image
+	shift 5
 	free_space "$base" "$minimum"
 	held "$base/data" "$data"
+	staging "$base" "$staged"
 	# On a machine that is not ours yet, and on one that had no containers, Docker is still to come.
 	if [[ $# == 0 || ! -e /etc/vpai/ufw.rules ]] || ! systemctl is-enabled --quiet docker; then return 0; fi
 	# One call for all: each start of docker's client costs more than its question.
@@ -33,6 +37,21 @@ held() {
 		if [[ -d $1/$directory && -n $(ls -A "$1/$directory") ]]; then echo "data $directory"; fi
 	done
 }
+
+# What is staged already makes room when that is needed (vpai-backup).
+staging() {
+	local base=$1 directory directories paths=() needed free
+	IFS=: read -ra directories <<<"$2"
+	for directory in ${directories[@]+"${directories[@]}"}; do
+		if [[ -d $base/data/$directory ]]; then paths+=("$base/data/$directory"); fi
+	done
+	if ((${#paths[@]} == 0)); then return 0; fi
+	needed=$(($(mib "${paths[@]}") + SPARE_MIB))
+	free=$(($(df -Pm "$base" | awk 'NR == 2 {print $4}') + $(mib "$base/backups/staging")))
+	if ((free < needed)); then echo "staging $needed $free"; fi
+}
+
+mib() { { du -smc -- "$@" 2>/dev/null || true; } | awk 'END {print $1 + 0}'; }
 
 free_space() {
 	local path=$1 free

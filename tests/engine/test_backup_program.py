@@ -690,6 +690,63 @@ def test_a_killed_run_leaves_nothing_paused_and_the_next_one_is_complete(machine
     assert "complete in" in machine.ask("run"), "the lock that it left is no hindrance"
 
 
+def _running(machine: Machine) -> set[str]:
+    listed = docker("ps", "--format", "{{.Names}}", "--filter", f"label=vpai.stack={machine.stack}").stdout.split()
+    return {name.removeprefix(f"{machine.stack}-") for name in listed}
+
+
+def test_after_its_last_run_a_host_stands_still_until_it_is_to_serve_again(machine: Machine) -> None:
+    known = machine.data()
+    said = machine.ask("run", "--last")
+    [run] = [each["run"] for each in machine.runs()[-1:]]
+    assert f"sese: the last run is {run}; it stands still" in said
+    assert _running(machine) == set()
+    assert machine.manifest["items"].keys() == {"postgresql", "redis", "qdrant", "app"}
+    assert all(item["status"] == "ok" for item in machine.manifest["items"].values())
+    assert f"the last run is {run}" in machine.ask("run", "--last"), "asked again it says the same"
+    assert "the data has moved to another machine with the run" in machine.ask("run", check=False), "of what is old by then"
+    machine.ask("resume")
+    assert _running(machine) == machine.images.keys()
+    assert machine.data() == known
+    machine.ask("run")
+
+
+@pytest.mark.usefixtures("app_and_databases")
+def test_a_last_run_that_fails_leaves_everything_running(machine: Machine) -> None:
+    machine.secrets["password"] = "another"
+    machine.write()
+    try:
+        said = machine.ask("run", "--last", check=False)
+    finally:
+        machine.secrets["password"] = "of the repository"
+        machine.write()
+    assert "the password does not open" in said
+    assert _running(machine) == machine.images.keys()
+    assert "complete in" in machine.ask("run"), "as on any night"
+
+
+@pytest.mark.usefixtures("app_and_databases")
+def test_a_machine_without_its_data_makes_no_backup_and_what_was_laid_out_goes_on(machine: Machine) -> None:
+    machine.ask("run")
+    waits = machine.base / "backups/waits.json"
+    waits.write_text(json.dumps({"since": "2026-11-30T03:00:00+00:00", "laid": ["app"]}))
+    assert "its data is not back: a backup would be the latest, and empty" in machine.ask("run", check=False)
+    since = machine.base / "data/app/since"
+    since.write_text("written after it was laid out")
+    try:
+        said = machine.ask("restore", "--replace", "--service", "postgresql")
+        assert waits.exists(), "one service is not all"
+        said = machine.ask("restore", "--replace")
+        assert "app         was laid out before it started, and has gone on from there: left alone" in said
+        assert since.exists()
+        assert not waits.exists()
+        machine.ask("restore", "--replace", "--service", "app")
+        assert not since.exists(), "by its name it is brought back"
+    finally:
+        since.unlink(missing_ok=True)
+    machine.ask("run")
+
+
 @dataclass
 class _OfTheLab(drill.Copy):
     """With the lab's images: no registry is asked."""

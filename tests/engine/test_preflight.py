@@ -14,7 +14,7 @@ from model.placement import Placement
 from model.service import File
 from services import redis
 from stacks import preflight
-from tests.fleets import EMPTY_LOCK, placement
+from tests.fleets import EMPTY_LOCK, inputs, placement
 
 # The engine's `docker run ... --entrypoint COMMAND IMAGE ARGUMENT...`, without the container around it.
 _DOCKER = """#!/bin/bash
@@ -124,6 +124,49 @@ def test_a_machine_that_is_not_ours_yet_is_not_asked(shell: Path, monkeypatch: p
 
     monkeypatch.setattr(SshHost, "run", first_user_alone)
     assert preflight.problems(broken(), "ssh_config", "") == ()
+
+
+def test_a_fresh_machine_in_the_place_of_a_host_is_told_before_an_up_finds_nothing_to_do_on_it(
+    shell: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = SshHost.run
+
+    def first_user_alone(self: SshHost, script: str, *rest: Any, seconds: float) -> Any:
+        known = self.alias.endswith("-first")
+        return asked(self, script, *rest, seconds=seconds) if known else subprocess.CompletedProcess([], NO_ANSWER, "", "denied")
+
+    monkeypatch.setattr(SshHost, "run", first_user_alone)
+    [problem] = preflight.problems(fleet(placement()), "ssh_config", "", deployed={"sese", "seko"})
+    assert "sese is a machine as its provider hands it over, and the state says that everything stands there" in problem.what
+    assert problem.example == "make replace-host HOST=sese"
+    assert preflight.problems(fleet(placement()), "ssh_config", "", deployed={"seko"}) == ()
+
+
+def test_a_backup_that_would_not_fit_beside_the_data_is_told_before_anything_is_touched(shell: Path) -> None:
+    [sese] = [each for each in inputs("lab").fleet.placements if each.host.name == "sese"]
+    assert "redis" in preflight.staged_directories(sese)
+    assert "qdrant/snapshots" not in preflight.staged_directories(sese), "of what is not backed up nothing is staged"
+    assert preflight.staged_directories(replace(sese, backup=None)) == ()
+    whole = fleet(replace(sese, services=(redis.service(),)))
+
+    def told(free_mib: int) -> list[str]:
+        (shell / "df").write_text(f"#!/bin/sh\necho head; echo disk 1 1 {free_mib} 1 /\n")
+        (shell / "df").chmod(0o755)
+        found = [problem.what for problem in preflight.problems(whole, "ssh_config", "")]
+        return [each for each in found if "a backup needs" in each]
+
+    (shell / "data/redis").mkdir(parents=True)
+    (shell / "data/loki").mkdir()
+    (shell / "data/redis/dump.rdb").write_bytes(os.urandom(900 << 20 >> 4))
+    (shell / "data/loki/chunk").write_bytes(os.urandom(1 << 20))
+    needed = 512 + 57  # a directory is one more block
+    assert told(needed + 1) == []
+    assert told(needed - 2) == [
+        f"sese: a backup needs up to {needed} MiB beside the data, and {needed - 2} MiB are free, what is staged now included"
+    ]
+    (shell / "backups/staging/run").mkdir(parents=True)
+    (shell / "backups/staging/run/dump.rdb").write_bytes(os.urandom(3 << 20))
+    assert told(needed - 2) == [], "which goes first"
 
 
 def test_what_an_image_runs_on_already_is_not_asked_again_but_of_another_image_it_is(

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -89,6 +91,30 @@ class Deployment:
         """Run an operator command."""
         command, *rest = arguments
         return self.run("vpai-python", "-m", "operations", command, "--stack", self.stack, *rest, check=check)
+
+    def make(self, *words: str, check: bool = True, seconds: float = 1800) -> Done:
+        """Run `make WORDS` of the Makefile itself, in the copy."""
+        self._stands, self._secrets = "", {}
+        checkout = self.lab.layout.checkout
+        done = subprocess.run(
+            ["make", "--file", str(checkout / "Makefile"), "--no-print-directory", "--old-file", ".venv/ready", *words],
+            cwd=self.directory,
+            env={**os.environ, "PYTHONPATH": str(checkout)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=seconds,
+        )
+        assert not check or done.returncode == 0, done.stdout[-4000:]
+        return done
+
+    def type(self, line: str, *, check: bool = True, seconds: float = 1800) -> Done:
+        """What an operator types, in the copy: make where the checkout is, all else where pulumi is."""
+        words = shlex.split(line.replace("STACK=prod", f"STACK={self.stack}").replace("-s prod", f"-s {self.stack}"))
+        if words[0] == "make":
+            return self.make(*words[1:], check=check, seconds=seconds)
+        return self.run("sh", "-c", shlex.join(words) if ">>" not in line else line, check=check)
 
     def smoke(self) -> None:
         """Every live check passes, and no service that stands there is forgotten."""

@@ -22,8 +22,8 @@ _CREDENTIALS = "SELECT id, name, type, md5(data) FROM credentials_entity WHERE n
 
 
 def test_what_two_hosts_held_is_back_datum_by_datum_after_their_data_was_destroyed(deployed: Deployment) -> None:
-    _fill(deployed)
-    known = _data(deployed)
+    fill(deployed)
+    known = data(deployed)
     said = deployed.operate("backup").stdout
     assert "sese: complete in" in said, said
     assert "seko: complete in" in said, said
@@ -44,7 +44,7 @@ def test_what_two_hosts_held_is_back_datum_by_datum_after_their_data_was_destroy
         print(deployed.operate("restore", "--host", host, "--replace", "yes").stdout)
     for machine in deployed.lab.hosts:
         until(lambda machine=machine: healthy(machine), 120)  # type: ignore[misc]
-    assert _data(deployed) == known
+    assert data(deployed) == known
     exported = deployed.on_host("docker", "exec", deployed.container("n8n"), "n8n", "export:credentials", "--all", "--decrypted")
     assert SECRET in exported
     deployed.smoke()
@@ -60,7 +60,7 @@ def test_no_other_user_takes_redis_as_a_whole(deployed: Deployment, service: str
     assert "NOPERM" in said
 
 
-def _fill(stack: Deployment) -> None:
+def fill(stack: Deployment) -> None:
     for database in ("litellm", "nocodb", "sure_production"):
         stack.sql(
             database, "DROP TABLE IF EXISTS known; CREATE TABLE known AS SELECT n, md5(n::text) FROM generate_series(1, 500) n"
@@ -80,7 +80,7 @@ def _fill(stack: Deployment) -> None:
     _couch(stack, "PUT", "_local/obsidian_livesync_sync_parameters", {"key": "half of it"})
 
 
-def _data(stack: Deployment) -> Mapping[str, object]:
+def data(stack: Deployment) -> Mapping[str, object]:
     """Every datum that is compared, in the words of whoever keeps it."""
     rows = "SELECT count(*) || ' ' || sum(hashtextextended(t::text, 0)) FROM known t"
     nodes = json.loads(_on(stack.lab.seko, "headscale", "headscale", "nodes", "list", "-o", "json"))

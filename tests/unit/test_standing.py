@@ -73,7 +73,7 @@ def test_an_up_makes_no_key_anew_that_the_data_on_a_host_was_written_with(
     state = tmp_path / ".pulumi/stacks/vpai/prod.json"
     state.parent.mkdir(parents=True)
     monkeypatch.setenv("PULUMI_BACKEND_URL", f"file://{tmp_path}")
-    assert unknown(inputs(), tmp_path) == every, "no state at all"
+    assert unknown(inputs(), standing.standing("prod", project=tmp_path)) == every, "no state at all"
 
     names = sorted(every)[1:]
     random = [
@@ -82,11 +82,11 @@ def test_an_up_makes_no_key_anew_that_the_data_on_a_host_was_written_with(
     ]
     state.write_text(json.dumps({"checkpoint": {"latest": {"resources": random}}}))
     left = sorted(every)[0]
-    assert unknown(inputs(), tmp_path) == {left}
+    assert unknown(inputs(), standing.standing("prod", project=tmp_path)) == {left}
     kept = inputs().settings.model_copy(update={"kept": {left: SecretStr("out of the kit")}})
-    assert unknown(replace(inputs(), settings=kept), tmp_path) == frozenset()
+    assert unknown(replace(inputs(), settings=kept), standing.standing("prod", project=tmp_path)) == frozenset()
     monkeypatch.setenv("PULUMI_BACKEND_URL", "https://api.pulumi.com")
-    assert unknown(inputs(), tmp_path) == frozenset(), "cannot be seen from here"
+    assert unknown(inputs(), standing.standing("prod", project=tmp_path)) == frozenset(), "cannot be seen from here"
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_yes_reaches_pulumi(monkeypatch: pytest.MonkeyPatch) -> None:
         return 1
 
     monkeypatch.setattr(Stack, "pulumi_live", pulumi_live)
-    monkeypatch.setattr(up, "_nothing_to_do", lambda *_: False)
+    monkeypatch.setattr(up, "nothing_to_do", lambda *_: False)
     assert up.up(Stack("lab"), options=["--yes"]) == 1
     assert ran[0][0] == "up" and ran[0][-1] == "--yes"
 

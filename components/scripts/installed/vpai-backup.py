@@ -3,6 +3,8 @@
 
     vpai-backup PLAN run                  dump, verify, upload; the timer's call
     vpai-backup PLAN run --databases      PostgreSQL alone, where the settings ask for it every hour
+    vpai-backup PLAN run --last           with whatever writes stopped, and the rest after it: the data moves to another machine
+    vpai-backup PLAN resume               what a last run has stopped runs again
     vpai-backup PLAN checked              the repository has been read from outside: note when
     vpai-backup PLAN runs                 the runs in the bucket and in the staging directory, as JSON
     vpai-backup PLAN restore ...          bring a run back; without --replace it only says what it would do
@@ -91,6 +93,26 @@ class Host:
     def items(self) -> tuple["Item", ...]:
         kinds: Mapping[str, type[Item]] = {"postgresql": Postgres, "redis": Redis, "qdrant": Qdrant, "files": Files}
         return tuple(kinds[each["kind"]](self, each) for each in self.plan["items"])
+
+    @property
+    def waiting(self) -> Path:
+        """Stands from a machine's first minute until the data of the one before it is back (operations/replace_host.py)."""
+        return self.backups / "waits.json"
+
+    @property
+    def waits(self) -> Json:
+        found: Json = json.loads(self.waiting.read_text()) if self.waiting.exists() else {}
+        return found
+
+    @property
+    def moving(self) -> Path:
+        """Stands from the moment in which a last run begins to stop things (operations/move_host.py)."""
+        return self.backups / "moved.json"
+
+    @property
+    def moved(self) -> Json:
+        found: Json = json.loads(self.moving.read_text()) if self.moving.exists() else {}
+        return found
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -509,7 +531,9 @@ class Files(Item):
     def dump(self, directory: Path) -> Json:
         found: list[Json] = []
         tables: Json = {}
-        container = self.host.container(self.service) if any(volume["pause"] for volume in self.plan["volumes"]) else ""
+        pauses = any(volume["pause"] for volume in self.plan["volumes"])
+        # On a machine whose data moves it stands still already.
+        container = self.host.container(self.service) if pauses and not self.host.moved else ""
         if container:
             docker("pause", container)
         try:
@@ -830,6 +854,45 @@ def _run(snapshot: Json) -> Json | None:
     }
 
 
+def last_run(host: Host) -> int:
+    """Stop whatever writes, back up, stop the stores too; 0 when the run is complete. What fails leaves everything running."""
+    if run_name := host.moved.get("run"):
+        print(f"{host.name}: the last run is {run_name}; it stands still")
+        return 0
+    stores = {item.service for item in host.items if not isinstance(item, Files)}
+    _write(host.moving, json.dumps({"since": datetime.now(UTC).isoformat(timespec="seconds")}))
+    _stop(host, set(host.order) - stores)
+    try:
+        code = run(host)
+    except Failed:
+        resume(host)
+        raise
+    if code:
+        resume(host)
+        return code
+    name = json.loads((host.backups / "last-success.json").read_text())[0]["run"]
+    _stop(host, stores)
+    _write(host.moving, json.dumps({**host.moved, "run": name}))
+    print(f"{host.name}: the last run is {name}; it stands still")
+    return 0
+
+
+def _stop(host: Host, services: set[str]) -> None:
+    for service in reversed(host.order):
+        if service in services:
+            docker("stop", host.container(service, running=False))
+
+
+def resume(host: Host) -> int:
+    """Everything runs again that a last run has stopped."""
+    for service in host.order:
+        docker("start", host.container(service, running=False))
+        host.wait_healthy(service)
+    host.moving.unlink(missing_ok=True)
+    print(f"{host.name}: {len(host.order)} services run again")
+    return 0
+
+
 class Log:
     """Lines for the journal and for whoever follows."""
 
@@ -846,6 +909,13 @@ def run(host: Host, *, databases: bool = False) -> int:
     items = tuple(item for item in host.items if isinstance(item, Postgres) or not databases)
     if databases and not (items and host.plan["hourly"]):
         return 0
+    if moved := host.moved.get("run"):
+        raise Failed(f"{host.name}: the data has moved to another machine with the run {moved}; this one stands still")
+    if since := host.waits.get("since"):
+        raise Failed(
+            f"{host.name} has taken another machine's place at {since}, and its data is not back: a backup would be the latest, "
+            f"and empty. `make restore HOST={host.name} REPLACE=yes`; if none is to come back, remove {host.waiting}"
+        )
     say = Log(host.backups / (f"{DATABASES}.log" if databases else LOG))
     began = time.monotonic()
     started = datetime.now(UTC)
@@ -930,7 +1000,7 @@ def _dumped(host: Host, item: Item, directory: Path, say: Callable[[str], None])
     size = sum(_lstat(path).st_size for path in _below(place) if path.is_file() and not path.is_symlink())
     seconds = time.monotonic() - began
     say(f"  {item.service:<11} ok      {_size(size):>10}  {seconds:6.1f} s")
-    image = docker("inspect", "-f", "{{.Image}}", host.container(item.service)).strip()
+    image = docker("inspect", "-f", "{{.Image}}", host.container(item.service, running=not host.moved)).strip()
     keys = host.secrets["fingerprints"].get(item.service)
     shared = {"kind": item.plan["kind"], "status": "ok", "image": image, "seconds": round(seconds, 1)}
     return {**entry, **shared, "bytes": size, **({"fingerprints": keys} if keys else {})}
@@ -1161,7 +1231,11 @@ def restore(host: Host, wanted: Json) -> int:
     source = Source(host, wanted["from"], at.state.get("run") or wanted["run"], wanted["service"])
     manifest = source.manifest
     items = [item for item in host.items if wanted["service"] in ("", *item.users) and item.service in manifest["items"]]
+    laid = () if wanted["service"] else host.waits.get("laid", ())
+    items = [item for item in items if item.service not in laid]
     _shown(host, manifest, items, say)
+    for service in laid:
+        say(f"  {service:<11} was laid out before it started, and has gone on from there: left alone")
     refusals = list(_refusals(host, source, items, wanted, begun=bool(at.state["safety"])))
     if refusals:
         for refusal in refusals:
@@ -1201,6 +1275,8 @@ def restore(host: Host, wanted: Json) -> int:
         say(f"  {item.service:<11} back    {compared}  {rows[-1][2]:.1f} s")
     _started(host, users | stopped, stopped, say)
     at.path.unlink()
+    if not wanted["service"]:
+        host.waiting.unlink(missing_ok=True)
     source.forget()
     for old in sorted(safety.parent.iterdir())[:-2]:
         shutil.rmtree(old)
@@ -1331,13 +1407,18 @@ def _age(then: datetime, now: datetime | None = None) -> str:
 
 
 def follow(host: Host, unit: str, start: Sequence[str]) -> int:
-    """Start a unit, print what it says until it ends, and end with its exit code; it goes on when nobody listens."""
+    """Start a unit, print what it says until it ends, and end with its exit code; it goes on when nobody listens.
+
+    One that is at work already is listened to: of a command that was cut off and is given again.
+    """
     log = host.backups / LOG
-    log.unlink(missing_ok=True)
-    words = start or ["systemctl", "start", "--no-block", unit]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        raise Failed(f"{unit} could not be started: {_tail(done.stderr)}")
+    state = subprocess.run(["systemctl", "show", "-p", "ActiveState", "--value", unit], capture_output=True, text=True).stdout
+    if state.strip() not in ("active", "activating"):
+        log.unlink(missing_ok=True)
+        words = start or ["systemctl", "start", "--no-block", unit]
+        done = subprocess.run(words, capture_output=True, text=True)
+        if done.returncode:
+            raise Failed(f"{unit} could not be started: {_tail(done.stderr)}")
     position, deadline = 0, time.monotonic() + 10
     while True:
         shown = subprocess.run(
@@ -1349,10 +1430,10 @@ def follow(host: Host, unit: str, start: Sequence[str]) -> int:
                 sys.stdout.write(file.read())
                 sys.stdout.flush()
                 position = file.tell()
-        state = dict(line.partition("=")[::2] for line in shown.splitlines())
+        properties = dict(line.partition("=")[::2] for line in shown.splitlines())
         # A unit that was just asked for is not at work yet.
-        if state.get("ActiveState") in ("inactive", "failed") and (log.exists() or time.monotonic() > deadline):
-            return int(state.get("ExecMainStatus") or 0)
+        if properties.get("ActiveState") in ("inactive", "failed") and (log.exists() or time.monotonic() > deadline):
+            return int(properties.get("ExecMainStatus") or 0)
         time.sleep(0.3)
 
 
@@ -1369,10 +1450,11 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="vpai-backup")
     parser.add_argument("plan", type=Path)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("run", "runs", "undo", "release", "checked"):
+    for name in ("run", "runs", "undo", "resume", "release", "checked"):
         sub = commands.add_parser(name)
         if name == "run":
             sub.add_argument("--databases", action="store_true")
+            sub.add_argument("--last", action="store_true")
     for name in ("restore", "extract"):
         sub = commands.add_parser(name)
         sub.add_argument("--run", default="")
@@ -1412,6 +1494,10 @@ def main(words: Sequence[str]) -> int:
             case command:
                 with host.alone(DATABASES if wanted.get(DATABASES) else str(command)):
                     match command:
+                        case "run" if wanted["last"]:
+                            return last_run(host)
+                        case "resume":
+                            return resume(host)
                         case "run":
                             return run(host, databases=wanted[DATABASES])
                         case "undo":

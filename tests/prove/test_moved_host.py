@@ -1,0 +1,124 @@
+"""A host moves to another machine and back, by the runbook's own commands: cut off, undone, gone on with."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from lab import Lab, Machine
+from lab.layout import SESE
+from lab.rehearsal import remember_hosts
+from operations.table import table
+from tests import runbook
+from tests.lab import fresh_machine
+from tests.lab.deployment import Deployment, healthy
+from tests.lab.test_backups import data, fill
+from tests.prove import proof
+from tests.waiting import until
+
+PAGE = "restore.md"
+
+
+@pytest.fixture
+def next_machine(lab: Lab) -> Iterator[tuple[Machine, str, str]]:
+    found = fresh_machine.beside(lab, SESE)
+    yield found
+    found[0].remove(forget=True)
+
+
+def test_a_host_moves_to_another_machine_and_back(stack: Deployment, lab: Lab, next_machine: tuple[Machine, str, str]) -> None:
+    machine, address, key = next_machine
+    shown, move = (_filled(line, address, key) for line in runbook.below(PAGE, "A larger machine"))
+    fill(stack)
+    known = data(stack)
+
+    # Refused before anything stops.
+    machine.run(["mkdir", "-p", "/opt/javisi/data/redis"])
+    other = stack.type(_filled(move, address, key).replace(key, _another_key(lab)), check=False).stdout
+    assert "no machine answers there as its provider hands it over" in other
+    assert "the new machine is not empty: there is /opt/javisi/data" in stack.type(shown, check=False).stdout
+    machine.run(["rm", "-r", "/opt/javisi"])
+    said = stack.type(shown, check=False).stdout
+    assert "Nothing was stopped, nothing was changed; REPLACE=yes does it." in said, said
+    assert healthy(lab.sese)
+
+    # Cut off when the old machine stands still, and undone: it serves again.
+    _cut_off(stack, move, r"stands still.*bucket +answers")
+    until(lambda: not _runs(lab.sese, "vpai-backup-last"), 300)
+    stack.type(runbook.one(PAGE, "make move-host STACK=prod HOST=sese UNDO=yes"))
+    until(lambda: healthy(lab.sese), 120)
+    assert data(stack) == known
+
+    # Cut off in its restore, and gone on with.
+    _cut_off(stack, move, r"restore of the run")
+    said = stack.type(runbook.one(PAGE, "make move-host STACK=prod HOST=sese REPLACE=yes")).stdout
+    assert f"sese: moved from sese.vpai.test to {address}" in said, said
+    first = _downtime(said)
+    assert not lab.sese.run(["docker", "ps", "-q"]).stdout, "the old machine stands still"
+    assert lab.sese.run(["test", "-s", "/opt/javisi/data/n8n/binaryData/known"]).returncode == 0, "and keeps its data"
+    refused = lab.sese.run(["/usr/local/sbin/vpai-backup", "/opt/javisi/config/backup/current", "run"], check=False)
+    assert "the data has moved to another machine" in refused.stderr
+    stack.make("backup", "STACK=lab", "HOST=sese")
+    print(f"downtime, cut off and gone on with: {first} s")
+
+    # And back, to a fresh machine where the lab's host stands.
+    fresh_machine.destroy(lab, SESE)
+    key = fresh_machine.stand(lab, SESE)
+    said = stack.type(_filled(move, address, key).replace(address, "sese.vpai.test").replace(next_machine[2], key)).stdout
+    second = _downtime(said)
+    until(lambda: healthy(lab.sese), 120)
+    remember_hosts(lab)
+    found = data(stack)
+    for part in known.keys() - {"members"}:
+        assert found[part] == known[part], part
+    stack.smoke()
+    rows = [("cut off in its restore, gone on with", f"{first} s"), ("undisturbed, back again", f"{second} s")]
+    print(table(("move", "downtime"), rows))
+    how = "Sese-AI to another machine of the lab and back; downtime is from the first service stopped to the last one healthy."
+    proof.write("moved-host", "A host moves", how, ("move", "downtime"), rows)
+
+
+def _filled(line: str, address: str, key: str) -> str:
+    return line.replace("203.0.113.20", address).replace("ssh-ed25519 AAAA...", key)
+
+
+def _another_key(lab: Lab) -> str:
+    return " ".join(fresh_machine.of(lab, "waza").files["/etc/ssh/ssh_host_ed25519_key.pub"].content.split()[:2])
+
+
+def _cut_off(stack: Deployment, line: str, words: str) -> str:
+    """Run `line` in the operator until what it says is like `words`, then kill all of it there. What it said so far."""
+    command = ["vpai-python", "-m", "operations", *_arguments(line)]
+    marked = [*stack.lab.operator.exec_command({"CUT_OFF": "yes"}, str(stack.directory)), *command]
+    said = ""
+    with subprocess.Popen(marked, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout
+        for out in process.stdout:
+            said += out
+            if re.search(words, said, re.DOTALL):
+                break
+        stack.lab.operator.run(["sh", "-c", _KILL], check=False)
+    assert re.search(words, said, re.DOTALL), said
+    return said
+
+
+_KILL = """
+for each in /proc/[0-9]*; do
+  tr '\\0' '\\n' <$each/environ 2>/dev/null | grep -qx CUT_OFF=yes && kill -9 ${each#/proc/}
+done
+"""
+
+
+def _arguments(line: str) -> list[str]:
+    found = dict(re.findall(r"([A-Z]+)=('[^']*'|\S+)", line))
+    options = (word for name, value in found.items() if name != "STACK" for word in (f"--{name.lower()}", value.strip("'")))
+    return ["move-host", "--stack", "lab", *options]
+
+
+def _runs(machine: Machine, unit: str) -> bool:
+    return machine.run(["systemctl", "is-active", "--quiet", unit], check=False).returncode == 0
+
+
+def _downtime(said: str) -> str:
+    return str(re.findall(r"it stood still for (\d+) s", said)[0])
