@@ -7,8 +7,7 @@ every container by the time it meets the first protected data directory. What de
 import pulumi
 import pulumi_random
 
-NAME = "what-stands-is-kept-see-docs-runbooks-state"
-"""The engine's message names it."""
+from model.kind import DESTROY_GUARD
 
 
 class DestroyGuard:
@@ -21,7 +20,7 @@ class DestroyGuard:
     def register(self, *, protect: bool) -> None:
         """Where `protect` is false a destroy deletes it like everything else."""
         pulumi_random.RandomPassword(
-            NAME, length=8, special=False, opts=pulumi.ResourceOptions(protect=protect, depends_on=list(self._made))
+            DESTROY_GUARD, length=8, special=False, opts=pulumi.ResourceOptions(protect=protect, depends_on=list(self._made))
         )
 
     def _note(self, args: pulumi.ResourceTransformationArgs) -> None:

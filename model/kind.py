@@ -37,6 +37,9 @@ PROFILES: Mapping[Kind, Profile] = {
     Kind.LAB: Profile(),
 }
 
+DESTROY_GUARD = "what-stands-is-kept-see-docs-runbooks-state"
+"""The resource that a guarded stack has last and protects (components/destroy_guard.py). The engine's message names it."""
+
 _WRITTEN = re.compile(r"""^\s+["']?vpai:kind["']?:\s*["']?(\w*)["']?\s*(?:#.*)?$""", re.MULTILINE)
 
 

@@ -19,7 +19,7 @@ from model.problem import Problem, refuse
 from stacks import inputs
 from stacks.deployment import client_config
 from stacks.kinds import profile
-from stacks.standing import Standing, of_project, problems, standing
+from stacks.standing import Standing, of_settings, problems, standing
 
 PROJECT = Path(__file__).parent.parent
 
@@ -64,7 +64,7 @@ class Stack:
         raw = {key.removeprefix("vpai:"): entry["value"] for key, entry in entries.items() if key.startswith("vpai:")}
         encrypted = {key.removeprefix("vpai:") for key, entry in entries.items() if entry["secret"]}
         found = inputs.read(self.name, raw, encrypted, PROJECT)
-        refuse(of_project(there, found.fleet.project) if there else ())
+        refuse(of_settings(there, found.fleet.project, guarded=found.profile.guarded) if there else ())
         return found
 
     def standing(self) -> Standing | None:

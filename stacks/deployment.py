@@ -26,7 +26,7 @@ from model.problem import refuse
 from services.headscale import MERGED_DIRECTORY
 from stacks import buckets, preflight
 from stacks.inputs import Inputs
-from stacks.standing import Standing, of_project, standing
+from stacks.standing import Standing, of_settings, standing
 
 Ready = Sequence[pulumi.Resource]
 HEADSCALE = f"{LABEL_SERVICE}=headscale"
@@ -69,7 +69,7 @@ def unknown(inputs: Inputs, there: Standing | None) -> frozenset[str]:
     """The irreplaceable secrets that neither the state nor the settings have; raises `Refused` for a renamed project."""
     if there is None:
         return frozenset()  # a backend that cannot be looked into
-    refuse(of_project(there, inputs.fleet.project))
+    refuse(of_settings(there, inputs.fleet.project, guarded=inputs.profile.guarded))
     irreplaceable = {secret.name for secret in inputs.fleet.secrets() if secret.irreplaceable}
     return frozenset(irreplaceable - there.generated - inputs.settings.kept.keys())
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from model.kind import DESTROY_GUARD, Kind
 from model.problem import Problem, Refused, refuse
 
 _PROJECT = Path(__file__).parent.parent
@@ -63,6 +64,8 @@ class Standing:
     """Names of the hosts that it has made its own."""
     project: str = ""
     """What names the directory of its data on the hosts; empty where it has none."""
+    guarded: bool = False
+    """Whether it was deployed as production, or as another kind that is guarded (model/kind.py)."""
 
     @property
     def file(self) -> str:
@@ -105,6 +108,7 @@ def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing
         whole["generated"] = frozenset(_name(each) for each in resources if each["type"].startswith("random:"))
         whole["hosts"] = frozenset(_name(each).removesuffix(_OURS) for each in resources if _name(each).endswith(_OURS))
         whole["project"] = next((named[1] for each in resources if (named := _DATA.search(_directories(each)))), "")
+        whole["guarded"] = any(_name(each) == DESTROY_GUARD and each.get("protect") for each in resources)
         whole["pending"] = tuple(
             f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}" for each in latest.get("pending_operations") or ()
         )
@@ -151,14 +155,21 @@ def of_pending(found: Standing) -> Iterator[Problem]:
         )
 
 
-def of_project(found: Standing, project: str) -> Iterator[Problem]:
-    """A project that stands is not renamed: every service would start on an empty directory."""
+def of_settings(found: Standing, project: str, *, guarded: bool) -> Iterator[Problem]:
+    """What no setting changes of a stack that stands: where its data lies, and that it is guarded."""
     if found.project and found.project != project:
         yield Problem(
             what=f"vpai:project is {project}, and what stands of {found.stack} is {found.project}'s",
             why=f"the data lies in /opt/{found.project}/data: every service would be made anew, on empty directories",
             mend="set it back. A new name is a new deployment: back up, destroy, deploy under the new name, restore",
             example=f"pulumi config set -s {found.stack} vpai:project {found.project}",
+        )
+    if found.guarded and not guarded:
+        yield Problem(
+            what=f"vpai:kind makes {found.stack} a stack that nothing guards, and what stands of it was deployed as production",
+            why="the same up would take the protection of its data away, and ask for no plan, no pushed commit and no name",
+            mend="set it back. What is to be no production any more is destroyed as such, and deployed anew",
+            example=f"pulumi config set -s {found.stack} vpai:kind {Kind.PRODUCTION}",
         )
 
 

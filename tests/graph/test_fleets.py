@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from components.destroy_guard import NAME as GUARD
 from model import backup_plan
+from model.kind import DESTROY_GUARD as GUARD
 from model.laws import hosts_are_told_apart
 from model.network import MESH
 from model.problem import Refused

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from model.kind import DESTROY_GUARD
 from stacks import standing
 from stacks.deployment import unknown
 from stacks.standing import Lock, Standing
@@ -59,10 +60,25 @@ def test_a_project_that_stands_is_not_renamed() -> None:
     create = "ssh -F x sese -- 'bash -s -- apply false 999:999 0700 /opt/javisi/data/redis'"
     there = _state({"urn": urn, "type": "command:local:Command", "inputs": {"create": create}})
     assert there.project == "javisi"
-    assert not list(standing.of_project(there, "javisi"))
-    [problem] = standing.of_project(there, "other")
+    assert not list(standing.of_settings(there, "javisi", guarded=True))
+    [problem] = standing.of_settings(there, "other", guarded=True)
     assert "vpai:project is other, and what stands of prod is javisi's" in problem.what
-    assert not list(standing.of_project(_state(), "other")), "nothing stands yet"
+    assert not list(standing.of_settings(_state(), "other", guarded=True)), "nothing stands yet"
+
+
+@pytest.mark.parametrize("protect", [True, False])
+def test_production_that_stands_does_not_become_a_stack_that_nothing_guards(protect: bool) -> None:
+    there = _state(
+        {
+            "urn": f"urn:pulumi:prod::vpai::random:index/randomPassword:RandomPassword::{DESTROY_GUARD}",
+            "type": "random:x",
+            "protect": protect,
+        }
+    )
+    assert not list(standing.of_settings(there, "javisi", guarded=True))
+    assert [problem.example for problem in standing.of_settings(there, "javisi", guarded=False)] == (
+        ["pulumi config set -s prod vpai:kind production"] if protect else []
+    )
 
 
 def test_an_up_makes_no_key_anew_that_the_data_on_a_host_was_written_with(
