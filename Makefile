@@ -168,8 +168,9 @@ images: venv ## ask the registries for the digest of each image of the lock: [WR
 verify-images: venv ## pull each image of the lock, compare it with its service, start it alone: STACK= [SERVICE=]
 	@$(VENV)/python -m operations.verify_images --stack "$$STACK" "$$SERVICE"
 
-docs: venv ## write docs/reference/ from the catalogue
+docs: venv ## write docs/reference/ and what Pulumi.yaml declares, from catalogue and settings
 	@$(VENV)/python -m operations.reference
+	@$(VENV)/python -m operations.configuration_reference
 	@$(VENV)/python -m operations.reachability_reference
 	@$(VENV)/python -m operations.security_reference
 	@$(VENV)/python -m lab.reference

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_address
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -17,6 +17,8 @@ from model.problem import Problem, Refused
 
 HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+_ADDRESS_SHAPE = r"^([A-Za-z0-9.-]+|[0-9A-Fa-f]*(:[0-9A-Fa-f.]*){2,})$"
+"""What an editor can tell of an address: neither a user nor a port beside it."""
 
 _PATH = r"^([^-\n][^\n]*)?$"
 """A key that is pasted where its file is meant begins with dashes."""
@@ -61,11 +63,23 @@ class ServerSettings(_Frozen):
     keeps_address: bool = Field(default=False, description="its IPv4 address outlives it", examples=["true"])
 
 
+_ONE_OF_BOTH: Any = [
+    {"required": ["address", "memoryMib"], "not": {"required": ["server"]}},
+    {"required": ["server"], "not": {"required": ["address"]}},
+]
+"""As `HostSettings._is_one_of_both` has it, for an editor."""
+
+
 class HostSettings(_Frozen):
     """Where a host is and how large; or the server that it is to be."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": _ONE_OF_BOTH})
+
     address: Annotated[str, AfterValidator(_host_address)] = Field(
-        default="", description="public address or name of the host", examples=["203.0.113.10"]
+        default="",
+        description="public address or name of the host",
+        examples=["203.0.113.10"],
+        json_schema_extra={"pattern": _ADDRESS_SHAPE},
     )
     server: ServerSettings | None = Field(
         default=None, description="make this server in Hetzner's cloud, instead of using a machine that is there", examples=["{}"]
