@@ -9,18 +9,14 @@ from dataclasses import replace
 from model.fleet import Fleet
 from model.placement import Placement
 from model.service import Healthcheck, Replace, Service
-from model.settings import Settings
-from stacks import prod
-from stacks.surroundings import Surroundings
 
 _FIRST_UID = 30000
 _IMAGE = "docker.io/library/pause:lab"
 _PROBE = Healthcheck(command=("true",), interval=10, timeout=5, retries=3, start_period=0)
 
 
-def grown(settings: Settings, around: Surroundings, times: int) -> Fleet:
-    """Production's fleet with `times` of each service, on hosts with as many times the memory."""
-    fleet = prod.fleet(settings, around)
+def grown(fleet: Fleet, times: int) -> Fleet:
+    """`fleet` with `times` of each service, on hosts with as many times the memory."""
     return replace(fleet, placements=tuple(_placement(placement, times) for placement in fleet.placements))
 
 

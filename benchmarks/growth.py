@@ -12,6 +12,17 @@ _COPIED = ("__main__.py", "Pulumi.yaml", "Pulumi.lab.yaml", "images.lock.yaml", 
 _PACKAGES = ("model", "services", "components", "stacks", "operations")
 _UP = ("pulumi", "up", "--yes", "--skip-preview", "--stack", "lab", "--non-interactive")
 
+_GROWN = """
+
+_once = fleet
+
+
+def fleet(settings, around):
+    from benchmarks.grown import grown
+
+    return grown(_once(settings, around), {times})
+"""
+
 
 @contextmanager
 def deployed(lab: Lab, checkout: Path, times: int) -> Iterator[Path]:
@@ -26,8 +37,8 @@ def deployed(lab: Lab, checkout: Path, times: int) -> Iterator[Path]:
     for name in ("__init__.py", "grown.py", "meter.py"):
         shutil.copy(checkout / "benchmarks" / name, directory / "benchmarks")
     (directory / ".lab").symlink_to(lab.layout.directory)
-    program = f"from functools import partial\n\nfrom benchmarks.grown import grown\n\nfleet = partial(grown, times={times})\n"
-    (directory / "stacks/lab.py").write_text(program)
+    with (directory / "stacks/placing.py").open("a") as program:
+        program.write(_GROWN.format(times=times))
     try:
         operate(lab, directory, "vpai-python", "-m", "operations", "ssh-config", "--stack", "lab")
         operate(lab, directory, *_UP)

@@ -12,6 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from model.bucket import HETZNER_PRINCIPAL
 from model.host import TIMEZONE
+from model.kind import Kind
 from model.network import MESH
 from model.problem import Problem, Refused
 
@@ -116,6 +117,11 @@ class HostSettings(_Frozen):
 class Settings(_Frozen):
     """Every `vpai:` key that is not a secret. Paths are relative to the project."""
 
+    kind: Kind = Field(
+        description="what the stack is for: production, a copy that is thrown away, or a lab; what is guarded and protected "
+        "follows from it, and its name does not say it",
+        examples=["production"],
+    )
     project: str = Field(
         default="javisi",
         pattern=r"^[a-z][a-z0-9]{1,15}$",
@@ -223,8 +229,8 @@ class Settings(_Frozen):
     )
     services: tuple[str, ...] = Field(
         default=(),
-        description="what a preprod stack runs, each with what it needs, behind Caddy; empty: all in `preprod`, the core "
-        "services in every other",
+        description="what a copy runs, each with what it needs, behind Caddy; empty: the core services where it expires, all "
+        "where it stays",
         examples=['["litellm", "n8n"]'],
     )
     expires: str = Field(
@@ -324,10 +330,11 @@ class Settings(_Frozen):
         try:
             return cls.model_validate({key: value for key, value in raw.items() if value not in ("", None)})
         except ValidationError as error:
-            raise Refused(_problem(dict(detail), stack) for detail in error.errors()) from None
+            copy = raw.get("kind") == Kind.COPY
+            raise Refused(_problem(dict(detail), stack, copy=copy) for detail in error.errors()) from None
 
 
-def _problem(detail: Mapping[str, object], stack: str) -> Problem:
+def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem:
     location = detail["loc"]
     assert isinstance(location, tuple)
     context = detail.get("ctx")
@@ -346,7 +353,7 @@ def _problem(detail: Mapping[str, object], stack: str) -> Problem:
         )
     path = "--path " if len(location) > 1 else ""
     example = (field.examples or [""])[0]
-    if key == "hosts" and stack not in ("prod", "lab"):
+    if key == "hosts" and copy:
         example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'  # production's hub; the copy's own server is rented
     missing = detail["type"] == "missing"
     return Problem(

@@ -34,6 +34,8 @@ class Resource:
     stack: str
     expires: str
     """The label's value; empty where there is none."""
+    environment: str = ""
+    """Label of the kind of its stack (model/kind.py); empty where there is none."""
 
     @property
     def removal(self) -> str:
@@ -72,4 +74,4 @@ def remove(client: Client, resource: Resource) -> None:
 
 def _resource(kind: str, it: Any) -> Resource:
     labels: Mapping[str, str] = it.labels or {}
-    return Resource(kind, it.id, str(it.name), labels[LABEL_STACK], labels.get(EXPIRES, ""))
+    return Resource(kind, it.id, str(it.name), labels[LABEL_STACK], labels.get(EXPIRES, ""), labels.get("env", ""))

@@ -60,7 +60,7 @@ def schema_file() -> str:
 
 def schema() -> Mapping[str, Any]:
     """JSON Schema (draft 2020-12) of a Pulumi.<stack>.yaml."""
-    whole = Settings.model_json_schema(by_alias=True)
+    whole = _settings()
     settings = {f"{_NAMESPACE}{key}": _set(_written(each)) for key, each in whole["properties"].items()}
     secrets = {f"{_NAMESPACE}{each.name}": {**_SECURE, "description": _meaning(each)} for each in _secrets()}
     config = {
@@ -101,6 +101,26 @@ _FORMATS: Mapping[str, str] = {
 """For readers that know no formats."""
 
 
+def _settings() -> Mapping[str, Any]:
+    """pydantic's schema, with the few words that an enumeration has in the place where it is used."""
+    whole = Settings.model_json_schema(by_alias=True)
+    words = {
+        f"#/$defs/{name}": {"type": each["type"], "enum": each["enum"]} for name, each in whole["$defs"].items() if "enum" in each
+    }
+
+    def inlined(of: Any) -> Any:
+        if isinstance(of, list):
+            return [inlined(each) for each in of]
+        if not isinstance(of, dict):
+            return of
+        rest = {key: inlined(each) for key, each in of.items()}
+        return {**words[rest.pop("$ref")], **rest} if rest.get("$ref") in words else rest
+
+    defined = {name: each for name, each in whole["$defs"].items() if "enum" not in each}
+    found: Mapping[str, Any] = inlined({**whole, "$defs": defined})
+    return found
+
+
 def _secrets() -> tuple[Secret, ...]:
     return (*catalogue.external_secrets(), CLOUD_TOKEN)
 
@@ -112,7 +132,7 @@ def _meaning(secret: Secret) -> str:
 
 def _declared() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """As the engine wants it: pulumi v3.259.0, sdk/go/common/workspace/project.json, configTypeDeclaration."""
-    for key, each in Settings.model_json_schema(by_alias=True)["properties"].items():
+    for key, each in _settings()["properties"].items():
         items = {"items": {"type": each["items"]["type"]}} if each["type"] == "array" else {}
         default = copy(each.get("default", _EMPTY.get(each["type"])))  # one that is shared would be written as an anchor
         yield f"{_NAMESPACE}{key}", {"type": each["type"], **items, "default": default, "description": each["description"]}
@@ -149,12 +169,12 @@ def _written(each: Mapping[str, Any]) -> Any:
 
 def _set(each: Mapping[str, Any]) -> Mapping[str, Any]:
     """A whole list or mapping that was set without --path is the text of one."""
-    begins = {"array": "[", "object": "{"}.get(each.get("type", ""))
+    begins = {"array": r"\[", "object": r"\{"}.get(each.get("type", ""))
     if begins is None:
         return each
     told = {key: each[key] for key in ("description", "default", "examples") if key in each}
     rules = {key: value for key, value in each.items() if key not in told}
-    return {**told, "anyOf": [rules, {"type": "string", "pattern": f"^[{begins}]"}]}
+    return {**told, "anyOf": [rules, {"type": "string", "pattern": f"^{begins}"}]}
 
 
 if __name__ == "__main__":

@@ -11,14 +11,11 @@ from model.secret import External
 from operations.offline.throwaway import dummy
 from operations.stack import Stack
 from services import caddy, catalogue
-from stacks.inputs import KINDS
-
-_NO_COPIES = set(KINDS) - {"preprod"}
 
 
 def fake_secrets(stack: Stack) -> None:
     """Set every secret that is required and missing; what is set stays. Refuses stacks that are no copies."""
-    refuse(_not_a_copy(stack.name))
+    refuse(() if stack.profile.copy else _not_a_copy(stack.name))
     # Every declared key is there, without a value where nobody has set it; a secret's value is not shown.
     shown = json.loads(stack.pulumi("config", "--json"))
     given = {key.removeprefix("vpai:") for key, entry in shown.items() if entry["secret"] or entry.get("value")}
@@ -39,10 +36,9 @@ def fakes(given: Collection[str] = ()) -> Mapping[str, str]:
 
 
 def _not_a_copy(stack: str) -> Iterator[Problem]:
-    if stack in _NO_COPIES:
-        yield Problem(
-            what=f"{stack} is no copy, and is given no fake secrets",
-            why="its services would start and fail at their first use",
-            mend="give it the real ones; the preview names each, and where to get it",
-            example=f"pulumi config set -s {stack} --secret vpai:openai_api_key",
-        )
+    yield Problem(
+        what=f"{stack} is no copy, and is given no fake secrets",
+        why="its services would start and fail at their first use",
+        mend="give it the real ones; the preview names each, and where to get it",
+        example=f"pulumi config set -s {stack} --secret vpai:openai_api_key",
+    )

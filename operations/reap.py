@@ -1,8 +1,7 @@
-"""`make reap`: pull requests' stacks whose time is over, and what in the Hetzner project belongs to no stack any more."""
+"""`make reap`: copies whose time is over, and what in the Hetzner project belongs to no stack any more."""
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,13 +11,13 @@ from hcloud import Client
 
 from components.hetzner import api
 from model.cloud import EXPIRES, NEVER
+from model.kind import PROFILES, Kind
 from model.problem import Problem, refuse
 from operations.cloud import Resource, labelled
 from operations.stack import CommandFailed, Stack, output
 from operations.table import table
 
-_EPHEMERAL = re.compile(r"pr-[0-9]+")
-_SPARED = frozenset({"prod", "preprod"})
+_PRODUCTION = PROFILES[Kind.PRODUCTION].environment
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,9 @@ class Verdict:
     expired: tuple[str, ...]
     """Stacks to destroy."""
     orphans: tuple[Resource, ...]
-    """Resources of no stack that the backend knows."""
+    """Resources of no stack that the backend knows, but for production's and those that stay."""
     unreadable: tuple[Resource, ...]
-    """Resources of a pull request's stack whose expiry is no moment: the stack stays."""
+    """Resources of a copy whose expiry is no moment: the stack stays."""
 
 
 def decide(resources: Iterable[Resource], known: Iterable[str], now: datetime) -> Verdict:
@@ -39,11 +38,12 @@ def decide(resources: Iterable[Resource], known: Iterable[str], now: datetime) -
     moments: dict[str, list[datetime]] = {}
     orphans, unreadable = [], []
     for resource in resources:
-        if resource.stack in _SPARED:
+        if resource.environment == _PRODUCTION:
             continue
         if resource.stack not in names:
-            orphans.append(resource)
-        elif _EPHEMERAL.fullmatch(resource.stack) and resource.expires:
+            # What stays may be known to another backend.
+            orphans += [resource] if resource.expires != NEVER else []
+        elif resource.expires:
             try:
                 moments.setdefault(resource.stack, []).append(_moment(resource.expires))
             except ValueError:

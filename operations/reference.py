@@ -15,7 +15,7 @@ from operations.table import markdown as _table
 from services.monitoring import alerts
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page as alerts_page
-from stacks import prod
+from stacks import placing
 from stacks.surroundings import Surroundings
 
 _PROJECT = Path(__file__).parent.parent
@@ -41,6 +41,7 @@ def example_fleet() -> Fleet:
     """Production as it would stand below an example domain."""
     settings = Settings.parse(
         {
+            "kind": "production",
             "domain": DOMAIN,
             "acmeEmail": f"ops@{DOMAIN}",
             "bucketPrefix": "example-org",
@@ -53,7 +54,7 @@ def example_fleet() -> Fleet:
         },
         "prod",
     )
-    return prod.fleet(settings, Surroundings(stack="prod", lock=ImageLock({}), authority="", types=()))
+    return placing.fleet(settings, Surroundings(stack="prod", lock=ImageLock({}), authority="", types=()))
 
 
 def page(fleet: Fleet) -> str:

@@ -26,7 +26,7 @@ _SHARED = (".lab", ".venv")
 
 def rollback(stack: Stack, commit: str = "", may_lose: str = "", *, yes: bool = False) -> int:
     """Show, refuse or ask once, apply, as `make up` does; pulumi's exit code. Without `commit`: the one deployed before."""
-    refuse(of_up(stack.name, Terminal.here(), yes=yes, target="rollback"))
+    refuse(of_up(stack.name, Terminal.here(), guarded=stack.profile.guarded, yes=yes, target="rollback"))
     example = f"make rollback STACK={stack.name} COMMIT=HEAD~1"
     commit = commit_of(commit or _previous(stack, example), example=example)
     directory = PROJECT / ".vpai" / "rollback" / commit

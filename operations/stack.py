@@ -13,10 +13,12 @@ from typing import Any
 from components import ssh
 from components.docker_host import LABEL_STACK
 from components.host_script import SshHost
+from model.kind import Profile
 from model.placement import Placement
 from model.problem import Problem, refuse
 from stacks import inputs
 from stacks.deployment import client_config
+from stacks.kinds import profile
 from stacks.standing import Standing, of_project, problems, standing
 
 PROJECT = Path(__file__).parent.parent
@@ -47,6 +49,11 @@ class Stack:
             return subprocess.run(words, cwd=directory, env={**os.environ, **(environment or {})}).returncode
         finally:
             signal.signal(signal.SIGINT, former)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """What follows from its kind; raises `Refused` where its file says none."""
+        return profile(self.name, PROJECT)
 
     @cached_property
     def inputs(self) -> inputs.Inputs:

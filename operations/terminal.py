@@ -8,11 +8,10 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from model.problem import Problem, Refused, refuse
-
-GUARDED = "prod"
-"""Other stacks are there to be tried on: their tree may be dirty, and nobody has to be asked."""
+from stacks.kinds import profile
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +27,7 @@ class Terminal:
         return cls(stdin=sys.stdin.isatty(), stdout=sys.stdout.isatty() and not dumb)
 
 
-def of_up(stack: str, terminal: Terminal, *, yes: bool, target: str = "up") -> Iterator[Problem]:
+def of_up(stack: str, terminal: Terminal, *, guarded: bool, yes: bool, target: str = "up") -> Iterator[Problem]:
     """Production is asked for by its name, on stdin; of any other stack pulumi asks, which needs all of a terminal.
 
     `target` is make's: "up", or "rollback", of which there is no plan that could be kept.
@@ -36,21 +35,21 @@ def of_up(stack: str, terminal: Terminal, *, yes: bool, target: str = "up") -> I
     planned = f"make plan STACK={stack} && make apply-plan STACK={stack}"
     revert = f"git revert COMMIT && git push && {planned}"
     otherwise = planned if target == "up" else revert
-    if stack == GUARDED and yes:
+    if guarded and yes:
         yield Problem(
             what=f"YES=1 is not for {stack}",
             why="production gets what was shown and read, and nothing else",
             mend=f"make a plan, read it, apply exactly that; or run `make {target}` at a terminal and type the stack's name",
             example=otherwise,
         )
-    elif stack == GUARDED and not terminal.stdin:
+    elif guarded and not terminal.stdin:
         yield Problem(
             what=f"stdin is no terminal, so nobody can type the name of {stack}",
             why="production gets what was shown and read, and nothing else",
             mend="run it at a terminal; or make a plan, read it, and apply exactly that",
             example=otherwise,
         )
-    elif stack != GUARDED and not yes and not (terminal.stdin and terminal.stdout):
+    elif not guarded and not yes and not (terminal.stdin and terminal.stdout):
         missing = "stdin" if not terminal.stdin else "stdout"
         yield Problem(
             what=f"{missing} is no terminal, so pulumi cannot ask whether to update {stack}",
@@ -66,7 +65,8 @@ def main() -> int:
     parser.add_argument("--yes", action="store_true")
     arguments = parser.parse_args()
     try:
-        refuse(of_up(arguments.stack, Terminal.here(), yes=arguments.yes))
+        guarded = profile(arguments.stack, Path(__file__).parent.parent).guarded
+        refuse(of_up(arguments.stack, Terminal.here(), guarded=guarded, yes=arguments.yes))
     except Refused as error:
         print(error, file=sys.stderr)
         return 1

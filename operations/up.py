@@ -28,7 +28,7 @@ from operations.live_state import live_state
 from operations.revision import commit_of_update, message_of_rollback
 from operations.smoke import report, smoke
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
-from operations.terminal import GUARDED, Terminal, of_up
+from operations.terminal import Terminal, of_up
 from stacks.standing import of_pending
 
 _MANDATORY = "mandatory"
@@ -151,8 +151,9 @@ def up(stack: Stack, may_lose: str = "", options: Sequence[str] = (), code: Code
     """Show, refuse or ask once, apply. A stack that is there to be tried on takes `options` of pulumi's, production none."""
     code = code or Code(directory=PROJECT)
     target = "rollback" if code.former else "up"
-    refuse(of_up(stack.name, Terminal.here(), yes=not _ASKS_NOTHING.isdisjoint(options), target=target))
-    if stack.name != GUARDED:
+    guarded = stack.profile.guarded
+    refuse(of_up(stack.name, Terminal.here(), guarded=guarded, yes=not _ASKS_NOTHING.isdisjoint(options), target=target))
+    if not guarded:
         refuse(_unfinished(stack))
         return _tried(stack, options, code)
     plan(stack, code)
@@ -278,7 +279,7 @@ def _refusals(
     yield from guard.of_policy(about["policy"])
     # The program would refuse too, but only after the question.
     yield from guard.of_former_code(about["missing"], code.former) if code.former else stack.inputs.unresolved
-    if stack.name == GUARDED:
+    if stack.profile.guarded:
         yield from guard.of_tree(_tree(_head()))
         tree = replace(_tree(code.commit), changed=())
         yield from guard.of_tree(tree) if code.former else ()

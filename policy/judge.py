@@ -36,6 +36,7 @@ class Judge:
         self._preview = run.dry_run
         self._program = Program(
             stack=run.stack,
+            kind=run.config.get("vpai:kind", ""),
             today=today,
             configured_secrets=tuple(value for value in configured if len(value) >= _SHORTEST_SECRET),
         )

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pulumi_policy.proxy import UnknownValueError
 
+from model.kind import Kind
 from model.waiver import Waiver
 
 CONTAINER = "docker:index/container:Container"
@@ -31,8 +32,6 @@ CLOUD_FIREWALL = "hcloud:index/firewall:Firewall"
 FIREWALL_ATTACHMENT = "hcloud:index/firewallAttachment:FirewallAttachment"
 CLOUD_NETWORK = "hcloud:index/network:Network"
 CLOUD_VOLUME = "hcloud:index/volume:Volume"
-
-PRODUCTION = "prod"
 
 _T = TypeVar("_T")
 
@@ -90,6 +89,8 @@ class Program:
     """Resources in the order of their registration; a parent comes before its children."""
 
     stack: str
+    kind: str
+    """As vpai:kind says it; empty where a state is judged without its configuration."""
     today: date
     configured_secrets: tuple[str, ...] = ()
     """Values that are encrypted in the stack's configuration."""
@@ -101,7 +102,7 @@ class Program:
 
     @property
     def is_production(self) -> bool:
-        return self.stack == PRODUCTION
+        return self.kind == Kind.PRODUCTION
 
     def learn(self, resource: Resource) -> None:
         self.resources[resource.urn] = resource

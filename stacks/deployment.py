@@ -32,11 +32,11 @@ Ready = Sequence[pulumi.Resource]
 HEADSCALE = f"{LABEL_SERVICE}=headscale"
 
 
-def unverified(images: Sequence[str]) -> str:
+def unverified(stack: str, images: Sequence[str]) -> str:
     """Which images nobody has looked at, and what to do."""
     return (
         f"never verified: {', '.join(images)}. What the services say of them was never compared with them. Where their "
-        "registries can be reached: make verify-images STACK=prod, and commit images.verified.yaml"
+        f"registries can be reached: make verify-images STACK={stack}, and commit images.verified.yaml"
     )
 
 
@@ -44,7 +44,7 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
     """Register every resource of the stack. An `up` first asks the hosts and refuses before anything is touched."""
     ssh_config = client_config(inputs, project_directory)
     if inputs.unverified:
-        pulumi.log.warn(unverified(inputs.unverified))
+        pulumi.log.warn(unverified(inputs.stack, inputs.unverified))
     if pulumi.runtime.is_dry_run():
         for problem in inputs.unresolved:
             pulumi.log.warn(str(problem))
@@ -56,7 +56,7 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
             rented.note(inputs, project_directory / Path(ssh_config).parent)
             refuse(rented.problems(inputs))
         refuse(preflight.problems(inputs.fleet, ssh_config, inputs.settings.image_mirror, unknown(inputs, project_directory)))
-    guard = DestroyGuard() if inputs.stack == "prod" else None
+    guard = DestroyGuard() if inputs.profile.guarded else None
     _Deployment(inputs, ssh_config).register()
     buckets.register(inputs.buckets, inputs.external, inputs.settings)
     if guard:

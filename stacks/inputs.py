@@ -2,10 +2,9 @@
 
 import codecs
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from decimal import Decimal
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,17 @@ from model.bucket import Bucket
 from model.cost import Invoice, Kind, Prices, Rented
 from model.fleet import Fleet
 from model.image import DIGEST, ImageLock, verified_file
+from model.kind import PROFILES, Profile
+from model.kind import Kind as StackKind
 from model.problem import Problem, Refused, refuse
 from model.secret import External, Generated, Secret, is_placeholder
 from model.settings import Settings, shown
 from services import catalogue
 from services.caddy import AUTHORITY_KEY
-from stacks import buckets
+from stacks import buckets, placing
 from stacks.host_plan import HostPlan, host_plans
 from stacks.surroundings import Surroundings
 
-KINDS: Mapping[str, str] = {"prod": "stacks.prod", "preprod": "stacks.preprod", "lab": "stacks.lab"}
 PRICES = "prices.yaml"
 CLOUD_TOKEN = Secret(
     name="hcloud_token",
@@ -61,6 +61,11 @@ class Inputs:
     """Production's images that `make verify-images` has not passed as they are now."""
 
     @property
+    def profile(self) -> Profile:
+        """What follows from the stack's kind."""
+        return PROFILES[self.settings.kind]
+
+    @property
     def rents(self) -> bool:
         """Whether any host is a server that this stack makes."""
         return any(placement.host.rented for placement in self.fleet.placements)
@@ -72,9 +77,9 @@ class Inputs:
 
     @property
     def deploy_key(self) -> str:
-        """The public key that prod's servers are made with. Empty for a stack that makes its own: Hetzner takes a key once,
+        """The public key that production's servers are made with. Empty for a stack that makes its own: Hetzner takes a key once,
         and two such stacks in one project could not both have the operator's."""
-        return self.authorized_keys[0] if self.stack == "prod" else ""
+        return self.authorized_keys[0] if self.profile.guarded else ""
 
 
 def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Path) -> Inputs:
@@ -90,19 +95,18 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         lock = _image_lock(directory / settings.image_lock)
         keys = _authorized_keys(directory / settings.authorized_keys)
         authority, authority_key = _authority(settings, directory)
-        module = import_module(KINDS.get(stack, KINDS["preprod"]))
-        place: Callable[[Settings, Surroundings], Fleet] = module.fleet
         prices = yaml.safe_load((directory / PRICES).read_text())
-        fleet = place(settings, Surroundings(stack=stack, lock=lock, authority=authority, types=_server_types(prices)))
+        fleet = placing.fleet(settings, Surroundings(stack=stack, lock=lock, authority=authority, types=_server_types(prices)))
         plans = host_plans(fleet, settings, keys)
     except Refused as refused:
         # Which secrets are missing can be told without a fleet: one run names everything.
         needed = catalogue.external_secrets(raw.get("certificateAuthority", ""))
-        if KINDS.get(stack, KINDS["preprod"]) == KINDS["preprod"] and raw.get("hosts", "{}") == "{}":
+        if raw.get("kind") == StackKind.COPY and raw.get("hosts", "{}") == "{}":
             needed = (*needed, CLOUD_TOKEN)
         raise Refused([*refused.problems, *_bad_secrets(stack, needed, configured)]) from None
+    profile = PROFILES[settings.kind]
     secrets = fleet.secrets()
-    kept_in = buckets.wanted(settings, fleet.placements, copy=KINDS.get(stack) in (None, KINDS["preprod"]))
+    kept_in = buckets.wanted(settings, fleet.placements, copy=profile.copy)
     kept = {name: value.get_secret_value() for name, value in settings.kept.items()}
     external = {**{name: value for name, value in configured.items() if value}, **authority_key, **kept}
     token = external.pop(CLOUD_TOKEN.name, "")
@@ -112,7 +116,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         [
             *_bad_secrets(stack, secrets, external),
             *(_bad_secrets(stack, (CLOUD_TOKEN,), {CLOUD_TOKEN.name: token}) if rents else ()),
-            *(_shut_out(settings) if rents and stack == "prod" else ()),
+            *(_shut_out(stack, settings) if rents and profile.guarded else ()),
             *plain,
             *_bad_rotations(settings, secrets),
             *_bad_kept(stack, settings, secrets, encrypted),
@@ -131,7 +135,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         cloud_token=token,
         invoice=_invoice(fleet, kept_in, Prices.written(prices)),
         unresolved=unresolved,
-        unverified=lock.unverified(_verified(directory / settings.image_lock), fleet.images()) if stack == "prod" else (),
+        unverified=lock.unverified(_verified(directory / settings.image_lock), fleet.images()) if profile.guarded else (),
     )
 
 
@@ -296,13 +300,13 @@ def _bad_secrets(stack: str, secrets: tuple[Secret, ...], external: Mapping[str,
     return found
 
 
-def _shut_out(settings: Settings) -> Iterator[Problem]:
+def _shut_out(stack: str, settings: Settings) -> Iterator[Problem]:
     if not settings.trusted_addresses:
         yield Problem(
             what="vpai:trustedAddresses is empty",
             why="Hetzner's firewall lets SSH into production's servers from these addresses alone: nobody could set up a new one",
             mend="name the address of the machine that deploys, as the Internet sees it",
-            example="pulumi config set -s prod --path 'vpai:trustedAddresses[0]' 203.0.113.7/32",
+            example=f"pulumi config set -s {stack} --path 'vpai:trustedAddresses[0]' 203.0.113.7/32",
         )
 
 

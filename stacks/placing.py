@@ -6,6 +6,7 @@ from dataclasses import replace
 from model.cloud import CloudServer, cheapest
 from model.fleet import Fleet
 from model.host import SSH_PORT, Host
+from model.kind import PROFILES
 from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import Problem, refuse
@@ -19,12 +20,17 @@ from stacks.surroundings import Surroundings
 HUB_HOST = "seko"
 APPLICATIONS_HOST = "app-prod-01"
 CORE = ("postgresql", "redis", "litellm")
-"""What an ephemeral stack runs, behind Caddy: the least in which a change of the program shows. 4 GB are enough for it."""
+"""What a copy that expires runs, behind Caddy: the least in which a change of the program shows. 4 GB are enough for it."""
 HUB_RESERVE_MIB = 448
 _SMALLEST_MIB = 1024
 
 
-def production(settings: Settings, around: Surroundings) -> Fleet:
+def fleet(settings: Settings, around: Surroundings) -> Fleet:
+    """The fleet of a stack, by its kind; raises `Refused` with everything that is wrong with it."""
+    return (_copy if PROFILES[settings.kind].copy else _whole)(settings, around)
+
+
+def _whole(settings: Settings, around: Surroundings) -> Fleet:
     """Sese-AI, the hub, and the workstation and the applications' server where the settings name them."""
     _require(settings, "sese", HUB_HOST)
     mesh = _mesh(settings)
@@ -84,7 +90,7 @@ def _kept(placement: Placement, settings: Settings) -> Placement:
     return replace(placement, backup=to)
 
 
-def preproduction(settings: Settings, around: Surroundings) -> Fleet:
+def _copy(settings: Settings, around: Surroundings) -> Fleet:
     """One server, named like the stack, with services of Sese-AI at halved limits.
 
     Where the settings name production's hub it is a member of that mesh, and its sites are `<site>.<stack>.<domain>` there
@@ -95,12 +101,12 @@ def preproduction(settings: Settings, around: Surroundings) -> Fleet:
     where = settings.hosts.get(name) or HostSettings(server=ServerSettings())
     mesh = _mesh(settings) if HUB_HOST in settings.hosts else None
     domain = f"{name}.{settings.domain}" if mesh else settings.domain
-    wanted = settings.services or (() if name == "preprod" else CORE)
+    wanted = settings.services or (CORE if settings.expires else ())
     services = catalogue.sese(
         domain,
         _door(settings, around, domain),
         settings.project,
-        scale=0.5,
+        scale=PROFILES[settings.kind].scale,
         buckets=settings.bucket_prefix,
         by_hub=False,
         only=_known(settings, wanted),

@@ -76,15 +76,14 @@ def register(inputs: Inputs, ssh_config: str) -> Mapping[str, Sequence[pulumi.Re
     cloud = pulumi.ResourceOptions(providers={"hcloud": provider("hetzner", token=inputs.cloud_token)})
     name = inputs.cloud_project
     key = inputs.deploy_key or HostKey(f"{name}-deploy-key", host=name).public
-    production = inputs.stack == "prod"
     labels = {
         LABEL_STACK: inputs.stack,
-        "env": "prod" if production else "preprod",
+        "env": inputs.profile.environment,
         "owner": inputs.fleet.project,
         EXPIRES: expiry_label(inputs.settings.expires),
     }
     # Nobody but the operator knocks on production's door, whatever its own firewall says.
-    ssh_from = tuple(map(str, inputs.settings.trusted_addresses)) if production else EVERYWHERE
+    ssh_from = tuple(map(str, inputs.settings.trusted_addresses)) if inputs.profile.guarded else EVERYWHERE
     project = HetznerProject(name, deploy_key=key, labels=labels, opts=cloud)
     wanted = (placement.host.rented for placement in inputs.fleet.placements)
     return {server.name: [_server(inputs, server, project, ssh_from, ssh_config, cloud)] for server in wanted if server}

@@ -92,9 +92,10 @@ RENTED_COPY: Mapping[str, str] = {
 """What is set where a copy rents its server and joins production's mesh."""
 
 
-def inputs(stack: str = "prod", **changes: str) -> Inputs:
-    """Inputs of a stack with dummy secrets, as a preview without hosts reads them."""
-    raw = {**committed(stack), **_WITHOUT_A_LAB, **OPERATOR_CONFIG, "hosts": host_config(stack), **DUMMY_SECRETS, **changes}
+def inputs(stack: str = "prod", *, like: str = "", **changes: str) -> Inputs:
+    """Inputs of a stack with dummy secrets, as a preview without hosts reads them; of another name, `like` a committed one."""
+    of = like or stack
+    raw = {**committed(of), **_WITHOUT_A_LAB, **OPERATOR_CONFIG, "hosts": host_config(of), **DUMMY_SECRETS, **changes}
     return read(stack, raw, {*DUMMY_SECRETS, CLOUD_TOKEN.name}, PROJECT)
 
 

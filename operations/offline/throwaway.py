@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from model.kind import Kind
 from operations.stack import CommandFailed, output
 from operations.up import refused_by_policy
 
@@ -32,7 +33,10 @@ _OPERATOR: Mapping[str, Any] = {
     "vpai:authorizedKeys": "hosts/throwaway.authorized_keys",
 }
 """For what an operator has not set yet."""
-_HOSTS: Mapping[str, tuple[str, ...]] = {"prod": ("sese", "seko", "waza")}
+_HOSTS: Mapping[str, Any] = {
+    name: {"address": f"203.0.113.{10 + number}", "memoryMib": 11264} for number, name in enumerate(("sese", "seko", "waza"))
+}
+"""Of a stack that is no copy, where the operator has not set them."""
 _KEPT = "vpai:kept"
 _AUTHORITY = "vpai:certificateAuthority"
 # Asked of the checkout itself: another commit may know other secrets.
@@ -162,8 +166,8 @@ class Throwaway:
     def _configure(self, file: Path, written: Mapping[str, Any]) -> None:
         """The operator's settings as they are, dummies in place of what is encrypted."""
         plain = {key: value for key, value in written.items() if not _is_encrypted(value)}
-        hosts = {"vpai:hosts": _hosts(self._stack)}
-        config: dict[str, Any] = {**_OPERATOR, **({} if self._stack not in _HOSTS else hosts), **plain}
+        hosts = {} if plain.get("vpai:kind") == Kind.COPY else {"vpai:hosts": _HOSTS}
+        config: dict[str, Any] = {**_OPERATOR, **hosts, **plain}
         self._write_files(config)
         file.write_text(yaml.safe_dump({"config": config}))
         self._pulumi("stack", "init", self._stack)
@@ -209,12 +213,6 @@ def _left_out(source: Path) -> Any:
     patterns = shutil.ignore_patterns(*_LEFT_OUT)
     everywhere = shutil.ignore_patterns("__pycache__")
     return lambda directory, names: (patterns if Path(directory) == source else everywhere)(directory, names)
-
-
-def _hosts(stack: str) -> Mapping[str, Any]:
-    return {
-        name: {"address": f"203.0.113.{10 + number}", "memoryMib": 11264} for number, name in enumerate(_HOSTS.get(stack, ()))
-    }
 
 
 def _write(path: Path, text: str) -> None:

@@ -114,7 +114,7 @@ RULES = (*hetzner.RULES, *coverage.RULES)
 
 def _broken_rules(stack: Rented) -> list[str]:
     """What the policy pack says of this deployment, were it production."""
-    program = Program(stack="prod", today=date.today())
+    program = Program(stack="prod", kind="production", today=date.today())
     for state in json.loads(stack.pulumi("stack", "export").stdout)["deployment"]["resources"]:
         program.learn(
             Resource(

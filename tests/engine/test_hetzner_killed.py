@@ -29,7 +29,7 @@ def killed(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
         stack.environment |= {"HCLOUD_ENDPOINT": there.endpoint, "HCLOUD_TOKEN": TOKEN}
         images = inputs("prod").fleet.images()
         (stack.directory / "images.lock.yaml").write_text(yaml.safe_dump(dict.fromkeys(images, f"sha256:{'0' * 64}")))
-        settings = {**OPERATOR_CONFIG, "knownHosts": "known_hosts", "protectData": "false", "bucketPrefix": ""}
+        settings = {**OPERATOR_CONFIG, "kind": "copy", "knownHosts": "known_hosts", "protectData": "false", "bucketPrefix": ""}
         settings["expires"] = "2020-01-01T00:00Z"
         stack.configure({**settings, "hosts.pr-1.server.location": "fsn1"}, {**DUMMY_SECRETS, "hcloud_token": TOKEN})
         there.cloud.steering.action_seconds = 2

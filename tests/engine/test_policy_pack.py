@@ -84,6 +84,7 @@ def test_every_rule_refuses_what_is_planted_for_it_in_a_preview(planted: Project
         if stack != planted.stack:
             planted.pulumi("stack", "rename", stack)
             planted.stack = stack
+            planted.pulumi("config", "set", "vpai:kind", "copy")
         (planted.directory / "planted.json").write_text(
             json.dumps([each for name in sorted(names) for each in _apart(name, programs[name])])
         )

@@ -18,6 +18,7 @@ from tests.fleets import PROJECT
 STACK = "pr-7"
 BCRYPT = "$2a$10$" + "genuine7" * 6 + "abcde"
 _SETTINGS = {
+    "vpai:kind": "copy",
     "vpai:domain": "vpai.example.org",
     "vpai:acmeEmail": "ops@example.org",
     "vpai:knownHosts": "hosts/throwaway.known_hosts",

@@ -20,6 +20,7 @@ class Ephemeral(Deployment):
         super().reset()
         lab = yaml.safe_load((PROJECT / "Pulumi.lab.yaml").read_text())
         mine = lab["config"]
+        mine["vpai:kind"] = "copy"
         mine["vpai:hosts"] = {"seko": mine["vpai:hosts"]["seko"]}
         del mine["vpai:runner"]  # the operator is a member by the lab's own stack
         mine["vpai:bucketPrefix"] = f"vpai-{self.stack}"

@@ -206,9 +206,9 @@ FAULTS = (
     _fault(
         "production is reaped as an orphan",
         "operations/reap.py",
-        '_SPARED = frozenset({"prod", "preprod"})',
-        '_SPARED = frozenset({"preprod"})',
-        "tests/unit/test_reap.py::test_nothing_of_production_is_an_orphan[prod]",
+        "if resource.environment == _PRODUCTION:",
+        "if resource.environment == 'never':",
+        "tests/unit/test_reap.py::test_nothing_of_a_production_is_an_orphan_or_expires_whatever_its_name[known0]",
     ),
     _fault(
         "a published snapshot tells a secret in hexadecimal",

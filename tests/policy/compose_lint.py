@@ -152,7 +152,7 @@ def _volumes(container: Resource) -> Iterator[dict[str, Any]]:
 
 
 def _ours(control: str, resources: tuple[Resource, ...]) -> Iterator[str]:
-    program = Program(stack="prod", today=date(2026, 11, 23))
+    program = Program(stack="prod", kind="production", today=date(2026, 11, 23))
     for rule in deciding(control):
         if isinstance(rule, ResourceRule):
             yield from (

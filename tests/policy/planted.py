@@ -14,10 +14,10 @@ from pulumi_policy.proxy import UNKNOWN_STRING_VALUE as UNKNOWN
 from model.waiver import Waiver
 from policy.analyzer import Analyzer
 from policy.judge import UNDECIDED, WAIVERS
-from policy.program import PRODUCTION
 from policy.server import serve
 
 TODAY = date(2026, 11, 23)
+PRODUCTION = "prod"
 SECRET = "swordfish-swordfish"
 """Encrypted in the configuration of every stack that is shown here."""
 
@@ -80,7 +80,8 @@ def server(stack: str = PRODUCTION, *, preview: bool = True, today: date = TODAY
     running, port = serve(Analyzer(today))
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         client = analyzer_pb2_grpc.AnalyzerStub(channel)
-        config = {"vpai:some_api_key": SECRET, "vpai:domain": "vpai.test"}
+        kind = "production" if stack == PRODUCTION else "copy"
+        config = {"vpai:some_api_key": SECRET, "vpai:domain": "vpai.test", "vpai:kind": kind}
         client.ConfigureStack(
             analyzer_pb2.AnalyzerStackConfigureRequest(
                 stack=stack, project="vpai", dry_run=preview, config=config, config_secret_keys=["vpai:some_api_key"]

@@ -39,7 +39,7 @@ def read() -> Mapping[str, set[str]]:
     found: dict[str, set[str]] = {}
     for case in CASES.values():
         for planted in (case.obeys, *case.breaks):
-            program = Program(stack="prod", today=TODAY)
+            program = Program(stack="prod", kind="production", today=TODAY)
             resources = [_noted(each, planted, found.setdefault(each.type, set())) for each in planted]
             for resource in resources:
                 program.learn(resource)

@@ -20,7 +20,6 @@ from policy.program import (
     DOCKER_VOLUME,
     HOST_ACCESS,
     LOCAL_COMMAND,
-    PRODUCTION,
     REMOTE_IMAGE,
     SERVICE,
     Program,
@@ -39,7 +38,7 @@ _BY_NAME = {rule.name: rule for rule in RULES}
 
 def found(rule: str, *resources: Planted) -> list[str]:
     """What a rule finds in a program, in words."""
-    program = Program(stack=PRODUCTION, today=TODAY)
+    program = Program(stack="prod", kind="production", today=TODAY)
     learned = [
         Resource(
             urn=each.urn,

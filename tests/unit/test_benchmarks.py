@@ -15,7 +15,6 @@ from benchmarks.results import Row
 from components.docker_host import LABEL_STACK
 from operations.stack import Stack
 from services.networks import NETWORKS
-from stacks.surroundings import Surroundings
 from tests import fleets
 
 RUNS = [Run(seconds, peak) for seconds, peak in ((3.0, 100.4), (1.0, 90.0), (2.0, 95.0))]
@@ -97,5 +96,5 @@ def test_the_peer_leaves_the_stack_alone(variables: Any) -> None:
 @pytest.mark.parametrize("times", [2, 4])
 def test_the_grown_fleet_obeys_every_law_and_has_each_service_so_many_times(times: int) -> None:
     once = fleets.inputs("lab")
-    fleet = grown(once.settings, Surroundings(stack="lab", lock=once.fleet.image_lock, authority="", types=()), times)
+    fleet = grown(once.fleet, times)
     assert len(list(fleet.services())) == times * len(list(once.fleet.services()))

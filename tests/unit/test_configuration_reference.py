@@ -15,6 +15,7 @@ from tests.fleets import CONFIGURATION, PROJECT
 
 VALIDATOR = Draft202012Validator(reference.schema())
 SOUND: Mapping[str, Any] = {
+    "kind": "production",
     "domain": "vpai.example.org",
     "hosts": {"sese": {"address": "203.0.113.10", "memoryMib": 11264}},
     "knownHosts": "hosts/prod.known_hosts",
@@ -73,6 +74,7 @@ def test_what_the_program_reads_is_taken() -> None:
 @pytest.mark.parametrize(
     ("changes", "of_the_program"),
     [
+        ({"kind": "prod"}, True),
         ({"domian": "vpai.example.org"}, True),
         ({"domain": "https://vpai.example.org"}, True),
         ({"domain": None}, True),
@@ -118,5 +120,5 @@ def test_each_example_is_one() -> None:
     for key, field in Settings.model_fields.items():
         for example in field.examples or ():
             value = yaml.safe_load(example) if field.annotation is not str else example
-            if key != "kept":  # shown plain; typed with --secret
+            if key != "kept":  # which is typed with --secret
                 assert faults({**SOUND, str(field.alias): value}) == [], key

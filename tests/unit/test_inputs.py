@@ -53,7 +53,7 @@ def test_an_empty_stack_is_told_everything_it_lacks_at_once() -> None:
         read("prod", {}, set(), PROJECT)
     told = {problem.what.removesuffix(" is missing"): problem for problem in caught.value.problems}
     secrets = {f"the secret {name}" for name in REQUIRED_SECRETS}
-    assert set(told) == {"vpai:domain", "vpai:hosts", "vpai:knownHosts", "vpai:authorizedKeys", *secrets}
+    assert set(told) == {"vpai:kind", "vpai:domain", "vpai:hosts", "vpai:knownHosts", "vpai:authorizedKeys", *secrets}
     assert all("pulumi config set -s prod" in problem.mend + problem.example for problem in told.values())
 
 
@@ -66,12 +66,12 @@ def test_a_stack_as_it_is_committed_is_told_everything_it_lacks_at_once() -> Non
 
 def test_with_an_own_authority_no_key_for_dns_is_asked_for() -> None:
     with pytest.raises(Refused) as caught:
-        read("prod", {"certificateAuthority": "ca"}, set(), PROJECT)
+        read("prod", {"kind": "production", "certificateAuthority": "ca"}, set(), PROJECT)
     assert "ovh_" not in str(caught.value)
 
 
 def test_all_missing_secrets_are_listed_each_with_its_command_and_source() -> None:
-    without = {**OPERATOR_CONFIG, "hosts": host_config("prod"), "knownHosts": "hosts/prod.known_hosts"}
+    without = {"kind": "production", **OPERATOR_CONFIG, "hosts": host_config("prod"), "knownHosts": "hosts/prod.known_hosts"}
     with pytest.raises(Refused) as caught:
         read("prod", without, set(), PROJECT)
     assert len(caught.value.problems) == len(
@@ -95,7 +95,7 @@ def test_values_that_would_break_a_file_are_refused_without_being_shown() -> Non
 
 
 def test_a_secret_in_plain_text_is_refused() -> None:
-    raw = {**OPERATOR_CONFIG, "hosts": host_config("prod"), "knownHosts": "hosts/prod.known_hosts", **DUMMY_SECRETS}
+    raw = {**committed("prod"), **OPERATOR_CONFIG, "hosts": host_config("prod"), **DUMMY_SECRETS}
     with pytest.raises(Refused, match=r"openai_api_key stands in plain text in Pulumi\.prod\.yaml"):
         read("prod", raw, set(DUMMY_SECRETS) - {"openai_api_key"}, PROJECT)
 

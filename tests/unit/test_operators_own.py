@@ -23,6 +23,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sealed = {f"vpai:{name}": {"secure": "v1:AAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAA"} for name in (*DUMMY_SECRETS, "hcloud_token")}
     hub = {"seko": {"address": "198.51.100.8", "memoryMib": 2048}}
     config = {
+        "vpai:kind": "production",
         "vpai:domain": "ops.example.net",
         "vpai:hosts": {**hub, "sese": {"address": "198.51.100.7", "memoryMib": 11264}, "app-prod-01": {"server": {}}},
         "vpai:trustedAddresses": ["198.51.100.9/32"],
@@ -35,7 +36,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "vpai:revertSeconds": 120,
         **sealed,
     }
-    copies = {**config, "vpai:hosts": hub, "vpai:protectData": False}
+    copies = {**config, "vpai:kind": "copy", "vpai:hosts": hub, "vpai:protectData": False}
     for stack, values in (("prod", config), ("preprod", copies)):
         (there / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": values, "encryptionsalt": "v1:AAAA:v1:AAAA:AAAA"}))
     key = next(line for line in (PROJECT / "tests/authorized_keys").read_text().splitlines() if line.startswith("ssh-ed25519"))

@@ -17,8 +17,8 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 PAST, FUTURE = "2026-11-26T12.00Z", "2026-11-26T12.01Z"
 
 
-def _server(stack: str, expires: str, number: int = 1) -> Resource:
-    return Resource("server", number, f"{stack}-{number}", stack, expires)
+def _server(stack: str, expires: str, number: int = 1, environment: str = "preprod") -> Resource:
+    return Resource("server", number, f"{stack}-{number}", stack, expires, environment)
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,10 @@ def _server(stack: str, expires: str, number: int = 1) -> Resource:
         ("pr-1", "", ()),
         ("pr-1", "kept", ()),
         ("pr-1", "tomorrow", ()),
-        ("pr-1x", PAST, ()),
-        ("prod", PAST, ()),
-        ("preprod", PAST, ()),
+        ("any-name", PAST, ("any-name",)),
     ],
 )
-def test_only_a_pull_requests_stack_whose_moment_is_over_goes(stack: str, expires: str, expired: tuple[str, ...]) -> None:
+def test_only_a_copy_whose_moment_is_over_goes(stack: str, expires: str, expired: tuple[str, ...]) -> None:
     verdict = decide([_server(stack, expires)], [stack], NOW)
     assert (verdict.expired, verdict.orphans) == (expired, ())
     assert bool(verdict.unreadable) == (expires == "tomorrow")
@@ -53,9 +51,14 @@ def test_what_no_stack_knows_is_an_orphan_and_destroyed_by_nobody(expires: str) 
     assert orphan.removal == "hcloud server delete 7"
 
 
-@pytest.mark.parametrize("stack", ["prod", "preprod"])
-def test_nothing_of_production_is_an_orphan(stack: str) -> None:
-    assert decide([_server(stack, PAST)], [], NOW).orphans == ()
+@pytest.mark.parametrize("known", [(), ("second",)])
+def test_nothing_of_a_production_is_an_orphan_or_expires_whatever_its_name(known: tuple[str, ...]) -> None:
+    verdict = decide([_server("second", PAST, environment="prod")], known, NOW)
+    assert (verdict.expired, verdict.orphans) == ((), ())
+
+
+def test_what_stays_is_no_orphan_where_another_backend_knows_it() -> None:
+    assert decide([_server("preprod", "kept")], [], NOW).orphans == ()
 
 
 @pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9/v1"], ids=["a wrong token", "no network"])

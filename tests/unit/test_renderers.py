@@ -54,7 +54,8 @@ FREE: Mapping[str, str] = {
 
 
 def _given(field: str, text: str) -> Mapping[str, object]:
-    raw: dict[str, object] = {**OPERATOR_CONFIG, "hosts": json.loads(host_config("prod")), "knownHosts": "hosts/prod.known_hosts"}
+    hosts = json.loads(host_config("prod"))
+    raw: dict[str, object] = {"kind": "production", **OPERATOR_CONFIG, "hosts": hosts, "knownHosts": "hosts/prod.known_hosts"}
     model, _, name = field.partition(".")
     key = "".join(part.title() if number else part for number, part in enumerate(name.split("_")))
     match model:

@@ -61,7 +61,7 @@ def test_the_code_is_the_commits_and_the_configuration_is_of_now(tmp_path: Path)
     }, "a key that was taken out since would let its owner in again"
 
 
-@pytest.mark.parametrize(("stack", "yes"), [("prod", True), ("prod", False), ("pr-7", False)])
+@pytest.mark.parametrize(("stack", "yes"), [("prod", True), ("prod", False), ("preprod", False)])
 def test_who_cannot_be_asked_is_refused_before_anything_is_done(stack: str, yes: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Terminal, "here", lambda: Terminal(stdin=False, stdout=False))
     monkeypatch.setattr(subprocess, "run", _must_not_run)

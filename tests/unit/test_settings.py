@@ -8,6 +8,7 @@ from model.problem import Problem, Refused
 from model.settings import Settings
 
 SOUND: dict[str, Any] = {
+    "kind": "production",
     "domain": "vpai.example.org",
     "hosts": {"sese": {"address": "203.0.113.10", "memoryMib": 11264}},
     "knownHosts": "hosts/prod.known_hosts",
@@ -50,16 +51,17 @@ def test_the_command_that_sets_it_right_is_told(changes: dict[str, Any], command
     assert problem(**changes).mend == command
 
 
-@pytest.mark.parametrize(("stack", "example"), [("prod", SERVERS), ("lab", SERVERS), ("preprod", HUB), ("pr-7", HUB)])
-def test_hosts_are_shown_as_the_stack_has_them(stack: str, example: str) -> None:
-    assert problem(stack, hosts=None).mend == f"pulumi config set -s {stack} 'vpai:hosts' '{example}'"
-    assert problem(stack, domain=None).mend == f"pulumi config set -s {stack} 'vpai:domain' 'vpai.example.org'"
+@pytest.mark.parametrize(("kind", "example"), [("production", SERVERS), ("lab", SERVERS), ("copy", HUB)])
+def test_hosts_are_shown_as_the_kind_of_stack_has_them(kind: str, example: str) -> None:
+    stack = "any"
+    assert problem(stack, kind=kind, hosts=None).mend == f"pulumi config set -s {stack} 'vpai:hosts' '{example}'"
+    assert problem(stack, kind=kind, domain=None).mend == f"pulumi config set -s {stack} 'vpai:domain' 'vpai.example.org'"
 
 
 def test_what_is_no_setting_is_told_with_those_that_there_are() -> None:
     found = problem(domian="x")
     assert found.what == "vpai:domian is not a setting"
-    assert "project, domain, hosts, knownHosts, " in found.mend
+    assert "kind, project, domain, hosts, knownHosts, " in found.mend
     assert found.example == "pulumi config rm -s prod --path 'vpai:domian'"
     found = problem(hosts={"sese": {"address": "a", "memoryMib": 2048, "adress": "b"}})
     assert found.what == "vpai:hosts.sese.adress is not a setting"

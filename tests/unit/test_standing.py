@@ -115,8 +115,11 @@ def test_a_run_has_ended_when_its_process_is_another_or_none(tmp_path: Path, sta
     ("file", "said"),
     [
         (None, "there is no Pulumi.prod.yaml"),
-        ("", "Pulumi.prod.yaml does not say vpai:domain, vpai:hosts"),
-        ("config:\n  # vpai:domain: example.org\n  vpai:hosts: {}\n", "Pulumi.prod.yaml does not say vpai:domain"),
+        ("", "Pulumi.prod.yaml does not say vpai:kind, vpai:domain, vpai:hosts"),
+        (
+            "config:\n  vpai:kind: copy\n  # vpai:domain: example.org\n  vpai:hosts: {}\n",
+            "Pulumi.prod.yaml does not say vpai:domain, vpai:knownHosts",
+        ),
     ],
     ids=["no file", "empty", "a comment"],
 )

@@ -78,7 +78,7 @@ def test_production_says_which_images_were_never_verified(monkeypatch: pytest.Mo
     asyncio.set_event_loop(asyncio.new_event_loop())  # which another test may have taken away
     production = replace(inputs("lab"), unresolved=(), unverified=("ghcr.io/nicotsx/zerobyte:v0.26.0",))
     deployment.deploy(production, Path())
-    assert said == [deployment.unverified(production.unverified)] and "ghcr.io/nicotsx/zerobyte:v0.26.0" in said[0]
+    assert said == [deployment.unverified("lab", production.unverified)] and "ghcr.io/nicotsx/zerobyte:v0.26.0" in said[0]
 
 
 def test_a_service_may_lower_the_images_root() -> None:

@@ -1,0 +1,14 @@
+"""The kind of a stack, as its file says it: what is asked before the settings are read. Needs no package."""
+
+from pathlib import Path
+
+from model.kind import PROFILES, Kind, Profile, problems, written
+from model.problem import refuse
+
+
+def profile(stack: str, project: Path) -> Profile:
+    """What follows from the kind in Pulumi.<stack>.yaml of `project`; raises `Refused` where it says none."""
+    file = project / f"Pulumi.{stack}.yaml"
+    kind = written(file.read_text()) if file.exists() else ""
+    refuse(problems(stack, kind))
+    return PROFILES[Kind(kind)]
