@@ -109,6 +109,12 @@ mutants: .venv/mutmut ## functions changed in one place at a time: does a test s
 bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
+may-answer:
+	@python3 -m operations.terminal --stack "$$STACK" --questions
+
+init: may-answer venv engine ## a first configuration by questions, each answer checked and kept; a second start goes on where the first was
+	@$(RUN) $(PYTHON) -m operations init --stack "$$STACK"
+
 preview: standing venv engine ## pulumi preview --diff, with the policy pack's verdict
 	@$(RUN) pulumi preview --diff --stack "$$STACK" --policy-pack policy
 
@@ -259,4 +265,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files engine init may-answer may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
