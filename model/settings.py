@@ -17,6 +17,7 @@ from model.network import MESH
 from model.problem import Problem, Refused
 
 HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 _ADDRESS_SHAPE = r"^([A-Za-z0-9.-]+|[0-9A-Fa-f]*(:[0-9A-Fa-f.]*){2,})$"
 """What an editor can tell of an address: neither a user nor a port beside it."""
@@ -132,6 +133,11 @@ class Settings(_Frozen):
         pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
         description="every route is a name below it",
         examples=["vpai.example.org"],
+    )
+    subdomains: Mapping[str, Label] = Field(
+        default_factory=dict,
+        description="what a site is called below the domain where not by its own name",
+        examples=['{"n8n": "workflows"}'],
     )
     hosts: Mapping[HostName, HostSettings] = Field(
         min_length=1,

@@ -5,11 +5,12 @@ from datetime import date
 
 from model.backup import Nothing
 from model.credential import Unproven
+from model.names import Names
 from model.secret import External, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, Metrics, Replacement, Service, Volume
 from model.waiver import Waiver
 from services.networks import MONITORING, UPLINK
-from services.webhook_gate import JOBS_TOKEN
+from services.webhook_gate import JOBS_AT, JOBS_TOKEN
 
 REPOSITORIES = ("Mobutoo/VPAI",)
 """What may be changed (specification, GitHub Webhooks: "Target repos"). n8n asks first, the worker again."""
@@ -36,7 +37,7 @@ _TOOL = "20008:20008"
 """The part that reads strangers' texts: a user who owns nothing, here or on the host."""
 
 
-def service(domain: str) -> Service:
+def service(names: Names) -> Service:
     """The worker. It calls out, and nobody calls it: Waza stays closed."""
     return Service(
         name="auto-fix",
@@ -48,7 +49,7 @@ def service(domain: str) -> Service:
         metrics=Metrics(port=8083),
         logs=Logs.JSON,
         command=(
-            f"-jobs=https://fix.{domain}/jobs",
+            f"-jobs=https://{names.host(JOBS_AT)}/jobs",
             f"-repositories={','.join(REPOSITORIES)}",
             f"-patience={PATIENCE_MINUTES}m",
             f"-worker-user={_WORKER}",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from model.backup import HostBackup, Nothing, PostgresDump
+from model.names import Names
 from model.network import Network
 from model.secret import Generated, Secret
 from model.service import Service
@@ -16,18 +17,18 @@ MEMORY_MIB = 128
 
 
 def of(
-    host: str, services: Sequence[Service], networks: Iterable[Network], prefix: str, domain: str, *, hourly: bool = False
+    host: str, services: Sequence[Service], networks: Iterable[Network], prefix: str, names: Names, *, hourly: bool = False
 ) -> HostBackup | None:
     """None where there is no bucket, or nothing on the host is to be kept."""
     kept = any(not isinstance(volume.backup, Nothing) for service in services for volume in service.volumes)
     if not prefix or not kept:
         return None
-    names = {network.name for network in networks}
+    joined = {network.name for network in networks}
     access_key, secret_key = storage.backup_keys(host)
     return HostBackup(
         image=IMAGE,
         memory_mib=MEMORY_MIB,
-        network=EGRESS.name if EGRESS.name in names else FRONTEND.name,
+        network=EGRESS.name if EGRESS.name in joined else FRONTEND.name,
         endpoint=storage.ENDPOINT,
         region=storage.REGION,
         bucket=storage.backups_name(prefix),
@@ -37,7 +38,7 @@ def of(
         password=password(host),
         heartbeat={"service": "uptime-kuma", "port": uptime_kuma.PORT}
         if any(service.name == "uptime-kuma" for service in services)
-        else {"url": f"https://{uptime_kuma.SUBDOMAIN}.{domain}/api/push/"},
+        else {"url": f"https://{names.host(uptime_kuma.SITE)}/api/push/"},
         heartbeat_token=Secret(name=f"uptime_kuma_backup_{_identifier(host)}_token", source=Generated(length=32)),
         hourly=hourly and any(isinstance(volume.backup, PostgresDump) for service in services for volume in service.volumes),
     )

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache
 
 from model.host import TIMEZONE
 from model.mesh import Mesh
+from model.names import HOSTS, Names
 from model.route import Access, Led, Route, Site, Upstream, sites
 from model.secret import External, Secret
 from model.service import Link, Service
@@ -41,18 +43,30 @@ from services.networks import BACKEND, FRONTEND, HUB, MONITORING, UPLINK
 
 def external_secrets(authority: str = "") -> tuple[Secret, ...]:
     """All secrets that an operator may have to set, with an own certificate authority or without."""
-    door = caddy.Door(vpn=(), acme_email="", authority=authority)
     found = {
         secret.name: secret
-        for service in (*sese("", door, ""), *workstation(""), *applications("", door))
+        for service in _all(authority)
         for secret in service.secrets
         if isinstance(secret.source, External) and secret != caddy.AUTHORITY_KEY
     } | {secret.name: secret for secret in (*storage.SECRETS, storage.COPY_ACCESS_KEY, storage.COPY_SECRET_KEY)}
     return tuple(found.values())
 
 
+def sites_of_all() -> frozenset[str]:
+    """The default name of everything that an operator may call otherwise."""
+    return frozenset({HOSTS, *(route.subdomain for service in _all("") for route in service.routes if route.subdomain)})
+
+
+@cache
+def _all(authority: str) -> tuple[Service, ...]:
+    """Every service on whatever host, for what does not depend on any setting."""
+    door, names = caddy.Door(vpn=(), acme_email="", authority=authority), Names("")
+    stack, mesh = sese(names, door, ""), Mesh(hub="", server="", domain="", nameservers=())
+    return (*stack, *hub(names, door, mesh, "", stack), *workstation(names), *applications(names, door))
+
+
 def sese(
-    domain: str,
+    names: Names,
     door: caddy.Door,
     project: str,
     scale: float = 1.0,
@@ -75,22 +89,22 @@ def sese(
         litellm.service(scale),
         docker_proxy.service(BACKEND.name, MONITORING.name),
         sandboxes.service(project, openclaw.sandbox()),
-        openclaw.service(domain, project, scale, timezone=timezone),
-        n8n.service(domain, scale, timezone=timezone),
+        openclaw.service(names, project, scale, timezone=timezone),
+        n8n.service(names, scale, timezone=timezone),
         webhook_gate.service(f"http://n8n:{n8n.PORT}", scale),
-        nocodb.service(domain, scale, storage.shared_name(buckets)),
+        nocodb.service(names, scale, storage.shared_name(buckets)),
         sure.web(scale, timezone=timezone),
         sure.worker(scale, timezone=timezone),
         victoriametrics.service(scale),
         loki.service(scale),
         cadvisor.service(scale=scale),
         alloy.service((BACKEND.name, MONITORING.name), ("victoriametrics", "loki", "docker-proxy"), scale=scale),
-        grafana.service(domain, scale),
+        grafana.service(names, scale),
         diun.service(scale, timezone=timezone),
     )
-    behind = _with_needs(everything, only) if only else everything
+    behind = _named(_with_needs(everything, only) if only else everything, names)
     networks = (FRONTEND.name, BACKEND.name, MONITORING.name)
-    return (*behind, caddy.service(_sites(behind, domain, by_hub=by_hub), door, networks, scale=scale))
+    return (*behind, caddy.service(_sites(behind, names, by_hub=by_hub), door, networks, scale=scale))
 
 
 def _with_needs(services: tuple[Service, ...], names: Iterable[str]) -> tuple[Service, ...]:
@@ -106,7 +120,7 @@ def _with_needs(services: tuple[Service, ...], names: Iterable[str]) -> tuple[Se
 
 
 def hub(
-    domain: str,
+    names: Names,
     door: caddy.Door,
     mesh: Mesh,
     relayed_to: str,
@@ -122,26 +136,27 @@ def hub(
         Link(service=name, reason="hands on what strangers ask of it")
         for name in dict.fromkeys(service.name for service, _ in relayed)
     )
-    keeper = zerobyte.service(domain, bucket=storage.backups_name(buckets), timezone=timezone)
-    behind = (headscale.service(mesh, domain), couchdb.service(), uptime_kuma.service(timezone=timezone), keeper)
+    keeper = zerobyte.service(names, bucket=storage.backups_name(buckets), timezone=timezone)
+    kuma = uptime_kuma.service(timezone=timezone)
+    behind = _named((headscale.service(mesh), couchdb.service(), kuma, keeper), names)
     networks = (HUB.name, MONITORING.name, UPLINK.name)
-    front = caddy.service(_sites(behind, domain, others=relays), door, networks, links, memory_mib=80)
+    front = caddy.service(_sites(behind, names, others=relays), door, networks, links, memory_mib=80)
     return (*behind, *_watchers(), front)
 
 
-def workstation(domain: str) -> tuple[Service, ...]:
+def workstation(names: Names) -> tuple[Service, ...]:
     """What watches the workstation, and the worker that mends issues; its other work is not of this program."""
-    return (node_exporter.service(), auto_fix.service(domain), *_watchers())
+    return (node_exporter.service(), auto_fix.service(names), *_watchers())
 
 
 def applications(
-    domain: str, door: caddy.Door, of: tuple[apps.App, ...] = apps.APPS, *, timezone: str = TIMEZONE
+    names: Names, door: caddy.Door, of: tuple[apps.App, ...] = apps.APPS, *, timezone: str = TIMEZONE
 ) -> tuple[Service, ...]:
     """Everything that stands on the server of our own applications: they, their databases, their Caddy, what watches them."""
     databases = tuple(app.database for app in of if app.database)
     store = (postgresql.service(0.25, databases, timezone=timezone),) if databases else ()
-    behind = (*store, *(apps.service(app) for app in of))
-    front = caddy.service(_sites(behind, domain), door, (FRONTEND.name, MONITORING.name))
+    behind = _named((*store, *(apps.service(app) for app in of)), names)
+    front = caddy.service(_sites(behind, names), door, (FRONTEND.name, MONITORING.name))
     return (*behind, node_exporter.service(), *_watchers(), front)
 
 
@@ -154,7 +169,7 @@ def _watchers() -> tuple[Service, ...]:
     )
 
 
-def _sites(behind: Iterable[Service], domain: str, *, by_hub: bool = True, others: Iterable[Led] = ()) -> tuple[Site, ...]:
+def _sites(behind: Iterable[Service], names: Names, *, by_hub: bool = True, others: Iterable[Led] = ()) -> tuple[Site, ...]:
     """The sites of a Caddy with `behind` it; `by_hub` tells whether a hub hands on what is relayed."""
     own = (
         Led(
@@ -164,7 +179,18 @@ def _sites(behind: Iterable[Service], domain: str, *, by_hub: bool = True, other
         for service in behind
         for route in service.routes
     )
-    return sites((*own, *others), domain)
+    return sites((*own, *others), names.domain)
+
+
+def _named(services: Iterable[Service], names: Names) -> tuple[Service, ...]:
+    """The same services, each route under the name that the operator gives it."""
+
+    def called(route: Route) -> Route:
+        return replace(route, subdomain=names.subdomain(route.subdomain))
+
+    return tuple(
+        replace(service, routes=tuple(map(called, service.routes))) if service.routes else service for service in services
+    )
 
 
 def _for_members(route: Route) -> Route:

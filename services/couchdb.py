@@ -79,7 +79,7 @@ def service(scale: float = 1.0) -> Service:
         tasks=(_PROVISIONING,),
         routes=(
             Route(
-                subdomain="biki",
+                subdomain="obsidian",
                 port=PORT,
                 access=Access.PUBLIC,
                 reason="Obsidian on iOS syncs without the VPN",

@@ -4,6 +4,7 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Basic, Credential, Request
+from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
@@ -16,10 +17,11 @@ ADMIN_PASSWORD = Secret(name="grafana_admin_password", source=Generated())
 # Grafana reads the directories below it that it knows; the password lies beside them.
 DIRECTORY = "/etc/grafana/provisioning"
 PORT = 3000
+SITE = "grafana"
 
 
-def service(domain: str, scale: float = 1.0) -> Service:
-    """Grafana behind `tala.<domain>`."""
+def service(names: Names, scale: float = 1.0) -> Service:
+    """Grafana behind the site of its name."""
     return Service(
         name="grafana",
         image="docker.io/grafana/grafana:12.3.2",
@@ -36,7 +38,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
             # For the first start; afterwards the task below keeps it true.
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{DIRECTORY}/admin-password",
             "GF_USERS_ALLOW_SIGN_UP": "false",
-            "GF_SERVER_ROOT_URL": f"https://tala.{domain}/",
+            "GF_SERVER_ROOT_URL": f"https://{names.host(SITE)}/",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
@@ -81,7 +83,7 @@ def service(domain: str, scale: float = 1.0) -> Service:
                 stdin=f"{ADMIN_PASSWORD}\n",
             ),
         ),
-        routes=(Route(subdomain="tala", port=PORT, access=Access.VPN, upgrades=True),),
+        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
         needs=("victoriametrics", "loki", "postgresql"),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/health"),

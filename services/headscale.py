@@ -9,6 +9,7 @@ from datetime import date
 
 from model.backup import Files, Nothing
 from model.mesh import Mesh
+from model.names import MESH
 from model.route import Access, RateLimit, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Port, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
@@ -23,7 +24,7 @@ _USER = "20001:20001"
 _STUN = 3478
 
 
-def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
+def service(mesh: Mesh, scale: float = 1.0) -> Service:
     """The hub's Headscale; Caddy holds its certificate."""
     return Service(
         name="headscale",
@@ -55,7 +56,7 @@ def service(mesh: Mesh, domain: str, scale: float = 1.0) -> Service:
         ),
         routes=(
             Route(
-                subdomain=mesh.server.removesuffix(f".{domain}"),
+                subdomain=MESH,
                 port=_PORT,
                 access=Access.PUBLIC,
                 reason="a machine must reach the login server before it is a member",

@@ -10,7 +10,7 @@ from services.networks import MONITORING
 DIRECTORY = "/etc/loki"
 PORT = 3100
 PUSH_PATH = "/loki/api/v1/push"
-SUBDOMAIN = "logs"
+SITE = "logs"
 
 
 def service(scale: float = 1.0) -> Service:
@@ -38,7 +38,7 @@ def service(scale: float = 1.0) -> Service:
         ),
         routes=(
             # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
-            Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, paths=(PUSH_PATH,)),
+            Route(subdomain=SITE, port=PORT, access=Access.VPN, paths=(PUSH_PATH,)),
         ),
         # The image has no shell; the flag exists from 3.6.5 on.
         healthcheck=Healthcheck(command=("/usr/bin/loki", "-health"), interval=30, timeout=5, retries=5, start_period=60),

@@ -4,6 +4,7 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Credential, Header, Held, Request
+from model.names import Names
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
 from model.service import Configuration, Database, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
@@ -19,10 +20,11 @@ API_TOKEN = Secret(
 )
 DIRECTORY = "/etc/nocodb"
 PORT = 8080
+SITE = "nocodb"
 
 
-def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
-    """NocoDB behind `hq.<domain>`; attachments lie in `bucket`."""
+def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
+    """NocoDB behind the site of its name; attachments lie in `bucket`."""
     database = f"pg://postgresql:5432?u={DATABASE.user}&p={DATABASE.password}&d={DATABASE.name}"
     return Service(
         name="nocodb",
@@ -38,7 +40,7 @@ def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
         entrypoint=("/usr/bin/dumb-init", "--"),
         command=("/usr/src/appEntry/start.sh",),
         environment={
-            "NC_PUBLIC_URL": f"https://hq.{domain}",
+            "NC_PUBLIC_URL": f"https://{names.host(SITE)}",
             "NC_TOOL_DIR": "/data",
             "NC_DISABLE_TELE": "true",
             **(_bucket(bucket) if bucket else {}),
@@ -71,7 +73,7 @@ def service(domain: str, scale: float = 1.0, bucket: str = "") -> Service:
                 backup=Files(),
             ),
         ),
-        routes=(Route(subdomain="hq", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN),),
         needs=("postgresql",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/v1/health"),

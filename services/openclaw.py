@@ -11,6 +11,7 @@ from pathlib import Path
 from model.backup import Files
 from model.credential import Credential, Header, Request, Unproven
 from model.host import TIMEZONE
+from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Volume
@@ -28,6 +29,7 @@ HOOKS_TOKEN = Secret(name="openclaw_hooks_token", source=Generated(length=64, he
 """Whoever hands a task to an agent shows it: n8n."""
 DIRECTORY = "/etc/openclaw"
 PORT = 18789
+SITE = "openclaw"
 _MESSENGER = "messenger"
 _PLUGIN = Path(__file__).with_name("openclaw_plugin")
 _HEAP_MIB = 768
@@ -77,8 +79,8 @@ def sandbox() -> sandboxes.Sandbox:
     return sandboxes.Sandbox(memory_mib=224, at_most=sum(_RUNS.values()))
 
 
-def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """OpenClaw's gateway behind `javisi.<domain>`."""
+def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
+    """OpenClaw's gateway behind the site of its name."""
     home = f"/opt/{project}/data/openclaw"
     system = f"{home}/system"
     return Service(
@@ -116,7 +118,7 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
             directory=DIRECTORY,
             owner="1000:1000",
             files=(
-                File(path="openclaw.json", content=_settings(domain, project, timezone)),
+                File(path="openclaw.json", content=_settings(names, project, timezone)),
                 *(
                     File(path=f"plugins/vpai/{name}", content=(_PLUGIN / name).read_text())
                     for name in ("index.js", "openclaw.plugin.json")
@@ -151,7 +153,7 @@ def service(domain: str, project: str, scale: float = 1.0, *, timezone: str = TI
                 until=date(2027, 3, 1),
             ),
         ),
-        routes=(Route(subdomain="javisi", port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
+        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
         needs=("litellm", "sandboxes"),
         # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
@@ -209,7 +211,7 @@ _CREDENTIALS = (
 )
 
 
-def _settings(domain: str, project: str, timezone: str) -> str:
+def _settings(names: Names, project: str, timezone: str) -> str:
     """openclaw.json. OpenClaw refuses keys it does not know, and they change with its releases (lesson 120)."""
     settings = {
         "gateway": {
@@ -218,7 +220,7 @@ def _settings(domain: str, project: str, timezone: str) -> str:
             "bind": "lan",
             "auth": {"mode": "token", "token": "${OPENCLAW_GATEWAY_TOKEN}"},
             "trustedProxies": [str(BACKEND.cidr)],
-            "controlUi": {"enabled": True, "basePath": "/", "allowedOrigins": [f"https://javisi.{domain}"]},
+            "controlUi": {"enabled": True, "basePath": "/", "allowedOrigins": [f"https://{names.host(SITE)}"]},
         },
         "hooks": {
             "enabled": True,

@@ -76,7 +76,7 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
         tasks=tuple(_provisioning(collection) for collection in COLLECTIONS),
-        routes=(Route(subdomain="qd", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain="qdrant", port=PORT, access=Access.VPN),),
         # The image has neither curl nor wget (predecessor lesson 24).
         healthcheck=Healthcheck(
             command=("bash", "-c", f"</dev/tcp/127.0.0.1/{PORT}"), interval=10, timeout=5, retries=5, start_period=30

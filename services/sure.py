@@ -33,7 +33,7 @@ _BASE = Credential(
 
 
 def web(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """The server behind `nzimbu`; its start migrates the database."""
+    """The server behind the site `sure`; its start migrates the database."""
     return _service(
         "sure-web",
         timezone=timezone,
@@ -41,7 +41,7 @@ def web(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         # The predecessor ran it with 384 (preprod) and 768; 288 was never seen to start.
         limits=Limits(memory_mib=576, cpus=1.0).scaled(scale, least_mib=384),
         command=("./bin/rails", "server"),
-        routes=(Route(subdomain="nzimbu", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain="sure", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
         healthcheck=Healthcheck(
             command=("curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{PORT}/"),

@@ -19,11 +19,11 @@ ADMIN_PASSWORD = Secret(
 )
 DIRECTORY = "/etc/uptime-kuma"
 PORT = 3001
-SUBDOMAIN = "misu"
+SITE = "status"
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """Uptime Kuma behind `misu`. What it asks is put in by `services.monitoring.watched`, when all that it watches is known."""
+    """Uptime Kuma, the site `status`. What it asks is put in by `services.monitoring.watched`, when all is known."""
     return Service(
         name="uptime-kuma",
         # The predecessor followed `latest`.
@@ -42,7 +42,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
                 secret=ADMIN_PASSWORD, reason="its interface logs in over a WebSocket; the task that seeds its monitors does so"
             ),
         ),
-        routes=(Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, upgrades=True),),
+        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=120),
         read_only_root=False,
         waivers=(Waiver(rule="containers-read-only-root", reason="it writes beside its program", until=date(2027, 8, 2)),),

@@ -7,7 +7,7 @@ from services.networks import MONITORING
 
 PORT = 8428
 WRITE_PATH = "/api/v1/write"
-SUBDOMAIN = "metrics"
+SITE = "metrics"
 
 
 def service(scale: float = 1.0) -> Service:
@@ -35,7 +35,7 @@ def service(scale: float = 1.0) -> Service:
         ),
         routes=(
             # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
-            Route(subdomain=SUBDOMAIN, port=PORT, access=Access.VPN, paths=(WRITE_PATH,)),
+            Route(subdomain=SITE, port=PORT, access=Access.VPN, paths=(WRITE_PATH,)),
         ),
         healthcheck=Healthcheck(
             command=("wget", "-q", "--spider", f"http://127.0.0.1:{PORT}/-/healthy"),

@@ -39,6 +39,9 @@ SIGNING_SECRET = Secret(name="webhook_gate_secret", source=Generated(length=48))
 """What the gate signs its token with, by which n8n knows it. Its own: whoever may call a workflow could otherwise be GitHub."""
 JOBS_TOKEN = Secret(name="auto_fix_token", source=Generated(length=48))
 
+CALLED_AT = "n8n"
+"""n8n's own site: members call its workflows there, and pass the gate all the same."""
+JOBS_AT = "fix"
 DIRECTORY = "/etc/webhook-gate"
 PORT = 8080
 JOBS_PORT = 8081
@@ -156,13 +159,13 @@ def _routes() -> tuple[Route, ...]:
             relayed=True,
         ),
         Route(
-            subdomain="mayi",
+            subdomain=CALLED_AT,
             port=CALLS_PORT,
             access=Access.VPN,
             # In both spellings that n8n would take for its own, and the Internet's too, which members do not call here.
             paths=tuple(f"{path}{end}" for path in (GITHUB_PATH, *META_PATHS, *CALLS_PATHS) for end in ("", "/")),
         ),
-        Route(subdomain="fix", port=JOBS_PORT, access=Access.VPN, paths=("/jobs/*",), methods=("GET", "POST"), body_mib=1),
+        Route(subdomain=JOBS_AT, port=JOBS_PORT, access=Access.VPN, paths=("/jobs/*",), methods=("GET", "POST"), body_mib=1),
     )
 
 

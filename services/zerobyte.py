@@ -5,6 +5,7 @@ from datetime import date
 from model.backup import Files
 from model.credential import Credential, Held
 from model.host import TIMEZONE
+from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
@@ -19,10 +20,11 @@ APP_SECRET = Secret(
 )
 DIRECTORY = "/etc/zerobyte"
 PORT = 4096
+SITE = "backups"
 
 
-def service(domain: str, scale: float = 1.0, bucket: str = "", *, timezone: str = TIMEZONE) -> Service:
-    """Zerobyte behind `buku.<domain>`; with a `bucket` it holds the key of the backups.
+def service(names: Names, scale: float = 1.0, bucket: str = "", *, timezone: str = TIMEZONE) -> Service:
+    """Zerobyte behind the site `backups`; with a `bucket` it holds the key of the backups.
 
     Which repository lies where is said in its interface (docs/runbooks/buckets.md). There `env://S3_BACKUPS_SECRET_KEY` stands
     for the key (nicotsx/zerobyte, examples/secrets-placeholders): its database gets none.
@@ -39,7 +41,7 @@ def service(domain: str, scale: float = 1.0, bucket: str = "", *, timezone: str 
         entrypoint=("/sbin/tini", "-s", "--"),
         command=("bun", "run", "start"),
         environment={
-            "BASE_URL": f"https://buku.{domain}",
+            "BASE_URL": f"https://{names.host(SITE)}",
             "PORT": str(PORT),
             "SERVER_IP": "0.0.0.0",
             "TZ": timezone,
@@ -59,7 +61,7 @@ def service(domain: str, scale: float = 1.0, bucket: str = "", *, timezone: str 
                 backup=Files(keys=(APP_SECRET,)),
             ),
         ),
-        routes=(Route(subdomain="buku", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN),),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),
             interval=30,

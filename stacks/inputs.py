@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from model import cost, ssh_key
+from model import cost, names, ssh_key
 from model.bucket import Bucket
 from model.cost import Invoice, Kind, Prices, Rented
 from model.fleet import Fleet
@@ -89,6 +89,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
 
     Raises `Refused` with every problem found.
     """
+    misnamed = _misnamed(stack, raw.get("subdomains", ""))
     configured = {secret.name: raw.get(secret.name, "") for secret in (*catalogue.external_secrets(), CLOUD_TOKEN)}
     try:
         settings = parsed(stack, {key: text for key, text in raw.items() if key not in configured})
@@ -100,7 +101,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         needed = catalogue.external_secrets(raw.get("certificateAuthority", ""))
         if raw.get("kind") == StackKind.COPY and raw.get("hosts", "{}") == "{}":
             needed = (*needed, CLOUD_TOKEN)
-        raise Refused([*refused.problems, *_bad_secrets(stack, needed, configured)]) from None
+        raise Refused([*refused.problems, *misnamed, *_bad_secrets(stack, needed, configured)]) from None
     profile = PROFILES[settings.kind]
     secrets = fleet.secrets()
     kept_in = buckets.wanted(settings, fleet.placements, copy=profile.copy)
@@ -111,6 +112,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     plain = _plain_secrets(stack, [name for name, value in configured.items() if value], encrypted)
     refuse(
         [
+            *misnamed,
             *_bad_secrets(stack, secrets, external),
             *(_bad_secrets(stack, (CLOUD_TOKEN,), {CLOUD_TOKEN.name: token}) if rents else ()),
             *(_shut_out(stack, settings) if rents and profile.guarded else ()),
@@ -149,6 +151,17 @@ def placed(stack: str, settings: Settings, directory: Path) -> Fleet:
 def _prices(directory: Path) -> Mapping[str, Any]:
     found: Mapping[str, Any] = yaml.safe_load((directory / PRICES).read_text())
     return found
+
+
+def _misnamed(stack: str, text: str) -> tuple[Problem, ...]:
+    """What is wrong with vpai:subdomains besides each name's form, which is the settings' to tell."""
+    try:
+        renamed = yaml.safe_load(text) or {}
+    except yaml.YAMLError:
+        return ()
+    if not isinstance(renamed, dict) or not renamed:
+        return ()
+    return tuple(names.problems(stack, {str(site): str(name) for site, name in renamed.items()}, catalogue.sites_of_all()))
 
 
 def parsed(stack: str, raw: Mapping[str, str]) -> Settings:

@@ -8,6 +8,7 @@ from model.fleet import Fleet
 from model.host import SSH_PORT, Host
 from model.kind import PROFILES
 from model.mesh import Mesh
+from model.names import HOSTS, MESH, Names
 from model.placement import Placement
 from model.problem import Problem, refuse
 from model.service import Service
@@ -33,12 +34,13 @@ def fleet(settings: Settings, around: Surroundings) -> Fleet:
 def _whole(settings: Settings, around: Surroundings) -> Fleet:
     """Sese-AI, the hub, and the workstation and the applications' server where the settings name them."""
     _require(settings, "sese", HUB_HOST)
+    names = Names(settings.domain, settings.subdomains)
     mesh = _mesh(settings)
     sese = Placement(
         host=_host(settings, around, "sese", settings.hosts["sese"], mesh),
         networks=NETWORKS,
         services=catalogue.sese(
-            settings.domain,
+            names,
             _door(settings, around, settings.domain),
             settings.project,
             buckets=settings.bucket_prefix,
@@ -49,7 +51,7 @@ def _whole(settings: Settings, around: Surroundings) -> Fleet:
         host=_host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh, reserve_mib=HUB_RESERVE_MIB),
         networks=(HUB, MONITORING, EGRESS, UPLINK),
         services=catalogue.hub(
-            settings.domain,
+            names,
             _door(settings, around),
             mesh,
             f"{sese.host.name}.{mesh.domain}",
@@ -64,11 +66,11 @@ def _whole(settings: Settings, around: Surroundings) -> Fleet:
             Placement(
                 host=_host(settings, around, "waza", settings.hosts["waza"], mesh),
                 networks=(MONITORING, UPLINK),
-                services=catalogue.workstation(settings.domain),
+                services=catalogue.workstation(names),
             )
         )
     if APPLICATIONS_HOST in settings.hosts:
-        services = catalogue.applications(settings.domain, _door(settings, around), timezone=settings.timezone)
+        services = catalogue.applications(names, _door(settings, around), timezone=settings.timezone)
         where = settings.hosts[APPLICATIONS_HOST]
         if "release" not in where.model_fields_set:
             where = where.model_copy(update={"release": "ubuntu-24.04"})
@@ -80,13 +82,13 @@ def _whole(settings: Settings, around: Surroundings) -> Fleet:
                 services=services,
             )
         )
-    return _fleet(settings, around, settings.domain, [_kept(placement, settings) for placement in placements], mesh)
+    return _fleet(settings, around, names, [_kept(placement, settings, names) for placement in placements], mesh)
 
 
-def _kept(placement: Placement, settings: Settings) -> Placement:
+def _kept(placement: Placement, settings: Settings, names: Names) -> Placement:
     """With the place where its backups go."""
     host, services, networks = placement.host.name, placement.services, placement.networks
-    to = backups.of(host, services, networks, settings.bucket_prefix, settings.domain, hourly=settings.backup_databases_hourly)
+    to = backups.of(host, services, networks, settings.bucket_prefix, names, hourly=settings.backup_databases_hourly)
     return replace(placement, backup=to)
 
 
@@ -102,8 +104,9 @@ def _copy(settings: Settings, around: Surroundings) -> Fleet:
     mesh = _mesh(settings) if HUB_HOST in settings.hosts else None
     domain = f"{name}.{settings.domain}" if mesh else settings.domain
     wanted = settings.services or (CORE if settings.expires else ())
+    names = Names(domain, settings.subdomains)
     services = catalogue.sese(
-        domain,
+        names,
         _door(settings, around, domain),
         settings.project,
         scale=PROFILES[settings.kind].scale,
@@ -114,7 +117,7 @@ def _copy(settings: Settings, around: Surroundings) -> Fleet:
     )
     placement = Placement(host=_host(settings, around, name, where, mesh, services), networks=NETWORKS, services=services)
     hub = _host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh) if mesh else None
-    return _fleet(settings, around, domain, [placement], mesh, hub)
+    return _fleet(settings, around, names, [placement], mesh, hub)
 
 
 def _bad_copy(settings: Settings, name: str) -> Iterator[Problem]:
@@ -136,7 +139,7 @@ def _bad_copy(settings: Settings, name: str) -> Iterator[Problem]:
 
 def _known(settings: Settings, wanted: tuple[str, ...]) -> tuple[str, ...]:
     """`wanted`; raises `Refused` for names that nobody has."""
-    names = [service.name for service in catalogue.sese("", Door(vpn=(), acme_email="", authority=""), settings.project)]
+    names = [service.name for service in catalogue.sese(Names(""), Door(vpn=(), acme_email="", authority=""), settings.project)]
     refuse(
         Problem(
             what=f"vpai:services names {name!r}, which is no service of Sese-AI",
@@ -153,15 +156,15 @@ def _known(settings: Settings, wanted: tuple[str, ...]) -> tuple[str, ...]:
 def _fleet(
     settings: Settings,
     around: Surroundings,
-    domain: str,
+    names: Names,
     placements: list[Placement],
     mesh: Mesh | None,
     hub_elsewhere: Host | None = None,
 ) -> Fleet:
     return Fleet(
         project=settings.project,
-        domain=domain,
-        placements=monitoring.watched(placements, domain, around.authority),
+        domain=names.domain,
+        placements=monitoring.watched(placements, names, around.authority),
         mesh=mesh,
         hub_elsewhere=hub_elsewhere,
         image_lock=around.lock,
@@ -169,11 +172,12 @@ def _fleet(
 
 
 def _mesh(settings: Settings) -> Mesh:
+    names = Names(settings.domain, settings.subdomains)
     return Mesh(
         hub=HUB_HOST,
-        # The specification's names; the two must differ, or Headscale refuses to start (predecessor lesson 82).
-        server=f"singa.{settings.domain}",
-        domain=f"na.{settings.domain}",
+        # The two must differ, or Headscale refuses to start (predecessor lesson 82).
+        server=names.host(MESH),
+        domain=names.host(HOSTS),
         nameservers=tuple(map(str, settings.nameservers)),
     )
 

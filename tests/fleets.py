@@ -9,6 +9,7 @@ import yaml
 
 from model.host import Host
 from model.image import ImageLock
+from model.names import Names
 from model.network import MESH
 from model.placement import Placement
 from model.secret import External
@@ -22,6 +23,7 @@ from stacks.inputs import CLOUD_TOKEN, Inputs, read
 PROJECT = Path(__file__).parent.parent
 HOST = Host(name="sese", address="203.0.113.10", user="deploy", mesh_domain="na.vpai.test", memory_mib=11264)
 DOOR = Door(vpn=(MESH,), acme_email="ops@example.org", authority="")
+NAMES = Names("vpai.test")
 EMPTY_LOCK = ImageLock({})
 
 
@@ -48,7 +50,7 @@ OPERATOR_CONFIG: Mapping[str, str] = {
 
 def placement(*services: Service, **changes: object) -> Placement:
     """The catalogue on one host, or `services` instead, with `changes` to the placement."""
-    whole = Placement(host=HOST, networks=NETWORKS, services=services or catalogue.sese("vpai.test", DOOR, "javisi"))
+    whole = Placement(host=HOST, networks=NETWORKS, services=services or catalogue.sese(NAMES, DOOR, "javisi"))
     return replace(whole, **changes)  # type: ignore[arg-type]
 
 
@@ -57,7 +59,7 @@ def with_service(name: str, **changes: object) -> Placement:
     return placement(
         *(
             replace(service, **changes) if service.name == name else service  # type: ignore[arg-type]
-            for service in catalogue.sese("vpai.test", DOOR, "javisi")
+            for service in catalogue.sese(NAMES, DOOR, "javisi")
         )
     )
 

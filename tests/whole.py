@@ -8,20 +8,20 @@ from model.placement import Placement
 from model.service import Service
 from services import backups, catalogue
 from services.networks import EGRESS, HUB, MONITORING, NETWORKS, UPLINK
-from tests.fleets import DOOR, HOST
+from tests.fleets import DOOR, HOST, NAMES
 
-DOMAIN = "vpai.test"
+DOMAIN = NAMES.domain
 PROJECT = "javisi"
-MESH = Mesh(hub="seko", server=f"singa.{DOMAIN}", domain=f"na.{DOMAIN}", nameservers=("192.0.2.53",))
+MESH = Mesh(hub="seko", server=f"mesh.{DOMAIN}", domain=f"hosts.{DOMAIN}", nameservers=("192.0.2.53",))
 
 
 def placements() -> tuple[Placement, ...]:
     """Sese-AI, the hub and the workstation, each with what watches it."""
-    sese = catalogue.sese(DOMAIN, DOOR, PROJECT)
+    sese = catalogue.sese(NAMES, DOOR, PROJECT)
     return (
         _placed("sese", NETWORKS, *sese),
-        _placed("seko", (HUB, MONITORING, EGRESS, UPLINK), *catalogue.hub(DOMAIN, DOOR, MESH, f"sese.{MESH.domain}", sese)),
-        _placed("waza", (MONITORING, UPLINK), *catalogue.workstation(DOMAIN)),
+        _placed("seko", (HUB, MONITORING, EGRESS, UPLINK), *catalogue.hub(NAMES, DOOR, MESH, f"sese.{MESH.domain}", sese)),
+        _placed("waza", (MONITORING, UPLINK), *catalogue.workstation(NAMES)),
     )
 
 
@@ -31,5 +31,5 @@ def _placed(host: str, networks: tuple[Network, ...], *services: Service) -> Pla
     for service in services:
         found.setdefault(service.name, service)
     stand = tuple(found.values())
-    to = backups.of(host, stand, networks, "example-org", DOMAIN)
+    to = backups.of(host, stand, networks, "example-org", NAMES)
     return Placement(host=replace(HOST, name=host), networks=networks, services=stand, backup=to)

@@ -72,7 +72,7 @@ def service(scale: float = 1.0) -> Service:
             *(provider.key for provider in PROVIDERS),
         ),
         credentials=_CREDENTIALS,
-        routes=(Route(subdomain="llm", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain="litellm", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
         healthcheck=Healthcheck(
             # GET /health would call, and pay, every model (predecessor lesson 27).

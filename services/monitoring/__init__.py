@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from model.names import Names
 from model.placement import Placement
 from model.service import Configuration, File, Link, Service
 from services import diun
@@ -20,7 +21,7 @@ _TO_THE_STORES = (
 )
 
 
-def watched(placements: Sequence[Placement], domain: str, authority: str) -> tuple[Placement, ...]:
+def watched(placements: Sequence[Placement], names: Names, authority: str) -> tuple[Placement, ...]:
     """The same placements, their Alloy and Grafana told of every service; it comes last, when all services are known.
 
     `authority` is the PEM root of the sites' certificates, empty where they are from a public one.
@@ -31,7 +32,7 @@ def watched(placements: Sequence[Placement], domain: str, authority: str) -> tup
         match service.name:
             case "alloy":
                 beside = placement.host.name in stores
-                store = Store.beside() if beside else Store.across(domain, authority)
+                store = Store.beside() if beside else Store.across(names, authority)
                 secrets = bearers(placement.services)
                 files = (
                     File(path="config.alloy", content=configuration(placement.host.name, placement.services, store)),
@@ -50,7 +51,7 @@ def watched(placements: Sequence[Placement], domain: str, authority: str) -> tup
                 images = (each.image for placement in placements for each in placement.services)
                 return replace(service, configuration=_with(service, (diun.watched(images),)))
             case "uptime-kuma":
-                return outside.told(service, placements, domain, authority)
+                return outside.told(service, placements, names.domain, authority)
             case _:
                 return service
 

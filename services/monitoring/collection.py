@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from model.names import Names
 from model.secret import Secret
 from model.service import Metrics, Service, Silent
 from services import alloy, docker_proxy, loki, victoriametrics
@@ -32,11 +33,11 @@ class Store:
         )
 
     @classmethod
-    def across(cls, domain: str, authority: str) -> "Store":
+    def across(cls, names: Names, authority: str) -> "Store":
         """The store on another host, reached through its Caddy, over the mesh."""
         return cls(
-            metrics_url=f"https://{victoriametrics.SUBDOMAIN}.{domain}{victoriametrics.WRITE_PATH}",
-            logs_url=f"https://{loki.SUBDOMAIN}.{domain}{loki.PUSH_PATH}",
+            metrics_url=f"https://{names.host(victoriametrics.SITE)}{victoriametrics.WRITE_PATH}",
+            logs_url=f"https://{names.host(loki.SITE)}{loki.PUSH_PATH}",
             authority=authority,
         )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from model.backup import Files
 from model.credential import Credential, Held, Login, Request
 from model.host import TIMEZONE
+from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
@@ -29,11 +30,12 @@ OWNER_PASSWORD = Secret(
 )
 DIRECTORY = "/etc/n8n"
 PORT = 5678
+SITE = webhook_gate.CALLED_AT
 
 
-def service(domain: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """n8n behind `mayi.<domain>`."""
-    address = f"https://mayi.{domain}/"
+def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
+    """n8n behind the site of its name."""
+    address, domain = f"https://{names.host(SITE)}/", names.domain
     return Service(
         name="n8n",
         image="docker.n8n.io/n8nio/n8n:2.7.3",
@@ -124,7 +126,7 @@ def service(domain: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Ser
             ),
         ),
         tasks=(_provisioning(domain),),
-        routes=(Route(subdomain="mayi", port=PORT, access=Access.VPN, upgrades=True),),
+        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
         needs=("postgresql",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),

@@ -7,6 +7,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dns.flags
 import dns.message
@@ -95,7 +96,7 @@ class Operator:
     def file(self, stack: str = "our") -> Path:
         return self.clone / f"Pulumi.{stack}.yaml"
 
-    def config(self, stack: str = "our") -> dict[str, object]:
+    def config(self, stack: str = "our") -> dict[str, Any]:
         config = yaml.safe_load(self.file(stack).read_text())["config"]
         return {key.removeprefix("vpai:"): value for key, value in config.items()}
 

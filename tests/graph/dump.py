@@ -38,9 +38,11 @@ def main(directory: Path) -> None:
             for each in build(inputs(stack, **changes)).resources
         ]
         found.sort(key=lambda each: (each["type"], each["name"]))
-        (directory / f"{name}.json").write_text(
-            json.dumps(found, indent=1, sort_keys=True, default=lambda value: type(value).__name__)
-        )
+        (directory / f"{name}.json").write_text(json.dumps(found, indent=1, sort_keys=True, default=_unknown))
+
+
+def _unknown(value: Any) -> str:
+    return type(value).__name__
 
 
 def _ordered(value: Any) -> Any:

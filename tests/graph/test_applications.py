@@ -15,7 +15,7 @@ from services import catalogue
 from services.apps import APPS
 from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK
 from stacks.placing import APPLICATIONS_HOST
-from tests.fleets import DOOR, HOST, RENTED_HOST, host_config, inputs
+from tests.fleets import DOOR, HOST, NAMES, RENTED_HOST, host_config, inputs
 from tests.graph.program import Graph, build, built
 from tests.hetzner import TOKEN
 from tests.unit.test_cost import documented
@@ -73,14 +73,14 @@ def test_what_the_program_rents_costs_what_the_worked_invoice_says(stack: str, h
 def test_an_application_is_given_its_database_and_nobody_elses() -> None:
     database = Database(name="shop", user="shop")
     shop = replace(APPS[0], name="shop", database=database, entrypoint=("caddy",), command=("version",))
-    services = catalogue.applications("vpai.test", DOOR, (shop,))
+    services = catalogue.applications(NAMES, DOOR, (shop,))
     by_name = {service.name: service for service in services}
     assert by_name["postgresql"].databases == (database,)
     assert by_name["shop"].secret_environment == {"DATABASE_URL": f"postgresql://shop:{database.password}@postgresql:5432/shop"}
     assert by_name["shop"].needs == ("postgresql",)
     networks = (FRONTEND, BACKEND, MONITORING, UPLINK)
     assert not broken_laws([Placement(host=HOST, networks=networks, services=services)])
-    assert "postgresql" not in {service.name for service in catalogue.applications("vpai.test", DOOR)}
+    assert "postgresql" not in {service.name for service in catalogue.applications(NAMES, DOOR)}
 
 
 def test_a_server_that_nobody_could_log_in_to_is_not_rented() -> None:

@@ -35,7 +35,7 @@ from services import (
     victoriametrics,
     zerobyte,
 )
-from tests.fleets import PROJECT
+from tests.fleets import NAMES, PROJECT
 
 DOMAIN = "vpai.test"
 SETTLED = 1.0
@@ -51,11 +51,11 @@ CATALOGUE: Mapping[str, Service] = {
     service.name: service
     for service in (
         qdrant.service(),
-        openclaw.service(DOMAIN, "javisi"),
-        nocodb.service(DOMAIN),
+        openclaw.service(NAMES, "javisi"),
+        nocodb.service(NAMES),
         sure.web(),
         sure.worker(),
-        grafana.service(DOMAIN),
+        grafana.service(NAMES),
         loki.service(),
         replace(
             alloy.service((), ()),
@@ -65,7 +65,7 @@ CATALOGUE: Mapping[str, Service] = {
         couchdb.service(),
         _with_file(diun.service(), diun.watched(("docker.io/library/redis:8.0-bookworm",))),
         uptime_kuma.service(),
-        zerobyte.service(DOMAIN),
+        zerobyte.service(NAMES),
         victoriametrics.service(),
         node_exporter.service(),
     )

@@ -14,7 +14,7 @@ from model.image import ImageLock
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent
 from operations.verify_images import Engine
 from services import zerobyte
-from tests.fleets import PROJECT
+from tests.fleets import NAMES, PROJECT
 from tests.waiting import until
 
 NAME = "registry.example/shop:1"
@@ -30,7 +30,7 @@ DATABASE = Service(
     command=("serve", "8080"),
     secret_environment={"KEY": "value"},
     configuration=Configuration(directory="/etc/shop", owner="1000:1000", files=(File(path="a/b", content="right"),)),
-    volumes=(replace(zerobyte.service("example.org").volumes[0], path="/data", owner="1000:1000"),),
+    volumes=(replace(zerobyte.service(NAMES).volumes[0], path="/data", owner="1000:1000"),),
     healthcheck=Healthcheck(command=("wget", "-qO-", "http://127.0.0.1:8080/"), interval=1, timeout=5, retries=3, start_period=5),
     user="1000:1000",
 )
@@ -118,7 +118,7 @@ def test_each_lie_is_found(lie: str, mirror: str, tmp_path: Path) -> None:
 
 def test_a_port_that_the_image_does_not_serve_and_an_image_that_is_not_there_are_found(mirror: str, tmp_path: Path) -> None:
     pushed(mirror, tmp_path / "port", TRUE.replace("EXPOSE 8080", "EXPOSE 9090"))
-    route = replace(zerobyte.service("example.org").routes[0], port=8080)
+    route = replace(zerobyte.service(NAMES).routes[0], port=8080)
     assert found(mirror, replace(DATABASE, routes=(route,))) == ("port: 8080 is declared, the image exposes 9090",)
     [sentence] = found(mirror, replace(DATABASE, image="registry.example/other:1"))
     assert sentence.startswith("docker pull: ")

@@ -9,12 +9,12 @@ from types import ModuleType
 import pytest
 
 from services import monitoring
-from tests.fleets import PROJECT
-from tests.whole import DOMAIN, placements
+from tests.fleets import NAMES, PROJECT
+from tests.whole import placements
 
 CONFIGURATIONS = {
     placement.host.name: file.content
-    for placement in monitoring.watched(placements(), DOMAIN, "-----BEGIN CERTIFICATE-----\n")
+    for placement in monitoring.watched(placements(), NAMES, "-----BEGIN CERTIFICATE-----\n")
     for service in placement.services
     if service.configuration
     for file in service.configuration.files

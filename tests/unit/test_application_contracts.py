@@ -8,12 +8,12 @@ import pytest
 from lab.contract import Contract
 from model.service import Service
 from services import nocodb, qdrant, sure, zerobyte
-from tests.fleets import PROJECT
+from tests.fleets import NAMES, PROJECT
 
 IMAGES = PROJECT / "lab/images"
 SERVICES = {
-    "zerobyte": (zerobyte.service("example.org"),),
-    "nocodb": (nocodb.service("example.org", bucket="b"),),
+    "zerobyte": (zerobyte.service(NAMES),),
+    "nocodb": (nocodb.service(NAMES, bucket="b"),),
     "sure": (sure.web(), sure.worker()),
     "qdrant": (qdrant.service(),),
 }

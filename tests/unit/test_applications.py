@@ -20,12 +20,12 @@ from operations.authentication import own_hash
 from services import catalogue, couchdb, nocodb, openclaw, qdrant, sandboxes, sure, zerobyte
 from services.litellm.models import MODELS
 from services.n8n.workflows import workflows
-from tests.fleets import DOOR
+from tests.fleets import DOOR, NAMES
 from tests.fleets import PROJECT as PROJECT_DIRECTORY
-from tests.whole import DOMAIN, PROJECT
+from tests.whole import PROJECT
 
-OPENCLAW = openclaw.service(DOMAIN, PROJECT)
-PREPROD = {service.name: service for service in catalogue.sese(DOMAIN, DOOR, PROJECT, scale=0.5)}
+OPENCLAW = openclaw.service(NAMES, PROJECT)
+PREPROD = {service.name: service for service in catalogue.sese(NAMES, DOOR, PROJECT, scale=0.5)}
 PLUGIN = Path(openclaw.__file__).with_name("openclaw_plugin") / "index.js"
 
 
@@ -36,7 +36,7 @@ def settings() -> Any:
 
 def test_zerobyte_is_started_by_what_its_image_has() -> None:
     # nicotsx/zerobyte v0.26.0: Dockerfile's CMD, and "start" of package.json. There is no server.ts at that tag.
-    assert zerobyte.service(DOMAIN).command == ("bun", "run", "start")
+    assert zerobyte.service(NAMES).command == ("bun", "run", "start")
 
 
 def test_qdrant_is_the_first_process_and_so_ends_in_order() -> None:
@@ -258,7 +258,7 @@ def test_couchdb_is_the_same_server_after_a_replacement() -> None:
 @pytest.mark.parametrize(
     ("service", "unknown"),
     [
-        (nocodb.service(DOMAIN), ("NC_API_TOKEN",)),
+        (nocodb.service(NAMES), ("NC_API_TOKEN",)),
         (sure.web(), ("SURE_API_KEY",)),
         (sure.worker(), ("SURE_API_KEY",)),
         # In none of the files of openclaw 2026.2.23, and no agent sees the gateway's environment.

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from services import monitoring
-from tests.fleets import PROJECT
-from tests.whole import DOMAIN, placements
+from tests.fleets import NAMES, PROJECT
+from tests.whole import placements
 
 IMAGES = PROJECT / "lab/images"
 CONTRACTS = {path.parent.name: json.loads(path.read_text()) for path in sorted(IMAGES.glob("*/contract.json"))}
 OURS = ("alloy", "diun", "grafana", "loki", "rule-engine", "uptime-kuma")
-SERVICES = {service.name: service for each in monitoring.watched(placements(), DOMAIN, "") for service in each.services}
+SERVICES = {service.name: service for each in monitoring.watched(placements(), NAMES, "") for service in each.services}
 
 
 def file_of(service: str, path: str) -> Any:

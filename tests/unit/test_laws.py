@@ -33,11 +33,11 @@ from model.service import (
 )
 from services import catalogue, monitoring
 from services.networks import MONITORING, NETWORKS, UPLINK
-from tests.fleets import HOST, placement, with_service
+from tests.fleets import HOST, NAMES, placement, with_service
 from tests.named import why_not
-from tests.whole import DOMAIN, placements
+from tests.whole import placements
 
-WHOLE = tuple(monitoring.watched(placements(), DOMAIN, ""))
+WHOLE = tuple(monitoring.watched(placements(), NAMES, ""))
 PROBE = Healthcheck(command=("true",), interval=10, timeout=5, retries=3, start_period=10)
 PORT = Port(number=443, protocol="tcp", access=Access.PUBLIC, reason="anyone")
 UNDECLARED = Secret(name="undeclared", source=Generated())
@@ -83,7 +83,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
     laws.strangers_are_limited: [
         (
             lambda: with_service("litellm", routes=(_route(Access.PUBLIC, "why not"),)),
-            "public route 'llm' of litellm has no rate",
+            "public route 'litellm' of litellm has no rate",
         ),
         (lambda: _routed(relayed=True), "is relayed but not public"),
     ],
@@ -98,7 +98,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: _routed(refused_paths=("_utils",)), "has the path '_utils'"),
         (
             lambda: with_service("litellm", routes=(_open(), replace(_route(Access.VPN), paths=("/Admin/*",)))),
-            "'llm' is public for /*, and /Admin/* below it is for the VPN",
+            "'litellm' is public for /*, and /Admin/* below it is for the VPN",
         ),
         (
             lambda: with_service(
@@ -203,7 +203,7 @@ FLEET_BREAKS: dict[laws.FleetLaw, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: placement(host=replace(HOST, name="seko")), "the address '203.0.113.10' belongs to 2 hosts"),
     ],
     laws.site_names_are_distinct: [
-        (lambda: placement(host=SECOND), "the route 'llm' stands on sese and on seko"),
+        (lambda: placement(host=SECOND), "the route 'litellm' stands on sese and on seko"),
     ],
     laws.links_lead_to_vpn_routes: [
         (lambda: _linked(Link(service="redis", reason="why not")), "has a link to 'redis', which has no VPN route on another"),
@@ -265,13 +265,13 @@ def _network(cidr: str) -> Network:
 def _linked(link: Link) -> Placement:
     """A second host whose collector calls the first one."""
     services = tuple(
-        replace(service, links=(link,)) if service.name == "alloy" else service for service in catalogue.workstation("vpai.test")
+        replace(service, links=(link,)) if service.name == "alloy" else service for service in catalogue.workstation(NAMES)
     )
     return placement(*services, host=SECOND, networks=(MONITORING, UPLINK))
 
 
 def _route(access: Access, reason: str = "") -> Route:
-    return Route(subdomain="llm", port=4000, access=access, reason=reason)
+    return Route(subdomain="litellm", port=4000, access=access, reason=reason)
 
 
 def _open() -> Route:

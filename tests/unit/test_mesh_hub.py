@@ -10,7 +10,7 @@ import pytest
 
 from services import headscale
 from tests.shell import calls, run, stub
-from tests.whole import DOMAIN, MESH
+from tests.whole import MESH
 
 SERVICE = "vpai.service=headscale"
 PART: dict[str, Any] = {
@@ -52,7 +52,7 @@ def _running(tmp_path: Path) -> Iterator[None]:
 def test_links_in_headscales_own_data_change_nothing_of_roots(tmp_path: Path, programs: Path) -> None:
     victim = tmp_path / "crontab"
     victim.write_text("root's own\n")
-    service = headscale.service(MESH, DOMAIN)
+    service = headscale.service(MESH)
     for volume in service.volumes:
         if not volume.read_only:
             for place in (tmp_path / "data" / volume.directory, tmp_path / "data" / volume.directory / "parts"):
@@ -69,7 +69,7 @@ def test_links_in_headscales_own_data_change_nothing_of_roots(tmp_path: Path, pr
 
 
 def test_nothing_that_root_writes_is_writable_in_the_container() -> None:
-    service = headscale.service(MESH, DOMAIN)
+    service = headscale.service(MESH)
     writable = [PurePosixPath(volume.directory) for volume in service.volumes if not volume.read_only]
     merged = PurePosixPath(headscale.MERGED_DIRECTORY)
     assert not [path for path in writable if merged.is_relative_to(path) or path.is_relative_to(merged)]

@@ -21,11 +21,11 @@ from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
 from services.monitoring.dashboards import DASHBOARDS
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page
-from tests.fleets import DOOR, PROJECT
+from tests.fleets import DOOR, NAMES, PROJECT
 from tests.whole import DOMAIN, placements
 
 WHOLE = placements()
-WATCHED = monitoring.watched(WHOLE, DOMAIN, "")
+WATCHED = monitoring.watched(WHOLE, NAMES, "")
 ALERTS = monitoring.alerts(WHOLE)
 EVERY = [(placement, service) for placement in WHOLE for service in placement.services]
 IDS = [f"{placement.host.name}-{service.name}" for placement, service in EVERY]
@@ -86,7 +86,7 @@ def test_grafana_forgets_no_rule_that_it_ever_had() -> None:
     unknown = {each.uid for each in ALERTS} - set(known_uids())
     assert not unknown, f"run `make docs`: services/monitoring/uids.txt lacks {sorted(unknown)}"
     fewer = monitoring.watched(
-        [replace(WHOLE[0], services=tuple(s for s in WHOLE[0].services if s.name != "n8n")), *WHOLE[1:]], DOMAIN, ""
+        [replace(WHOLE[0], services=tuple(s for s in WHOLE[0].services if s.name != "n8n")), *WHOLE[1:]], NAMES, ""
     )
     configuration = next(service.configuration for service in fewer[0].services if service.name == "grafana")
     assert configuration
@@ -133,7 +133,7 @@ def test_the_other_hosts_push_through_the_door_of_the_stores() -> None:
     assert f'url = "https://metrics.{DOMAIN}/api/v1/write"' in text
     assert f'url = "https://logs.{DOMAIN}/loki/api/v1/push"' in text
     assert "ca_pem" not in text
-    own = monitoring.watched(WHOLE, DOMAIN, "-----BEGIN CERTIFICATE-----\n")
+    own = monitoring.watched(WHOLE, NAMES, "-----BEGIN CERTIFICATE-----\n")
     alloy = next(service.configuration for service in own[2].services if service.name == "alloy")
     assert alloy
     assert alloy.files[0].content.count(r'ca_pem = "-----BEGIN CERTIFICATE-----\n"') == 2
@@ -149,7 +149,7 @@ def test_logs_of_a_silent_service_are_dropped() -> None:
         replace(service, logs=Silent(reason="tells secrets")) if service.name in ("redis", "diun") else service
         for service in WHOLE[0].services
     )
-    told = monitoring.watched((replace(WHOLE[0], services=quiet),), DOMAIN, "")
+    told = monitoring.watched((replace(WHOLE[0], services=quiet),), NAMES, "")
     alloy = next(service.configuration for service in told[0].services if service.name == "alloy")
     assert alloy
     dropped = re.search(r'regex         = "([^"]+)"\n\t\taction        = "drop"', alloy.files[0].content)
@@ -260,7 +260,7 @@ def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the
     others = [service for placement, service in EVERY if placement.host.name != "seko"]
     assert asked.keys() == {route.subdomain for service in others for route in service.routes} | {"backup-sese", "backup-seko"}
     assert {link.service for link in kuma.links} == {service.name for service in others if service.routes}
-    assert asked["tala"]["url"] == f"https://tala.{DOMAIN}/"
+    assert asked["grafana"]["url"] == f"https://grafana.{DOMAIN}/"
     assert "502" not in json.dumps(asked)
     assert asked["metrics"]["accepted_statuscodes"] == ["404"], "it serves nothing but one call"
     assert (asked["backup-sese"]["type"], asked["backup-sese"]["interval"]) == ("push", 93600)
@@ -299,7 +299,7 @@ def test_no_panel_asks_for_what_cadvisor_cannot_know() -> None:
 
 @pytest.mark.parametrize(("scale", "grafana_mib", "alloy_mib"), [(1.0, 768, 320), (0.5, 512, 256)])
 def test_what_a_program_needs_is_not_scaled_away(scale: float, grafana_mib: int, alloy_mib: int) -> None:
-    services = {service.name: service for service in catalogue.sese(DOMAIN, DOOR, "javisi", scale)}
+    services = {service.name: service for service in catalogue.sese(NAMES, DOOR, "javisi", scale)}
     assert services["grafana"].limits.memory_mib >= grafana_mib
     assert services["alloy"].limits.memory_mib >= alloy_mib
     others = {service.name: service for placement in WHOLE[1:] for service in placement.services}
@@ -365,7 +365,7 @@ def test_diun_tells_of_a_newer_tag_of_the_same_kind_alone(
 
 
 def monitors(placements: Sequence[Placement]) -> list[dict[str, object]]:
-    watched = monitoring.watched(placements, DOMAIN, "")
+    watched = monitoring.watched(placements, NAMES, "")
     kuma = next(service for placement in watched for service in placement.services if service.name == "uptime-kuma")
     found: list[dict[str, object]] = json.loads(kuma.tasks[0].stdin)["monitors"]
     return found

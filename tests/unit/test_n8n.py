@@ -12,8 +12,9 @@ import pytest
 from operations.notify import shortened
 from services import n8n, webhook_gate
 from services.n8n.workflows import Workflow, workflows
+from tests.fleets import NAMES
 
-SERVICE = n8n.service("vpai.test")
+SERVICE = n8n.service(NAMES)
 WORKFLOWS = [pytest.param(workflow, id=workflow.name) for workflow in workflows()]
 
 

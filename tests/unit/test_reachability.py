@@ -65,11 +65,15 @@ def test_a_member_reaches_every_site() -> None:
 
 def test_a_route_that_is_opened_is_told_as_opened() -> None:
     opened = Route(
-        subdomain="llm", port=4000, access=Access.PUBLIC, reason="a demonstration", rate_limit=RateLimit(requests=1, seconds=1)
+        subdomain="litellm",
+        port=4000,
+        access=Access.PUBLIC,
+        reason="a demonstration",
+        rate_limit=RateLimit(requests=1, seconds=1),
     )
     changed = _with_route(opened)
     told = difference(ROWS, changed)
-    assert told.opened == (Reach(ANYONE, "https://llm.example.org on sese", "/* -> litellm:4000"),)
+    assert told.opened == (Reach(ANYONE, "https://litellm.example.org on sese", "/* -> litellm:4000"),)
     assert told.closed == ()
     assert difference(changed, ROWS).closed == told.opened
 

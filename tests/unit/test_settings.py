@@ -61,7 +61,7 @@ def test_hosts_are_shown_as_the_kind_of_stack_has_them(kind: str, example: str) 
 def test_what_is_no_setting_is_told_with_those_that_there_are() -> None:
     found = problem(domian="x")
     assert found.what == "vpai:domian is not a setting"
-    assert "kind, project, domain, hosts, knownHosts, " in found.mend
+    assert "kind, project, domain, subdomains, hosts, knownHosts, " in found.mend
     assert found.example == "pulumi config rm -s prod --path 'vpai:domian'"
     found = problem(hosts={"sese": {"address": "a", "memoryMib": 2048, "adress": "b"}})
     assert found.what == "vpai:hosts.sese.adress is not a setting"

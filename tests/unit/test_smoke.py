@@ -37,7 +37,7 @@ def test_every_path_of_every_route_is_asked_from_outside() -> None:
 
 def test_what_is_for_members_must_be_refused_by_caddy_itself() -> None:
     wanted = {site.host for placement in FLEET.placements for site in placement.sites() if not site.paths(Access.PUBLIC)}
-    assert {"llm.example.org", "mayi.example.org", "misu.example.org"} <= wanted
+    assert {"litellm.example.org", "n8n.example.org", "status.example.org"} <= wanted
     for placement in FLEET.placements:
         for question in questions(placement):
             if question.host in wanted - {"hook.example.org"}:
@@ -66,7 +66,7 @@ def test_a_relayed_route_answers_at_the_hub_and_not_on_its_own_host() -> None:
     ],
 )
 def test_a_public_route_must_be_answered_by_its_service(status: int, body: bytes, right: bool) -> None:
-    assert _question("seko", "biki", "/").right(status, body) is right
+    assert _question("seko", "obsidian", "/").right(status, body) is right
 
 
 def test_a_public_route_without_get_must_refuse_it() -> None:

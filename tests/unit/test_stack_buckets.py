@@ -6,7 +6,7 @@ from components.bucket import ACCESS_KEY, SECRET_KEY
 from model.bucket import policy
 from services import nocodb, storage, zerobyte
 from stacks import buckets
-from tests.fleets import DUMMY_SECRETS, inputs
+from tests.fleets import DUMMY_SECRETS, NAMES, inputs
 
 
 def test_production_keeps_backups_and_what_services_share() -> None:
@@ -47,8 +47,8 @@ def test_without_a_prefix_there_are_no_buckets_and_nobody_is_told_of_one() -> No
     services = {service.name: service for _, service in without.fleet.services()}
     assert not [name for name in services["nocodb"].environment if name.startswith("NC_S3")]
     assert set(services["zerobyte"].secret_environment) == {"APP_SECRET"}
-    assert nocodb.service("example.org").secrets == services["nocodb"].secrets
-    assert zerobyte.service("example.org").secrets == services["zerobyte"].secrets
+    assert nocodb.service(NAMES).secrets == services["nocodb"].secrets
+    assert zerobyte.service(NAMES).secrets == services["zerobyte"].secrets
 
 
 def test_keys_that_are_missing_are_named_with_where_to_get_them() -> None:

@@ -14,7 +14,7 @@ from model.service import Configuration, File, Healthcheck, Limits, Logs, Replac
 from operations.verify_images import Image, Verdict, lies, record, write
 from services import zerobyte
 from stacks import deployment
-from tests.fleets import inputs
+from tests.fleets import NAMES, inputs
 
 SERVICE = Service(
     name="shop",
@@ -28,7 +28,7 @@ SERVICE = Service(
     command=("shop", "serve"),
     secret_environment={"KEY": "value"},
     configuration=Configuration(directory="/etc/shop", owner="1000:1000", files=(File(path="a", content="a"),)),
-    volumes=(replace(zerobyte.service("example.org").volumes[0], path="/data", owner="1000:1000"),),
+    volumes=(replace(zerobyte.service(NAMES).volumes[0], path="/data", owner="1000:1000"),),
     healthcheck=Healthcheck(command=("wget", "-q", "http://127.0.0.1/"), interval=1, timeout=1, retries=1, start_period=1),
 )
 TRUE = Image(entrypoint=("/init", "--"), command=("shop", "serve"), user="1000", ports=(80,), volumes=("/data",))

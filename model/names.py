@@ -1,0 +1,50 @@
+"""The public names of a fleet: what stands below its domain, and what the operator calls it."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from model.problem import Problem
+
+MESH = "mesh"
+"""Where machines join the mesh."""
+HOSTS = "hosts"
+"""What the names of hosts in the mesh are below; MagicDNS' own, and of no site."""
+
+
+@dataclass(frozen=True)
+class Names:
+    """A domain, and by default name what the operator calls a site below it otherwise."""
+
+    domain: str
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    def subdomain(self, site: str) -> str:
+        """What the site `site` is called below the domain; the domain itself, empty, has no other name."""
+        return self.renamed.get(site, site)
+
+    def host(self, site: str) -> str:
+        """Its whole name."""
+        return f"{self.subdomain(site)}.{self.domain}"
+
+
+def problems(stack: str, renamed: Mapping[str, str], sites: Collection[str]) -> Iterator[Problem]:
+    """What is wrong with the names that an operator gives to some of `sites`."""
+    known = sorted(sites)
+    for site in renamed.keys() - set(known):
+        yield Problem(
+            what=f"vpai:subdomains names {site!r}, which no service is asked by",
+            why="nothing would be called so, and nobody would see that",
+            mend=f"use some of: {', '.join(known)}",
+            example=f"pulumi config rm -s {stack} --path 'vpai:subdomains.{site}'",
+        )
+    called: dict[str, list[str]] = {}
+    for site in known:
+        called.setdefault(renamed.get(site, site), []).append(site)
+    for name, several in called.items():
+        if len(several) > 1:
+            yield Problem(
+                what=f"vpai:subdomains gives the name {name!r} to {' and '.join(several)}",
+                why="a name leads to one of them, and strangers could be led to what is for members alone",
+                mend="give each a name of its own",
+                example=f"pulumi config set -s {stack} --path 'vpai:subdomains.{several[-1]}' my-{several[-1]}",
+            )
