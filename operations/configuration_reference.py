@@ -61,7 +61,7 @@ def schema_file() -> str:
 def schema() -> Mapping[str, Any]:
     """JSON Schema (draft 2020-12) of a Pulumi.<stack>.yaml."""
     whole = _settings()
-    settings = {f"{_NAMESPACE}{key}": _set(_written(each)) for key, each in whole["properties"].items()}
+    settings = {f"{_NAMESPACE}{key}": _written(each) for key, each in whole["properties"].items()}
     secrets = {f"{_NAMESPACE}{each.name}": {**_SECURE, "description": _meaning(each)} for each in _secrets()}
     config = {
         "type": "object",
@@ -165,16 +165,6 @@ def _written(each: Mapping[str, Any]) -> Any:
     if pattern := _FORMATS.get(rules.pop("format", "")):
         rules["pattern"] = pattern
     return {**told, "anyOf": [rules, *([_AS_TEXT[kind]] if kind in _AS_TEXT else []), _SECURE]}
-
-
-def _set(each: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A whole list or mapping that was set without --path is the text of one."""
-    begins = {"array": r"\[", "object": r"\{"}.get(each.get("type", ""))
-    if begins is None:
-        return each
-    told = {key: each[key] for key in ("description", "default", "examples") if key in each}
-    rules = {key: value for key, value in each.items() if key not in told}
-    return {**told, "anyOf": [rules, {"type": "string", "pattern": f"^{begins}"}]}
 
 
 if __name__ == "__main__":

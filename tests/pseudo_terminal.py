@@ -25,12 +25,19 @@ class PseudoTerminal:
 
     def sees(self, text: str, seconds: float = 30) -> str:
         """All that was shown until `text`, wherever its lines were broken, since what was last waited for."""
-        pattern, until = re.compile(re.escape(text).replace(r"\ ", _BLANK)), time.monotonic() + seconds
+        before = self._seen
+        self.sees_one_of(text, seconds=seconds)
+        return self.shown[before : self._seen]
+
+    def sees_one_of(self, *texts: str, seconds: float = 30) -> int:
+        """Which of them was shown first."""
+        words = "|".join(f"({re.escape(text)})" for text in texts).replace(r"\ ", _BLANK)
+        pattern, until = re.compile(words), time.monotonic() + seconds
         while not (found := pattern.search(self.shown, self._seen)):
             if not self._reads(until - time.monotonic()):
-                raise AssertionError(f"never showed {text!r} after:\n{self.shown[self._seen :]}")
-        before, self._seen = self._seen, found.end()
-        return self.shown[before : self._seen]
+                raise AssertionError(f"never showed {texts} after:\n{self.shown[self._seen :]}")
+        self._seen = found.end()
+        return (found.lastindex or 1) - 1
 
     def types(self, text: str) -> None:
         os.write(self._end, f"{text}\n".encode())

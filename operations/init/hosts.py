@@ -19,12 +19,12 @@ _USUAL = {"firstUser": "root", "firstPort": 22, "release": RELEASES[0]}
 
 def hosts(session: Session) -> None:
     """Every machine that the stack needs; of one that is configured, its key where none is pinned."""
-    for name, host in session.written.hosts.items():
+    for name, host in session.written.values.get("hosts", {}).items():
         if "server" not in host and name not in session.pinned:
             session.dialogue.topic(f"Host {name}", f"It is configured; its key is not pinned in {session.known_hosts.name}.")
             _pin(session, name, str(host.get("address", "")), int(host.get("firstPort", 22)))
     for name, meaning in _wanted(session):
-        if name not in session.written.hosts:
+        if name not in session.written.values.get("hosts", {}):
             _host(session, name, meaning)
 
 

@@ -88,7 +88,7 @@ def kind(session: Session) -> None:
     session.dialogue.topic("Kind", f"What the stack is for.\n{text}\nExample: production")
     chosen = session.dialogue.ask("kind", answers.one_of(KINDS, "kind"), example="production")
     # A copy is thrown away, its data with it.
-    session.written.set_paths({"kind": chosen, **({"protectData": "false"} if chosen == Kind.COPY else {})})
+    session.written.set({"kind": chosen, **({"protectData": "false"} if chosen == Kind.COPY else {})})
 
 
 def domain(session: Session) -> None:
@@ -104,7 +104,7 @@ def domain(session: Session) -> None:
     form = "domain: small letters, digits and dashes between dots, nothing in front or behind"
     read = answers.setting("domain", form, "vpai.example.org")
     chosen = session.checked("domain", read, lambda answer: _zone(session, answer), example="vpai.example.org")
-    session.written.set_paths({"domain": chosen})
+    session.written.set({"domain": chosen})
 
 
 def _zone(session: Session, domain: str) -> None:
@@ -140,7 +140,7 @@ def keys(session: Session) -> None:
         append(path, session.dialogue.ask("keys", answers.keys(found, PROJECT), example=example))
     missing = {key: name for key, name in files.items() if key not in session.written.values}
     if missing:
-        session.written.set_paths(missing)
+        session.written.set(missing)
 
 
 def _file(session: Session, key: str, name: str) -> str:

@@ -63,4 +63,4 @@ def others(session: Session) -> None:
         read = answers.or_later(answers.setting(question.key, question.form, question.example))
         answer = session.dialogue.ask(question.key, read, enter="")
         if answer:
-            session.written.set_paths({question.key: answer})
+            session.written.set({question.key: answer})

@@ -30,7 +30,7 @@ def services(session: Session) -> None:
         return () if answer == _ALL else answers.some_of(offered, "service")(answer)
 
     chosen = session.checked("services", read, lambda chosen: _fits(session, chosen), enter=_ALL)
-    session.written.set_list("services", chosen)
+    session.written.set({"services": list(chosen)})
 
 
 def _fits(session: Session, chosen: Sequence[str]) -> None:

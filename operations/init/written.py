@@ -43,12 +43,6 @@ class Written:
         values = self.values
         return {key: _text(values[key]) for key in values if key not in self.secrets}
 
-    @property
-    def hosts(self) -> Mapping[str, Mapping[str, Any]]:
-        """vpai:hosts, whichever way it was set."""
-        hosts = self.values.get("hosts") or {}
-        return (yaml.safe_load(hosts) if isinstance(hosts, str) else hosts) or {}
-
     def begin(self) -> None:
         """Make the stack, and its file, which tells an editor of its schema."""
         with _to_the_end():
@@ -61,22 +55,16 @@ class Written:
             draft.write_text(HEADER + self.text)
             draft.replace(self.path)
 
+    def set(self, values: Mapping[str, Any]) -> None:
+        """Plain settings, all at once: texts, and whole lists and mappings."""
+        entries = {f"{_NAMESPACE}{key}": _entry(value) for key, value in values.items()}
+        with _to_the_end():
+            self._pulumi("config", "set-all", "--json", json.dumps(entries), "--stack", self._stack)
+
     def set_host(self, name: str, values: Mapping[str, Any]) -> None:
         """What is known of a host, all at once: an address without a memory would be refused."""
-        now = self.hosts
-        host = {**now.get(name, {}), **values}
-        others = now if isinstance(self.values.get("hosts"), str) else {}  # a text is not set in parts
-        self.set_paths(dict(_leaves("hosts", {**others, name: host})))
-
-    def set_list(self, key: str, items: tuple[str, ...]) -> None:
-        """A setting that is a list and was not set before."""
-        self.set_paths(dict(_leaves(key, items)) or {key: "[]"})
-
-    def set_paths(self, values: Mapping[str, str]) -> None:
-        """Plain values by their path."""
-        pairs = [word for path, value in values.items() for word in ("--plaintext", f"{_NAMESPACE}{path}={value}")]
-        with _to_the_end():
-            self._pulumi("config", "set-all", "--path", *pairs, "--stack", self._stack)
+        hosts = self.values.get("hosts", {})
+        self.set({"hosts": {**hosts, name: {**hosts.get(name, {}), **values}}})
 
     def set_secret(self, name: str, value: str) -> None:
         """An encrypted value; it is on no command line."""
@@ -104,13 +92,6 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _leaves(path: str, value: object) -> Iterator[tuple[str, str]]:
-    """Each plain value below `path`, by its own path."""
-    if isinstance(value, Mapping):
-        for key, of in value.items():
-            yield from _leaves(f"{path}.{key}", of)
-    elif isinstance(value, list | tuple):
-        for number, of in enumerate(value):
-            yield from _leaves(f"{path}[{number}]", of)
-    else:
-        yield path, _text(value)
+def _entry(value: object) -> Mapping[str, Any]:
+    """As `pulumi config --json` shows it: beside an objectValue, which makes it one, the value is read."""
+    return {"value": value} if isinstance(value, str) else {"value": json.dumps(value), "objectValue": value}

@@ -1,5 +1,6 @@
 """`make init` at a terminal: real engine, real sshd on loopback, resolvers of the tests."""
 
+import json
 import os
 import re
 import subprocess
@@ -30,7 +31,7 @@ ADDRESSES = {"sese": STACK, "seko": HUB}
 DOMAIN = "example.org"
 MEMORY = {"sese": (11264, 10900), "seko": (2048, 1800)}
 """Of each machine, and what of it is free."""
-PUBLISHED = {f"llm.{DOMAIN}": STACK, f"singa.{DOMAIN}": "203.0.113.99"}
+PUBLISHED = {f"litellm.{DOMAIN}": STACK, f"mesh.{DOMAIN}": "203.0.113.99"}
 """Of all names that the fleet needs: one as it should be, one elsewhere."""
 DRIVER = """
     import sys
@@ -273,13 +274,30 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     configured = at.sees("== ") + at.sees("== ")
     assert re.search(r"^anthropic_api_key +set, encrypted$", configured, re.MULTILINE)
     told(at, (("\ntimezone: ", "Europe/Berlin"), ("\nbucketPrefix: ", ""), ("\nrecoveryRecipient: ", "")))
-    for number in range(OF_SECRETS - 1):
-        assert "anthropic_api_key" not in at.sees("\nvalue: "), "it was asked for again"
-        at.types("" if number else DUMMY_SECRETS["gemini_api_key"])
+    given = dict(DUMMY_SECRETS)
+    for _ in range(OF_SECRETS - 1):
+        [name] = re.findall(r"^([a-z_]+)$", at.sees("\nvalue: "), re.MULTILINE)
+        at.types(given.pop(name))
+        at.sees(f"{name} is set, encrypted.")
+    assert "anthropic_api_key" in given, "it was asked for again"
     told(at, (("ask for them now (yes/no) [no]: ", "yes"),))
     while "github_webhook_secret" not in at.sees("\nvalue: "):
         at.types("")
-    at.types("new")
-    told(at, (("pulumi config get -s our vpai:github_webhook_secret", None), ("\nvalue: ", None)))
-    at.ends_its_input()
-    assert at.ends() == 130
+    told(at, (("", "new"), ("pulumi config get -s our vpai:github_webhook_secret", None)))
+    while at.sees_one_of("\nvalue: ", "== What remains") == 0:
+        at.types("")
+    assert at.ends() == 0
+    rest = at.shown.partition("== What remains")[2]
+    assert f"mesh.{DOMAIN}. 3600 IN A {HUB}" in rest, "it leads elsewhere"
+    assert f"grafana.{DOMAIN}. 3600 IN A {STACK}" in rest
+    assert f"litellm.{DOMAIN}. " not in rest, "it is published as it should be"
+    assert "images have no digest" in rest and "PULUMI_CONFIG_PASSPHRASE_FILE=" in rest
+    assert "the secret" not in rest and "not pinned" not in rest
+    assert "make preview STACK=our" in rest
+
+    # What was written is what the program takes, with all laws.
+    assert operator.mistakes() == []
+    operator.environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(operator.home / ".config/vpai/our.passphrase")
+    assert re.fullmatch("[0-9a-f]{64}", operator.pulumi("config", "get", "-s", "our", "vpai:github_webhook_secret").strip())
+    steps = json.loads(operator.pulumi("preview", "-s", "our", "--json"))["steps"]
+    assert len([step for step in steps if step["op"] == "create"]) > 100
