@@ -1,5 +1,6 @@
 """The settings of a stack: `vpai:` keys of Pulumi.<stack>.yaml, typed, with every mistake told at once."""
 
+import json
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_address
@@ -357,7 +358,6 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
             mend=f"remove it, or use one of: {known}",
             example=f"pulumi config rm -s {stack} --path 'vpai:{key}'",
         )
-    path = "--path " if len(location) > 1 else ""
     example = (field.examples or [""])[0]
     if key == "hosts" and copy:
         example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'  # production's hub; the copy's own server is rented
@@ -365,7 +365,19 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
     return Problem(
         what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {shown(location[0], detail['input'])}: {detail['msg']}",
         why=field.description or "",
-        mend=f"pulumi config set -s {stack} {path}'vpai:{key}' '{example}'",
+        mend=_mend(stack, location, example),
+    )
+
+
+def _mend(stack: str, location: tuple[object, ...], example: str) -> str:
+    """What sets it. The engine takes the text of a list or mapping for a text, and then refuses it."""
+    key = ".".join(map(str, location))
+    if not example.startswith(("[", "{")):
+        return f"pulumi config set -s {stack} {'--path ' if len(location) > 1 else ''}'vpai:{key}' '{example}'"
+    if len(location) > 1 and isinstance(location[1], int):
+        return f"pulumi config set -s {stack} --path 'vpai:{location[0]}[{location[1]}]' '{json.loads(example)[0]}'"
+    return (
+        f"pulumi config set -s {stack} --path, member by member; or below config: in Pulumi.{stack}.yaml: vpai:{key}: {example}"
     )
 
 

@@ -29,11 +29,11 @@ def services(session: Session) -> None:
     def read(answer: str) -> tuple[str, ...]:
         return () if answer == _ALL else answers.some_of(offered, "service")(answer)
 
-    chosen = session.checked("services", read, lambda chosen: _fits(session, chosen), enter=_ALL)
+    chosen = session.checked("services", read, lambda chosen: fits(session, chosen), enter=_ALL)
     session.written.set({"services": list(chosen)})
 
 
-def _fits(session: Session, chosen: Sequence[str]) -> None:
+def fits(session: Session, chosen: Sequence[str]) -> None:
     """Raises `Wrong` with every law that the fleet would break, by what its machines have, and by what is free there now."""
     try:
         session.placed(chosen)

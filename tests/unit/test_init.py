@@ -10,11 +10,16 @@ from pathlib import Path
 from socket import create_server
 
 import pytest
+import yaml
 
 from model import ssh_key
 from operations.init import answers, machine
 from operations.init.dialogue import Dialogue, Wrong
+from operations.init.outside import Outside
+from operations.init.services import fits
+from operations.init.session import Session
 from operations.init.written import Written
+from tests import hetzner
 from tests.ports import free_port
 
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"
@@ -142,3 +147,39 @@ def test_a_host_is_added_to_those_that_there_are_and_whole(tmp_path: Path, monke
     [said] = [json.loads(word) for word in ran if word.startswith("{")]
     hosts = {"a": {"address": "203.0.113.1", "memoryMib": 2048}, "b": {"server": {"location": "fsn1"}}}
     assert said["vpai:hosts"]["objectValue"] == json.loads(said["vpai:hosts"]["value"]) == hosts
+
+
+HOST = {"address": "203.0.113.10", "roles": ["stack", "hub"]}
+
+
+def session(directory: Path, memory_mib: int, free_mib: int | None = None) -> Session:
+    """At the question for services, with one machine, and what it said of its memory."""
+    config = {
+        "kind": "production",
+        "domain": "example.org",
+        "knownHosts": "hosts/our.known_hosts",
+        "authorizedKeys": "hosts/our.authorized_keys",
+        "hosts": {"one": {**HOST, "memoryMib": memory_mib}},
+    }
+    whole = {"config": {f"vpai:{key}": value for key, value in config.items()}}
+    (directory / "Pulumi.our.yaml").write_text(yaml.safe_dump(whole))
+    facts = {} if free_mib is None else {"one": machine.Facts(memory_mib=memory_mib, free_mib=free_mib, release="debian-13")}
+    written = Written("our", directory)
+    return Session(stack="our", dialogue=Dialogue(), outside=Outside(), written=written, facts=facts)
+
+
+def test_services_are_held_against_memory_by_the_law_itself(tmp_path: Path) -> None:
+    with pytest.raises(Wrong, match=r"one: memory limits add up to \d+ MiB; the host has 2048 MiB"):
+        fits(session(tmp_path, 2048), ())
+    fits(session(tmp_path, 16384), ())
+    fits(session(tmp_path, 16384, free_mib=16000), ())
+    with pytest.raises(Wrong, match=r"By what is free there now.*\n.*one: memory limits add up to"):
+        fits(session(tmp_path, 16384, free_mib=1500), ())
+
+
+def test_a_token_of_no_project_is_told_when_it_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with hetzner.running() as cloud:
+        monkeypatch.setenv("HCLOUD_ENDPOINT", cloud.endpoint)
+        Outside().tokens["hcloud_token"](hetzner.TOKEN)
+        with pytest.raises(Wrong, match="Hetzner's cloud does not answer.*one with read and write access"):
+            Outside().tokens["hcloud_token"]("short")
