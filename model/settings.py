@@ -376,9 +376,7 @@ def _mend(stack: str, location: tuple[object, ...], example: str) -> str:
         return f"pulumi config set -s {stack} {'--path ' if len(location) > 1 else ''}'vpai:{key}' '{example}'"
     if len(location) > 1 and isinstance(location[1], int):
         return f"pulumi config set -s {stack} --path 'vpai:{location[0]}[{location[1]}]' '{json.loads(example)[0]}'"
-    return (
-        f"pulumi config set -s {stack} --path, member by member; or below config: in Pulumi.{stack}.yaml: vpai:{key}: {example}"
-    )
+    return f"set each member with `pulumi config set -s {stack} --path`; or write in Pulumi.{stack}.yaml: vpai:{key}: {example}"
 
 
 _PRIVATE = re.compile("PRIVATE KEY|AGE-SECRET-KEY", re.IGNORECASE)

@@ -16,7 +16,7 @@ from operations.recovery_kit import FILE
 from operations.stack import CommandFailed, Stack
 from operations.terminal import Terminal, of_questions
 
-QUESTIONS = (state, shown, kind, domain, keys, hosts, services, others, from_others)
+QUESTIONS = (state, shown, kind, domain, keys, hosts, others, services, from_others)
 """In their order; each asks for what is not configured."""
 
 

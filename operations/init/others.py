@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from model.kind import Kind
 from operations.init import answers
 from operations.init.session import Session
 
@@ -15,7 +16,7 @@ class Question:
     text: str
     form: str
     example: str
-    of_copies: bool = True
+    kinds: tuple[Kind, ...] = (Kind.PRODUCTION, Kind.COPY)
 
 
 QUESTIONS = (
@@ -34,13 +35,21 @@ QUESTIONS = (
         example="Europe/Paris",
     ),
     Question(
+        key="expires",
+        title="End",
+        text="When `make reap` destroys the stack, in UTC: a server that is forgotten is paid for.",
+        form="moment in UTC",
+        example="2026-12-31T12:00Z",
+        kinds=(Kind.COPY,),
+    ),
+    Question(
         key="bucketPrefix",
         title="Buckets",
         text="Backups and attachments go into buckets of Hetzner's object storage (docs/runbooks/buckets.md). Their names begin "
         "with this, which has to be unique among all customers. Without it there are no backups.",
         form="beginning of a bucket's name: small letters, digits and dashes",
         example="example-org",
-        of_copies=False,
+        kinds=(Kind.PRODUCTION,),
     ),
     Question(
         key="recoveryRecipient",
@@ -49,7 +58,7 @@ QUESTIONS = (
         "elsewhere: age-keygen -o recovery.key",
         form="public age key: age1, and 58 small letters and digits",
         example="age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p",
-        of_copies=False,
+        kinds=(Kind.PRODUCTION,),
     ),
 )
 
@@ -57,7 +66,7 @@ QUESTIONS = (
 def others(session: Session) -> None:
     """Each that is not set; Enter leaves it as it is."""
     for question in QUESTIONS:
-        if question.key in session.written.values or (session.is_copy and not question.of_copies):
+        if question.key in session.written.values or session.kind not in question.kinds:
             continue
         session.dialogue.topic(question.title, f"{question.text}\nEnter: later.\nExample: {question.example}")
         read = answers.or_later(answers.setting(question.key, question.form, question.example))

@@ -37,7 +37,8 @@ def _left(session: Session, given: str) -> Iterator[str]:
         if images:
             yield f"{images} images have no digest in {read.settings.image_lock}, and an up refuses them:\n  make images WRITE=1"
         yield from _records(session, read.fleet)
-    yield "The firewall of the hub's provider, where it has one: docs/runbooks/first-deploy.md, step 2, names the ports"
+    if not session.is_copy:
+        yield "The firewall of the hub's provider, where it has one: docs/runbooks/first-deploy.md, step 2, names the ports"
     yield f"What was written, into git:\n  git add Pulumi.{stack}.yaml hosts && git commit -m 'Our {stack}' && git push"
 
 

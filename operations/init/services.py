@@ -8,28 +8,32 @@ from model.secret import External, Secret
 from operations.init import answers
 from operations.init.dialogue import Wrong
 from operations.init.session import Session
+from services import catalogue
 from stacks.inputs import CLOUD_TOKEN
 
 _PLENTY_MIB = 1 << 20
-_ALL = "all"
+_ALL, _CORE = "all", "the core"
 
 
 def services(session: Session) -> None:
     """Which services run."""
     if "services" in session.written.values:
         return
-    offered = {service.name: service.limits.memory_mib for _, service in session.placed(memory_mib=_PLENTY_MIB).services()}
+    names = catalogue.names_of_services()
+    everything = session.placed(names, memory_mib=_PLENTY_MIB)
+    offered = {each.name: each.limits.memory_mib for _, each in everything.services() if each.name in names}
+    enter = _CORE if session.is_copy and "expires" in session.written.values else _ALL
     session.dialogue.topic(
         "Services",
         "What runs, each with what it needs; the number is the memory that it may take, in MiB.\n"
         + ", ".join(f"{name} {mib}" for name, mib in offered.items())
-        + "\nEnter: all of them.\nExample: litellm, n8n",
+        + f"\nEnter: {enter}.\nExample: litellm, n8n",
     )
 
     def read(answer: str) -> tuple[str, ...]:
-        return () if answer == _ALL else answers.some_of(offered, "service")(answer)
+        return () if answer == enter else answers.some_of(offered, "service")(answer)
 
-    chosen = session.checked("services", read, lambda chosen: fits(session, chosen), enter=_ALL)
+    chosen = session.checked("services", read, lambda chosen: fits(session, chosen), enter=enter)
     session.written.set({"services": list(chosen)})
 
 

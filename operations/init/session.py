@@ -32,8 +32,12 @@ class Session:
     """By host: what it said in this session."""
 
     @property
+    def kind(self) -> str:
+        return str(self.written.values.get("kind", ""))
+
+    @property
     def is_copy(self) -> bool:
-        return self.written.values.get("kind") == Kind.COPY
+        return self.kind == Kind.COPY
 
     @property
     def known_hosts(self) -> Path:

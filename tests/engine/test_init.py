@@ -178,16 +178,15 @@ def told(at: PseudoTerminal, lines: tuple[tuple[str, str | None], ...], **replac
             at.types(replaced.get(typed, typed))
 
 
-def machine(at: PseudoTerminal, name: str, fingerprint: str) -> None:
+def machine(at: PseudoTerminal, name: str, fingerprint: str, stack: str = "our") -> None:
     """What is asked of a machine that is as it should be."""
-    at.sees(f"== Host {name}")
     at.sees("\naddress: ")
     at.types(ADDRESSES[name])
     at.sees("\nport of SSH [22]: ")
     at.types(str(sshd.PORT))
     assert f"\n    {fingerprint} (ED25519)\n" in at.sees("is it the same there (yes/no): "), "as ssh-keygen -l shows it"
     at.types("yes")
-    at.sees("Pinned in hosts/our.known_hosts.\nuser who may log in [root]: ")
+    at.sees(f"Pinned in hosts/{stack}.known_hosts.\nuser who may log in [root]: ")
     at.types(sshd.USER)
     whole, free = MEMORY[name]
     at.sees(f"It lets you in: debian-13, {whole} MiB of memory, of which {free} are free.")
@@ -205,7 +204,12 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     told(
         at,
         (
-            ("== Host sese", None),
+            ("== The machine for the role stack", None),
+            ("\nname: ", "Sese"),
+            ("'Sese' is no name of a host: small letters, digits and dashes. For example: sese\nname: ", "sese"),
+            ("\nroles [stack, hub]: ", "hub"),
+            ("A machine with the role stack is needed first. For example: stack\nroles [stack, hub]: ", "stuck"),
+            ("'stuck' is no role: give some of stack, hub, workstation, applications.\nroles [stack, hub]: ", "stack"),
             ("\naddress: ", f"root@{STACK}"),
             ("without user and port. For example: 203.0.113.10\naddress: ", STACK),
             ("\nport of SSH [22]: ", "SSH"),
@@ -228,10 +232,19 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
 
     # It goes on there.
     at = operator.begins()
-    configured = at.sees("== Host sese")
+    configured = at.sees("== The machine for the role stack")
     assert re.search(rf"^domain +{DOMAIN}$", configured, re.MULTILINE)
     assert not any(f"\n{asked}: " in configured for asked in ("kind", "domain", "keys", "file"))
-    told(at, (("\naddress: ", STACK), ("\nport of SSH [22]: ", str(sshd.PORT)), ("is it the same there (yes/no): ", "yes")))
+    told(
+        at,
+        (
+            ("\nname: ", "sese"),
+            ("\nroles [stack, hub]: ", "stack"),
+            ("\naddress: ", STACK),
+            ("\nport of SSH [22]: ", str(sshd.PORT)),
+            ("is it the same there (yes/no): ", "yes"),
+        ),
+    )
     told(
         at,
         (
@@ -242,19 +255,21 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
             ("It lets you in: debian-13, 11264 MiB of memory, of which 10900 are free.", None),
         ),
     )
+    told(at, (("== The machine for the role hub", None), ("\nname: ", "seko"), ("\nroles [hub]: ", "")))
     machine(at, "seko", machines["seko"])
     told(
         at,
         (
-            ("\nservices [all]: ", "n9n"),
-            ("'n9n' is no service", None),
-            ("\nservices [all]: ", ""),
+            ("another machine (yes/no) [no]: ", ""),
             ("\nacmeEmail: ", "ops"),
             ("'ops' is no mail address. For example: ops@example.org\nacmeEmail: ", "ops@example.org"),
             ("\ntimezone: ", "Mars/Olympus"),
             ("'Mars/Olympus' is no time zone of the IANA database. For example: Europe/Paris\ntimezone: ", ""),
             ("\nbucketPrefix: ", ""),
             ("\nrecoveryRecipient: ", ""),
+            ("\nservices [all]: ", "n9n"),
+            ("'n9n' is no service", None),
+            ("\nservices [all]: ", ""),
             ("\nanthropic_api_key\n", None),
             ("value: ", "changeme"),
             ("What was typed is a placeholder. Where to get it: Anthropic console", None),
@@ -301,3 +316,44 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     assert re.fullmatch("[0-9a-f]{64}", operator.pulumi("config", "get", "-s", "our", "vpai:github_webhook_secret").strip())
     steps = json.loads(operator.pulumi("preview", "-s", "our", "--json"))["steps"]
     assert len([step for step in steps if step["op"] == "create"]) > 100
+
+
+def test_one_machine_is_a_fleet_and_is_told_what_fits_on_it(operator: Operator, machines: dict[str, str]) -> None:
+    at = operator.begins()
+    told(at, (*PASSPHRASE_MADE, ("\nkind: ", "production"), ("\ndomain: ", DOMAIN), ("\nkeys: ", "1")))
+    told(at, (("\nname: ", "seko"), ("\nroles [stack, hub]: ", "")))
+    machine(at, "seko", machines["seko"])
+    told(at, (("another machine (yes/no) [no]: ", ""), ("\nacmeEmail: ", "ops@example.org")))
+    told(at, (("\ntimezone: ", ""), ("\nbucketPrefix: ", ""), ("\nrecoveryRecipient: ", ""), ("\nservices [all]: ", "")))
+    told(
+        at,
+        (
+            ("seko: memory limits add up to", None),
+            ("the host has 2048 MiB", None),
+            ("keep it all the same (yes/no) [no]: ", ""),
+            ("\nservices [all]: ", "redis"),
+            ("\nvalue: ", None),
+        ),
+    )
+    at.interrupts()
+    assert at.ends() == 130
+    assert operator.mistakes() == []
+    config = operator.config()
+    assert config["services"] == ["redis"]
+    host = {"address": HUB, "firstPort": sshd.PORT, "memoryMib": 2048, "roles": ["stack", "hub"]}
+    assert config["hosts"] == {"seko": host}
+
+
+def test_a_file_that_says_what_its_hosts_are_for_is_asked_where_they_are(operator: Operator, machines: dict[str, str]) -> None:
+    at = operator.begins("prod")
+    told(at, (("file [~/.config/vpai/prod.passphrase]: ", ""), ("== Configured already", None), ("\ndomain: ", DOMAIN)))
+    told(at, (("\nkeys: ", "1"),))
+    for name in ("sese", "seko"):
+        at.sees(f"== Host {name}\nFor: ")
+        machine(at, name, machines[name], "prod")
+    told(at, (("== Host waza", None), ("is there such a machine (yes/no): ", "no"), ("\nacmeEmail: ", None)))
+    at.interrupts()
+    assert at.ends() == 130
+    assert {name: set(host) for name, host in operator.config("prod")["hosts"].items()} == {
+        name: {"roles", "address", "firstPort", "memoryMib"} for name in ("sese", "seko")
+    }

@@ -181,5 +181,5 @@ def test_a_token_of_no_project_is_told_when_it_is_typed(monkeypatch: pytest.Monk
     with hetzner.running() as cloud:
         monkeypatch.setenv("HCLOUD_ENDPOINT", cloud.endpoint)
         Outside().tokens["hcloud_token"](hetzner.TOKEN)
-        with pytest.raises(Wrong, match="Hetzner's cloud does not answer.*one with read and write access"):
+        with pytest.raises(Wrong, match=r"Hetzner's cloud does not answer.*one with read and write access"):
             Outside().tokens["hcloud_token"]("short")
