@@ -130,9 +130,9 @@ class HostBackup:
     secret_key: Secret
     password: Secret
     heartbeat: Mapping[str, str | int]
-    """What a complete run calls: `url`, without its last part, or `service` and `port` of the monitor beside it."""
-    heartbeat_token: Secret
-    """The last part of the address."""
+    """What a complete run calls: `url`, without its last part, or `service` and `port` of the monitor beside it, or nothing."""
+    heartbeat_token: Secret | None
+    """The last part of the address; None where there is no monitor."""
     hourly: bool = False
     """Whether PostgreSQL is backed up every hour besides."""
 
@@ -143,7 +143,8 @@ class HostBackup:
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
-        return (self.access_key, self.secret_key, self.password, self.heartbeat_token)
+        token = (self.heartbeat_token,) if self.heartbeat_token else ()
+        return (self.access_key, self.secret_key, self.password, *token)
 
 
 @dataclass(frozen=True, kw_only=True)

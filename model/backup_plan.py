@@ -59,7 +59,7 @@ def secrets(placement: Placement) -> str:
         "access_key": f"{to.access_key}",
         "secret_key": f"{to.secret_key}",
         "password": f"{to.password}",
-        "heartbeat": f"{to.heartbeat_token}",
+        "heartbeat": f"{to.heartbeat_token}" if to.heartbeat_token else "",
         "passwords": {
             service.name: f"{backup.password if isinstance(backup, RedisDump) else backup.key}"
             for service, _, backup in _asked(placement.services)

@@ -25,6 +25,8 @@ class Fleet:
     """None for a fleet whose hosts answer SSH in public."""
     hub_elsewhere: Host | None = None
     """The mesh's hub where another stack owns it: this one adds its part there and takes it out again, nothing more."""
+    named_in_public: bool = True
+    """Whether its sites have records in the public DNS; a copy's names are in the mesh alone."""
     image_lock: ImageLock
 
     def __post_init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from model.cloud import CloudServer
 
@@ -13,6 +14,19 @@ TIMEZONE = "Europe/Paris"
 """Of the hosts and of what stands on them, unless vpai:timezone names another."""
 SSH_PORT = 804
 """The specification's port of sshd once a host is ours."""
+
+
+class Role(StrEnum):
+    """What a host is for; one may play several. Its name is the operator's and says nothing."""
+
+    STACK = "stack"
+    """The platform itself: databases, models, workflows, what shows and watches them."""
+    HUB = "hub"
+    """Of the mesh: Headscale, and what must stand elsewhere than what it watches or keeps."""
+    WORKSTATION = "workstation"
+    """At home: what watches it, and the worker that mends issues."""
+    APPLICATIONS = "applications"
+    """Applications of our own (services/apps.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)

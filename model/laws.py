@@ -32,6 +32,11 @@ _HOST_MOUNTS = {
 _HOST_CGROUPS = ("cadvisor",)
 _USER_NAMESPACES = ("sandboxes",)
 
+_HOST_PARTS = frozenset(
+    ("access", "backup", "backup-plan", "baseline", "contact", "direct-path", "firewall", "host-key", "in-mesh", "mesh-only")
+)
+"""What resources of a host itself are called after its name."""
+
 _SHARED_UIDS = {
     0: frozenset(
         {"alloy", "auto-fix", "caddy", "cadvisor", "diun", "docker-proxy", "litellm", "nocodb", "uptime-kuma", "zerobyte"}
@@ -260,15 +265,46 @@ def memory_fits(placement: Placement) -> Iterator[Problem]:
     available = host.memory_mib - host.reserve_mib
     if total > available:
         largest = sorted(placement.services, key=lambda service: -service.limits.memory_mib)[:3]
+        spared = _spared(placement.services, total - available)
+        freed = sum(service.limits.memory_mib for service in placement.services if service.name in spared)
+        choice = (
+            f"choose fewer services in vpai:services: without {', '.join(spared)} ({freed} MiB) it fits; or " if spared else ""
+        )
         yield Problem(
             what=f"{host.name}: memory limits add up to {total} MiB; the host has {host.memory_mib} MiB"
             + f", {host.reserve_mib} of them reserved",
             why="the kernel would kill services under load (the predecessor was overcommitted 1.6 times)",
-            mend="lower limits (largest: "
+            mend=f"{choice}lower limits (largest: "
             + ", ".join(f"{service.name} {service.limits.memory_mib}" for service in largest)
             + "), move a service, or take a larger host",
             example=f"pulumi config set --path 'vpai:hosts.{host.name}.memoryMib' {total + host.reserve_mib}",
         )
+
+
+def _spared(services: Sequence[Service], too_much_mib: int) -> tuple[str, ...]:
+    """The least without which the rest fits: a service, whoever needs it, and what nobody else asks for.
+
+    Empty where no single choice frees enough. Whoever publishes a port is no choice: without it nothing is reached.
+    """
+    memory = {service.name: service.limits.memory_mib for service in services}
+    uses = {service.name: {*service.needs, *service.brings} & memory.keys() for service in services}
+    behind = {service.name for service in services if not service.routes and not service.ports}
+
+    def going(name: str) -> frozenset[str]:
+        gone = {name}
+        while more := {
+            each
+            for each in memory.keys() - gone
+            if uses[each] & gone or (each in behind and (users := {it for it in uses if each in uses[it]}) and users <= gone)
+        }:
+            gone |= more
+        return frozenset(gone)
+
+    published = {service.name for service in services if service.ports}
+    choices = [gone for name in memory if not (gone := going(name)) & published]
+    enough = [gone for gone in choices if sum(memory[name] for name in gone) >= too_much_mib]
+    least = min(enough, key=lambda gone: (sum(memory[name] for name in gone), sorted(gone)), default=frozenset[str]())
+    return tuple(name for name in memory if name in least)
 
 
 def services_are_confined(placement: Placement) -> Iterator[Problem]:
@@ -615,6 +651,24 @@ def hosts_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
             )
 
 
+def hosts_are_told_apart(placements: Sequence[Placement]) -> Iterator[Problem]:
+    """A resource is of the host whose name its own begins with: no host's name is another's and the beginning of a service's."""
+    for placement in placements:
+        for other in placements:
+            longer = other.host.name.removeprefix(f"{placement.host.name}-")
+            named = {network.name for network in placement.networks}
+            named |= {service.name for service in placement.services}
+            named |= {task.name for service in placement.services for task in service.tasks}
+            taken = sorted(name for name in named | _HOST_PARTS if f"{name}-".startswith(f"{longer}-"))
+            if longer != other.host.name and taken:
+                yield Problem(
+                    what=f"the host {other.host.name} is called like {taken[0]} on {placement.host.name}",
+                    why="what is of one of them would be taken for the other's, when a host is switched off or made anew",
+                    mend="give one of the two hosts another name in vpai:hosts",
+                    example=f"pulumi config set --path 'vpai:hosts.{placement.host.name}2.address' 203.0.113.10",
+                )
+
+
 def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
     """A name below the domain leads to one host; the hub's relay of it is no second one."""
     owners: dict[str, str] = {}
@@ -661,7 +715,7 @@ def links_lead_to_vpn_routes(placements: Sequence[Placement]) -> Iterator[Proble
                     )
 
 
-FLEET_LAWS: tuple[FleetLaw, ...] = (hosts_are_distinct, site_names_are_distinct, links_lead_to_vpn_routes)
+FLEET_LAWS: tuple[FleetLaw, ...] = (hosts_are_distinct, hosts_are_told_apart, site_names_are_distinct, links_lead_to_vpn_routes)
 GRAPH_LAWS: tuple[Law, ...] = (names_are_unique, needs_are_met)
 LAWS: tuple[Law, ...] = (
     networks_do_not_overlap,

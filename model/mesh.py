@@ -21,6 +21,8 @@ class Mesh:
     domain: str
     nameservers: tuple[str, ...]
     """Resolvers for every other name, given to all members."""
+    project: str = ""
+    """Names the directory on the hub where its stack keeps who is a member; empty: this stack's own project."""
 
     @property
     def login_server(self) -> str:

@@ -277,6 +277,8 @@ class Service:
     """Whether it asks the mesh's resolver for them itself: all other names it then finds while there is no mesh yet."""
     needs: tuple[str, ...] = ()
     """Services that must be healthy, their tasks done, before this one starts."""
+    brings: tuple[str, ...] = field(default=(), repr=False)
+    """Services without which it starts, and is of no use: whoever chooses it gets them too."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that the strings above refer to."""
     credentials: tuple[Credential | Unproven, ...] = ()

@@ -12,12 +12,13 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from model.bucket import HETZNER_PRINCIPAL
-from model.host import TIMEZONE
+from model.host import TIMEZONE, Role
 from model.kind import Kind
 from model.network import MESH
 from model.problem import Problem, Refused
 
 HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+_DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 _ADDRESS_SHAPE = r"^([A-Za-z0-9.-]+|[0-9A-Fa-f]*(:[0-9A-Fa-f.]*){2,})$"
@@ -73,11 +74,34 @@ _ONE_OF_BOTH: Any = [
 """As `HostSettings._is_one_of_both` has it, for an editor."""
 
 
+class MeshSettings(_Frozen):
+    """A mesh that another stack's hub keeps."""
+
+    server: str = Field(pattern=_DOMAIN, description="where machines join the mesh", examples=["mesh.example.org"])
+    domain: str = Field(pattern=_DOMAIN, description="what its hosts' names are below", examples=["hosts.example.org"])
+    project: str = Field(
+        default="",
+        pattern=r"^([a-z][a-z0-9]{1,15})?$",
+        description="vpai:project of the stack that owns the hub; empty: the same as here",
+        examples=["javisi"],
+    )
+
+
 class HostSettings(_Frozen):
-    """Where a host is and how large; or the server that it is to be."""
+    """Where a host is, how large and what for; or the server that it is to be."""
 
     model_config = ConfigDict(json_schema_extra={"oneOf": _ONE_OF_BOTH})
 
+    roles: tuple[Role, ...] = Field(
+        default=(),
+        description="what the host is for; the only host of a stack that says nothing is stack and hub",
+        examples=['["stack", "hub"]'],
+    )
+    mesh: MeshSettings | None = Field(
+        default=None,
+        description="of a hub that another stack owns: the mesh that is joined there; nothing of that host is changed",
+        examples=['{"server": "mesh.example.org", "domain": "hosts.example.org"}'],
+    )
     address: Annotated[str, AfterValidator(_host_address)] = Field(
         default="",
         description="public address or name of the host",
@@ -131,7 +155,7 @@ class Settings(_Frozen):
         examples=["javisi"],
     )
     domain: str = Field(
-        pattern=r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$",
+        pattern=_DOMAIN,
         description="every route is a name below it",
         examples=["vpai.example.org"],
     )
@@ -142,8 +166,8 @@ class Settings(_Frozen):
     )
     hosts: Mapping[HostName, HostSettings] = Field(
         min_length=1,
-        description="where each host of the stack is",
-        examples=['{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}'],
+        description="where each host of the stack is, and what for",
+        examples=['{"sese": {"address": "203.0.113.10", "memoryMib": 11264, "roles": ["stack", "hub"]}}'],
     )
     known_hosts: str = Field(
         min_length=1,
@@ -236,8 +260,7 @@ class Settings(_Frozen):
     )
     services: tuple[str, ...] = Field(
         default=(),
-        description="what a copy runs, each with what it needs, behind Caddy; empty: the core services where it expires, all "
-        "where it stays",
+        description="what runs, each with what it needs, behind Caddy; empty: everything, but of a copy that expires the core",
         examples=['["litellm", "n8n"]'],
     )
     expires: str = Field(
@@ -360,7 +383,8 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
         )
     example = (field.examples or [""])[0]
     if key == "hosts" and copy:
-        example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'  # production's hub; the copy's own server is rented
+        # Production's hub; the copy's own server is rented.
+        example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]}}'
     missing = detail["type"] == "missing"
     return Problem(
         what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {shown(location[0], detail['input'])}: {detail['msg']}",
@@ -395,6 +419,6 @@ def _setting(location: tuple[object, ...]) -> tuple[type[BaseModel], object]:
     """The model that a place in the settings belongs to, and the name of its field there: hosts.<host>.server.<field>."""
     if location[0] != "hosts" or len(location) < 3:
         return Settings, location[0]
-    if location[2] == "server" and len(location) > 3:
-        return ServerSettings, location[3]
+    if len(location) > 3 and location[2] in ("server", "mesh"):
+        return (ServerSettings if location[2] == "server" else MeshSettings), location[3]
     return HostSettings, location[2]

@@ -14,7 +14,7 @@ import yaml
 from model.secret import External, Secret
 from model.settings import Settings
 from operations.stack import PROJECT
-from services import catalogue
+from services import catalogue, storage
 from stacks.inputs import CLOUD_TOKEN
 
 PROJECT_FILE = PROJECT / "Pulumi.yaml"
@@ -66,7 +66,10 @@ def schema() -> Mapping[str, Any]:
     config = {
         "type": "object",
         "properties": {**settings, **secrets},
-        "patternProperties": {f"^(?!{_NAMESPACE})": {}},  # of the engine and its providers
+        "patternProperties": {
+            f"^{_NAMESPACE}{storage.BACKUP_KEY.pattern}$": {**_SECURE, "description": "Half of the key of a host's backups"},
+            f"^(?!{_NAMESPACE})": {},  # of the engine and its providers
+        },
         "additionalProperties": False,
         "required": [f"{_NAMESPACE}{key}" for key in whole["required"]],
     }

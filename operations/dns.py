@@ -36,7 +36,7 @@ def zone(fleet: Fleet, address_of: Callable[[str], str]) -> tuple[Needed, ...]:
 
     Empty for a stack whose names are in the mesh alone. A rented server's address is known to no setting: its names are left out.
     """
-    if fleet.hub_elsewhere:
+    if not fleet.named_in_public:
         return ()
     hub = fleet.mesh.hub if fleet.mesh else ""
     # What is relayed is a site of both hosts, and strangers are to come by the hub.

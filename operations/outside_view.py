@@ -40,7 +40,7 @@ def left_out(fleet: Fleet, placement: Placement) -> str:
     """Why a stranger's questions cannot be put to this host; empty when they can."""
     if not placement.sites():
         return "it has no site"
-    if fleet.hub_elsewhere:
+    if not fleet.named_in_public:
         return "its sites have names in the mesh alone"
     return "" if placement.host.address else "a rented server, whose public address no setting tells"
 

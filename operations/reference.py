@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from model.fleet import Fleet
+from model.host import Role
 from model.image import ImageLock
 from model.placement import Placement
 from model.route import ALL, Access, Route
@@ -24,7 +25,12 @@ ALERTS = _PROJECT / "docs/reference/alerts.md"
 UIDS = _PROJECT / "services/monitoring/uids.txt"
 DOMAIN = "example.org"
 # The sizes that production's hosts have (predecessor.md 1.1); everything else of an operator is an example.
-_MEMORY_MIB = {"sese": 11264, "seko": 2048, "waza": 16384, "app-prod-01": 4096}
+_HOSTS = {
+    "sese": (11264, Role.STACK),
+    "seko": (2048, Role.HUB),
+    "waza": (16384, Role.WORKSTATION),
+    "app-prod-01": (4096, Role.APPLICATIONS),
+}
 
 
 def main() -> int:
@@ -48,8 +54,8 @@ def example_fleet() -> Fleet:
             "knownHosts": "hosts/prod.known_hosts",
             "authorizedKeys": "hosts/prod.authorized_keys",
             "hosts": {
-                name: {"address": f"203.0.113.{10 + number}", "memoryMib": memory}
-                for number, (name, memory) in enumerate(_MEMORY_MIB.items())
+                name: {"address": f"203.0.113.{10 + number}", "memoryMib": memory, "roles": [role]}
+                for number, (name, (memory, role)) in enumerate(_HOSTS.items())
             },
         },
         "prod",

@@ -141,13 +141,13 @@ def _data_services(
     for user, database in databases.items():
         own = secrets[database.password.name]
         yield f"SQL as {user}, own password", user, _sql(host, containers, database, own, right=True)
-        other = next(name for name in databases if name != user)
-        wrong = secrets[databases[other].password.name]
-        yield f"SQL as {user}, {other}'s password", "refused", _sql(host, containers, database, wrong, right=False)
-    redis = secrets["redis_litellm_password"]
-    yield "Redis as litellm", "PONG", _redis(host, containers, "litellm", redis, "PING", "PONG")
-    yield "Redis as litellm: CONFIG", "NOPERM", _redis(host, containers, "litellm", redis, "CONFIG GET *", "NOPERM")
-    yield "Redis as default", "WRONGPASS", _redis(host, containers, "default", redis, "PING", "WRONGPASS")
+        if other := next((name for name in databases if name != user), ""):
+            wrong = secrets[databases[other].password.name]
+            yield f"SQL as {user}, {other}'s password", "refused", _sql(host, containers, database, wrong, right=False)
+    if "redis" in containers and (redis := secrets.get("redis_litellm_password")):
+        yield "Redis as litellm", "PONG", _redis(host, containers, "litellm", redis, "PING", "PONG")
+        yield "Redis as litellm: CONFIG", "NOPERM", _redis(host, containers, "litellm", redis, "CONFIG GET *", "NOPERM")
+        yield "Redis as default", "WRONGPASS", _redis(host, containers, "default", redis, "PING", "WRONGPASS")
 
 
 def _health(host: SshHost, stack: Stack, service: Service) -> Ask:

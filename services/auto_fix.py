@@ -9,8 +9,8 @@ from model.names import Names
 from model.secret import External, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, Metrics, Replacement, Service, Volume
 from model.waiver import Waiver
-from services.networks import MONITORING, UPLINK
-from services.webhook_gate import JOBS_AT, JOBS_TOKEN
+from services.networks import BACKEND, EGRESS, MONITORING, UPLINK
+from services.webhook_gate import JOBS_AT, JOBS_PORT, JOBS_TOKEN
 
 REPOSITORIES = ("Mobutoo/VPAI",)
 """What may be changed (specification, GitHub Webhooks: "Target repos"). n8n asks first, the worker again."""
@@ -31,33 +31,36 @@ ANTHROPIC_KEY = Secret(
 )
 DIRECTORY = "/etc/auto-fix"
 PATIENCE_MINUTES = 15
-_WORKER = "20007:20007"
-"""The part that holds the tokens and the repository."""
-_TOOL = "20008:20008"
-"""The part that reads strangers' texts: a user who owns nothing, here or on the host."""
+_USERS = ("20007:20007", "20008:20008")
+"""Of the part that holds the tokens and the repository, and of the one that reads strangers' texts: who owns nothing, here or on
+the host."""
+_USERS_BESIDE = ("20017:20017", "20018:20018")
+"""On the stack's own host, where the sandboxes are 20007."""
 
 
-def service(names: Names) -> Service:
-    """The worker. It calls out, and nobody calls it: Waza stays closed."""
+def service(names: Names, *, beside: bool = False) -> Service:
+    """The worker. It calls out, and nobody calls it. `beside`: whether n8n's gate stands on the same host."""
+    worker, tool = _USERS_BESIDE if beside else _USERS
+    jobs = f"http://webhook-gate:{JOBS_PORT}/jobs" if beside else f"https://{names.host(JOBS_AT)}/jobs"
     return Service(
         name="auto-fix",
         image="ghcr.io/mobutoo/vpai-auto-fix:1.0.0",
-        networks=(MONITORING.name, UPLINK.name),
+        networks=(BACKEND.name, EGRESS.name, MONITORING.name) if beside else (MONITORING.name, UPLINK.name),
         # Claude Code is a Node program, and it reads a whole repository.
         limits=Limits(memory_mib=1024, cpus=1.0),
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=8083),
         logs=Logs.JSON,
         command=(
-            f"-jobs=https://{names.host(JOBS_AT)}/jobs",
+            f"-jobs={jobs}",
             f"-repositories={','.join(REPOSITORIES)}",
             f"-patience={PATIENCE_MINUTES}m",
-            f"-worker-user={_WORKER}",
-            f"-tool-user={_TOOL}",
+            f"-worker-user={worker}",
+            f"-tool-user={tool}",
         ),
         configuration=Configuration(
             directory=DIRECTORY,
-            owner=_WORKER,
+            owner=worker,
             files=(
                 File(path="jobs-token", content=f"{JOBS_TOKEN}"),
                 File(path="github-token", content=f"{GITHUB_TOKEN}"),
@@ -71,12 +74,15 @@ def service(names: Names) -> Service:
                 for secret, whose in ((GITHUB_TOKEN, "GitHub"), (ANTHROPIC_KEY, "Anthropic"))
             ),
         ),
-        links=(Link(service="webhook-gate", reason="n8n's jobs are fetched there, so that nobody needs to call Waza"),),
+        needs=("webhook-gate",) if beside else (),
+        links=()
+        if beside
+        else (Link(service="webhook-gate", reason="n8n's jobs are fetched there, so that nobody needs to call Waza"),),
         volumes=(
             Volume(
                 path="/work",
                 directory="auto-fix",
-                owner=_WORKER,
+                owner=worker,
                 mode=0o700,
                 backup=Nothing(reason="the job in hand and its checkout"),
             ),
@@ -86,7 +92,7 @@ def service(names: Names) -> Service:
         ),
         reaper=True,
         user="0:0",
-        other_users=(_WORKER, _TOOL),
+        other_users=(worker, tool),
         capabilities=("SETGID", "SETUID"),
         waivers=(
             Waiver(

@@ -1,6 +1,6 @@
 """Where the backups of each host go: a repository, a key and a password of its own in the bucket of backups."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from model.backup import HostBackup, Nothing, PostgresDump
 from model.names import Names
@@ -17,9 +17,16 @@ MEMORY_MIB = 128
 
 
 def of(
-    host: str, services: Sequence[Service], networks: Iterable[Network], prefix: str, names: Names, *, hourly: bool = False
+    host: str,
+    services: Sequence[Service],
+    networks: Iterable[Network],
+    prefix: str,
+    names: Names,
+    *,
+    hourly: bool = False,
+    reported: bool = True,
 ) -> HostBackup | None:
-    """None where there is no bucket, or nothing on the host is to be kept."""
+    """None where there is no bucket, or nothing on the host is to be kept. `reported`: whether Uptime Kuma waits for it."""
     kept = any(not isinstance(volume.backup, Nothing) for service in services for volume in service.volumes)
     if not prefix or not kept:
         return None
@@ -36,12 +43,18 @@ def of(
         access_key=access_key,
         secret_key=secret_key,
         password=password(host),
-        heartbeat={"service": "uptime-kuma", "port": uptime_kuma.PORT}
-        if any(service.name == "uptime-kuma" for service in services)
-        else {"url": f"https://{names.host(uptime_kuma.SITE)}/api/push/"},
-        heartbeat_token=Secret(name=f"uptime_kuma_backup_{_identifier(host)}_token", source=Generated(length=32)),
+        heartbeat=_heartbeat(services, names) if reported else {},
+        heartbeat_token=Secret(name=f"uptime_kuma_backup_{_identifier(host)}_token", source=Generated(length=32))
+        if reported
+        else None,
         hourly=hourly and any(isinstance(volume.backup, PostgresDump) for service in services for volume in service.volumes),
     )
+
+
+def _heartbeat(services: Iterable[Service], names: Names) -> Mapping[str, str | int]:
+    if any(service.name == "uptime-kuma" for service in services):
+        return {"service": "uptime-kuma", "port": uptime_kuma.PORT}
+    return {"url": f"https://{names.host(uptime_kuma.SITE)}/api/push/"}
 
 
 def password(host: str) -> Secret:

@@ -1,15 +1,16 @@
-"""What stands on each kind of host, Caddy's sites drawn from the routes of the rest."""
+"""What stands on a host, by the roles that it plays; Caddy's sites drawn from the routes of the rest."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cache
 
-from model.host import TIMEZONE
+from model.host import TIMEZONE, Role
 from model.mesh import Mesh
 from model.names import HOSTS, Names
+from model.network import Network
 from model.route import Access, Led, Route, Site, Upstream, sites
 from model.secret import External, Secret
-from model.service import Link, Service
+from model.service import Database, Link, Service
 from services import (
     alloy,
     apps,
@@ -38,17 +39,100 @@ from services import (
     webhook_gate,
     zerobyte,
 )
-from services.networks import BACKEND, FRONTEND, HUB, MONITORING, UPLINK
+from services.networks import BACKEND, FRONTEND, HUB, MONITORING, NETWORKS, UPLINK
 
 
-def external_secrets(authority: str = "") -> tuple[Secret, ...]:
-    """All secrets that an operator may have to set, with an own certificate authority or without."""
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What services are made from."""
+
+    names: Names
+    project: str
+    """Names directories and networks of the hosts."""
+    scale: float = 1.0
+    """Of their limits."""
+    buckets: str = ""
+    """What the names of buckets begin with; empty where there are none."""
+    timezone: str = TIMEZONE
+    mesh: Mesh | None = None
+    """Of a fleet whose hub keeps it."""
+    applications: tuple[apps.App, ...] = apps.APPS
+    relayed_to: str = ""
+    """The member that the hub hands relayed routes on to; empty where the stack answers the Internet itself."""
+    only: frozenset[str] = field(default_factory=frozenset)
+    """Names of all services that run; empty for every one."""
+    stack: tuple[Service, ...] = ()
+    """What stands on the stack's host, where that is another one."""
+
+    def runs(self, name: str) -> bool:
+        """Whether the service of that name is one of the fleet's."""
+        return not self.only or name in self.only
+
+
+def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service, ...]:
+    """Everything that stands on a host with these `roles`, once each, and a Caddy for what of it has routes."""
+    made = (
+        *(_stack(of, roles) if Role.STACK in roles else ()),
+        *(_hub(of) if Role.HUB in roles else ()),
+        *(_workstation(of, roles) if Role.WORKSTATION in roles else ()),
+        *(_applications(of, roles) if Role.APPLICATIONS in roles else ()),
+        *(() if Role.STACK in roles else _watchers()),
+    )
+    found: dict[str, Service] = {}
+    for service in made:
+        if of.runs(service.name):
+            found.setdefault(service.name, service)
+    behind = tuple(_named(found.values(), of.names))
+    # On one machine nobody hands on: the stack answers the Internet itself.
+    relayed = _relayed(of.stack) if Role.HUB in roles and Role.STACK not in roles else ()
+    if not relayed and not any(service.routes for service in behind):
+        return behind
+    relays = (Led(route=route, upstream=Upstream(name=of.relayed_to, port=443, over_mesh=True)) for _, route in relayed)
+    links = tuple(
+        Link(service=name, reason="hands on what strangers ask of it")
+        for name in dict.fromkeys(service.name for service, _ in relayed)
+    )
+    at = _sites(behind, of.names, by_hub=bool(of.relayed_to), others=relays)
+    small = {"memory_mib": 80} if set(roles) <= {Role.HUB} else {}
+    scale = of.scale if Role.STACK in roles else 1.0
+    return (*behind, caddy.service(at, door, _door_networks(roles, behind, links), links, scale=scale, **small))
+
+
+def networks(roles: Collection[Role], services: Iterable[Service]) -> tuple[Network, ...]:
+    """The networks of a host: what is joined, and for the stack, whose agents join some themselves, the specification's."""
+    used = {name for service in services for name in service.networks}
+    whole = {network.name for network in NETWORKS} if Role.STACK in roles else set()
+    return tuple(network for network in (*NETWORKS, HUB, UPLINK) if network.name in used | whole)
+
+
+def names_of_services() -> tuple[str, ...]:
+    """Every service that may be chosen, in the order in which they are placed."""
+    return tuple(dict.fromkeys(service.name for service in _all("") if service.name not in _ALWAYS))
+
+
+def with_needs(chosen: Iterable[str]) -> frozenset[str]:
+    """The services of these names and what they need; Caddy and Headscale stand wherever there is something for them to do."""
+    wanted, more = frozenset[str](), frozenset((*chosen, *_ALWAYS))
+    while more != wanted:
+        wanted = more
+        # What one needs may depend on who else is there.
+        there = _everywhere(Context(names=Names(""), project="", only=wanted), caddy.Door(vpn=(), acme_email="", authority=""))
+        asked = (name for it in there for name in (*it.needs, *it.brings, *(link.service for link in it.links)))
+        more = wanted.union(asked)
+    return wanted
+
+
+_ALWAYS = ("caddy", "headscale")
+
+
+def external_secrets(authority: str = "", hosts: Iterable[str] = ()) -> tuple[Secret, ...]:
+    """All secrets that an operator may have to set, with an own certificate authority or without, for a fleet of `hosts`."""
     found = {
         secret.name: secret
         for service in _all(authority)
         for secret in service.secrets
         if isinstance(secret.source, External) and secret != caddy.AUTHORITY_KEY
-    } | {secret.name: secret for secret in (*storage.SECRETS, storage.COPY_ACCESS_KEY, storage.COPY_SECRET_KEY)}
+    } | {secret.name: secret for secret in (*storage.secrets(hosts), storage.COPY_ACCESS_KEY, storage.COPY_SECRET_KEY)}
     return tuple(found.values())
 
 
@@ -60,113 +144,83 @@ def sites_of_all() -> frozenset[str]:
 @cache
 def _all(authority: str) -> tuple[Service, ...]:
     """Every service on whatever host, for what does not depend on any setting."""
-    door, names = caddy.Door(vpn=(), acme_email="", authority=authority), Names("")
-    stack, mesh = sese(names, door, ""), Mesh(hub="", server="", domain="", nameservers=())
-    return (*stack, *hub(names, door, mesh, "", stack), *workstation(names), *applications(names, door))
+    return _everywhere(Context(names=Names(""), project=""), caddy.Door(vpn=(), acme_email="", authority=authority))
 
 
-def sese(
-    names: Names,
-    door: caddy.Door,
-    project: str,
-    scale: float = 1.0,
-    *,
-    buckets: str = "",
-    by_hub: bool = True,
-    only: tuple[str, ...] = (),
-    timezone: str = TIMEZONE,
-) -> tuple[Service, ...]:
-    """Everything that stands on Sese-AI, its limits scaled by `scale`; `project` names its directory and networks, `buckets`
-    is what its buckets' names begin with, empty where there are none.
-
-    Without a hub its relayed routes answer the Internet themselves. `only` names services: then those, what they need, and
-    Caddy.
-    """
-    everything = (
-        postgresql.service(scale, timezone=timezone),
-        redis.service(scale),
-        qdrant.service(scale),
-        litellm.service(scale),
-        docker_proxy.service(BACKEND.name, MONITORING.name),
-        sandboxes.service(project, openclaw.sandbox()),
-        openclaw.service(names, project, scale, timezone=timezone),
-        n8n.service(names, scale, timezone=timezone),
-        webhook_gate.service(f"http://n8n:{n8n.PORT}", scale),
-        nocodb.service(names, scale, storage.shared_name(buckets)),
-        sure.web(scale, timezone=timezone),
-        sure.worker(scale, timezone=timezone),
-        victoriametrics.service(scale),
-        loki.service(scale),
-        cadvisor.service(scale=scale),
-        alloy.service((BACKEND.name, MONITORING.name), ("victoriametrics", "loki", "docker-proxy"), scale=scale),
-        grafana.service(names, scale),
-        diun.service(scale, timezone=timezone),
-    )
-    behind = _named(_with_needs(everything, only) if only else everything, names)
-    networks = (FRONTEND.name, BACKEND.name, MONITORING.name)
-    return (*behind, caddy.service(_sites(behind, names, by_hub=by_hub), door, networks, scale=scale))
+def _everywhere(of: Context, door: caddy.Door) -> tuple[Service, ...]:
+    """What stands on hosts of each role."""
+    of = replace(of, mesh=Mesh(hub="", server="", domain="", nameservers=()))
+    return tuple(service for role in Role for service in on({role}, of, door))
 
 
-def _with_needs(services: tuple[Service, ...], names: Iterable[str]) -> tuple[Service, ...]:
-    by_name = {service.name: service for service in services}
-    wanted: set[str] = set()
-    waiting = [name for name in names if name in by_name]
-    while waiting:
-        name = waiting.pop()
-        if name not in wanted:
-            wanted.add(name)
-            waiting += by_name[name].needs
-    return tuple(service for service in services if service.name in wanted)
+def _stack(of: Context, roles: Collection[Role]) -> Iterator[Service]:
+    names, scale, timezone, runs = of.names, of.scale, of.timezone, of.runs
+    own = (database for client, database in postgresql.CLIENTS.items() if runs(client))
+    databases = (*own, *(_databases(of) if Role.APPLICATIONS in roles else ()))
+    yield postgresql.service(scale, databases, timezone=timezone)
+    yield redis.service(scale, runs=runs)
+    yield qdrant.service(scale)
+    yield litellm.service(scale, runs=runs)
+    yield docker_proxy.service(BACKEND.name, MONITORING.name)
+    yield sandboxes.service(of.project, openclaw.sandbox())
+    yield openclaw.service(names, of.project, scale, timezone=timezone, runs=runs)
+    yield n8n.service(names, scale, timezone=timezone, runs=runs)
+    yield webhook_gate.service(f"http://n8n:{n8n.PORT}", scale)
+    yield nocodb.service(names, scale, storage.shared_name(of.buckets))
+    yield sure.web(scale, timezone=timezone, runs=runs)
+    yield sure.worker(scale, timezone=timezone, runs=runs)
+    yield victoriametrics.service(scale)
+    yield loki.service(scale)
+    yield cadvisor.service(scale=scale)
+    yield alloy.service((BACKEND.name, MONITORING.name), ("victoriametrics", "loki", "docker-proxy"), scale=scale)
+    yield grafana.service(names, scale, runs=runs)
+    yield diun.service(scale, timezone=timezone)
 
 
-def hub(
-    names: Names,
-    door: caddy.Door,
-    mesh: Mesh,
-    relayed_to: str,
-    stack: Iterable[Service],
-    buckets: str = "",
-    *,
-    timezone: str = TIMEZONE,
-) -> tuple[Service, ...]:
-    """Everything that stands on the hub of the mesh; the relayed routes of `stack` it hands on to the member `relayed_to`."""
-    relayed = tuple((service, route) for service in stack for route in service.routes if route.relayed)
-    relays = (Led(route=route, upstream=Upstream(name=relayed_to, port=443, over_mesh=True)) for _, route in relayed)
-    links = tuple(
-        Link(service=name, reason="hands on what strangers ask of it")
-        for name in dict.fromkeys(service.name for service, _ in relayed)
-    )
-    keeper = zerobyte.service(names, bucket=storage.backups_name(buckets), timezone=timezone)
-    kuma = uptime_kuma.service(timezone=timezone)
-    behind = _named((headscale.service(mesh), couchdb.service(), kuma, keeper), names)
-    networks = (HUB.name, MONITORING.name, UPLINK.name)
-    front = caddy.service(_sites(behind, names, others=relays), door, networks, links, memory_mib=80)
-    return (*behind, *_watchers(), front)
+def _hub(of: Context) -> Iterator[Service]:
+    assert of.mesh
+    yield headscale.service(of.mesh)
+    yield couchdb.service()
+    yield uptime_kuma.service(timezone=of.timezone)
+    yield zerobyte.service(of.names, bucket=storage.backups_name(of.buckets), timezone=of.timezone)
 
 
-def workstation(names: Names) -> tuple[Service, ...]:
+def _workstation(of: Context, roles: Collection[Role]) -> Iterator[Service]:
     """What watches the workstation, and the worker that mends issues; its other work is not of this program."""
-    return (node_exporter.service(), auto_fix.service(names), *_watchers())
+    yield node_exporter.service()
+    yield auto_fix.service(of.names, beside=Role.STACK in roles)
 
 
-def applications(
-    names: Names, door: caddy.Door, of: tuple[apps.App, ...] = apps.APPS, *, timezone: str = TIMEZONE
-) -> tuple[Service, ...]:
-    """Everything that stands on the server of our own applications: they, their databases, their Caddy, what watches them."""
-    databases = tuple(app.database for app in of if app.database)
-    store = (postgresql.service(0.25, databases, timezone=timezone),) if databases else ()
-    behind = _named((*store, *(apps.service(app) for app in of)), names)
-    front = caddy.service(_sites(behind, names), door, (FRONTEND.name, MONITORING.name))
-    return (*behind, node_exporter.service(), *_watchers(), front)
+def _applications(of: Context, roles: Collection[Role]) -> Iterator[Service]:
+    """Our own applications, their databases, and what watches them."""
+    if _databases(of) and Role.STACK not in roles:
+        yield postgresql.service(0.25, _databases(of), timezone=of.timezone)
+    yield from (apps.service(app) for app in of.applications)
+    yield node_exporter.service()
 
 
-def _watchers() -> tuple[Service, ...]:
+def _databases(of: Context) -> tuple[Database, ...]:
+    return tuple(app.database for app in of.applications if app.database)
+
+
+def _watchers() -> Iterator[Service]:
     """What watches a host whose metrics and logs are kept on another one."""
-    return (
-        docker_proxy.service(MONITORING.name),
-        cadvisor.service(memory_mib=64),
-        alloy.service((MONITORING.name, UPLINK.name), ("docker-proxy",), memory_mib=256),
-    )
+    yield docker_proxy.service(MONITORING.name)
+    yield cadvisor.service(memory_mib=64)
+    yield alloy.service((MONITORING.name, UPLINK.name), ("docker-proxy",), memory_mib=256)
+
+
+def _door_networks(roles: Collection[Role], behind: Iterable[Service], links: tuple[Link, ...]) -> tuple[str, ...]:
+    """Those of what stands behind Caddy, and the one by which it hands on."""
+    if Role.STACK in roles:
+        return (FRONTEND.name, BACKEND.name, MONITORING.name, *((HUB.name,) if Role.HUB in roles else ()))
+    if Role.HUB in roles:
+        return (HUB.name, MONITORING.name, UPLINK.name)
+    return (FRONTEND.name, MONITORING.name)
+
+
+def _relayed(stack: Iterable[Service]) -> tuple[tuple[Service, Route], ...]:
+    return tuple((service, route) for service in stack for route in service.routes if route.relayed)
 
 
 def _sites(behind: Iterable[Service], names: Names, *, by_hub: bool = True, others: Iterable[Led] = ()) -> tuple[Site, ...]:

@@ -10,6 +10,7 @@ from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
+from services.chosen import Runs, every_one
 from services.networks import BACKEND, FRONTEND, MONITORING
 
 ADMIN = "admin"
@@ -20,7 +21,7 @@ PORT = 3000
 SITE = "grafana"
 
 
-def service(names: Names, scale: float = 1.0) -> Service:
+def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Service:
     """Grafana behind the site of its name."""
     return Service(
         name="grafana",
@@ -50,7 +51,7 @@ def service(names: Names, scale: float = 1.0) -> Service:
             directory=DIRECTORY,
             owner="472:0",
             files=(
-                File(path="datasources/datasources.yaml", content=_datasources()),
+                File(path="datasources/datasources.yaml", content=_datasources(runs)),
                 File(path="admin-password", content=f"{ADMIN_PASSWORD}"),
             ),
         ),
@@ -84,7 +85,8 @@ def service(names: Names, scale: float = 1.0) -> Service:
             ),
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
-        needs=("victoriametrics", "loki", "postgresql"),
+        needs=("victoriametrics", "loki", *(("postgresql",) if runs("n8n") else ())),
+        brings=("alloy",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/health"),
             interval=30,
@@ -104,7 +106,7 @@ def service(names: Names, scale: float = 1.0) -> Service:
     )
 
 
-def _datasources() -> str:
+def _datasources(runs: Runs) -> str:
     """JSON is YAML. Fixed uids: dashboards name them (predecessor lesson 132)."""
     return json_text(
         {
@@ -130,25 +132,29 @@ def _datasources() -> str:
                     "editable": False,
                     "jsonData": {"maxLines": 1000},
                 },
-                {
-                    "name": "PostgreSQL-n8n",
-                    "uid": "postgresql-n8n",
-                    "type": "postgres",
-                    "access": "proxy",
-                    "url": "postgresql:5432",
-                    # At the root, not in jsonData (predecessor lesson 131).
-                    "user": n8n.DATABASE.user,
-                    "editable": False,
-                    "jsonData": {
-                        "database": n8n.DATABASE.name,
-                        "sslmode": "disable",
-                        "postgresVersion": 1800,
-                        "maxOpenConns": 5,
-                        "maxIdleConns": 2,
-                    },
-                    "secureJsonData": {"password": str(n8n.DATABASE.password)},
-                },
+                *([_of_n8n()] if runs("n8n") else []),
             ],
         },
         indent=2,
     )
+
+
+def _of_n8n() -> dict[str, object]:
+    return {
+        "name": "PostgreSQL-n8n",
+        "uid": "postgresql-n8n",
+        "type": "postgres",
+        "access": "proxy",
+        "url": "postgresql:5432",
+        # At the root, not in jsonData (predecessor lesson 131).
+        "user": n8n.DATABASE.user,
+        "editable": False,
+        "jsonData": {
+            "database": n8n.DATABASE.name,
+            "sslmode": "disable",
+            "postgresVersion": 1800,
+            "maxOpenConns": 5,
+            "maxIdleConns": 2,
+        },
+        "secureJsonData": {"password": str(n8n.DATABASE.password)},
+    }

@@ -17,6 +17,7 @@ from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services import sandboxes, telegram, webhook_gate
+from services.chosen import Runs, every_one
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.litellm.models import BRAVE_KEY, MODELS
 from services.networks import BACKEND, EGRESS, SANDBOX
@@ -79,9 +80,9 @@ def sandbox() -> sandboxes.Sandbox:
     return sandboxes.Sandbox(memory_mib=224, at_most=sum(_RUNS.values()))
 
 
-def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
+def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
     """OpenClaw's gateway behind the site of its name."""
-    home = f"/opt/{project}/data/openclaw"
+    home, called = f"/opt/{project}/data/openclaw", runs("webhook-gate")
     system = f"{home}/system"
     return Service(
         name="openclaw",
@@ -103,7 +104,7 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
             "NODE_OPTIONS": f"--max-old-space-size={_HEAP_MIB}",
             "DOCKER_HOST": f"tcp://sandboxes:{sandboxes.PORT}",
             "DOCKER_CONFIG": f"{DIRECTORY}/docker",
-            "N8N_WEBHOOK_BASE_URL": f"http://webhook-gate:{webhook_gate.CALLS_PORT}",
+            **({"N8N_WEBHOOK_BASE_URL": f"http://webhook-gate:{webhook_gate.CALLS_PORT}"} if called else {}),
             "TZ": timezone,
         },
         secret_environment={
@@ -111,7 +112,7 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
             "OPENCLAW_HOOKS_TOKEN": f"{HOOKS_TOKEN}",
             "LITELLM_API_KEY": f"{LITELLM_KEY}",
             "TELEGRAM_BOT_TOKEN": f"{telegram.OPENCLAW_TOKEN}",
-            "N8N_WEBHOOK_SECRET": f"{webhook_gate.CALLS_SECRET}",
+            **({"N8N_WEBHOOK_SECRET": f"{webhook_gate.CALLS_SECRET}"} if called else {}),
             "BRAVE_API_KEY": f"{BRAVE_KEY}",
         },
         configuration=Configuration(
@@ -133,14 +134,14 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
         secrets=(
             API_KEY,
             HOOKS_TOKEN,
-            webhook_gate.CALLS_SECRET,
+            *((webhook_gate.CALLS_SECRET,) if called else ()),
             BRAVE_KEY,
             LITELLM_KEY,
             sandboxes.TOKEN,
             telegram.OPENCLAW_TOKEN,
             telegram.OPENCLAW_CHAT,
         ),
-        credentials=_CREDENTIALS,
+        credentials=(*_CREDENTIALS, *((_CALLS,) if called else ())),
         volumes=(
             Volume(path=home, directory="openclaw", owner="1000:1000", mode=0o755, backup=Files()),
             sandboxes.workspaces(project),
@@ -207,7 +208,9 @@ _CREDENTIALS = (
         ),
         note="400: let in, and told that there is no message",
     ),
-    Unproven(secret=webhook_gate.CALLS_SECRET, reason="OpenClaw's plugin signs what agents give back to n8n; the gate checks it"),
+)
+_CALLS = Unproven(
+    secret=webhook_gate.CALLS_SECRET, reason="OpenClaw's plugin signs what agents give back to n8n; the gate checks it"
 )
 
 

@@ -1,5 +1,7 @@
 """PostgreSQL 18.1, the one relational store: a database and a user of its own for each system."""
 
+from collections.abc import Mapping
+
 from model.backup import PostgresDump
 from model.credential import Credential, PostgresLogin, Unproven
 from model.host import TIMEZONE
@@ -10,7 +12,14 @@ from services.litellm import DATABASE as LITELLM_DATABASE
 from services.networks import BACKEND
 
 SUPERUSER_PASSWORD = Secret(name="postgresql_superuser_password", source=Generated())
-DATABASES = (n8n.DATABASE, LITELLM_DATABASE, nocodb.DATABASE, sure.DATABASE)
+CLIENTS: Mapping[str, Database] = {
+    "n8n": n8n.DATABASE,
+    "litellm": LITELLM_DATABASE,
+    "nocodb": nocodb.DATABASE,
+    "sure-web": sure.DATABASE,
+}
+"""The databases of the stack, by the service that keeps something there."""
+DATABASES = tuple(CLIENTS.values())
 DIRECTORY = "/etc/postgresql"
 
 

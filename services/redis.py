@@ -1,9 +1,12 @@
 """Redis 8.0: caches and counters, one ACL user for each client, the default user off."""
 
+from dataclasses import dataclass
+
 from model.backup import RedisDump
 from model.credential import Credential, RedisLogin
 from model.secret import Generated, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from services.chosen import Runs, every_one
 from services.litellm import REDIS_PASSWORD as LITELLM_PASSWORD
 from services.networks import BACKEND
 from services.sure import REDIS_PASSWORD as SURE_PASSWORD
@@ -14,9 +17,26 @@ DIRECTORY = "/usr/local/etc/redis"
 _USER = "20002:20002"
 
 
-def service(scale: float = 1.0) -> Service:
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """Who has a user of its own there, as which service of the catalogue."""
+
+    service: str
+    user: str
+    password: Secret
+    holder: str
+
+
+CLIENTS = (
+    Client(service="litellm", user="litellm", password=LITELLM_PASSWORD, holder="LiteLLM"),
+    Client(service="sure-web", user="sure", password=SURE_PASSWORD, holder="Sure"),
+)
+
+
+def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
     """Redis with half of its memory limit for data: a snapshot's copied pages need the rest."""
     limits = Limits(memory_mib=512, cpus=0.5).scaled(scale)
+    clients = tuple(client for client in CLIENTS if runs(client.service))
     return Service(
         name="redis",
         # As specified. The tag stands still since 2026-05-07; 8.2.9 is the newest of bookworm, 8.10.1 of trixie (August 2026).
@@ -32,16 +52,15 @@ def service(scale: float = 1.0) -> Service:
             owner=_USER,
             files=(
                 File(path="redis.conf", content=_settings(limits.memory_mib // 2)),
-                File(path="users.acl", content=_USERS),
+                File(path="users.acl", content=_OWN_USERS + "".join(_user(each) for each in clients)),
                 File(path="health-password", content=f"{HEALTH_PASSWORD}"),
             ),
         ),
-        secrets=(HEALTH_PASSWORD, BACKUP_PASSWORD, LITELLM_PASSWORD, SURE_PASSWORD),
+        secrets=(HEALTH_PASSWORD, BACKUP_PASSWORD, *(client.password for client in clients)),
         credentials=(
             Credential(secret=HEALTH_PASSWORD, holder="Redis's healthcheck", proof=RedisLogin(user="health")),
             Credential(secret=BACKUP_PASSWORD, holder="the host's backup", proof=RedisLogin(user="backup")),
-            Credential(secret=LITELLM_PASSWORD, holder="LiteLLM", proof=RedisLogin(user="litellm")),
-            Credential(secret=SURE_PASSWORD, holder="Sure", proof=RedisLogin(user="sure")),
+            *(Credential(secret=it.password, holder=it.holder, proof=RedisLogin(user=it.user)) for it in clients),
         ),
         volumes=(
             Volume(
@@ -87,9 +106,12 @@ repl-diskless-sync-delay 0
 """
 
 
-_USERS = f"""user default off
+_OWN_USERS = f"""user default off
 user health on #{HEALTH_PASSWORD.sha256} resetkeys resetchannels -@all +ping
 user backup on #{BACKUP_PASSWORD.sha256} resetkeys resetchannels -@all +ping +psync +sync +replconf
-user litellm on #{LITELLM_PASSWORD.sha256} ~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname
-user sure on #{SURE_PASSWORD.sha256} ~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname
 """
+
+
+def _user(client: Client) -> str:
+    rights = "~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname"
+    return f"user {client.user} on #{client.password.sha256} {rights}\n"

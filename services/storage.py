@@ -1,6 +1,7 @@
 """Hetzner's object storage: two buckets, which key may do what in them, and where services find them."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 
 from model.bucket import Bucket, Expiry, Keys
 from model.secret import External, Secret
@@ -28,8 +29,10 @@ BACKUPS_SECRET_KEY = _key("s3_backups_secret_key", "for Zerobyte, which only loo
 _ELSEWHERE = "another project or provider than the buckets': its console; reads and writes the bucket of vpai:attachmentsCopy"
 COPY_ACCESS_KEY = Secret(name="s3_copy_access_key", source=External(obtain=_ELSEWHERE, optional=True))
 COPY_SECRET_KEY = Secret(name="s3_copy_secret_key", source=External(obtain=_ELSEWHERE, optional=True))
-BACKED_UP = ("sese", "seko", "app-prod-01")
-"""Hosts that can have a key of their own for their backups."""
+
+
+BACKUP_KEY = re.compile(r"s3_backups_([a-z][a-z0-9_]*)_(?:access|secret)_key")
+"""The name of one half of a host's key, and the host in it."""
 
 
 def backup_keys(host: str) -> tuple[Secret, Secret]:
@@ -39,13 +42,14 @@ def backup_keys(host: str) -> tuple[Secret, Secret]:
     return _key(f"{name}_access_key", use), _key(f"{name}_secret_key", use)
 
 
-SECRETS = (
-    *(KEEPER_ACCESS_KEY, KEEPER_SECRET_KEY),
-    *(SHARED_ACCESS_KEY, SHARED_SECRET_KEY),
-    *(BACKUPS_ACCESS_KEY, BACKUPS_SECRET_KEY),
-    *(key for host in BACKED_UP for key in backup_keys(host)),
-)
-"""What a stack with both buckets needs; no service gets the keeper's."""
+def secrets(hosts: Iterable[str]) -> tuple[Secret, ...]:
+    """What a stack with both buckets needs, with a key for each of `hosts`; no service gets the keeper's."""
+    return (
+        *(KEEPER_ACCESS_KEY, KEEPER_SECRET_KEY),
+        *(SHARED_ACCESS_KEY, SHARED_SECRET_KEY),
+        *(BACKUPS_ACCESS_KEY, BACKUPS_SECRET_KEY),
+        *(key for host in hosts for key in backup_keys(host)),
+    )
 
 
 def shared_name(prefix: str) -> str:

@@ -9,6 +9,7 @@ from model.route import Access, Route
 from model.secret import External, Generated, Secret
 from model.service import Configuration, Database, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
+from services.chosen import Runs, every_one
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.networks import BACKEND, EGRESS, FRONTEND
 
@@ -32,11 +33,12 @@ _BASE = Credential(
 )
 
 
-def web(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
+def web(scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
     """The server behind the site `sure`; its start migrates the database."""
     return _service(
         "sure-web",
         timezone=timezone,
+        models=runs("litellm"),
         networks=(BACKEND.name, FRONTEND.name),
         # The predecessor ran it with 384 (preprod) and 768; 288 was never seen to start.
         limits=Limits(memory_mib=576, cpus=1.0).scaled(scale, least_mib=384),
@@ -62,11 +64,12 @@ def web(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     )
 
 
-def worker(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
+def worker(scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
     """The worker; it waits for the server, whose start migrates the database."""
     return _service(
         "sure-worker",
         timezone=timezone,
+        models=runs("litellm"),
         # Over egress it asks banks and exchange rates: backend alone has no way out.
         networks=(BACKEND.name, EGRESS.name),
         # 256 is what upstream's chart asks for (we-promise/sure, charts/sure).
@@ -84,6 +87,7 @@ def _service(
     name: str,
     *,
     timezone: str,
+    models: bool,
     networks: tuple[str, ...],
     limits: Limits,
     command: tuple[str, ...],
@@ -109,18 +113,17 @@ def _service(
             "RACK_ENV": "production",
             "RAILS_LOG_TO_STDOUT": "true",
             "SELF_HOSTED": "true",
-            "OPENAI_URI_BASE": "http://litellm:4000/v1/",
-            "OPENAI_MODEL": "gpt-4o-mini",
+            **({"OPENAI_URI_BASE": "http://litellm:4000/v1/", "OPENAI_MODEL": "gpt-4o-mini"} if models else {}),
             "TZ": timezone,
         },
         secret_environment={
             "SECRET_KEY_BASE": f"{SECRET_KEY_BASE}",
             "DATABASE_URL": database,
             "REDIS_URL": f"redis://sure:{REDIS_PASSWORD}@redis:6379/1",
-            "OPENAI_ACCESS_TOKEN": f"{LITELLM_KEY}",
+            **({"OPENAI_ACCESS_TOKEN": f"{LITELLM_KEY}"} if models else {}),
         },
         configuration=Configuration(directory=DIRECTORY, files=(), owner="1000:1000"),
-        secrets=(SECRET_KEY_BASE, API_KEY, REDIS_PASSWORD, LITELLM_KEY),
+        secrets=(SECRET_KEY_BASE, API_KEY, REDIS_PASSWORD, *((LITELLM_KEY,) if models else ())),
         credentials=credentials,
         volumes=(
             Volume(

@@ -115,6 +115,7 @@ def service(n8n: str, scale: float = 1.0) -> Service:
             ),
         ),
         routes=_routes(),
+        brings=("n8n",),
         healthcheck=Healthcheck(command=("/webhook-gate", "-health"), interval=15, timeout=5, retries=3, start_period=10),
         user=_USER,
         stop_timeout=12,

@@ -1,6 +1,6 @@
 """The stack's buckets: which they are, what they need, and their resources."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -24,14 +24,14 @@ def wanted(settings: Settings, placements: Sequence[Placement], *, copy: bool) -
     return storage.production(settings.bucket_prefix, settings.bucket_principal, settings.backup_lock_days, hosts)
 
 
-def problems(stack: str, buckets: Sequence[Bucket], external: Mapping[str, str]) -> Iterator[Problem]:
-    """What is wrong with the buckets themselves, and which keys are not set."""
+def problems(stack: str, buckets: Sequence[Bucket], hosts: Iterable[str], external: Mapping[str, str]) -> Iterator[Problem]:
+    """What is wrong with the buckets themselves, and which keys are not set; `hosts` are the fleet's."""
     for bucket in buckets:
         yield from model.problems(bucket)
     if not buckets:
         return
     named = {name for bucket in buckets for name in references(model.policy(bucket))}
-    for secret in storage.SECRETS:
+    for secret in storage.secrets(hosts):
         # The half that is no access key is needed with the other one.
         if secret.name.replace("_secret_key", "_access_key") in named and not external.get(secret.name):
             yield Problem(

@@ -182,7 +182,7 @@ class _Deployment:
         """This stack's part of who may talk to whom in the mesh, and of the names in it."""
         part = {
             "policy": json.loads(mesh.policy(self._fleet.placements)),
-            "records": mesh.records(self._fleet.domain, self._fleet.placements, public_too=self._fleet.hub_elsewhere is not None),
+            "records": mesh.records(self._fleet.domain, self._fleet.placements, public_too=not self._fleet.named_in_public),
         }
         where = [HEADSCALE, self._mesh_directory, self._stack]
         return HostScript(
@@ -259,7 +259,8 @@ class _Deployment:
 
     @property
     def _mesh_directory(self) -> str:
-        return f"{self._base}/data/{MERGED_DIRECTORY}"
+        assert self._fleet.mesh
+        return f"/opt/{self._fleet.mesh.project or self._fleet.project}/data/{MERGED_DIRECTORY}"
 
 
 def _leave_alone(host: str, hosts: Collection[str]) -> None:

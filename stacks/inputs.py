@@ -20,7 +20,7 @@ from model.kind import Kind as StackKind
 from model.problem import Problem, Refused, refuse
 from model.secret import External, Generated, Secret, fault
 from model.settings import Settings, shown
-from services import catalogue
+from services import catalogue, storage
 from services.caddy import AUTHORITY_KEY
 from stacks import buckets, placing
 from stacks.host_plan import HostPlan, host_plans
@@ -90,7 +90,8 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     Raises `Refused` with every problem found.
     """
     misnamed = _misnamed(stack, raw.get("subdomains", ""))
-    configured = {secret.name: raw.get(secret.name, "") for secret in (*catalogue.external_secrets(), CLOUD_TOKEN)}
+    known = catalogue.external_secrets(hosts=_hosts(raw))
+    configured = {secret.name: raw.get(secret.name, "") for secret in (*known, CLOUD_TOKEN)}
     try:
         settings = parsed(stack, {key: text for key, text in raw.items() if key not in configured})
         keys = _authorized_keys(directory / settings.authorized_keys)
@@ -119,7 +120,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
             *plain,
             *_bad_rotations(settings, secrets),
             *_bad_kept(stack, settings, secrets, encrypted),
-            *buckets.problems(stack, kept_in, external),
+            *buckets.problems(stack, kept_in, [host.name for host in fleet.hosts], external),
         ]
     )
     unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
@@ -151,6 +152,17 @@ def placed(stack: str, settings: Settings, directory: Path) -> Fleet:
 def _prices(directory: Path) -> Mapping[str, Any]:
     found: Mapping[str, Any] = yaml.safe_load((directory / PRICES).read_text())
     return found
+
+
+def _hosts(raw: Mapping[str, str]) -> Iterator[str]:
+    """Hosts whose backups may have a key: those in vpai:hosts as it is written, and whoever has one in the configuration, be it
+    of a host that is gone."""
+    try:
+        hosts = yaml.safe_load(raw.get("hosts", "")) or {}
+    except yaml.YAMLError:
+        hosts = {}
+    yield from map(str, hosts) if isinstance(hosts, dict) else ()
+    yield from (found[1] for key in raw if (found := storage.BACKUP_KEY.fullmatch(key)))
 
 
 def _misnamed(stack: str, text: str) -> tuple[Problem, ...]:

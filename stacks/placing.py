@@ -1,12 +1,12 @@
-"""From settings to a fleet: the hosts of each kind of stack and what stands on them."""
+"""From settings to a fleet: who plays which role, and what stands where because of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from model.cloud import CloudServer, cheapest
 from model.fleet import Fleet
-from model.host import SSH_PORT, Host
-from model.kind import PROFILES
+from model.host import SSH_PORT, Host, Role
+from model.kind import PROFILES, Kind
 from model.mesh import Mesh
 from model.names import HOSTS, MESH, Names
 from model.placement import Placement
@@ -15,15 +15,18 @@ from model.service import Service
 from model.settings import HostSettings, ServerSettings, Settings
 from services import backups, catalogue, monitoring
 from services.caddy import Door
-from services.networks import BACKEND, EGRESS, FRONTEND, HUB, MONITORING, NETWORKS, UPLINK
+from services.catalogue import Context
 from stacks.surroundings import Surroundings
 
-HUB_HOST = "seko"
-APPLICATIONS_HOST = "app-prod-01"
 CORE = ("postgresql", "redis", "litellm")
 """What a copy that expires runs, behind Caddy: the least in which a change of the program shows. 4 GB are enough for it."""
 HUB_RESERVE_MIB = 448
+"""Of a host that is the hub and nothing else."""
 _SMALLEST_MIB = 1024
+_ALONE = (Role.STACK, Role.HUB)
+"""What the only host of a stack is, where it does not say."""
+_ORDER = (Role.HUB, Role.STACK, Role.WORKSTATION, Role.APPLICATIONS)
+"""In which hosts are set up: the mesh first."""
 
 
 def fleet(settings: Settings, around: Surroundings) -> Fleet:
@@ -32,125 +35,204 @@ def fleet(settings: Settings, around: Surroundings) -> Fleet:
 
 
 def _whole(settings: Settings, around: Surroundings) -> Fleet:
-    """Sese-AI, the hub, and the workstation and the applications' server where the settings name them."""
-    _require(settings, "sese", HUB_HOST)
+    """Every host with what its roles bring."""
+    roles = _roles(settings)
+    refuse([*_bad_roles(settings, around.stack, roles), *_unknown(settings, around.stack)])
     names = Names(settings.domain, settings.subdomains)
-    mesh = _mesh(settings)
-    sese = Placement(
-        host=_host(settings, around, "sese", settings.hosts["sese"], mesh),
-        networks=NETWORKS,
-        services=catalogue.sese(
-            names,
-            _door(settings, around, settings.domain),
-            settings.project,
-            buckets=settings.bucket_prefix,
-            timezone=settings.timezone,
-        ),
+    [stack] = (name for name, plays in roles.items() if Role.STACK in plays)
+    [hub] = (name for name, plays in roles.items() if Role.HUB in plays)
+    joined = settings.hosts[hub].mesh
+    mesh = (
+        Mesh(hub=hub, server=joined.server, domain=joined.domain, project=joined.project, nameservers=_nameservers(settings))
+        if joined
+        else _mesh(settings, hub)
     )
-    hub = Placement(
-        host=_host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh, reserve_mib=HUB_RESERVE_MIB),
-        networks=(HUB, MONITORING, EGRESS, UPLINK),
-        services=catalogue.hub(
-            names,
-            _door(settings, around),
-            mesh,
-            f"{sese.host.name}.{mesh.domain}",
-            sese.services,
-            settings.bucket_prefix,
-            timezone=settings.timezone,
-        ),
+    of = Context(
+        names=names,
+        project=settings.project,
+        buckets=settings.bucket_prefix,
+        timezone=settings.timezone,
+        mesh=mesh,
+        relayed_to=f"{stack}.{mesh.domain}" if hub != stack and not joined else "",
+        only=catalogue.with_needs(settings.services) if settings.services else frozenset(),
     )
-    placements = [hub, sese]
-    if "waza" in settings.hosts:
-        placements.append(
-            Placement(
-                host=_host(settings, around, "waza", settings.hosts["waza"], mesh),
-                networks=(MONITORING, UPLINK),
-                services=catalogue.workstation(names),
-            )
-        )
-    if APPLICATIONS_HOST in settings.hosts:
-        services = catalogue.applications(names, _door(settings, around), timezone=settings.timezone)
-        where = settings.hosts[APPLICATIONS_HOST]
-        if "release" not in where.model_fields_set:
-            where = where.model_copy(update={"release": "ubuntu-24.04"})
-        used = {name for service in services for name in service.networks}
-        placements.append(
-            Placement(
-                host=_host(settings, around, APPLICATIONS_HOST, where, mesh, services),
-                networks=tuple(network for network in (FRONTEND, BACKEND, MONITORING, UPLINK) if network.name in used),
-                services=services,
-            )
-        )
-    return _fleet(settings, around, names, [_kept(placement, settings, names) for placement in placements], mesh)
+    of = replace(of, stack=catalogue.on(roles[stack], of, _door(settings, around, settings.domain)))
+    own = {name: plays for name, plays in roles.items() if name != hub or not joined}
+    placements = [_placement(settings, around, name, own[name], mesh, of) for name in sorted(own, key=lambda it: _first(own[it]))]
+    elsewhere = _host(settings, around, hub, settings.hosts[hub], mesh) if joined else None
+    refuse(_unplaced(settings, around.stack, placements))
+    kuma = any(service.name == "uptime-kuma" for placement in placements for service in placement.services)
+    kept = [_kept(placement, settings, names, reported=kuma) for placement in placements]
+    return _fleet(settings, around, names, kept, mesh, elsewhere)
 
 
-def _kept(placement: Placement, settings: Settings, names: Names) -> Placement:
+def _first(plays: tuple[Role, ...]) -> int:
+    return min(_ORDER.index(role) for role in plays)
+
+
+def _placement(
+    settings: Settings, around: Surroundings, name: str, plays: tuple[Role, ...], mesh: Mesh, of: Context
+) -> Placement:
+    # Where the services are, names for members alone must not stand in public logs of certificates; the hub's names are known
+    # to the Internet anyway, and its key must not open the others' sites.
+    door = _door(settings, around, settings.domain if Role.STACK in plays else "")
+    services, where = of.stack if Role.STACK in plays else catalogue.on(plays, of, door), settings.hosts[name]
+    if plays == (Role.APPLICATIONS,) and "release" not in where.model_fields_set:
+        where = where.model_copy(update={"release": "ubuntu-24.04"})
+    reserve = {"reserve_mib": HUB_RESERVE_MIB} if plays == (Role.HUB,) else {}
+    return Placement(
+        host=_host(settings, around, name, where, mesh, services, **reserve),
+        networks=catalogue.networks(plays, services),
+        services=services,
+    )
+
+
+def _roles(settings: Settings) -> Mapping[str, tuple[Role, ...]]:
+    """What each host is for; in the order of the settings."""
+    alone = len(settings.hosts) == 1 and settings.kind is not Kind.COPY
+    return {
+        name: tuple(role for role in Role if role in (where.roles or (_ALONE if alone else ())))
+        for name, where in settings.hosts.items()
+    }
+
+
+def _bad_roles(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, ...]]) -> Iterator[Problem]:
+    """Hosts without a role, and roles that nobody plays or that two do."""
+    names = list(settings.hosts)
+    for name, plays in roles.items():
+        if not plays:
+            yield Problem(
+                what=f"vpai:hosts.{name} says no roles",
+                why="nothing would stand there; a host's name does not say what it is for",
+                mend=f"say what it is for: {', '.join(Role)}; or take it out",
+                example=f"pulumi config set -s {stack} --path 'vpai:hosts.{name}.roles[0]' {Role.WORKSTATION}",
+            )
+        if Role.HUB in plays and Role.APPLICATIONS in plays and Role.STACK not in plays:
+            yield Problem(
+                what=f"vpai:hosts.{name} is hub and has the applications, and is not the stack",
+                why="its Caddy would have two ways out, and the firewall could not tell who may enter the mesh",
+                mend="give the applications to the stack's host or to one of their own",
+                example=f"pulumi config set -s {stack} --path 'vpai:hosts.{name}.roles' '[\"hub\"]'",
+            )
+        if settings.hosts[name].mesh and plays != (Role.HUB,):
+            yield Problem(
+                what=f"vpai:hosts.{name} has a mesh of another stack, and is {', '.join(plays) or 'no hub'}",
+                why="a hub that another stack owns is joined, and nothing of this one stands there",
+                mend="give it the role hub alone, or leave out its mesh",
+                example=f"pulumi config set -s {stack} --path 'vpai:hosts.{name}.roles[0]' {Role.HUB}",
+            )
+    for role in (Role.STACK, Role.HUB, Role.APPLICATIONS):
+        players = [name for name in names if role in roles[name]]
+        if len(players) > 1:
+            yield Problem(
+                what=f"{' and '.join(players)} are both {role}",
+                why="a site, a database and a key would each stand twice, and which one is asked would be chance",
+                mend=f"give the role {role} to one of them",
+                example=f"pulumi config set -s {stack} --path 'vpai:hosts.{players[-1]}.roles' '[\"{Role.WORKSTATION}\"]'",
+            )
+        elif not players and role is not Role.APPLICATIONS:
+            why = {Role.STACK: "the services stand there", Role.HUB: "the mesh is kept there, and SSH is closed to all others"}
+            yield Problem(
+                what=f"no host of vpai:hosts is the {role}",
+                why=why[role],
+                mend=f"give the role to one of: {', '.join(names)}; one host may be both stack and hub, and a hub may be another "
+                "stack's, with vpai:hosts.<name>.mesh",
+                example=f"pulumi config set -s {stack} --path 'vpai:hosts.{names[0]}.roles[0]' {role}",
+            )
+
+
+def _kept(placement: Placement, settings: Settings, names: Names, *, reported: bool) -> Placement:
     """With the place where its backups go."""
     host, services, networks = placement.host.name, placement.services, placement.networks
-    to = backups.of(host, services, networks, settings.bucket_prefix, names, hourly=settings.backup_databases_hourly)
+    hourly = settings.backup_databases_hourly
+    to = backups.of(host, services, networks, settings.bucket_prefix, names, hourly=hourly, reported=reported)
     return replace(placement, backup=to)
 
 
 def _copy(settings: Settings, around: Surroundings) -> Fleet:
-    """One server, named like the stack, with services of Sese-AI at halved limits.
+    """One server with the services of the stack at halved limits; where none is named, it is rented and called like the stack.
 
     Where the settings name production's hub it is a member of that mesh, and its sites are `<site>.<stack>.<domain>` there
     and nowhere else.
     """
-    name = around.stack
-    refuse(_bad_copy(settings, name))
-    where = settings.hosts.get(name) or HostSettings(server=ServerSettings())
-    mesh = _mesh(settings) if HUB_HOST in settings.hosts else None
-    domain = f"{name}.{settings.domain}" if mesh else settings.domain
-    wanted = settings.services or (CORE if settings.expires else ())
+    roles = _roles(settings)
+    refuse([*_bad_copy(settings, around.stack, roles), *_unknown(settings, around.stack)])
+    name = next((host for host, plays in roles.items() if Role.STACK in plays), around.stack)
+    hub_name = next((host for host, plays in roles.items() if Role.HUB in plays), "")
+    mesh = _mesh(settings, hub_name) if hub_name else None
+    domain = f"{around.stack}.{settings.domain}" if mesh else settings.domain
     names = Names(domain, settings.subdomains)
-    services = catalogue.sese(
-        names,
-        _door(settings, around, domain),
-        settings.project,
+    wanted = settings.services or (CORE if settings.expires else ())
+    of = Context(
+        names=names,
+        project=settings.project,
         scale=PROFILES[settings.kind].scale,
         buckets=settings.bucket_prefix,
-        by_hub=False,
-        only=_known(settings, wanted),
         timezone=settings.timezone,
+        only=catalogue.with_needs(wanted) if wanted else frozenset(),
     )
-    placement = Placement(host=_host(settings, around, name, where, mesh, services), networks=NETWORKS, services=services)
-    hub = _host(settings, around, HUB_HOST, settings.hosts[HUB_HOST], mesh) if mesh else None
+    services = catalogue.on({Role.STACK}, of, _door(settings, around, domain))
+    where = settings.hosts.get(name) or HostSettings(server=ServerSettings())
+    placement = Placement(
+        host=_host(settings, around, name, where, mesh, services),
+        networks=catalogue.networks({Role.STACK}, services),
+        services=services,
+    )
+    hub = _host(settings, around, hub_name, settings.hosts[hub_name], mesh) if mesh else None
     return _fleet(settings, around, names, [placement], mesh, hub)
 
 
-def _bad_copy(settings: Settings, name: str) -> Iterator[Problem]:
-    if not {HUB_HOST, name} & settings.hosts.keys():
+def _bad_copy(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, ...]]) -> Iterator[Problem]:
+    for role in (Role.STACK, Role.HUB):
+        players = [name for name, plays in roles.items() if role in plays]
+        if len(players) > 1:
+            yield Problem(
+                what=f"{' and '.join(players)} are both {role}",
+                why="a copy is one server, which joins one mesh",
+                mend="take one of them out",
+                example=f"pulumi config rm -s {stack} --path vpai:hosts.{players[-1]}",
+            )
+    odd = {name: plays for name, plays in roles.items() if plays not in ((Role.STACK,), (Role.HUB,))}
+    for name, plays in odd.items():
         yield Problem(
-            what=f"vpai:hosts names neither {HUB_HOST} nor {name}",
-            why=f"at production's hub, {HUB_HOST}, the copy joins the mesh; without one its SSH is open to everybody",
-            mend=f"say where the hub is; or name {name!r} for a copy that is to have no mesh",
-            example=f"pulumi config set -s {name} --path vpai:hosts.{HUB_HOST}.address 203.0.113.11",
+            what=f"vpai:hosts.{name} is {', '.join(plays) or 'for nothing'}: a copy has a stack, which it rents, and joins a hub",
+            why="at production's hub the copy joins the mesh; without one its SSH is open to everybody",
+            mend="say where production's hub is; or give a machine the role stack alone for a copy that is to have no mesh",
+            example=f"pulumi config set -s {stack} --path 'vpai:hosts.{name}.roles[0]' {Role.HUB}",
         )
     if settings.expires and settings.protect_data:
         yield Problem(
             what="vpai:expires is set, and so is vpai:protectData, which is so unless it is false",
             why="`make reap` could not destroy the stack: its data is protected, and its server would be paid for ever after",
             mend="let the data go with the stack",
-            example=f"pulumi config set -s {name} vpai:protectData false",
+            example=f"pulumi config set -s {stack} vpai:protectData false",
         )
 
 
-def _known(settings: Settings, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """`wanted`; raises `Refused` for names that nobody has."""
-    names = [service.name for service in catalogue.sese(Names(""), Door(vpn=(), acme_email="", authority=""), settings.project)]
-    refuse(
-        Problem(
-            what=f"vpai:services names {name!r}, which is no service of Sese-AI",
-            why="the stack would run without it, and nobody would see",
-            mend=f"use some of: {', '.join(names)}",
-            example="pulumi config set --path 'vpai:services[0]' litellm",
-        )
-        for name in wanted
-        if name not in names
-    )
-    return wanted
+def _unplaced(settings: Settings, stack: str, placements: list[Placement]) -> Iterator[Problem]:
+    """What was chosen, and stands on hosts of a role that none plays."""
+    there = {service.name for placement in placements for service in placement.services}
+    for name in settings.services:
+        if name not in there:
+            yield Problem(
+                what=f"vpai:services names {name!r}, and no host has a role that brings it",
+                why="the stack would run without it, and nobody would see",
+                mend="give its role to a host, or take it out",
+                example=f"pulumi config set -s {stack} --path 'vpai:hosts.NAME.roles[0]' {Role.APPLICATIONS}",
+            )
+
+
+def _unknown(settings: Settings, stack: str) -> Iterator[Problem]:
+    """Names in vpai:services that nobody has."""
+    names = catalogue.names_of_services()
+    for name in settings.services:
+        if name not in names:
+            yield Problem(
+                what=f"vpai:services names {name!r}, which is no service",
+                why="the stack would run without it, and nobody would see",
+                mend=f"use some of: {', '.join(names)}",
+                example=f"pulumi config set -s {stack} --path 'vpai:services[0]' litellm",
+            )
 
 
 def _fleet(
@@ -167,26 +249,23 @@ def _fleet(
         placements=monitoring.watched(placements, names, around.authority),
         mesh=mesh,
         hub_elsewhere=hub_elsewhere,
+        named_in_public=not (PROFILES[settings.kind].copy and hub_elsewhere),
         image_lock=around.lock,
     )
 
 
-def _mesh(settings: Settings) -> Mesh:
+def _mesh(settings: Settings, hub: str) -> Mesh:
     names = Names(settings.domain, settings.subdomains)
-    return Mesh(
-        hub=HUB_HOST,
-        # The two must differ, or Headscale refuses to start (predecessor lesson 82).
-        server=names.host(MESH),
-        domain=names.host(HOSTS),
-        nameservers=tuple(map(str, settings.nameservers)),
-    )
+    # The two must differ, or Headscale refuses to start (predecessor lesson 82).
+    return Mesh(hub=hub, server=names.host(MESH), domain=names.host(HOSTS), nameservers=_nameservers(settings))
+
+
+def _nameservers(settings: Settings) -> tuple[str, ...]:
+    return tuple(map(str, settings.nameservers))
 
 
 def _door(settings: Settings, around: Surroundings, wildcard: str = "") -> Door:
-    """Where the services are, names for members alone must not stand in public logs of certificates: one for `wildcard`.
-
-    The hub's names are known to the Internet anyway, and its key must not open the others' sites.
-    """
+    """A Caddy whose names below `wildcard` share one certificate; where that is empty, each has its own."""
     return Door(
         vpn=settings.vpn_cidrs,
         acme_email=settings.acme_email,
@@ -238,16 +317,3 @@ def _type(server: ServerSettings, around: Surroundings, needed_mib: int) -> tupl
     if server.type:
         return server.type, next((memory for name, _, memory in around.types if name == server.type), _SMALLEST_MIB)
     return cheapest(needed_mib, around.types) or ("", _SMALLEST_MIB)
-
-
-def _require(settings: Settings, *names: str) -> None:
-    refuse(
-        Problem(
-            what=f"vpai:hosts says nothing of {name!r}",
-            why="the stack places its services there",
-            mend=f"pulumi config set --path 'vpai:hosts.{name}.address' ADDRESS and 'vpai:hosts.{name}.memoryMib' MIB",
-            example=f"pulumi config set --path 'vpai:hosts.{name}.address' 203.0.113.10",
-        )
-        for name in names
-        if name not in settings.hosts
-    )

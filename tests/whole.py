@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+from model.host import Role
 from model.mesh import Mesh
 from model.network import Network
 from model.placement import Placement
 from model.service import Service
 from services import backups, catalogue
 from services.networks import EGRESS, HUB, MONITORING, NETWORKS, UPLINK
-from tests.fleets import DOOR, HOST, NAMES
+from tests.fleets import DOOR, HOST, NAMES, context
 
 DOMAIN = NAMES.domain
 PROJECT = "javisi"
@@ -17,11 +18,13 @@ MESH = Mesh(hub="seko", server=f"mesh.{DOMAIN}", domain=f"hosts.{DOMAIN}", names
 
 def placements() -> tuple[Placement, ...]:
     """Sese-AI, the hub and the workstation, each with what watches it."""
-    sese = catalogue.sese(NAMES, DOOR, PROJECT)
+    of = context(mesh=MESH, relayed_to=f"sese.{MESH.domain}")
+    sese = catalogue.on({Role.STACK}, of, DOOR)
+    of = replace(of, stack=sese)
     return (
         _placed("sese", NETWORKS, *sese),
-        _placed("seko", (HUB, MONITORING, EGRESS, UPLINK), *catalogue.hub(NAMES, DOOR, MESH, f"sese.{MESH.domain}", sese)),
-        _placed("waza", (MONITORING, UPLINK), *catalogue.workstation(NAMES)),
+        _placed("seko", (HUB, MONITORING, EGRESS, UPLINK), *catalogue.on({Role.HUB}, of, DOOR)),
+        _placed("waza", (MONITORING, UPLINK), *catalogue.on({Role.WORKSTATION}, of, DOOR)),
     )
 
 

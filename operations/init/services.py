@@ -20,7 +20,7 @@ def services(session: Session) -> None:
     if "services" in session.written.values:
         return
     names = catalogue.names_of_services()
-    everything = session.placed(names, memory_mib=_PLENTY_MIB)
+    everything = session.placed(memory_mib=_PLENTY_MIB, services=(), expires="")
     offered = {each.name: each.limits.memory_mib for _, each in everything.services() if each.name in names}
     enter = _CORE if session.is_copy and "expires" in session.written.values else _ALL
     session.dialogue.topic(
@@ -40,14 +40,14 @@ def services(session: Session) -> None:
 def fits(session: Session, chosen: Sequence[str]) -> None:
     """Raises `Wrong` with every law that the fleet would break, by what its machines have, and by what is free there now."""
     try:
-        session.placed(chosen)
+        session.placed(services=tuple(chosen))
     except Refused as refused:
         said = [
             f"{problem.what}.\nWhy it matters: {problem.why}. How to mend it: {problem.mend}." for problem in refused.problems
         ]
         raise Wrong("\n".join(said)) from None
     try:
-        session.placed(chosen, free={host: facts.free_mib for host, facts in session.facts.items()})
+        session.placed(services=tuple(chosen), free={host: facts.free_mib for host, facts in session.facts.items()})
     except Refused as refused:
         said = [problem.what for problem in refused.problems]
         raise Wrong("By what is free there now, because other programs run on it already:\n" + "\n".join(said)) from None

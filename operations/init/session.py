@@ -1,6 +1,6 @@
 """What the questions share: who is asked, what is written, what the machines said."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -75,8 +75,8 @@ class Session:
     def unchecked(self, what: str, error: CommandFailed) -> None:
         self.dialogue.say(f"Not checked: {what}. {str(error).splitlines()[0]}", indent="  ")
 
-    def placed(self, services: Sequence[str] | None = None, memory_mib: int = 0, free: Mapping[str, int] | None = None) -> Fleet:
-        """The fleet of the settings as they are written, with these services, and hosts of this memory or of what is `free`;
+    def placed(self, memory_mib: int = 0, free: Mapping[str, int] | None = None, **changes: object) -> Fleet:
+        """The fleet of the settings as they are written, with `changes`, and hosts of this memory or of what is `free`;
         raises `Refused` for every broken law.
         """
         settings = inputs.parsed(self.stack, self.written.settings)
@@ -89,5 +89,4 @@ class Session:
             name: host if host.server else host.model_copy(update={"memory_mib": memory(name, host.memory_mib)})
             for name, host in settings.hosts.items()
         }
-        changes = {"hosts": hosts, **({} if services is None else {"services": tuple(services)})}
-        return inputs.placed(self.stack, settings.model_copy(update=changes), PROJECT)
+        return inputs.placed(self.stack, settings.model_copy(update={"hosts": hosts, **changes}), PROJECT)

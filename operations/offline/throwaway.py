@@ -33,9 +33,7 @@ _OPERATOR: Mapping[str, Any] = {
     "vpai:authorizedKeys": "hosts/throwaway.authorized_keys",
 }
 """For what an operator has not set yet."""
-_HOSTS: Mapping[str, Any] = {
-    name: {"address": f"203.0.113.{10 + number}", "memoryMib": 11264} for number, name in enumerate(("sese", "seko", "waza"))
-}
+_HOSTS: Mapping[str, Mapping[str, Any]] = {role: {"roles": [role]} for role in ("stack", "hub", "workstation")}
 """Of a stack that is no copy, where the operator has not set them."""
 _KEPT = "vpai:kept"
 _AUTHORITY = "vpai:certificateAuthority"
@@ -45,7 +43,7 @@ import json, sys
 from model.secret import External
 from services import catalogue
 from stacks.inputs import CLOUD_TOKEN
-found = (*catalogue.external_secrets(sys.argv[1]), CLOUD_TOKEN)
+found = (*catalogue.external_secrets(sys.argv[1], sys.argv[2:]), CLOUD_TOKEN)
 print(json.dumps({each.name: [each.source.pattern, each.source.optional] for each in found}))
 """
 _REACHABILITY = """
@@ -166,14 +164,15 @@ class Throwaway:
     def _configure(self, file: Path, written: Mapping[str, Any]) -> None:
         """The operator's settings as they are, dummies in place of what is encrypted."""
         plain = {key: value for key, value in written.items() if not _is_encrypted(value)}
-        hosts = {} if plain.get("vpai:kind") == Kind.COPY else {"vpai:hosts": _HOSTS}
-        config: dict[str, Any] = {**_OPERATOR, **hosts, **plain}
+        config: dict[str, Any] = {**_OPERATOR, **plain}
+        if plain.get("vpai:kind") != Kind.COPY:
+            config["vpai:hosts"] = _placed(plain.get("vpai:hosts") or _HOSTS)
         self._write_files(config)
         file.write_text(yaml.safe_dump({"config": config}))
         self._pulumi("stack", "init", self._stack)
         kept = written.get(_KEPT)
         names = {key.removeprefix("vpai:") for key in written.keys() - plain.keys()}
-        secrets = {f"vpai:{name}": value for name, value in self._dummies(names, str(config.get(_AUTHORITY, "")))}
+        secrets = {f"vpai:{name}": value for name, value in self._dummies(names, config)}
         if isinstance(kept, Mapping):
             secrets |= {f"{_KEPT}.{name}": dummy(name, ".*") for name in kept}
         pairs = [word for key, value in secrets.items() for word in ("--secret", f"{key}={value}")]
@@ -191,9 +190,10 @@ class Throwaway:
             _write(self.directory / authority / "root.crt", certificate.read_text())
             _write(self.directory / authority / "root.key", dummy("certificate_authority_key", ".*"))
 
-    def _dummies(self, configured: set[str], authority: str) -> Iterator[tuple[str, str]]:
+    def _dummies(self, configured: set[str], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """All that a stack needs; the optional ones where the real stack has them, too."""
-        known: Mapping[str, tuple[str, bool]] = json.loads(self._python(_SECRETS, authority))
+        asked = (str(config.get(_AUTHORITY, "")), *config.get("vpai:hosts", {}))
+        known: Mapping[str, tuple[str, bool]] = json.loads(self._python(_SECRETS, *asked))
         for name, (pattern, optional) in known.items():
             if not optional or name in configured:
                 yield name, dummy(name, pattern)
@@ -213,6 +213,14 @@ def _left_out(source: Path) -> Any:
     patterns = shutil.ignore_patterns(*_LEFT_OUT)
     everywhere = shutil.ignore_patterns("__pycache__")
     return lambda directory, names: (patterns if Path(directory) == source else everywhere)(directory, names)
+
+
+def _placed(hosts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The same hosts, each with an address and a size where the operator has given none."""
+    return {
+        name: given if "server" in given else {"address": f"203.0.113.{10 + number}", "memoryMib": 11264, **given}
+        for number, (name, given) in enumerate(hosts.items())
+    }
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from model.secret import Generated, Secret
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service
 from model.waiver import Waiver
 from services import qdrant, telegram
+from services.chosen import Runs, every_one
 from services.litellm.configuration import hook, render
 from services.litellm.models import BRAVE_KEY, BYTEPLUS_KEY, PROVIDERS
 from services.networks import BACKEND, EGRESS, SANDBOX
@@ -27,7 +28,7 @@ PORT = 4000
 _REDIS_URL = f"redis://litellm:{REDIS_PASSWORD}@redis:6379/0"
 
 
-def service(scale: float = 1.0) -> Service:
+def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
     """The proxy; without data of its own, so that a new version starts beside the old."""
     return Service(
         name="litellm",
@@ -58,7 +59,7 @@ def service(scale: float = 1.0) -> Service:
                 File(path="master-key", content=f"{MASTER_KEY}"),
                 *hook(
                     redis_url=_REDIS_URL,
-                    qdrant_key=f"{qdrant.API_KEY}",
+                    qdrant_key=f"{qdrant.API_KEY}" if runs("qdrant") else "",
                     films_key=f"{BYTEPLUS_KEY}",
                     telegram_token=f"{telegram.MONITORING_TOKEN}",
                     telegram_chat=f"{telegram.MONITORING_CHAT}",
@@ -67,7 +68,8 @@ def service(scale: float = 1.0) -> Service:
         ),
         secrets=(
             *(REDIS_PASSWORD, MASTER_KEY, SALT_KEY, UI_PASSWORD),
-            *(qdrant.API_KEY, telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT),
+            *((qdrant.API_KEY,) if runs("qdrant") else ()),
+            *(telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT),
             *(BRAVE_KEY, BYTEPLUS_KEY),
             *(provider.key for provider in PROVIDERS),
         ),

@@ -45,7 +45,9 @@ def watched(placements: Sequence[Placement], names: Names, authority: str) -> tu
                     links=() if beside else _TO_THE_STORES,
                 )
             case "grafana":
-                files = grafana_files(alerts(placements))
+                there = frozenset(each.name for placement in placements for each in placement.services)
+                kept = any(placement.backup for placement in placements)
+                files = grafana_files(alerts(placements), there, backed_up=kept)
                 return replace(service, configuration=_with(service, files), secrets=(*service.secrets, *grafana_secrets()))
             case "diun":
                 images = (each.image for placement in placements for each in placement.services)

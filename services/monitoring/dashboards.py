@@ -4,7 +4,7 @@ Nothing here names a service or a host of ours but where the dashboard is about 
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import chain
@@ -19,6 +19,8 @@ from grafana_foundation_sdk.models.dashboard import Panel as Built
 METRICS = DataSourceRef(type_val="prometheus", uid="victoriametrics")
 LINES = DataSourceRef(type_val="loki", uid="loki")
 _ALL = ".*"
+_ABOUT = ("litellm", "postgresql", "caddy")
+"""Dashboards of one service, whose name is theirs."""
 
 
 class Form(Enum):
@@ -192,9 +194,11 @@ DASHBOARDS = (
 )
 
 
-def texts() -> Iterator[tuple[str, str]]:
-    """Each dashboard's uid and JSON."""
+def texts(services: Collection[str], *, backed_up: bool) -> Iterator[tuple[str, str]]:
+    """Uid and JSON of each dashboard that is about something that there is."""
     for each in DASHBOARDS:
+        if (each.uid in _ABOUT and each.uid not in services) or (each.uid == "backups" and not backed_up):
+            continue
         yield each.uid, json.dumps(_dashboard(each).build(), cls=JSONEncoder, indent=1, sort_keys=True)
 
 

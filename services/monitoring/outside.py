@@ -24,7 +24,11 @@ _ROOT = "root.crt"
 def told(service: Service, placements: Iterable[Placement], domain: str, authority: str) -> Service:
     """Uptime Kuma with its links, and with the task that seeds it."""
     asked = _asked(placements, service, domain)
-    backups = {placement.host.name: placement.backup.heartbeat_token for placement in placements if placement.backup}
+    backups = {
+        placement.host.name: placement.backup.heartbeat_token
+        for placement in placements
+        if placement.backup and placement.backup.heartbeat_token
+    }
     tokens = tuple(backups.values())
     names = dict.fromkeys(name for site in asked for name in site.services)
     return replace(

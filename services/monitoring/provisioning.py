@@ -1,6 +1,6 @@
 """What Grafana reads at its start: rules, whom they tell, dashboards."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import resources
 
 from model.secret import Secret, json_text
@@ -16,8 +16,8 @@ def grafana_secrets() -> tuple[Secret, ...]:
     return telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT
 
 
-def grafana_files(alerts: Sequence[Alert]) -> tuple[File, ...]:
-    """The files below Grafana's provisioning directory, datasources apart."""
+def grafana_files(alerts: Sequence[Alert], services: Collection[str], *, backed_up: bool) -> tuple[File, ...]:
+    """The files below Grafana's provisioning directory, datasources apart, for what there is: services by name, and backups."""
     # Here, so that only what makes Grafana's files waits for the builders.
     from services.monitoring import dashboards
 
@@ -27,7 +27,7 @@ def grafana_files(alerts: Sequence[Alert]) -> tuple[File, ...]:
         File(path="alerting/rules.yaml", content=grafana_rules(alerts, retired)),
         File(path="alerting/contact.yaml", content=_contact()),
         File(path="dashboards/dashboards.yaml", content=_provider()),
-        *(File(path=f"dashboards/{uid}.json", content=text) for uid, text in dashboards.texts()),
+        *(File(path=f"dashboards/{uid}.json", content=text) for uid, text in dashboards.texts(services, backed_up=backed_up)),
     )
 
 

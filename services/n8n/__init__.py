@@ -13,6 +13,7 @@ from model.secret import Generated, Secret, json_text
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import auto_fix, nocodb, openclaw, telegram, webhook_gate
+from services.chosen import Runs, every_one
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.n8n.workflows import GATE, workflows
 from services.networks import BACKEND, EGRESS
@@ -33,8 +34,14 @@ PORT = 5678
 SITE = webhook_gate.CALLED_AT
 
 
-def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
+def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
     """n8n behind the site of its name."""
+    keys = {
+        "litellm": ("LITELLM_API_KEY", LITELLM_KEY),
+        "nocodb": ("NOCODB_API_TOKEN", nocodb.API_TOKEN),
+        "openclaw": ("OPENCLAW_HOOKS_TOKEN", openclaw.HOOKS_TOKEN),
+    }
+    others = dict(key for name, key in keys.items() if runs(name))
     address, domain = f"https://{names.host(SITE)}/", names.domain
     return Service(
         name="n8n",
@@ -78,18 +85,16 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Se
             "TZ": timezone,
             "EXECUTIONS_DATA_PRUNE": "true",
             "EXECUTIONS_DATA_MAX_AGE": "168",
-            "LITELLM_BASE_URL": "http://litellm:4000/v1",
-            "NOCODB_BASE_URL": f"http://nocodb:{nocodb.PORT}",
-            "OPENCLAW_GATEWAY_URL": f"http://openclaw:{openclaw.PORT}",
+            **({"LITELLM_BASE_URL": "http://litellm:4000/v1"} if runs("litellm") else {}),
+            **({"NOCODB_BASE_URL": f"http://nocodb:{nocodb.PORT}"} if runs("nocodb") else {}),
+            **({"OPENCLAW_GATEWAY_URL": f"http://openclaw:{openclaw.PORT}"} if runs("openclaw") else {}),
             "AUTO_FIX_JOBS_URL": f"http://webhook-gate:{webhook_gate.JOBS_PORT}/jobs",
             "AUTO_FIX_REPOSITORIES": ",".join(auto_fix.REPOSITORIES),
             "AUTO_FIX_LABEL": auto_fix.LABEL,
             "AUTO_FIX_REFUSED_LABEL": auto_fix.REFUSED_LABEL,
         },
         secret_environment={
-            "LITELLM_API_KEY": f"{LITELLM_KEY}",
-            "NOCODB_API_TOKEN": f"{nocodb.API_TOKEN}",
-            "OPENCLAW_HOOKS_TOKEN": f"{openclaw.HOOKS_TOKEN}",
+            **{variable: f"{secret}" for variable, secret in others.items()},
             "WEBHOOK_GATE_SECRET": f"{webhook_gate.SIGNING_SECRET}",
             "AUTO_FIX_TOKEN": f"{webhook_gate.JOBS_TOKEN}",
             "TELEGRAM_MONITORING_BOT_TOKEN": f"{telegram.MONITORING_TOKEN}",
@@ -106,9 +111,7 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Se
         secrets=(
             ENCRYPTION_KEY,
             OWNER_PASSWORD,
-            LITELLM_KEY,
-            nocodb.API_TOKEN,
-            openclaw.HOOKS_TOKEN,
+            *others.values(),
             webhook_gate.SIGNING_SECRET,
             webhook_gate.JOBS_TOKEN,
             telegram.MONITORING_TOKEN,
@@ -125,9 +128,10 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE) -> Se
                 backup=Files(keys=(ENCRYPTION_KEY,)),
             ),
         ),
-        tasks=(_provisioning(domain),),
+        tasks=(_provisioning(domain, runs),),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
         needs=("postgresql",),
+        brings=("webhook-gate",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),
             interval=30,
@@ -152,11 +156,11 @@ def _owner(domain: str) -> str:
     return f"owner@{domain}"
 
 
-def _provisioning(domain: str) -> Task:
+def _provisioning(domain: str, runs: Runs) -> Task:
     """The owner, where there is none yet, and our workflows."""
     owner = {"email": _owner(domain), "firstName": "VPAI", "lastName": "Owner", "password": f"{OWNER_PASSWORD}"}
     script = Path(__file__).with_name("provision.mjs").read_text()
-    documents = json.dumps([workflow.document() for workflow in workflows()], indent=1)
+    documents = json.dumps([workflow.document() for workflow in workflows(runs)], indent=1)
     arguments = f"{json_text(owner)}, {json.dumps(GATE)}, {documents}"
     return Task(
         name="n8n-workflows",

@@ -6,12 +6,14 @@ workflow then looks at what came, and answers 400 with what is wrong.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
 from services import openclaw
+from services.chosen import Runs, every_one
 
 _CODE = Path(__file__).with_name("code")
 _MODEL = "deepseek-v3"
@@ -23,6 +25,7 @@ GATE = {
     "data": {"keyType": "passphrase", "algorithm": "HS256", "secret": "={{ $env.WEBHOOK_GATE_SECRET }}"},
 }
 """The credential by which n8n knows the gate; provision.mjs makes it."""
+_ASKED = re.compile(r"service: '(\w+)'")
 _FINAL = (400, 413, 422)
 """Statuses by which an API says that the same request would be refused again. Others pass: a limit, a server that is down, a
 token that is being changed."""
@@ -74,13 +77,12 @@ class Workflow:
         }
 
 
-def workflows() -> tuple[Workflow, ...]:
-    """All of ours."""
+def workflows(runs: Runs = every_one) -> tuple[Workflow, ...]:
+    """Ours, for the services that there are."""
     return (
-        _ask_agent(),
-        _agent_callback(),
-        _summarize(),
-        _health_report(),
+        *((_ask_agent(), _agent_callback()) if runs("openclaw") else ()),
+        *((_summarize(),) if runs("litellm") else ()),
+        _health_report(runs),
         _github_autofix(),
         _instagram("ig-comment"),
         _instagram("ig-dm"),
@@ -125,7 +127,7 @@ def _summarize() -> Workflow:
     return _on_call("summarize", {"text": "text"}, *answered)
 
 
-def _health_report() -> Workflow:
+def _health_report(runs: Runs) -> Workflow:
     """Each morning, and when asked: whether what the workflows need answers, told on Telegram."""
     answers = Node(
         name="Answers",
@@ -143,7 +145,7 @@ def _health_report() -> Workflow:
     )
     steps = _chain(
         _reply("={{ { asked: true } }}", 202),
-        _code("Questions", "questions.js"),
+        _code("Questions", "questions.js", *_unasked(runs)),
         answers,
         _code("Report", "report.js"),
         _message(),
@@ -158,6 +160,13 @@ def _health_report() -> Workflow:
         then=(("Questions",),),
     )
     return Workflow(name=asked.name, nodes=(*asked.nodes, morning))
+
+
+def _unasked(runs: Runs) -> Iterator[tuple[str, str]]:
+    """The questions about services that there are not, each a line of its own."""
+    for line in (_CODE / "questions.js").read_text().splitlines(keepends=True):
+        if (asked := _ASKED.search(line)) and not runs(asked[1].lower()):
+            yield line, ""
 
 
 def _github_autofix() -> Workflow:

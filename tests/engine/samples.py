@@ -14,9 +14,9 @@ from tests.fleets import PROJECT
 
 EXAMPLES = PROJECT / "docs" / "reference" / "previews"
 _HOSTS = {
-    "sese": {"server": {"type": "cx43", "backups": True, "protected": True}},
-    "seko": {"address": "203.0.113.11", "memoryMib": 2048},
-    "waza": {"address": "203.0.113.12", "memoryMib": 16384},
+    "sese": {"server": {"type": "cx43", "backups": True, "protected": True}, "roles": ["stack"]},
+    "seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]},
+    "waza": {"address": "203.0.113.12", "memoryMib": 16384, "roles": ["workstation"]},
 }
 """One of them rented, so that a sample can change its type."""
 

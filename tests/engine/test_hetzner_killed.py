@@ -31,7 +31,10 @@ def killed(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
         (stack.directory / "images.lock.yaml").write_text(yaml.safe_dump(dict.fromkeys(images, f"sha256:{'0' * 64}")))
         settings = {**OPERATOR_CONFIG, "kind": "copy", "knownHosts": "known_hosts", "protectData": "false", "bucketPrefix": ""}
         settings["expires"] = "2020-01-01T00:00Z"
-        stack.configure({**settings, "hosts.pr-1.server.location": "fsn1"}, {**DUMMY_SECRETS, "hcloud_token": TOKEN})
+        stack.configure(
+            {**settings, "hosts.pr-1.server.location": "fsn1", "hosts.pr-1.roles[0]": "stack"},
+            {**DUMMY_SECRETS, "hcloud_token": TOKEN},
+        )
         there.cloud.steering.action_seconds = 2
         words = ["pulumi", "up", "--yes", "--skip-preview", "--stack", "pr-1", "--non-interactive"]
         up = subprocess.Popen(words, cwd=stack.directory, env=stack.environment, start_new_session=True)

@@ -1,22 +1,17 @@
 """`pulumi preview` of every stack works with the real engine, without a host, a cloud or a real secret."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from tests.engine.project import Project
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, REQUIRED_SECRETS, host_config, inputs
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, REQUIRED_SECRETS, host_paths, inputs
 
 
 @pytest.fixture(params=["prod", "preprod"])
 def project(request: pytest.FixtureRequest, tmp_path: Path, toolchain: Path) -> Project:
     project = Project(tmp_path, toolchain, request.param)
-    hosts = {
-        f"hosts.{name}.{key}": str(value)
-        for name, host in json.loads(host_config(request.param)).items()
-        for key, value in host.items()
-    }
+    hosts = host_paths(request.param)
     project.configure({**OPERATOR_CONFIG, **hosts}, DUMMY_SECRETS)
     return project
 

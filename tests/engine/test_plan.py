@@ -12,7 +12,7 @@ import pytest
 from operations.comment import MARK
 from tests.copies import copy
 from tests.engine.project import Project
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_config
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_paths
 
 
 @pytest.fixture
@@ -20,9 +20,7 @@ def project(tmp_path: Path, toolchain: Path) -> Project:
     project = Project(tmp_path, toolchain, "prod")
     for name in ("operations", "docs"):
         copy(PROJECT / name, project.directory / name)
-    hosts = {
-        f"hosts.{name}.{key}": str(value) for name, host in json.loads(host_config("prod")).items() for key, value in host.items()
-    }
+    hosts = host_paths("prod")
     project.configure({**OPERATOR_CONFIG, **hosts}, DUMMY_SECRETS)
     (project.directory / ".gitignore").write_text(".vpai\n__pycache__\n")
     git(project, "init", "-q")

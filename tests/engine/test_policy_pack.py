@@ -10,7 +10,7 @@ import pytest
 
 from policy.rules import RULES
 from tests.engine.project import Project
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, host_config
+from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, host_paths
 from tests.policy.cases import CASES
 from tests.policy.planted import SECRET, Planted
 
@@ -117,9 +117,7 @@ def test_what_stands_is_analyzed_from_the_state(planted: Project) -> None:
 @pytest.mark.parametrize("stack", ["prod", "preprod"])
 def test_a_stack_that_is_deployed_passes(tmp_path: Path, toolchain: Path, stack: str) -> None:
     project = Project(tmp_path, toolchain, stack)
-    hosts = {
-        f"hosts.{name}.{key}": str(value) for name, host in json.loads(host_config(stack)).items() for key, value in host.items()
-    }
+    hosts = host_paths(stack)
     project.configure({**OPERATOR_CONFIG, **hosts}, DUMMY_SECRETS)
     lock = project.directory / "images.lock.yaml"
     lock.write_text(lock.read_text().replace(": null", f": sha256:{'a' * 64}"))

@@ -23,7 +23,7 @@ _SETTINGS = {
     "vpai:acmeEmail": "ops@example.org",
     "vpai:knownHosts": "hosts/throwaway.known_hosts",
     "vpai:authorizedKeys": "hosts/throwaway.authorized_keys",
-    "vpai:hosts": {STACK: {"address": "203.0.113.10", "memoryMib": 11264}},
+    "vpai:hosts": {STACK: {"address": "203.0.113.10", "memoryMib": 11264, "roles": ["stack"]}},
     "vpai:services": ["redis"],
 }
 

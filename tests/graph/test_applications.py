@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from model.cost import invoice
+from model.host import Role
 from model.laws import broken_laws
 from model.placement import Placement
 from model.problem import Refused
@@ -14,11 +15,12 @@ from operations.cost import FALLBACK, committed, rented
 from services import catalogue
 from services.apps import APPS
 from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK
-from stacks.placing import APPLICATIONS_HOST
-from tests.fleets import DOOR, HOST, NAMES, RENTED_HOST, host_config, inputs
+from tests.fleets import DOOR, HOST, RENTED_HOST, context, host_config, inputs
 from tests.graph.program import Graph, build, built
 from tests.hetzner import TOKEN
 from tests.unit.test_cost import documented
+
+APPLICATIONS_HOST = "app-prod-01"
 
 SERVER = "server:Server"
 
@@ -58,11 +60,15 @@ def test_the_other_hosts_stay_as_they_are(graph: Graph) -> None:
 def test_what_the_program_rents_costs_what_the_worked_invoice_says(stack: str, heading: str) -> None:
     if stack == "prod":
         server = {"type": "cx23", "backups": True, "keepsAddress": True}
-        hosts = json.dumps({**json.loads(host_config("prod")), APPLICATIONS_HOST: {"server": server}})
+        hosts = json.dumps({**json.loads(host_config("prod")), APPLICATIONS_HOST: {"server": server, "roles": ["applications"]}})
         settings = inputs("prod", **{**RENTED_HOST, "hosts": hosts})
     else:
         settings = inputs(
-            "preprod", hosts='{"preprod": {"server": {}}}', services='["litellm"]', bucketPrefix="", hcloud_token=TOKEN
+            "preprod",
+            hosts='{"preprod": {"server": {}, "roles": ["stack"]}}',
+            services='["litellm"]',
+            bucketPrefix="",
+            hcloud_token=TOKEN,
         )
     registered = [{"type": it.type, "urn": it.urn, "inputs": it.inputs} for it in build(settings).resources]
     found = invoice(rented(registered), committed(FALLBACK))
@@ -73,14 +79,14 @@ def test_what_the_program_rents_costs_what_the_worked_invoice_says(stack: str, h
 def test_an_application_is_given_its_database_and_nobody_elses() -> None:
     database = Database(name="shop", user="shop")
     shop = replace(APPS[0], name="shop", database=database, entrypoint=("caddy",), command=("version",))
-    services = catalogue.applications(NAMES, DOOR, (shop,))
+    services = catalogue.on({Role.APPLICATIONS}, context(applications=(shop,)), DOOR)
     by_name = {service.name: service for service in services}
     assert by_name["postgresql"].databases == (database,)
     assert by_name["shop"].secret_environment == {"DATABASE_URL": f"postgresql://shop:{database.password}@postgresql:5432/shop"}
     assert by_name["shop"].needs == ("postgresql",)
     networks = (FRONTEND, BACKEND, MONITORING, UPLINK)
     assert not broken_laws([Placement(host=HOST, networks=networks, services=services)])
-    assert "postgresql" not in {service.name for service in catalogue.applications(NAMES, DOOR)}
+    assert "postgresql" not in {service.name for service in catalogue.on({Role.APPLICATIONS}, context(), DOOR)}
 
 
 def test_a_server_that_nobody_could_log_in_to_is_not_rented() -> None:

@@ -75,12 +75,12 @@ class Told:
 
 
 @contextmanager
-def server(stack: str = PRODUCTION, *, preview: bool = True, today: date = TODAY) -> Iterator[Any]:
-    """A client of a running pack that knows its stack."""
+def server(stack: str = PRODUCTION, *, kind: str = "", preview: bool = True, today: date = TODAY) -> Iterator[Any]:
+    """A client of a running pack that knows its stack, and its kind, which is told by its name where it is not given."""
     running, port = serve(Analyzer(today))
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         client = analyzer_pb2_grpc.AnalyzerStub(channel)
-        kind = "production" if stack == PRODUCTION else "copy"
+        kind = kind or ("production" if stack == PRODUCTION else "copy")
         config = {"vpai:some_api_key": SECRET, "vpai:domain": "vpai.test", "vpai:kind": kind}
         client.ConfigureStack(
             analyzer_pb2.AnalyzerStackConfigureRequest(

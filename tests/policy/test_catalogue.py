@@ -14,8 +14,8 @@ from operations.policy_reference import in_force
 from policy.rule import ResourceRule
 from policy.rules import RULES
 from stacks.inputs import Inputs
-from tests.fleets import PROJECT, RENTED_COPY, inputs
-from tests.graph.program import built
+from tests.fleets import OTHERS, PROJECT, RENTED_COPY, inputs
+from tests.graph.program import build, built
 from tests.policy.planted import TODAY, Told, server, told
 from tests.policy.recorded import requests
 
@@ -26,24 +26,24 @@ _NOT_LOOKED_UP_YET = {"images-pinned", "images-named-version"}
 _RENTED = "preprod, rented"
 
 
-@pytest.fixture(scope="module", params=["prod", "preprod", _RENTED, "lab"])
+@pytest.fixture(scope="module", params=["prod", "preprod", _RENTED, "lab", *OTHERS])
 def stack(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
 def inputs_(stack: str, lab_files: dict[str, str]) -> Inputs:
-    return inputs(stack.partition(",")[0], **_changes(stack, lab_files))
+    return inputs(stack.partition(",")[0], like="prod" if stack in OTHERS else "", **_changes(stack, lab_files))
 
 
 @pytest.fixture(scope="module")
-def verdict(stack: str, inputs_: Inputs, lab_files: dict[str, str]) -> Told:
-    with server(inputs_.stack) as client:
-        return told(client, requests(built(inputs_.stack, **_changes(stack, lab_files))))
+def verdict(inputs_: Inputs) -> Told:
+    with server(inputs_.stack, kind=inputs_.settings.kind) as client:
+        return told(client, requests(build(inputs_)))
 
 
 def _changes(stack: str, lab_files: Mapping[str, str]) -> Mapping[str, str]:
-    return {"lab": lab_files, _RENTED: RENTED_COPY}.get(stack, {})
+    return {"lab": lab_files, _RENTED: RENTED_COPY, **OTHERS}.get(stack, {})
 
 
 @pytest.fixture(scope="module")

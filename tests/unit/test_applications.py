@@ -17,15 +17,15 @@ import pytest
 
 from model.credential import Held
 from operations.authentication import own_hash
-from services import catalogue, couchdb, nocodb, openclaw, qdrant, sandboxes, sure, zerobyte
+from services import couchdb, nocodb, openclaw, qdrant, sandboxes, sure, zerobyte
 from services.litellm.models import MODELS
 from services.n8n.workflows import workflows
-from tests.fleets import DOOR, NAMES
+from tests.fleets import NAMES, stack_services
 from tests.fleets import PROJECT as PROJECT_DIRECTORY
 from tests.whole import PROJECT
 
 OPENCLAW = openclaw.service(NAMES, PROJECT)
-PREPROD = {service.name: service for service in catalogue.sese(NAMES, DOOR, PROJECT, scale=0.5)}
+PREPROD = {service.name: service for service in stack_services(scale=0.5)}
 PLUGIN = Path(openclaw.__file__).with_name("openclaw_plugin") / "index.js"
 
 

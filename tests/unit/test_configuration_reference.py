@@ -35,6 +35,11 @@ def test_the_committed_declarations_are_what_make_docs_writes() -> None:
     assert reference.SCHEMA_FILE.read_text() == reference.schema_file(), f"{reference.SCHEMA_FILE.name} {stale}"
 
 
+def _is_nowhere_yet(error: ValidationError) -> bool:
+    """A host of which the file says what it is for, and the operator has to say where it is."""
+    return bool(error.validator == "oneOf" and not {"address", "memoryMib", "server"} & error.instance.keys())
+
+
 def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(reference.schema())
 
@@ -44,7 +49,8 @@ def test_the_schema_takes_each_committed_stack_but_for_what_the_operator_has_to_
     assert {file.name for file in files} == {"Pulumi.lab.yaml", "Pulumi.preprod.yaml", "Pulumi.prod.yaml"}
     for file in files:
         found = list(VALIDATOR.iter_errors(yaml.safe_load(file.read_text())))
-        assert [each.message for each in found if each.validator != "required"] == [], file
+        wrong = [each for each in found if each.validator != "required" and not _is_nowhere_yet(each)]
+        assert [each.message for each in wrong] == [], file
         assert file.name != "Pulumi.lab.yaml" or found == []
 
 
@@ -63,6 +69,7 @@ def test_what_the_program_reads_is_taken() -> None:
         {"revertSeconds": "60", "protectData": "false"},
         {"hosts": {"seko": {"server": {}}, "sese": {"address": "2001:db8::1", "memoryMib": 2048}}},
         {"kept": {"n8n_encryption_key": {"secure": "v1:AAAA:AAAA"}}, "rotations": {"redis_sure_password": 2}},
+        {"s3_backups_app_prod_01_secret_key": {"secure": "v1:AAAA:AAAA"}},
         {"anthropic_api_key": {"secure": "v1:AAAA:AAAA"}, "hcloud_token": {"secure": "v1:AAAA:AAAA"}},
     ):
         assert faults({**SOUND, **changes}) == [], changes
@@ -97,6 +104,8 @@ def test_what_the_program_reads_is_taken() -> None:
         ({"recoveryRecipient": "AGE-SECRET-KEY-1"}, True),
         ({"vpnCidrs": '["100.64.0.0/10"]'}, False),  # the engine refuses the text of one
         ({"anthropic_api_key": "sk-ant-plain"}, False),
+        ({"s3_backups_sese_access_key": "plain"}, False),
+        ({"hosts": {"sese": {"address": "203.0.113.10", "memoryMib": 2048, "roles": ["vpn"]}}}, True),
         ({"kept": {"n8n_encryption_key": "plain"}}, False),
     ],
     ids=str,

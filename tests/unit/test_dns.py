@@ -30,7 +30,10 @@ def test_every_site_has_one_address_and_what_is_relayed_has_the_hubs() -> None:
 
 
 def test_a_stack_whose_names_are_in_the_mesh_needs_nothing() -> None:
-    here, hub = '{"address": "203.0.113.10", "memoryMib": 11264}', '{"address": "203.0.113.11", "memoryMib": 2048}'
+    here, hub = (
+        '{"address": "203.0.113.10", "memoryMib": 11264, "roles": ["stack"]}',
+        '{"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]}',
+    )
     assert zone(inputs("preprod", hosts=f'{{"preprod": {here}, "seko": {hub}}}').fleet, str) == ()
     assert zone(inputs("preprod", hosts=f'{{"preprod": {here}}}').fleet, str) != ()
 

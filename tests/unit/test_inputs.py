@@ -58,10 +58,11 @@ def test_an_empty_stack_is_told_everything_it_lacks_at_once() -> None:
 
 
 def test_a_stack_as_it_is_committed_is_told_everything_it_lacks_at_once() -> None:
-    defaults = {"domain": "", "hosts": "{}"}
     with pytest.raises(Refused) as caught:
-        read("prod", {**committed("prod"), **defaults}, set(), PROJECT)
-    assert len(caught.value.problems) == 2 + len(REQUIRED_SECRETS)
+        read("prod", {**committed("prod"), "domain": ""}, set(), PROJECT)
+    hosts = [problem.what for problem in caught.value.problems if "vpai:hosts" in problem.what]
+    assert hosts == [f"vpai:hosts.{name}.address is missing" for name in ("sese", "seko", "waza")]
+    assert len(caught.value.problems) == 1 + len(hosts) + len(REQUIRED_SECRETS)
 
 
 def test_with_an_own_authority_no_key_for_dns_is_asked_for() -> None:
@@ -74,9 +75,7 @@ def test_all_missing_secrets_are_listed_each_with_its_command_and_source() -> No
     without = {"kind": "production", **OPERATOR_CONFIG, "hosts": host_config("prod"), "knownHosts": "hosts/prod.known_hosts"}
     with pytest.raises(Refused) as caught:
         read("prod", without, set(), PROJECT)
-    assert len(caught.value.problems) == len(
-        {*REQUIRED_SECRETS, *(secret.name for secret in storage.SECRETS if "app_prod" not in secret.name)}
-    )
+    assert len(caught.value.problems) == len({*REQUIRED_SECRETS, *(secret.name for secret in storage.secrets(("sese", "seko")))})
     for name in REQUIRED_SECRETS:
         [problem] = [problem for problem in caught.value.problems if f"secret {name} is missing" in problem.what]
         assert problem.example == f"pulumi config set -s prod --secret vpai:{name}"
@@ -101,7 +100,9 @@ def test_a_secret_in_plain_text_is_refused() -> None:
 
 
 def test_memory_over_the_hosts_is_refused() -> None:
-    hosts = json.dumps({**json.loads(host_config("prod")), "sese": {"address": "203.0.113.10", "memoryMib": 2048}})
+    hosts = json.dumps(
+        {**json.loads(host_config("prod")), "sese": {"address": "203.0.113.10", "memoryMib": 2048, "roles": ["stack"]}}
+    )
     assert re.search(r"memory limits add up to \d{4,} MiB; the host has 2048 MiB", str(refused(hosts=hosts)))
 
 
@@ -111,7 +112,7 @@ def test_memory_over_the_hosts_is_refused() -> None:
         ({"domain": "no dots"}, "vpai:domain = 'no dots'"),
         ({"vpnCidrs": '["100.64.0.0/33"]'}, "vpai:vpnCidrs.0"),
         ({"hosts": '{"sese": {"address": "203.0.113.10"}}'}, "vpai:hosts.sese.memoryMib is missing"),
-        ({"hosts": '{"seko": {"address": "203.0.113.10", "memoryMib": 9000}}'}, "says nothing of 'sese'"),
+        ({"hosts": '{"seko": {"address": "203.0.113.10", "memoryMib": 9000, "roles": ["hub"]}}'}, "is the stack"),
         ({"hosts": host_config("prod").replace("113.11", "113.10")}, "the address '203.0.113.10' belongs to 2 hosts"),
         ({"authorizedKeys": "nowhere"}, "nowhere does not exist"),
         ({"authorizedKeys": "README.md"}, "is not a whole public key"),
@@ -187,7 +188,7 @@ def test_a_first_up_of_preprod_is_told_everything_that_it_lacks_at_once() -> Non
     assert '"seko": {"address"' in hosts.mend, "the hub is what a copy has to be told of"
 
 
-HUB = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'
+HUB = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]}}'
 
 
 def test_the_hub_of_a_copy_is_pinned_before_anything_is_touched() -> None:
@@ -197,7 +198,7 @@ def test_the_hub_of_a_copy_is_pinned_before_anything_is_touched() -> None:
 
 def test_a_copy_that_names_no_hub_is_no_copy_without_a_mesh_by_mistake() -> None:
     [problem] = refused("preprod", hosts='{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}').problems
-    assert "neither seko nor preprod" in problem.what
+    assert "vpai:hosts.sese is for nothing: a copy has a stack, which it rents, and joins a hub" in problem.what
 
 
 def test_what_is_to_expire_can_be_destroyed() -> None:

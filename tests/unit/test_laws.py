@@ -9,7 +9,7 @@ import pytest
 
 from model import laws
 from model.backup import Backup, Files, Nothing
-from model.host import DEPLOY_UID, PEOPLE
+from model.host import DEPLOY_UID, PEOPLE, Role
 from model.network import Network
 from model.placement import Placement
 from model.route import Access, RateLimit, Route
@@ -33,7 +33,7 @@ from model.service import (
 )
 from services import catalogue, monitoring
 from services.networks import MONITORING, NETWORKS, UPLINK
-from tests.fleets import HOST, NAMES, placement, with_service
+from tests.fleets import DOOR, HOST, NAMES, context, placement, with_service
 from tests.named import why_not
 from tests.whole import placements
 
@@ -202,6 +202,11 @@ FLEET_BREAKS: dict[laws.FleetLaw, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: placement(host=replace(HOST, address="203.0.113.11")), "the name 'sese' belongs to 2 hosts"),
         (lambda: placement(host=replace(HOST, name="seko")), "the address '203.0.113.10' belongs to 2 hosts"),
     ],
+    laws.hosts_are_told_apart: [
+        (lambda: placement(host=replace(SECOND, name="sese-redis")), "the host sese-redis is called like redis on sese"),
+        (lambda: placement(host=replace(SECOND, name="sese-database")), "is called like database-litellm on sese"),
+        (lambda: placement(host=replace(SECOND, name="sese-in-mesh")), "is called like in-mesh on sese"),
+    ],
     laws.site_names_are_distinct: [
         (lambda: placement(host=SECOND), "the route 'litellm' stands on sese and on seko"),
     ],
@@ -265,7 +270,8 @@ def _network(cidr: str) -> Network:
 def _linked(link: Link) -> Placement:
     """A second host whose collector calls the first one."""
     services = tuple(
-        replace(service, links=(link,)) if service.name == "alloy" else service for service in catalogue.workstation(NAMES)
+        replace(service, links=(link,)) if service.name == "alloy" else service
+        for service in catalogue.on({Role.WORKSTATION}, context(), DOOR)
     )
     return placement(*services, host=SECOND, networks=(MONITORING, UPLINK))
 

@@ -16,12 +16,12 @@ from model.placement import Placement
 from model.route import Access, Route
 from model.service import Metrics, Service, Silent
 from operations import reference
-from services import caddy, catalogue, monitoring, node_exporter
+from services import caddy, monitoring, node_exporter
 from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
 from services.monitoring.dashboards import DASHBOARDS
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page
-from tests.fleets import DOOR, NAMES, PROJECT
+from tests.fleets import NAMES, PROJECT, stack_services
 from tests.whole import DOMAIN, placements
 
 WHOLE = placements()
@@ -299,7 +299,7 @@ def test_no_panel_asks_for_what_cadvisor_cannot_know() -> None:
 
 @pytest.mark.parametrize(("scale", "grafana_mib", "alloy_mib"), [(1.0, 768, 320), (0.5, 512, 256)])
 def test_what_a_program_needs_is_not_scaled_away(scale: float, grafana_mib: int, alloy_mib: int) -> None:
-    services = {service.name: service for service in catalogue.sese(NAMES, DOOR, "javisi", scale)}
+    services = {service.name: service for service in stack_services(scale=scale)}
     assert services["grafana"].limits.memory_mib >= grafana_mib
     assert services["alloy"].limits.memory_mib >= alloy_mib
     others = {service.name: service for placement in WHOLE[1:] for service in placement.services}

@@ -21,11 +21,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     there.mkdir()
     tracked(there)
     sealed = {f"vpai:{name}": {"secure": "v1:AAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAA"} for name in (*DUMMY_SECRETS, "hcloud_token")}
-    hub = {"seko": {"address": "198.51.100.8", "memoryMib": 2048}}
+    hub = {"seko": {"address": "198.51.100.8", "memoryMib": 2048, "roles": ["hub"]}}
     config = {
         "vpai:kind": "production",
         "vpai:domain": "ops.example.net",
-        "vpai:hosts": {**hub, "sese": {"address": "198.51.100.7", "memoryMib": 11264}, "app-prod-01": {"server": {}}},
+        "vpai:hosts": {
+            **hub,
+            "sese": {"address": "198.51.100.7", "memoryMib": 11264, "roles": ["stack"]},
+            "app-prod-01": {"server": {}, "roles": ["applications"]},
+        },
         "vpai:trustedAddresses": ["198.51.100.9/32"],
         "vpai:knownHosts": "hosts/prod.known_hosts",
         "vpai:authorizedKeys": "hosts/prod.authorized_keys",

@@ -25,7 +25,7 @@ from model import backup_plan
 from model.bucket import policy
 from model.problem import Refused
 from model.secret import External, Generated, Secret, json_text, references, resolve, sourced
-from model.settings import HostSettings, ServerSettings, Settings
+from model.settings import HostSettings, MeshSettings, ServerSettings, Settings
 from services.monitoring.collection import _string
 from tests.fleets import HOST, OPERATOR_CONFIG, host_config, inputs
 
@@ -65,10 +65,18 @@ def _given(field: str, text: str) -> Mapping[str, object]:
             raw["hosts"] = {"sese": {"address": "203.0.113.10", "memoryMib": 4096, key: text}}
         case "ServerSettings":
             raw["hosts"] = {"sese": {"server": {key: text}}}
+        case "MeshSettings":
+            mesh = {"server": "mesh.example.org", "domain": "hosts.example.org", key: text}
+            raw["hosts"] = {"sese": {"address": "203.0.113.10", "memoryMib": 4096, "mesh": mesh}}
     return raw
 
 
-MODELS: Mapping[str, type[BaseModel]] = {"Settings": Settings, "HostSettings": HostSettings, "ServerSettings": ServerSettings}
+MODELS: Mapping[str, type[BaseModel]] = {
+    "Settings": Settings,
+    "HostSettings": HostSettings,
+    "ServerSettings": ServerSettings,
+    "MeshSettings": MeshSettings,
+}
 FIELDS = [f"{room}.{name}" for room, model in MODELS.items() for name in _texts(model)]
 
 

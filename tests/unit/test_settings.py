@@ -14,8 +14,8 @@ SOUND: dict[str, Any] = {
     "knownHosts": "hosts/prod.known_hosts",
     "authorizedKeys": "hosts/prod.authorized_keys",
 }
-SERVERS = '{"sese": {"address": "203.0.113.10", "memoryMib": 11264}}'
-HUB = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048}}'
+SERVERS = '{"sese": {"address": "203.0.113.10", "memoryMib": 11264, "roles": ["stack", "hub"]}}'
+HUB = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]}}'
 
 
 def problem(stack: str = "prod", **changes: Any) -> Problem:
@@ -65,7 +65,7 @@ def test_what_is_no_setting_is_told_with_those_that_there_are() -> None:
     assert found.example == "pulumi config rm -s prod --path 'vpai:domian'"
     found = problem(hosts={"sese": {"address": "a", "memoryMib": 2048, "adress": "b"}})
     assert found.what == "vpai:hosts.sese.adress is not a setting"
-    assert "address, server, firstUser, " in found.mend
+    assert "roles, mesh, address, server, firstUser, " in found.mend
 
 
 def test_a_value_is_told_with_what_is_wrong_about_it_and_what_it_is_for() -> None:

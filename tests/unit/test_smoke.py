@@ -78,7 +78,7 @@ def test_a_public_route_without_get_must_refuse_it() -> None:
 def test_a_host_that_cannot_be_asked_from_outside_is_left_out_with_its_reason() -> None:
     sese = _placement("sese")
     assert [left_out(FLEET, _placement(name)) for name in ("sese", "seko", "waza")] == ["", "", "it has no site"]
-    assert "mesh alone" in left_out(replace(FLEET, hub_elsewhere=_placement("seko").host), sese)
+    assert "mesh alone" in left_out(replace(FLEET, named_in_public=False), sese)
     assert "rented" in left_out(FLEET, replace(sese, host=replace(sese.host, address="")))
 
 

@@ -51,16 +51,19 @@ def test_without_a_prefix_there_are_no_buckets_and_nobody_is_told_of_one() -> No
     assert zerobyte.service(NAMES).secrets == services["zerobyte"].secrets
 
 
+HOSTS = ("sese", "seko", "waza")
+
+
 def test_keys_that_are_missing_are_named_with_where_to_get_them() -> None:
     wanted = inputs("prod").buckets
-    assert list(buckets.problems("prod", wanted, DUMMY_SECRETS)) == []
-    told = list(buckets.problems("prod", wanted, {}))
+    assert list(buckets.problems("prod", wanted, HOSTS, DUMMY_SECRETS)) == []
+    told = list(buckets.problems("prod", wanted, HOSTS, {}))
     assert [problem.what for problem in told] == [
-        f"the secret {secret.name} is missing" for secret in storage.SECRETS if "app_prod" not in secret.name
-    ], "no host of that name is backed up"
+        f"the secret {secret.name} is missing" for secret in storage.secrets(("sese", "seko"))
+    ], "nothing on the workstation is backed up"
     assert all("S3 credentials" in problem.mend for problem in told)
     # A copy without backups needs no key for them.
-    copied = list(buckets.problems("preprod", inputs("preprod").buckets, {}))
+    copied = list(buckets.problems("preprod", inputs("preprod").buckets, ["preprod"], {}))
     assert not [problem for problem in copied if "backups" in problem.what]
 
 
