@@ -135,7 +135,8 @@ def test_a_stack_without_its_configuration_is_told_what_asks_for_it(tmp_path: Pa
 @pytest.mark.parametrize("stack", ["prod", "lab"])
 def test_a_stack_with_its_configuration_is_not_stopped(tmp_path: Path, stack: str) -> None:
     copy(PROJECT / "docs/reference", tmp_path / "docs/reference")
-    copy(PROJECT / "Pulumi.lab.yaml", tmp_path / f"Pulumi.{stack}.yaml")
+    whole = PROJECT / "Pulumi.lab.yaml"
+    copy(whole, tmp_path / f"Pulumi.{stack}.yaml")
     assert not list(standing.of_configuration(stack, tmp_path))
 
 
