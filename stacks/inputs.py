@@ -123,7 +123,6 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
             *buckets.problems(stack, kept_in, [host.name for host in fleet.hosts], external),
         ]
     )
-    unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
     return Inputs(
         stack=stack,
         settings=settings,
@@ -134,7 +133,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         authorized_keys=keys,
         cloud_token=token,
         invoice=_invoice(fleet, kept_in, Prices.written(_prices(directory))),
-        unresolved=unresolved,
+        unresolved=(*unpinned_images(fleet, settings), *unpinned_hosts(fleet, directory / settings.known_hosts)),
         unverified=fleet.image_lock.unverified(_verified(directory / settings.image_lock), fleet.images())
         if profile.guarded
         else (),
@@ -383,7 +382,8 @@ def _bad_kept(stack: str, settings: Settings, secrets: tuple[Secret, ...], encry
         yield from _plain_secrets(stack, ["kept"], encrypted)
 
 
-def _unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
+def unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
+    """Images that can change under us."""
     return [
         Problem(
             what=f"the image {image} has no digest in {settings.image_lock}",
@@ -403,7 +403,8 @@ def pinned(known_hosts: Path) -> frozenset[str]:
     return frozenset(name for name, *key in lines if key[:1] == [ssh_key.HOST_KEY_TYPE] and not ssh_key.fault(" ".join(key)))
 
 
-def _unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
+def unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
+    """Hosts that anybody could play."""
     known = pinned(known_hosts)
     return [
         Problem(

@@ -16,8 +16,8 @@ from operations.stack import PROJECT
 RELEASES = get_args(HostSettings.model_fields["release"].annotation)
 RENT = "rent"
 ROLES: Mapping[str, str] = {
-    str(Role.STACK): "the platform itself: databases, models, workflows, monitoring; 4 GB of memory and more",
-    str(Role.HUB): "the way in: the VPN's centre, and what the Internet may ask; a fixed public address, 2 GB are enough alone",
+    str(Role.STACK): "the platform itself: databases, models, workflows, monitoring",
+    str(Role.HUB): "the way in: the VPN's centre, and what the Internet may ask; a fixed public address",
     str(Role.WORKSTATION): "a machine at home that is watched, and mends issues",
     str(Role.APPLICATIONS): "applications of your own (services/apps.py)",
 }
@@ -80,7 +80,10 @@ def _new(session: Session, role: Role | None = None) -> None:
         told = "A machine, and what it is for. One may be several:\n" + "\n".join(
             f"  {each}: {text}" for each, text in free.items()
         )
-    session.dialogue.topic(f"The machine for the role {role}" if role else "A machine", f"{told}\n{_FRESH}\nExample: {example}")
+    session.dialogue.topic(
+        f"The machine for the role {role}" if role else "A machine",
+        f"{told}\n{_FRESH}\nExample: name {example}, address 203.0.113.10, port 22, user debian",
+    )
     name = session.dialogue.ask("name", answers.host_name(_configured(session).keys()), example=example)
     roles: tuple[str, ...] = (Role.HUB,)
     if not session.is_copy:
@@ -88,7 +91,23 @@ def _new(session: Session, role: Role | None = None) -> None:
         usual = f"{Role.STACK}, {Role.HUB}" if role is Role.STACK and Role.HUB not in taken else role or ""
         read = _with(role, answers.some_of(free, "role"))
         roles = session.dialogue.ask("roles", read, enter=usual or None, example="stack, hub")
-    _host(session, name, roles)
+    _host(session, name, roles, _joined(session) if roles == (Role.HUB,) and not session.is_copy else {})
+
+
+def _joined(session: Session) -> Mapping[str, Any]:
+    """The mesh of a hub that another stack owns."""
+    if not session.dialogue.yes("is it the hub of another stack, whose mesh this one joins", enter="no"):
+        return {}
+    asked = {
+        "server": ("where machines join that mesh", "mesh.example.org"),
+        "domain": ("its hosts' names are below", "hosts.example.org"),
+    }
+    return {
+        "mesh": {
+            field: session.dialogue.ask(question, answers.setting("domain", "name in the DNS", example), example=example)
+            for field, (question, example) in asked.items()
+        }
+    }
 
 
 def _with(role: Role | None, read: Callable[[str], tuple[str, ...]]) -> Callable[[str], tuple[str, ...]]:
@@ -101,8 +120,8 @@ def _with(role: Role | None, read: Callable[[str], tuple[str, ...]]) -> Callable
     return checked
 
 
-def _host(session: Session, name: str, roles: tuple[str, ...]) -> None:
-    played = {"roles": [str(role) for role in Role if role in roles]}
+def _host(session: Session, name: str, roles: tuple[str, ...], joined: Mapping[str, Any] | None = None) -> None:
+    played = {"roles": [str(role) for role in Role if role in roles], **(joined or {})}
     address, port = _reached(session, rented=set(roles) == {Role.APPLICATIONS})
     if address == RENT:
         session.written.set_host(name, {"server": {"location": "fsn1"}, **played})

@@ -128,7 +128,7 @@ def keys(session: Session) -> None:
         example = "1" if found else "~/.ssh/id_ed25519.pub"
         session.dialogue.topic(
             "SSH keys",
-            "The public keys that may log in on every host, one a line. Yours has to be in your SSH agent or in ~/.ssh "
+            "The public keys that may log in on every host. Yours has to be in your SSH agent or in ~/.ssh "
             "when you deploy.\n"
             + (
                 f"Found here:\n{numbered}\nGive numbers, or name a file."

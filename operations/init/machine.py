@@ -57,7 +57,9 @@ def host_key(address: str, port: int) -> str:
     for key in shown:
         if key.startswith(f"{ssh_key.HOST_KEY_TYPE} ") and not ssh_key.fault(key):
             return key
-    raise Wrong(f"{address} shows no {ssh_key.HOST_KEY_TYPE} host key. On the machine: sudo ssh-keygen -A, and start sshd again.")
+    raise Wrong(
+        f"{address} shows no {ssh_key.HOST_KEY_TYPE} host key. If sshd answers there: sudo ssh-keygen -A, and start it again."
+    )
 
 
 def facts(host: Host, known_hosts: Path, directory: Path) -> Facts:

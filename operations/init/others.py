@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from model.kind import Kind
+from model.settings import Settings
 from operations.init import answers
 from operations.init.session import Session
 
@@ -63,12 +64,18 @@ QUESTIONS = (
 )
 
 
+def _kept(question: Question) -> str:
+    """What is so where nothing is answered."""
+    field = next(each for each in Settings.model_fields.values() if each.alias == question.key)
+    return str(field.default or "later")
+
+
 def others(session: Session) -> None:
     """Each that is not set; Enter leaves it as it is."""
     for question in QUESTIONS:
         if question.key in session.written.values or session.kind not in question.kinds:
             continue
-        session.dialogue.topic(question.title, f"{question.text}\nEnter: later.\nExample: {question.example}")
+        session.dialogue.topic(question.title, f"{question.text}\nEnter: {_kept(question)}.\nExample: {question.example}")
         read = answers.or_later(answers.setting(question.key, question.form, question.example))
         answer = session.dialogue.ask(question.key, read, enter="")
         if answer:

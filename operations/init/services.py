@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 
+from model.fleet import Fleet
 from model.problem import Refused
 from model.secret import External, Secret
 from operations.init import answers
@@ -53,17 +54,21 @@ def fits(session: Session, chosen: Sequence[str]) -> None:
         raise Wrong("By what is free there now, because other programs run on it already:\n" + "\n".join(said)) from None
 
 
-def from_others(session: Session) -> None:
-    """The secrets that somebody else issues."""
-    fleet = session.placed()
+def missing(session: Session, fleet: Fleet) -> list[tuple[Secret, External]]:
+    """What the fleet needs or may have of somebody else, and is not set."""
     rents = any(placement.host.rented for placement in fleet.placements)
-    missing = [
+    return [
         (secret, secret.source)
         for secret in (*fleet.secrets(), *((CLOUD_TOKEN,) if rents else ()))
         if isinstance(secret.source, External) and secret.name not in session.written.secrets
     ]
-    needed = [secret for secret, source in missing if not source.optional]
-    extra = [secret for secret, source in missing if source.optional]
+
+
+def from_others(session: Session) -> None:
+    """The secrets that somebody else issues."""
+    found = missing(session, session.placed())
+    needed = [secret for secret, source in found if not source.optional]
+    extra = [secret for secret, source in found if source.optional]
     if needed:
         session.dialogue.topic(
             "Secrets",

@@ -256,6 +256,7 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
         ),
     )
     told(at, (("== The machine for the role hub", None), ("\nname: ", "seko"), ("\nroles [hub]: ", "")))
+    told(at, (("is it the hub of another stack, whose mesh this one joins (yes/no) [no]: ", ""),))
     machine(at, "seko", machines["seko"])
     told(
         at,
