@@ -20,30 +20,10 @@ FleetLaw = Callable[[Sequence[Placement]], Iterator[Problem]]
 
 _PATH = re.compile(r"(?=/)(?!.*/[.]{1,2}(/|$))(/[\w.~!$&'()+,;=:@-]+)*(/|/?[*])?|/")
 
-_PUBLISHED = {"caddy": (80, 443), "headscale": (3478,)}
-
-_HOST_MOUNTS = {
-    "docker-proxy": ("/run",),
-    "openclaw": ("/usr/bin/docker",),
-    "alloy": ("/", "/var/lib/docker/containers"),
-    "cadvisor": ("/", "/sys", "/var/lib/docker", "/run"),
-    "node-exporter": ("/",),
-}
-_HOST_CGROUPS = ("cadvisor",)
-_USER_NAMESPACES = ("sandboxes",)
-
 _HOST_PARTS = frozenset(
     ("access", "backup", "backup-plan", "baseline", "contact", "direct-path", "firewall", "host-key", "in-mesh", "mesh-only")
-)
-"""What resources of a host itself are called after its name."""
-
-_SHARED_UIDS = {
-    0: frozenset(
-        {"alloy", "auto-fix", "caddy", "cadvisor", "diun", "docker-proxy", "litellm", "nocodb", "uptime-kuma", "zerobyte"}
-    ),
-    1000: frozenset({"n8n", "openclaw", "sandboxes", "sure-web", "sure-worker"}),
-}
-"""Services whose image works as this user alone, because its own files are that user's (docs/security.md, "Users")."""
+) | {"first", "mesh", "public"}
+"""What resources of a host itself, and the ways to it over SSH, are called after its name."""
 
 
 def broken_laws(placements: Sequence[Placement]) -> tuple[Problem, ...]:
@@ -155,7 +135,7 @@ def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
     """Law 2: only Caddy publishes ports, 80 and 443, and the hub its STUN port; each says why."""
     for service in placement.services:
         for port in service.ports:
-            if port.number not in _PUBLISHED.get(service.name, ()):
+            if port.number not in service.may.publish:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} publishes port {port.number}/{port.protocol}",
                     why="a port that Docker publishes goes past UFW and past Caddy's access list",
@@ -476,7 +456,7 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
                     )
 
 
-_OWN_UID = "give it a uid of its own from 20000 on; if its image works as no other, name it in _SHARED_UIDS of model/laws.py"
+_OWN_UID = "give it a uid of its own from 20000 on; if its image works as no other, say may=May(share_uid=...)"
 
 
 def users_are_their_own(placement: Placement) -> Iterator[Problem]:
@@ -485,10 +465,10 @@ def users_are_their_own(placement: Placement) -> Iterator[Problem]:
     for service in placement.services:
         where = f"{placement.host.name}: {service.name}"
         for uid in service.uids:
-            listed = service.name in _SHARED_UIDS.get(uid, ())
+            listed = service.may.share_uid == uid
             other = first.setdefault(uid, service)
             parts = {it.directory for it in service.volumes if it.shared} & {it.directory for it in other.volumes}
-            if other is not service and not parts and not (listed and other.name in _SHARED_UIDS[uid]):
+            if other is not service and not parts and not (listed and other.may.share_uid == uid):
                 yield Problem(
                     what=f"{where} runs as user {uid}, as {other.name} does",
                     why="to the kernel they are one: whatever lets one of them out of its own files lets it into the other's",
@@ -580,15 +560,14 @@ def files_are_taken_up(placement: Placement) -> Iterator[Problem]:
 
 
 def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
-    """A service sees of its host only what is on the list above, and says why."""
+    """A service sees of its host only what it says that it may, and why."""
     for service in placement.services:
-        allowed = _HOST_MOUNTS.get(service.name, ())
         for mount in service.host_mounts:
-            if mount.path not in allowed:
+            if mount.path not in service.may.mount:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host",
                     why="files of the host are outside of every limit: the Docker socket alone makes whoever holds it root",
-                    mend="use a Volume or a Configuration; if it must be, add the path to _HOST_MOUNTS in model/laws.py",
+                    mend="use a Volume or a Configuration; if it must be, say may=May(mount=...), and why",
                     example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup=Files())',
                 )
             if not mount.reason:
@@ -597,13 +576,13 @@ def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
                     why="what a container sees of its host is decided and reviewed path by path",
                     mend="fill in `reason`",
                 )
-        if service.host_cgroups and service.name not in _HOST_CGROUPS:
+        if service.host_cgroups and not service.may.see_control_groups:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} sees the control groups of its host",
                 why="it could tell every process of every other service apart, for nothing",
                 mend="leave host_cgroups off; only a service that measures containers needs it",
             )
-        if service.user_namespaces and service.name not in _USER_NAMESPACES:
+        if service.user_namespaces and not service.may.make_namespaces:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} makes user namespaces of its own",
                 why="for that it runs without seccomp and AppArmor, and its programs may gain privileges",

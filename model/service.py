@@ -7,6 +7,7 @@ from enum import StrEnum
 from math import ceil
 from pathlib import PurePosixPath
 
+from model.alert import Watch
 from model.backup import Backup
 from model.credential import Credential, Unproven
 from model.route import Access, Route, Site
@@ -244,6 +245,23 @@ _FOR_USER_NAMESPACES = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class May:
+    """What of its host a service may have that is nobody's by default: laws refuse what is not said here too, and why it is so
+    stands beside it in the service's own module."""
+
+    publish: tuple[int, ...] = ()
+    """Ports; whoever has none is reached by Caddy."""
+    mount: tuple[str, ...] = ()
+    """Files and directories of the host itself, read-only."""
+    see_control_groups: bool = False
+    """Of every container: only what measures them needs that."""
+    make_namespaces: bool = False
+    """Only what runs containers of strangers needs that."""
+    share_uid: int | None = None
+    """The user as which alone its image works, because its own files are that user's (docs/security.md, "Users")."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """One system of the stack. Strings in environment, secret_environment, files and tasks may refer to secrets."""
 
@@ -303,6 +321,10 @@ class Service:
     stop_signal: str = ""
     stop_timeout: int = 10
     """Seconds before a stopping service is killed."""
+    alerts: tuple[Watch, ...] = field(default=(), repr=False)
+    """What it is watched for besides what every service is."""
+    may: May = field(default_factory=May, repr=False)
+    """What of its host it may have."""
     waivers: tuple[Waiver, ...] = ()
     """Rules of the policy pack that it does not meet, besides those that its host mounts and namespaces answer."""
 

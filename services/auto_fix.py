@@ -1,4 +1,4 @@
-"""auto-fix: a worker on Waza that fetches an issue, lets Claude Code write a branch, and opens the pull request
+"""auto-fix: a worker on the workstation that fetches an issue, lets Claude Code write a branch, and opens the pull request
 (images/auto-fix)."""
 
 from datetime import date
@@ -7,7 +7,7 @@ from model.backup import Nothing
 from model.credential import Unproven
 from model.names import Names
 from model.secret import External, Secret
-from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, Metrics, Replacement, Service, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, May, Metrics, Replacement, Service, Volume
 from model.waiver import Waiver
 from services.networks import BACKEND, EGRESS, MONITORING, UPLINK
 from services.webhook_gate import JOBS_AT, JOBS_PORT, JOBS_TOKEN
@@ -77,7 +77,7 @@ def service(names: Names, *, beside: bool = False) -> Service:
         needs=("webhook-gate",) if beside else (),
         links=()
         if beside
-        else (Link(service="webhook-gate", reason="n8n's jobs are fetched there, so that nobody needs to call Waza"),),
+        else (Link(service="webhook-gate", reason="n8n's jobs are fetched there, so that nobody needs to call the worker"),),
         volumes=(
             Volume(
                 path="/work",
@@ -87,6 +87,7 @@ def service(names: Names, *, beside: bool = False) -> Service:
                 backup=Nothing(reason="the job in hand and its checkout"),
             ),
         ),
+        may=May(share_uid=0),
         healthcheck=Healthcheck(
             command=("/usr/local/bin/auto-fix", "-health"), interval=15, timeout=5, retries=3, start_period=10
         ),

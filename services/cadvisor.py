@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from model.service import Healthcheck, HostMount, Limits, Logs, Metrics, Replacement, Service
+from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
 from services.networks import MONITORING
 
@@ -46,6 +46,7 @@ def service(memory_mib: int = 96, scale: float = 1.0) -> Service:
                 until=date(2027, 3, 15),
             ),
         ),
+        may=May(mount=("/", "/sys", "/var/lib/docker", "/run"), see_control_groups=True, share_uid=0),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/healthz"),
             interval=30,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from model.backup import Nothing
 from model.host import TIMEZONE
 from model.secret import json_text
-from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from services import telegram
 from services.networks import EGRESS
 
@@ -45,6 +45,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
             ),
         ),
         # It has no port; a scan that fails is in its log.
+        may=May(share_uid=0),
         healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=30),
         capabilities=("DAC_OVERRIDE", "FOWNER"),
         scratch=("/tmp",),

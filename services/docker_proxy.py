@@ -5,7 +5,7 @@ The other half of the program, which takes OpenClaw's orders, stands before anot
 
 from datetime import date
 
-from model.service import Healthcheck, HostMount, Limits, Logs, Metrics, Replacement, Service
+from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
 
 READ_PORT = 2376
@@ -35,6 +35,7 @@ def service(*networks: str) -> Service:
                 until=date(2027, 2, 15),
             ),
         ),
+        may=May(mount=("/run",), share_uid=0),
         healthcheck=Healthcheck(command=("/docker-proxy", "-health"), interval=15, timeout=5, retries=3, start_period=10),
         user="0:0",
         waivers=(

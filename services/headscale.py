@@ -11,7 +11,7 @@ from model.backup import Files, Nothing
 from model.mesh import Mesh
 from model.names import MESH
 from model.route import Access, RateLimit, Route
-from model.service import Configuration, File, Healthcheck, Limits, Logs, Port, Replacement, Service, Silent, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Port, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.networks import EGRESS, HUB
 
@@ -69,6 +69,7 @@ def service(mesh: Mesh, scale: float = 1.0) -> Service:
             ),
         ),
         ports=(Port(number=_STUN, protocol="udp", access=Access.PUBLIC, reason="STUN: members learn their own address"),),
+        may=May(publish=(3478,)),
         healthcheck=Healthcheck(command=("headscale", "health"), interval=10, timeout=5, retries=5, start_period=30),
         user=_USER,
         scratch=("/var/run/headscale",),

@@ -7,7 +7,7 @@ from model.credential import Credential, Header, Held, Request
 from model.names import Names
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
-from model.service import Configuration, Database, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from model.service import Configuration, Database, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services import storage
 from services.networks import BACKEND, FRONTEND
@@ -75,6 +75,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN),),
         needs=("postgresql",),
+        may=May(share_uid=0),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/v1/health"),
             interval=30,

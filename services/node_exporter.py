@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from model.service import Healthcheck, HostMount, Limits, Logs, Metrics, Replacement, Service
+from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
 from services.networks import MONITORING
 
 PORT = 9100
@@ -29,6 +29,7 @@ def service() -> Service:
             HostMount(path="/", container_path="/host", reason="the host's processor, memory and disks", until=date(2027, 4, 12)),
         ),
         # busybox's wget, of the image's base (prometheus/node_exporter, Dockerfile).
+        may=May(mount=("/",)),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),
             interval=30,

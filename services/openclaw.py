@@ -14,7 +14,7 @@ from model.host import TIMEZONE
 from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
-from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, Replacement, Service, Silent, Volume
+from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services import sandboxes, telegram, webhook_gate
 from services.chosen import Runs, every_one
@@ -157,6 +157,7 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
         needs=("litellm", "sandboxes"),
         # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
+        may=May(mount=("/usr/bin/docker",), share_uid=1000),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
         image_uid=1000,
         read_only_root=False,

@@ -11,7 +11,7 @@ from model.backup import Nothing
 from model.credential import Credential, Header, Request
 from model.network import Network
 from model.secret import Generated, Secret
-from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from services.networks import BACKEND, EGRESS, SANDBOX
 
 TOKEN = Secret(name="docker_proxy_token", source=Generated(length=48))
@@ -83,6 +83,7 @@ def service(project: str, sandbox: Sandbox) -> Service:
             ),
         ),
         # The image of sandboxes is unpacked at each start.
+        may=May(make_namespaces=True, share_uid=1000),
         healthcheck=Healthcheck(
             command=("docker-proxy", "-orders", "-health"), interval=15, timeout=5, retries=3, start_period=90
         ),

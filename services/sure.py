@@ -7,7 +7,7 @@ from model.credential import Credential, Header, Held, Request, Unproven
 from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
-from model.service import Configuration, Database, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from model.service import Configuration, Database, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.chosen import Runs, every_one
 from services.litellm import MASTER_KEY as LITELLM_KEY
@@ -137,6 +137,7 @@ def _service(
         ),
         routes=routes,
         needs=needs,
+        may=May(share_uid=1000),
         healthcheck=healthcheck,
         image_uid=1000,
         read_only_root=False,

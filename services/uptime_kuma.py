@@ -7,7 +7,7 @@ from model.credential import Unproven
 from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from model.service import Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.networks import MONITORING, UPLINK
 
@@ -43,6 +43,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
             ),
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
+        may=May(share_uid=0),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=120),
         read_only_root=False,
         waivers=(Waiver(rule="containers-read-only-root", reason="it writes beside its program", until=date(2027, 8, 2)),),

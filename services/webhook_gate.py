@@ -7,6 +7,7 @@ Members and OpenClaw sign the body that they send: `X-Signature-256: sha256=<hex
 import json
 from datetime import timedelta
 
+from model.alert import Severity, Watch
 from model.backup import Nothing
 from model.credential import Credential, Header, Request, Unproven
 from model.route import Access, RateLimit, Route
@@ -90,7 +91,7 @@ def service(n8n: str, scale: float = 1.0) -> Service:
         credentials=(
             Credential(
                 secret=JOBS_TOKEN,
-                holder="n8n, which offers jobs, and the worker on Waza, who fetches them",
+                holder="n8n, which offers jobs, and the auto-fix worker, who fetches them",
                 # Nobody has this job, so nothing is taken.
                 proof=Request(port=JOBS_PORT, path="/jobs/none/taken", method="POST", place=Header(), accepted=(410,)),
             ),
@@ -116,10 +117,33 @@ def service(n8n: str, scale: float = 1.0) -> Service:
         ),
         routes=_routes(),
         brings=("n8n",),
+        alerts=_ALERTS,
         healthcheck=Healthcheck(command=("/webhook-gate", "-health"), interval=15, timeout=5, retries=3, start_period=10),
         user=_USER,
         stop_timeout=12,
     )
+
+
+_ALERTS = (
+    Watch(
+        name="waiting",
+        measure="max(webhook_gate_queued{$here})",
+        above=0,
+        seconds=1800,
+        severity=Severity.WARNING,
+        summary="webhooks have been waiting for half an hour: n8n or the auto-fix worker does not take them",
+        runbook="make logs SERVICE=webhook-gate says why each was not taken; then the executions in n8n",
+    ),
+    Watch(
+        name="given-up",
+        measure="max(webhook_gate_given_up{$here})",
+        above=0,
+        seconds=60,
+        severity=Severity.CRITICAL,
+        summary="an acknowledged webhook was refused for good, or given up after a day",
+        runbook="docs/runbooks/webhooks.md, An event was given up",
+    ),
+)
 
 
 def _routes() -> tuple[Route, ...]:

@@ -8,7 +8,7 @@ from model.host import TIMEZONE
 from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Configuration, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from model.service import Configuration, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services import storage
 from services.networks import EGRESS, HUB
@@ -62,6 +62,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "", *, timezone: str
             ),
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN),),
+        may=May(share_uid=0),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),
             interval=30,

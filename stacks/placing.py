@@ -99,6 +99,13 @@ def _roles(settings: Settings) -> Mapping[str, tuple[Role, ...]]:
 def _bad_roles(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, ...]]) -> Iterator[Problem]:
     """Hosts without a role, and roles that nobody plays or that two do."""
     names = list(settings.hosts)
+    if settings.runner in names:
+        yield Problem(
+            what=f"vpai:runner is {settings.runner!r}, which is a host too",
+            why="in the mesh a name is one machine's: whoever deploys would get the host's place, and its rights",
+            mend="give the machine that deploys another name",
+            example=f"pulumi config set -s {stack} vpai:runner operator",
+        )
     for name, plays in roles.items():
         if not plays:
             yield Problem(

@@ -1,10 +1,11 @@
 """Caddy: the only door. It publishes 80 and 443 and reaches only what a route says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from ipaddress import IPv4Network
 
+from model.alert import Severity, Watch
 from model.backup import Files
 from model.route import Access, Site
 from model.secret import External, Secret
@@ -15,6 +16,7 @@ from model.service import (
     Limits,
     Link,
     Logs,
+    May,
     Metrics,
     Port,
     Reload,
@@ -108,6 +110,8 @@ def service(
             for number, protocol in ((80, "tcp"), (443, "tcp"), (443, "udp"))
         ),
         # A request against a real listener: `caddy version` would only prove the binary (predecessor lesson 25).
+        alerts=tuple(_alerts(sites, door)),
+        may=May(publish=(80, 443), share_uid=0),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{HEALTH_PORT}/health"),
             interval=10,
@@ -126,6 +130,34 @@ def service(
         ),
         scratch=("/config", "/tmp"),
     )
+
+
+_HOUR = 3600
+
+
+def _alerts(sites: Sequence[Site], door: Door) -> Iterator[Watch]:
+    requests = "caddy_http_request_duration_seconds_count"
+    yield Watch(
+        name="errors",
+        measure=f'sum(rate({requests}{{$here,code=~"5.."}}[5m])) / sum(rate({requests}{{$here}}[5m]))',
+        above=0.05,
+        seconds=600,
+        severity=Severity.WARNING,
+        summary="more than 5 % of the requests to $host's Caddy end in an error of ours",
+        runbook="make logs SERVICE=caddy; the service behind the failing name",
+    )
+    if sites:
+        # Renewed at a third of its lifetime: 30 days left of a public one, 4 hours of one from an authority of our own.
+        left = 2 * _HOUR if door.authority else 14 * 24 * _HOUR
+        yield Watch(
+            name="certificate",
+            measure="min(probe_ssl_earliest_cert_expiry{$on}) - time()",
+            below=left,
+            seconds=600,
+            severity=Severity.CRITICAL,
+            summary=f"a certificate of $host's Caddy runs out within {left // _HOUR} hours and was not renewed",
+            runbook="make logs SERVICE=caddy; the rights of the OVH API token (docs/runbooks/first-deploy.md)",
+        )
 
 
 def _tls(door: Door) -> tuple[AcmeOverOvh | OwnAuthority, tuple[File, ...], tuple[Secret, ...]]:

@@ -2,15 +2,16 @@
 
 from datetime import date
 
+from model.alert import Severity, Watch
 from model.credential import Credential, Header, Held, Login, Request
 from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service
+from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
 from services import qdrant, telegram
 from services.chosen import Runs, every_one
 from services.litellm.configuration import hook, render
-from services.litellm.models import BRAVE_KEY, BYTEPLUS_KEY, PROVIDERS
+from services.litellm.models import BRAVE_KEY, BYTEPLUS_KEY, DAILY_LIMIT, PROVIDERS
 from services.networks import BACKEND, EGRESS, SANDBOX
 
 REDIS_PASSWORD = Secret(name="redis_litellm_password", source=Generated())
@@ -76,6 +77,8 @@ def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
         credentials=_CREDENTIALS,
         routes=(Route(subdomain="litellm", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
+        alerts=(_SPEND,),
+        may=May(share_uid=0),
         healthcheck=Healthcheck(
             # GET /health would call, and pay, every model (predecessor lesson 27).
             command=("python3", "-c", _PROBE),
@@ -97,6 +100,16 @@ def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
     )
 
 
+_SPEND = Watch(
+    name="spend",
+    # The account that requests are refused by (services/litellm/proxy/metrics.py), since the UTC day turned.
+    measure="max(litellm_budget_spent_usd{$here} / litellm_budget_limit_usd{$here})",
+    above=0.99,
+    seconds=60,
+    severity=Severity.CRITICAL,
+    summary=f"the day's {DAILY_LIMIT:.2f} USD are spent: models refuse until midnight (UTC)",
+    runbook="dashboard LiteLLM: which model; to go on today raise DAILY_LIMIT in services/litellm/models.py and deploy",
+)
 _PROBE = (
     "import urllib.request as r; "
     f"k=open('{DIRECTORY}/master-key').read(); "

@@ -5,15 +5,14 @@ when healthy turns into its opposite as soon as missing data alarms (predecessor
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from math import ceil
+from string import Template
 
+from model.alert import Severity, Watch
 from model.placement import Placement
 from model.service import Metrics, Service
-from services import caddy
-from services.litellm import models
 
 REPORTER = "docker-proxy"
 """Who tells which services run and which are healthy: the pinned cAdvisor shows a container's health as it was when it first
@@ -21,13 +20,6 @@ saw it, for ever (google/cadvisor#3760, merged later)."""
 
 _MIB = 1024 * 1024
 _HOUR = 3600
-
-
-class Severity(StrEnum):
-    """Whether it can wait until the morning."""
-
-    WARNING = "warning"
-    CRITICAL = "critical"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +71,7 @@ def _of_placement(placement: Placement) -> Iterator[Alert]:
         yield from _of_backup(host, hourly=placement.backup.hourly)
     for service in placement.services:
         yield from _of_service(host, service)
-        if own := _OWN.get(service.name):
-            yield from own(host, service)
+        yield from (_own(host, service, watch) for watch in service.alerts)
 
 
 def _of_host(host: str) -> Iterator[Alert]:
@@ -249,83 +240,22 @@ def _of_service(host: str, service: Service) -> Iterator[Alert]:
         )
 
 
-def _of_caddy(host: str, service: Service) -> Iterator[Alert]:
-    requests = f'caddy_http_request_duration_seconds_count{{host="{host}",service="{service.name}"'
-    yield Alert(
+def _own(host: str, service: Service, watch: Watch) -> Alert:
+    """What the service itself says that it is to be watched for."""
+    here = f'host="{host}"'
+    labels = {"here": f'{here},service="{service.name}"', "on": here, "host": host}
+    return Alert(
         host=host,
         service=service.name,
-        name="errors",
-        measure=f'sum(rate({requests},code=~"5.."}}[5m])) / sum(rate({requests}}}[5m]))',
-        above=0.05,
-        seconds=600,
-        severity=Severity.WARNING,
-        summary=f"more than 5 % of the requests to {host}'s Caddy end in an error of ours",
-        runbook="make logs SERVICE=caddy; the service behind the failing name",
+        name=watch.name,
+        measure=Template(watch.measure).substitute(labels),
+        above=watch.above,
+        below=watch.below,
+        seconds=watch.seconds,
+        severity=watch.severity,
+        summary=Template(watch.summary).substitute(labels),
+        runbook=watch.runbook,
     )
-    if service.configuration and service.configuration.sites:
-        # Renewed at a third of its lifetime: 30 days left of a public one, 4 hours of one from an authority of our own.
-        left = 2 * _HOUR if caddy.AUTHORITY_KEY in service.secrets else 14 * 24 * _HOUR
-        yield Alert(
-            host=host,
-            service=service.name,
-            name="certificate",
-            measure=f'min(probe_ssl_earliest_cert_expiry{{host="{host}"}}) - time()',
-            below=left,
-            seconds=600,
-            severity=Severity.CRITICAL,
-            summary=f"a certificate of {host}'s Caddy runs out within {left // _HOUR} hours and was not renewed",
-            runbook="make logs SERVICE=caddy; the rights of the OVH API token (docs/runbooks/first-deploy.md)",
-        )
-
-
-def _of_litellm(host: str, service: Service) -> Iterator[Alert]:
-    if isinstance(service.metrics, Metrics):
-        told = f'host="{host}",service="{service.name}"'
-        yield Alert(
-            host=host,
-            service=service.name,
-            name="spend",
-            # The account that requests are refused by (services/litellm/proxy/metrics.py), since the UTC day turned.
-            measure=f"max(litellm_budget_spent_usd{{{told}}} / litellm_budget_limit_usd{{{told}}})",
-            above=0.99,
-            seconds=60,
-            severity=Severity.CRITICAL,
-            summary=f"the day's {models.DAILY_LIMIT:.2f} USD are spent: models refuse until midnight (UTC)",
-            runbook="dashboard LiteLLM: which model; to go on today raise DAILY_LIMIT in services/litellm/models.py and deploy",
-        )
-
-
-def _of_webhook_gate(host: str, service: Service) -> Iterator[Alert]:
-    told = f'host="{host}",service="{service.name}"'
-    yield Alert(
-        host=host,
-        service=service.name,
-        name="waiting",
-        measure=f"max(webhook_gate_queued{{{told}}})",
-        above=0,
-        seconds=1800,
-        severity=Severity.WARNING,
-        summary="webhooks have been waiting for half an hour: n8n or the auto-fix worker does not take them",
-        runbook="make logs SERVICE=webhook-gate says why each was not taken; then the executions in n8n",
-    )
-    yield Alert(
-        host=host,
-        service=service.name,
-        name="given-up",
-        measure=f"max(webhook_gate_given_up{{{told}}})",
-        above=0,
-        seconds=60,
-        severity=Severity.CRITICAL,
-        summary="an acknowledged webhook was refused for good, or given up after a day",
-        runbook="docs/runbooks/webhooks.md, An event was given up",
-    )
-
-
-_OWN: Mapping[str, Callable[[str, Service], Iterator[Alert]]] = {
-    "caddy": _of_caddy,
-    "litellm": _of_litellm,
-    "webhook-gate": _of_webhook_gate,
-}
 
 
 def _minutes(seconds: int) -> int:

@@ -10,7 +10,20 @@ from model.host import TIMEZONE
 from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
-from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
+from model.service import (
+    Configuration,
+    Database,
+    File,
+    Healthcheck,
+    Limits,
+    Logs,
+    May,
+    Metrics,
+    Replacement,
+    Service,
+    Task,
+    Volume,
+)
 from model.waiver import Waiver
 from services import auto_fix, nocodb, openclaw, telegram, webhook_gate
 from services.chosen import Runs, every_one
@@ -132,6 +145,7 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs:
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
         needs=("postgresql",),
         brings=("webhook-gate",),
+        may=May(share_uid=1000),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/"),
             interval=30,

@@ -154,6 +154,11 @@ def _hosts(**roles: list[str]) -> str:
     )
 
 
+def test_no_host_is_called_like_the_machine_that_deploys() -> None:
+    with pytest.raises(Refused, match="vpai:runner is 'alpha', which is a host too"):
+        other("second", runner="alpha")
+
+
 @pytest.mark.parametrize(
     ("hosts", "told"),
     [
