@@ -1,7 +1,9 @@
 """What `make init` makes of answers and of machines; the whole of it at a terminal: tests/engine/test_init.py."""
 
 import json
+import os
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,9 @@ from operations.init.services import fits
 from operations.init.session import Session
 from operations.init.written import Written
 from tests import hetzner
+from tests.fleets import PROJECT
 from tests.ports import free_port
+from tests.pseudo_terminal import PseudoTerminal
 
 PUBLIC = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"
 
@@ -183,3 +187,23 @@ def test_a_token_of_no_project_is_told_when_it_is_typed(monkeypatch: pytest.Monk
         Outside().tokens["hcloud_token"](hetzner.TOKEN)
         with pytest.raises(Wrong, match=r"Hetzner's cloud does not answer.*one with read and write access"):
             Outside().tokens["hcloud_token"]("short")
+
+
+def test_a_ctrl_c_while_the_file_is_written_counts_when_it_is_whole(tmp_path: Path) -> None:
+    pulumi = tmp_path / "bin/pulumi"
+    pulumi.parent.mkdir()
+    file = tmp_path / "file"
+    pulumi.write_text(f"#!/bin/sh\nprintf half >{file}\nsleep 2\nprintf ' whole' >>{file}\n")
+    pulumi.chmod(0o755)
+    program = (
+        "from pathlib import Path; from operations.init.written import Written; Written('our', Path('/')).set({'domain': 'x'})"
+    )
+    environment = {**os.environ, "PATH": f"{pulumi.parent}:{os.environ['PATH']}", "PYTHONPATH": str(PROJECT)}
+    at = PseudoTerminal([sys.executable, "-c", program], tmp_path, environment)
+    until = time.monotonic() + 30
+    while not file.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    at.interrupts()
+    assert at.ends() != 0
+    assert file.read_text() == "half whole"
+    assert "KeyboardInterrupt" in at.shown
