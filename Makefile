@@ -115,6 +115,12 @@ mutants: .venv/mutmut ## functions changed in one place at a time: does a test s
 bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ONLY=program,growth]
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
+may-answer:
+	@python3 -m operations.terminal --stack "$$STACK" --questions
+
+init: may-answer venv engine ## a first configuration by questions, each answer checked and kept; a second start goes on where the first was
+	@$(RUN) $(PYTHON) -m operations init --stack "$$STACK"
+
 preview: standing venv engine ## pulumi preview --diff, with the policy pack's verdict
 	@$(RUN) pulumi preview --diff --stack "$$STACK" --policy-pack policy
 
@@ -174,8 +180,9 @@ images: venv ## ask the registries for the digest of each image of the lock: [WR
 verify-images: venv ## pull each image of the lock, compare it with its service, start it alone: STACK= [SERVICE=]
 	@$(VENV)/python -m operations.verify_images --stack "$$STACK" "$$SERVICE"
 
-docs: venv ## write docs/reference/ from the catalogue
+docs: venv ## write docs/reference/ and what Pulumi.yaml declares, from catalogue and settings
 	@$(VENV)/python -m operations.reference
+	@$(VENV)/python -m operations.configuration_reference
 	@$(VENV)/python -m operations.reachability_reference
 	@$(VENV)/python -m operations.security_reference
 	@$(VENV)/python -m lab.reference
@@ -270,4 +277,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files replace-host move-host engine may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files replace-host move-host engine init may-answer may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -26,13 +26,13 @@ def main(endpoints: list[str]) -> int:
                     host = file.read()
                 endpoint = f"{host}:{port}"
             connection = socket.create_connection((host, int(port)), timeout=SECONDS_TO_BANNER)
-            greeting = _greeting(connection)
+            said = greeting(connection)
         except OSError as error:
             print(f"{endpoint}: {error}", file=sys.stderr)
             continue
-        if _is_sshd(greeting):
+        if is_sshd(said):
             connection.settimeout(None)
-            _copy(connection, greeting)
+            _copy(connection, said)
             return 0
         print(f"{endpoint}: something answers, but not sshd", file=sys.stderr)
         connection.close()
@@ -40,26 +40,27 @@ def main(endpoints: list[str]) -> int:
     return 1
 
 
-def _greeting(connection: socket.socket) -> bytes:
+def greeting(connection: socket.socket) -> bytes:
     """What the other side says until it has named its protocol; it may come in pieces, and after other lines (RFC 4253, 4.2)."""
     end = time.monotonic() + SECONDS_TO_BANNER
-    greeting = b""
-    while not _is_sshd(greeting) and len(greeting) < LONGEST_GREETING and (left := end - time.monotonic()) > 0:
+    said = b""
+    while not is_sshd(said) and len(said) < LONGEST_GREETING and (left := end - time.monotonic()) > 0:
         connection.settimeout(left)
         try:
             data = connection.recv(4096)
         except TimeoutError:
-            if not greeting:
+            if not said:
                 raise
             break
         if not data:
             break
-        greeting += data
-    return greeting
+        said += data
+    return said
 
 
-def _is_sshd(greeting: bytes) -> bool:
-    return greeting.startswith(b"SSH-") or b"\nSSH-" in greeting
+def is_sshd(said: bytes) -> bool:
+    """Whether one of its lines names the protocol."""
+    return said.startswith(b"SSH-") or b"\nSSH-" in said
 
 
 def _copy(connection: socket.socket, first: bytes) -> None:

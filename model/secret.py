@@ -42,6 +42,8 @@ class External:
     """What a value looks like; characters that would need escaping in YAML or URLs are refused."""
     optional: bool = False
     """Without it the feature is off."""
+    chosen: bool = False
+    """By ourselves, at random, and entered where it is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +118,12 @@ PLACEHOLDERS = ("changeme", "change_me", "placeholder", "todo", "example", "xxx"
 def is_placeholder(value: str) -> bool:
     """Whether `value` looks like something left to be filled in."""
     return value.lower().startswith(PLACEHOLDERS)
+
+
+def fault(source: External, value: str) -> str:
+    """What is wrong with a value that an operator gives; empty where nothing is."""
+    if not value:
+        return "" if source.optional else "is missing"
+    if is_placeholder(value):
+        return "is a placeholder"
+    return "" if re.fullmatch(source.pattern, value) else f"does not look like one (expected {source.pattern})"

@@ -1,9 +1,10 @@
 """The settings of a stack: `vpai:` keys of Pulumi.<stack>.yaml, typed, with every mistake told at once."""
 
+import json
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, ip_address
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -20,6 +21,8 @@ HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 _DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
+_ADDRESS_SHAPE = r"^([A-Za-z0-9.-]+|[0-9A-Fa-f]*(:[0-9A-Fa-f.]*){2,})$"
+"""What an editor can tell of an address: neither a user nor a port beside it."""
 
 _PATH = r"^([^-\n][^\n]*)?$"
 """A key that is pasted where its file is meant begins with dashes."""
@@ -64,6 +67,13 @@ class ServerSettings(_Frozen):
     keeps_address: bool = Field(default=False, description="its IPv4 address outlives it", examples=["true"])
 
 
+_ONE_OF_BOTH: Any = [
+    {"required": ["address", "memoryMib"], "not": {"required": ["server"]}},
+    {"required": ["server"], "not": {"required": ["address"]}},
+]
+"""As `HostSettings._is_one_of_both` has it, for an editor."""
+
+
 class MeshSettings(_Frozen):
     """A mesh that another stack's hub keeps."""
 
@@ -80,6 +90,8 @@ class MeshSettings(_Frozen):
 class HostSettings(_Frozen):
     """Where a host is, how large and what for; or the server that it is to be."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": _ONE_OF_BOTH})
+
     roles: tuple[Role, ...] = Field(
         default=(),
         description="what the host is for; the only host of a stack that says nothing is stack and hub",
@@ -91,7 +103,10 @@ class HostSettings(_Frozen):
         examples=['{"server": "mesh.example.org", "domain": "hosts.example.org"}'],
     )
     address: Annotated[str, AfterValidator(_host_address)] = Field(
-        default="", description="public address or name of the host", examples=["203.0.113.10"]
+        default="",
+        description="public address or name of the host",
+        examples=["203.0.113.10"],
+        json_schema_extra={"pattern": _ADDRESS_SHAPE},
     )
     server: ServerSettings | None = Field(
         default=None, description="make this server in Hetzner's cloud, instead of using a machine that is there", examples=["{}"]
@@ -366,7 +381,6 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
             mend=f"remove it, or use one of: {known}",
             example=f"pulumi config rm -s {stack} --path 'vpai:{key}'",
         )
-    path = "--path " if len(location) > 1 else ""
     example = (field.examples or [""])[0]
     if key == "hosts" and copy:
         # Production's hub; the copy's own server is rented.
@@ -375,8 +389,18 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
     return Problem(
         what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {shown(location[0], detail['input'])}: {detail['msg']}",
         why=field.description or "",
-        mend=f"pulumi config set -s {stack} {path}'vpai:{key}' '{example}'",
+        mend=_mend(stack, location, example),
     )
+
+
+def _mend(stack: str, location: tuple[object, ...], example: str) -> str:
+    """What sets it. The engine takes the text of a list or mapping for a text, and then refuses it."""
+    key = ".".join(map(str, location))
+    if not example.startswith(("[", "{")):
+        return f"pulumi config set -s {stack} {'--path ' if len(location) > 1 else ''}'vpai:{key}' '{example}'"
+    if len(location) > 1 and isinstance(location[1], int):
+        return f"pulumi config set -s {stack} --path 'vpai:{location[0]}[{location[1]}]' '{json.loads(example)[0]}'"
+    return f"set each member with `pulumi config set -s {stack} --path`; or write in Pulumi.{stack}.yaml: vpai:{key}: {example}"
 
 
 _PRIVATE = re.compile("PRIVATE KEY|AGE-SECRET-KEY", re.IGNORECASE)

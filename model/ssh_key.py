@@ -1,5 +1,8 @@
 """Public SSH keys: whether sshd, as every host runs it, accepts one."""
 
+import base64
+import hashlib
+
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
@@ -28,3 +31,9 @@ def fault(key: str) -> str:
     if isinstance(loaded, RSAPublicKey) and loaded.key_size < LEAST_RSA_BITS:
         return f"is an RSA key of {loaded.key_size} bits; sshd accepts {LEAST_RSA_BITS} and more"
     return ""
+
+
+def fingerprint(key: str) -> str:
+    """As `ssh-keygen -l` shows it, and a provider's console: SHA256 of the key itself, in base64 without its end."""
+    blob = base64.b64decode(key.split()[1])
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

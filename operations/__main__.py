@@ -288,6 +288,12 @@ def _fake_secrets(stack: Stack, _: argparse.Namespace) -> None:
     fake_secrets(stack)
 
 
+def _init(stack: Stack, _: argparse.Namespace) -> int:
+    from operations.init import init  # brings the whole catalogue, and dnspython
+
+    return init(stack)
+
+
 def _plan(stack: Stack, _: argparse.Namespace) -> None:
     plan(stack)
 
@@ -430,6 +436,7 @@ def _parser() -> argparse.ArgumentParser:
     command("copy-attachments", _copy_attachments, "attachments into the bucket of another account")
     command("plan-digest", _plan_digest, "the digest by which a plan is approved")
     command("rotate", _rotate, "a new value for a generated secret at the next up").add_argument("secret")
+    command("init", _init, "a first configuration, by questions")
     command("fake-secrets", _fake_secrets, "values that open nothing for what a copy needs and has not")
     sub = command("preview-pull-request", _preview_pull_request, "what this checkout would change, without secrets and hosts")
     sub.add_argument("--base", default="origin/main", help="the commit to compare with where there is no snapshot")

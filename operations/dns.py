@@ -72,13 +72,7 @@ def check(stack: Stack) -> int:
     # Not of the machine's own resolver, which in the mesh knows other addresses.
     ask = public(servers)
 
-    def address_of(address: str) -> str:
-        try:
-            return str(IPv4Address(address))
-        except ValueError:
-            return next(iter(sorted(ask(address, "A"))), f"<address of {address}>")
-
-    needed = zone(fleet, address_of)
+    needed = zone(fleet, lambda address: address_of(address, ask))
     print("\n".join(line for each in needed for line in each.lines) or f"{stack.name} needs no record: its names are in the mesh")
     found = list(differences(needed, ask))
     rows = [
@@ -95,6 +89,14 @@ def check(stack: Stack) -> int:
         print("\n" + table(("name", "kind", "needed", "published", "why"), rows))
     print(f"\n{len(needed) - len(found)} of {len(needed)} questions are answered as they should be ({', '.join(servers)})")
     return min(len(found), 1)
+
+
+def address_of(address: str, ask: Ask) -> str:
+    """The IPv4 address behind a host's address."""
+    try:
+        return str(IPv4Address(address))
+    except ValueError:
+        return next(iter(sorted(ask(address, "A"))), f"<address of {address}>")
 
 
 def public(servers: list[str], port: int = 53) -> Ask:

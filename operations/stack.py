@@ -142,10 +142,14 @@ def on_host(host: SshHost, command: Sequence[str], stdin: str | None = None) -> 
     return output(ssh.command(host.config, host.alias, command), stdin)
 
 
-def output(command: Sequence[str], stdin: str | None = None, environment: Mapping[str, str] = os.environ) -> str:
-    """What `command` prints; raises `CommandFailed` with its errors."""
+def output(
+    command: Sequence[str], stdin: str | None = None, environment: Mapping[str, str] = os.environ, *, apart: bool = False
+) -> str:
+    """What `command` prints; raises `CommandFailed` with its errors. Where it runs `apart`, a Ctrl-C does not reach it."""
     try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=environment)
+        done = subprocess.run(
+            command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=environment, start_new_session=apart
+        )
     except FileNotFoundError:
         raise CommandFailed(f"{command[0]} is not installed on this machine; this project's own: make venv engine") from None
     if done.returncode:

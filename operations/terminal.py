@@ -1,10 +1,12 @@
-"""`python3 -m operations.terminal --stack STACK [--yes]`: whether an `up` may begin, before anything is set up for it.
+"""`python3 -m operations.terminal --stack STACK [--yes|--questions]`: whether an `up`, or the questions of a first configuration,
+may begin, before anything is set up for it.
 
 Needs no package: it is asked before there are any.
 """
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +14,10 @@ from pathlib import Path
 
 from model.problem import Problem, Refused, refuse
 from stacks.kinds import profile
+from stacks.standing import LAB
+
+NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+"""Of a stack; a host may be called like it (model/settings.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +65,37 @@ def of_up(stack: str, terminal: Terminal, *, guarded: bool, yes: bool, target: s
         )
 
 
+def of_questions(stack: str, terminal: Terminal) -> Iterator[Problem]:
+    """Whether `make init` can ask, and for this stack."""
+    if stack == LAB or not NAME.fullmatch(stack):
+        yield Problem(
+            what=f"{stack} is the lab, whose configuration is committed" if stack == LAB else f"{stack[:80]!r} names no stack",
+            why="the file of a stack, and the server of a copy, are called like it",
+            mend="give a name of small letters, digits and dashes",
+            example="make init STACK=prod",
+        )
+    if not (terminal.stdin and terminal.stdout):
+        yield Problem(
+            what=f"{'stdout' if terminal.stdin else 'stdin'} is no terminal, so nobody can be asked",
+            why="it asks for what the stack is for, its domain, hosts, keys, services and secrets, and checks each answer",
+            mend="run it at a terminal; or set each by hand: docs/runbooks/first-deploy.md, step 4, has the commands",
+            example=f"make init STACK={stack}",
+        )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python3 -m operations.terminal", description=__doc__)
     parser.add_argument("-s", "--stack", required=True)
     parser.add_argument("--yes", action="store_true")
+    parser.add_argument("--questions", action="store_true", help="of a first configuration, instead of an up")
     arguments = parser.parse_args()
     try:
-        guarded = profile(arguments.stack, Path(__file__).parent.parent).guarded
-        refuse(of_up(arguments.stack, Terminal.here(), guarded=guarded, yes=arguments.yes))
+        stack, here = arguments.stack, Terminal.here()
+        if arguments.questions:
+            refuse(of_questions(stack, here))
+        else:
+            guarded = profile(stack, Path(__file__).parent.parent).guarded
+            refuse(of_up(stack, here, guarded=guarded, yes=arguments.yes))
     except Refused as error:
         print(error, file=sys.stderr)
         return 1

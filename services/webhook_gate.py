@@ -20,6 +20,7 @@ GITHUB_SECRET = Secret(
     source=External(
         obtain="choose one (openssl rand -hex 32) and enter it at GitHub: repository > Settings > Webhooks > Secret",
         optional=True,
+        chosen=True,
     ),
 )
 META_APP_SECRET = Secret(
@@ -30,6 +31,7 @@ META_VERIFY_TOKEN = Secret(
     source=External(
         obtain="choose one (openssl rand -hex 32) and enter it at developers.facebook.com > your app > Webhooks > Verify token",
         optional=True,
+        chosen=True,
     ),
 )
 CALLS_SECRET = Secret(name="n8n_webhook_secret", source=Generated(length=64, hexadecimal=True))

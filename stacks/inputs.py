@@ -18,7 +18,7 @@ from model.image import DIGEST, ImageLock, verified_file
 from model.kind import PROFILES, Profile
 from model.kind import Kind as StackKind
 from model.problem import Problem, Refused, refuse
-from model.secret import External, Generated, Secret, is_placeholder
+from model.secret import External, Generated, Secret, fault
 from model.settings import Settings, shown
 from services import catalogue, storage
 from services.caddy import AUTHORITY_KEY
@@ -93,12 +93,9 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     known = catalogue.external_secrets(hosts=_hosts(raw))
     configured = {secret.name: raw.get(secret.name, "") for secret in (*known, CLOUD_TOKEN)}
     try:
-        settings = _settings(stack, {key: text for key, text in raw.items() if key not in configured})
-        lock = _image_lock(directory / settings.image_lock)
+        settings = parsed(stack, {key: text for key, text in raw.items() if key not in configured})
         keys = _authorized_keys(directory / settings.authorized_keys)
-        authority, authority_key = _authority(settings, directory)
-        prices = yaml.safe_load((directory / PRICES).read_text())
-        fleet = placing.fleet(settings, Surroundings(stack=stack, lock=lock, authority=authority, types=_server_types(prices)))
+        fleet = placed(stack, settings, directory)
         plans = host_plans(fleet, settings, keys)
     except Refused as refused:
         # Which secrets are missing can be told without a fleet: one run names everything.
@@ -110,7 +107,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     secrets = fleet.secrets()
     kept_in = buckets.wanted(settings, fleet.placements, copy=profile.copy)
     kept = {name: value.get_secret_value() for name, value in settings.kept.items()}
-    external = {**{name: value for name, value in configured.items() if value}, **authority_key, **kept}
+    external = {**{name: value for name, value in configured.items() if value}, **_authority(settings, directory)[1], **kept}
     token = external.pop(CLOUD_TOKEN.name, "")
     rents = any(placement.host.rented for placement in fleet.placements)
     plain = _plain_secrets(stack, [name for name, value in configured.items() if value], encrypted)
@@ -126,7 +123,6 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
             *buckets.problems(stack, kept_in, [host.name for host in fleet.hosts], external),
         ]
     )
-    unresolved = (*_unpinned_images(fleet, settings), *_unpinned_hosts(fleet, directory / settings.known_hosts))
     return Inputs(
         stack=stack,
         settings=settings,
@@ -136,10 +132,25 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         buckets=kept_in,
         authorized_keys=keys,
         cloud_token=token,
-        invoice=_invoice(fleet, kept_in, Prices.written(prices)),
-        unresolved=unresolved,
-        unverified=lock.unverified(_verified(directory / settings.image_lock), fleet.images()) if profile.guarded else (),
+        invoice=_invoice(fleet, kept_in, Prices.written(_prices(directory))),
+        unresolved=(*unpinned_images(fleet, settings), *unpinned_hosts(fleet, directory / settings.known_hosts)),
+        unverified=fleet.image_lock.unverified(_verified(directory / settings.image_lock), fleet.images())
+        if profile.guarded
+        else (),
     )
+
+
+def placed(stack: str, settings: Settings, directory: Path) -> Fleet:
+    """What stands where by these settings; raises `Refused` for every law that it would break."""
+    lock = _image_lock(directory / settings.image_lock)
+    authority, _ = _authority(settings, directory)
+    types = _server_types(_prices(directory))
+    return placing.fleet(settings, Surroundings(stack=stack, lock=lock, authority=authority, types=types))
+
+
+def _prices(directory: Path) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = yaml.safe_load((directory / PRICES).read_text())
+    return found
 
 
 def _hosts(raw: Mapping[str, str]) -> Iterator[str]:
@@ -164,7 +175,7 @@ def _misnamed(stack: str, text: str) -> tuple[Problem, ...]:
     return tuple(names.problems(stack, {str(site): str(name) for site, name in renamed.items()}, catalogue.sites_of_all()))
 
 
-def _settings(stack: str, raw: Mapping[str, str]) -> Settings:
+def parsed(stack: str, raw: Mapping[str, str]) -> Settings:
     """The settings in `raw`; raises `Refused` with those that cannot be read and those that are wrong, all at once."""
     values: dict[str, object] = {}
     unreadable = []
@@ -301,28 +312,16 @@ def _missing_file(path: Path, key: str, why: str, example: str) -> Problem:
 
 
 def _bad_secrets(stack: str, secrets: tuple[Secret, ...], external: Mapping[str, str]) -> list[Problem]:
-    found = []
-    for secret in secrets:
-        if not isinstance(secret.source, External):
-            continue
-        value = external.get(secret.name, "")
-        if not value and not secret.source.optional:
-            what = f"the secret {secret.name} is missing"
-        elif value and is_placeholder(value):
-            what = f"the secret {secret.name} is a placeholder"
-        elif value and not re.fullmatch(secret.source.pattern, value):
-            what = f"the secret {secret.name} does not look like one (expected {secret.source.pattern})"
-        else:
-            continue
-        found.append(
-            Problem(
-                what=what,
-                why="the service that reads it would start and fail at its first use",
-                mend=f"get it: {secret.source.obtain}",
-                example=f"pulumi config set -s {stack} --secret vpai:{secret.name}",
-            )
+    return [
+        Problem(
+            what=f"the secret {secret.name} {wrong}",
+            why="the service that reads it would start and fail at its first use",
+            mend=f"get it: {secret.source.obtain}",
+            example=f"pulumi config set -s {stack} --secret vpai:{secret.name}",
         )
-    return found
+        for secret in secrets
+        if isinstance(secret.source, External) and (wrong := fault(secret.source, external.get(secret.name, "")))
+    ]
 
 
 def _shut_out(stack: str, settings: Settings) -> Iterator[Problem]:
@@ -383,7 +382,8 @@ def _bad_kept(stack: str, settings: Settings, secrets: tuple[Secret, ...], encry
         yield from _plain_secrets(stack, ["kept"], encrypted)
 
 
-def _unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
+def unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
+    """Images that can change under us."""
     return [
         Problem(
             what=f"the image {image} has no digest in {settings.image_lock}",
@@ -396,10 +396,16 @@ def _unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
     ]
 
 
-def _unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
+def pinned(known_hosts: Path) -> frozenset[str]:
+    """The names of the hosts whose key is in that file, whole and of the type that we pin."""
     text = _read(known_hosts, "vpai:knownHosts") if known_hosts.exists() else ""
     lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    pinned = {name for name, *key in lines if key[:1] == [ssh_key.HOST_KEY_TYPE] and not ssh_key.fault(" ".join(key))}
+    return frozenset(name for name, *key in lines if key[:1] == [ssh_key.HOST_KEY_TYPE] and not ssh_key.fault(" ".join(key)))
+
+
+def unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
+    """Hosts that anybody could play."""
+    known = pinned(known_hosts)
     return [
         Problem(
             what=f"the {ssh_key.HOST_KEY_TYPE} host key of {host.name} is not pinned in {known_hosts}",
@@ -408,5 +414,5 @@ def _unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
             example=f"{host.name} ssh-ed25519 AAAA...   # from: cat /etc/ssh/ssh_host_ed25519_key.pub",
         )
         for host in fleet.hosts
-        if host.name not in pinned and not host.rented
+        if host.name not in known and not host.rented
     ]

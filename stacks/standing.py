@@ -1,4 +1,4 @@
-"""`python3 -m stacks.standing --stack STACK`: what can be said of a stack's state before anything is set up or run.
+"""`python3 -m stacks.standing --stack STACK`: what can be said of a stack before anything is set up or run.
 
 Read where it lies, a directory or a bucket, and not through the engine, which needs a state that is well. Files need no package.
 Format: pulumi v3.259.0, pkg/backend/diy (stacks/<project>/<stack>.json, locks/organization/<project>/<stack>/<id>.json).
@@ -22,6 +22,7 @@ from model.problem import Problem, Refused, refuse
 _PROJECT = Path(__file__).parent.parent
 _NAME = "vpai"
 _RUNBOOK = "docs/runbooks/state.md"
+_SCHEMA = "docs/reference/stack.schema.json"
 LAB = "lab"
 """Its state lies on the lab's own operator."""
 
@@ -124,9 +125,9 @@ def problems(found: Standing) -> Iterator[Problem]:
         yield Problem(
             what=f"there is no stack {found.stack} in {found.backend}{beside}",
             why="nothing was deployed from there; or its state lies elsewhere, and a new one would not know what stands",
-            mend="for a first deployment make the stack: docs/runbooks/first-deploy.md, step 4; if it was deployed, say "
-            f"where its state lies; if that is lost, bring it back: {_RUNBOOK}",
-            example=f"make shell STACK={found.stack}, then: pulumi stack init {found.stack}; or: export PULUMI_BACKEND_URL=...",
+            mend="for a first deployment let `make init` make the stack (docs/runbooks/first-deploy.md, step 4); if it was "
+            f"deployed, say where its state lies; if that is lost, bring it back: {_RUNBOOK}",
+            example=f"make init STACK={found.stack}; or: export PULUMI_BACKEND_URL=...",
         )
     elif found.resources is None:
         yield Problem(
@@ -141,6 +142,23 @@ def problems(found: Standing) -> Iterator[Problem]:
             why="the next command would write another, and no secret of the file could be opened any more",
             mend="take the file out of git as it was; or put this line at its end: it is the state's, and no secret",
             example=f"encryptionsalt: {found.salt}",
+        )
+
+
+def of_configuration(stack: str, project: Path = _PROJECT) -> Iterator[Problem]:
+    """What every stack has to say and its file does not; read as lines, before there is a package that reads YAML."""
+    schema = json.loads((project / _SCHEMA).read_text())
+    file = project / f"Pulumi.{stack}.yaml"
+    text = file.read_text() if file.exists() else ""
+    said = set(re.findall(r"""^\s+["']?(vpai:\w+)["']?:""", text, re.MULTILINE))
+    missing = [key for key in schema["properties"]["config"]["required"] if key not in said]
+    if missing:
+        yield Problem(
+            what=f"{file.name} does not say {', '.join(missing)}" if file.exists() else f"there is no {file.name}",
+            why="it is the stack's configuration: what is to be deployed, and where",
+            mend="answer the questions of `make init`, which checks each answer; or set each by hand: "
+            "docs/runbooks/first-deploy.md, step 4",
+            example=f"make init STACK={stack}",
         )
 
 
@@ -330,7 +348,7 @@ def main() -> int:
     stack = parser.parse_args().stack
     try:
         found = None if stack == LAB else standing(stack)
-        refuse(problems(found) if found else ())
+        refuse([*(problems(found) if found else ()), *(() if stack == LAB else of_configuration(stack))])
     except Refused as error:
         print(error, file=sys.stderr)
         return 1

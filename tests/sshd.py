@@ -31,19 +31,8 @@ class Sshds:
         (place / "key").write_text(told["ssh_keys"]["ed25519_private"])
         (place / "key").chmod(0o600)
         (place / "authorized_keys").write_text("".join(f"{key}\n" for key in server["_keys"]))
-        options = {
-            "ListenAddress": f"{ipv4}:{PORT}",
-            "HostKey": str(place / "key"),
-            "AuthorizedKeysFile": str(place / "authorized_keys"),
-            "StrictModes": "no",
-            "UsePAM": "no",
-            "PidFile": "none",
-            "ForceCommand": f'cat >/dev/null; echo "$SSH_ORIGINAL_COMMAND" >>{self._log(server["id"])}',
-        }
-        words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-        sshd = shutil.which("sshd") or "/usr/sbin/sshd"
-        Path("/run/sshd").mkdir(exist_ok=True)
-        self._running[server["id"]] = subprocess.Popen([sshd, "-D", "-f", "/dev/null", *words])
+        command = f'cat >/dev/null; echo "$SSH_ORIGINAL_COMMAND" >>{self._log(server["id"])}'
+        self._running[server["id"]] = serve(ipv4, place / "key", place / "authorized_keys", command)
 
     def ran(self, number: int) -> str:
         """The commands that the server with this number was given, one a line."""
@@ -68,6 +57,23 @@ class Sshds:
     def __exit__(self, *_: object) -> None:
         for number in list(self._running):
             self.remove({"id": number})
+
+
+def serve(address: str, key: Path, authorized_keys: Path, command: str) -> subprocess.Popen[bytes]:
+    """sshd at PORT of `address`, which does nothing for anybody but `command`."""
+    options = {
+        "ListenAddress": f"{address}:{PORT}",
+        "HostKey": str(key),
+        "AuthorizedKeysFile": str(authorized_keys),
+        "StrictModes": "no",
+        "UsePAM": "no",
+        "PidFile": "none",
+        "ForceCommand": command,
+    }
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    sshd = shutil.which("sshd") or "/usr/sbin/sshd"
+    Path("/run/sshd").mkdir(exist_ok=True)
+    return subprocess.Popen([sshd, "-D", "-f", "/dev/null", *words])
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from tests.runbook import commands
 PAGE = "first-deploy.md"
 KEY = next(line for line in (PROJECT / "tests/authorized_keys").read_text().splitlines() if line.startswith("ssh-ed25519"))
 SHOWN_ELSEWHERE = {
+    "make init STACK=prod": "tests/engine/test_init.py: here the same is typed by hand",
     "make venv engine": "tests/unit/test_toolchain.py: the toolchain of these tests is used",
     "make shell STACK=prod": "each line below is typed in what it sources",
     "make docs": "tests/unit/test_reference.py",

@@ -115,7 +115,7 @@ def test_what_is_wrong_with_a_state_is_told_and_nothing_is_run_on_it(project: Pr
         assert "damaged" in refused()
     state(project).unlink()
     assert "there is no stack prod in file://" in told()
-    assert "pulumi stack init prod" in refused()
+    assert "make init STACK=prod" in refused()
     state(project).write_bytes(well)
 
     line = next(line for line in configured.splitlines() if line.startswith("encryptionsalt"))

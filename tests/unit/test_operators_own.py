@@ -10,7 +10,7 @@ import yaml
 from tests.copies import tracked
 from tests.fleets import DUMMY_SECRETS, PROJECT
 
-READERS = ("inputs", "settings", "images", "image_lock", "rollback")
+READERS = ("configuration_reference", "inputs", "settings", "images", "image_lock", "rollback")
 """Of tests/unit: what asks for settings, pins and digests by the project's own files."""
 
 

@@ -34,7 +34,7 @@ def test_what_is_left_empty_takes_its_default() -> None:
     [
         ({"domain": "no dots"}, "pulumi config set -s prod 'vpai:domain' 'vpai.example.org'"),
         ({"domain": None}, "pulumi config set -s prod 'vpai:domain' 'vpai.example.org'"),
-        ({"vpnCidrs": ["100.64.0.0/33"]}, """pulumi config set -s prod --path 'vpai:vpnCidrs.0' '["100.64.0.0/10"]'"""),
+        ({"vpnCidrs": ["100.64.0.0/33"]}, "pulumi config set -s prod --path 'vpai:vpnCidrs[0]' '100.64.0.0/10'"),
         ({"hosts": {"sese": {"address": "a"}}}, "pulumi config set -s prod --path 'vpai:hosts.sese.memoryMib' '11264'"),
         ({"hosts": {"sese": {"memoryMib": 2048}}}, "pulumi config set -s prod --path 'vpai:hosts.sese.address' '203.0.113.10'"),
         (
@@ -43,7 +43,7 @@ def test_what_is_left_empty_takes_its_default() -> None:
         ),
         (
             {"hosts": {"sese": {"address": "a", "memoryMib": 2048, "server": {}}}},
-            "pulumi config set -s prod --path 'vpai:hosts.sese.server' '{}'",
+            "set each member with `pulumi config set -s prod --path`; or write in Pulumi.prod.yaml: vpai:hosts.sese.server: {}",
         ),
     ],
 )
@@ -54,7 +54,7 @@ def test_the_command_that_sets_it_right_is_told(changes: dict[str, Any], command
 @pytest.mark.parametrize(("kind", "example"), [("production", SERVERS), ("lab", SERVERS), ("copy", HUB)])
 def test_hosts_are_shown_as_the_kind_of_stack_has_them(kind: str, example: str) -> None:
     stack = "any"
-    assert problem(stack, kind=kind, hosts=None).mend == f"pulumi config set -s {stack} 'vpai:hosts' '{example}'"
+    assert problem(stack, kind=kind, hosts=None).mend.endswith(f"in Pulumi.{stack}.yaml: vpai:hosts: {example}")
     assert problem(stack, kind=kind, domain=None).mend == f"pulumi config set -s {stack} 'vpai:domain' 'vpai.example.org'"
 
 

@@ -1,6 +1,7 @@
 """A stack that is not there is said before anything is set up for it."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -14,6 +15,7 @@ from model.kind import DESTROY_GUARD
 from stacks import standing
 from stacks.deployment import unknown
 from stacks.standing import Lock, Standing
+from tests.copies import copy, tracked, unset
 from tests.fleets import PROJECT, inputs
 
 FOUND = Standing(stack="prod", backend="file:///x")
@@ -123,3 +125,62 @@ def test_a_run_has_ended_when_its_process_is_another_or_none(tmp_path: Path, sta
     assert not standing.has_ended(LOCK, "ana", "desktop", tmp_path), "what goes on elsewhere cannot be seen"
     assert not standing.has_ended(LOCK, "ben", "laptop", tmp_path)
     assert not standing.has_ended(LOCK, "ana", "laptop", tmp_path / "nowhere"), "nor where processes cannot be listed"
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        (None, "there is no Pulumi.prod.yaml"),
+        ("", "Pulumi.prod.yaml does not say vpai:kind, vpai:domain, vpai:hosts"),
+        (
+            "config:\n  vpai:kind: copy\n  # vpai:domain: example.org\n  vpai:hosts: {}\n",
+            "Pulumi.prod.yaml does not say vpai:domain, vpai:knownHosts",
+        ),
+    ],
+    ids=["no file", "empty", "a comment"],
+)
+def test_a_stack_without_its_configuration_is_told_what_asks_for_it(tmp_path: Path, file: str | None, said: str) -> None:
+    copy(PROJECT / "docs/reference", tmp_path / "docs/reference")
+    if file is not None:
+        (tmp_path / "Pulumi.prod.yaml").write_text(file)
+    [problem] = standing.of_configuration("prod", tmp_path)
+    assert problem.what.startswith(said)
+    assert problem.example == "make init STACK=prod"
+
+
+@pytest.mark.parametrize("stack", ["prod", "lab"])
+def test_a_stack_with_its_configuration_is_not_stopped(tmp_path: Path, stack: str) -> None:
+    copy(PROJECT / "docs/reference", tmp_path / "docs/reference")
+    whole = PROJECT / "Pulumi.lab.yaml"
+    copy(whole, tmp_path / f"Pulumi.{stack}.yaml")
+    assert not list(standing.of_configuration(stack, tmp_path))
+
+
+@pytest.mark.parametrize("stack", ["prod", "elsewhere"])
+def test_a_preview_in_a_fresh_clone_says_within_five_seconds_what_is_missing(tmp_path: Path, stack: str) -> None:
+    """Nothing is set up or built for it, and nothing is fetched: there is no cache."""
+    home, clone = tmp_path / "home", tmp_path / "vpai"
+    home.mkdir()
+    clone.mkdir()
+    tracked(clone)
+    unset(clone)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    begin = time.monotonic()
+    done = subprocess.run(
+        ["make", "preview", f"STACK={stack}"],
+        cwd=clone,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    seconds = time.monotonic() - begin
+    assert done.returncode != 0
+    assert f"make init STACK={stack}" in done.stderr
+    missing = "Pulumi.prod.yaml does not say vpai:domain" if stack == "prod" else "there is no Pulumi.elsewhere.yaml"
+    assert missing in done.stderr
+    assert "Traceback" not in done.stderr
+    assert seconds < 5, f"{seconds:.1f} s"
+    assert not list(home.iterdir()), "something was made in the home directory"
+    assert not (clone / ".venv").exists() and not (clone / ".state").exists()

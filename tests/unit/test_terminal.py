@@ -5,13 +5,15 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from model.problem import Refused
 from operations import up
 from operations.stack import Stack
-from operations.terminal import Terminal, of_up
+from operations.terminal import Terminal, of_questions, of_up
+from tests.copies import tracked
 from tests.fleets import PROJECT
 
 ALL = Terminal(stdin=True, stdout=True)
@@ -59,6 +61,42 @@ def test_a_terminal_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done.returncode == 1
     for end in (ours, theirs):
         os.close(end)
+
+
+@pytest.mark.parametrize(
+    ("stack", "terminal", "said"),
+    [
+        ("prod", ALL, []),
+        ("prod", NONE, ["stdin is no terminal, so nobody can be asked"]),
+        ("prod", PIPED, ["stdout is no terminal, so nobody can be asked"]),
+        ("lab", ALL, ["lab is the lab, whose configuration is committed"]),
+        ("Our Stack", ALL, ["'Our Stack' names no stack"]),
+    ],
+)
+def test_a_configuration_is_asked_for_at_a_terminal_and_of_a_stack_that_can_have_one(
+    stack: str, terminal: Terminal, said: list[str]
+) -> None:
+    assert [problem.what for problem in of_questions(stack, terminal)] == said
+
+
+def test_at_a_pipe_the_questions_say_what_they_need_before_anything_is_set_up(tmp_path: Path) -> None:
+    clone = tmp_path / "vpai"
+    clone.mkdir()
+    tracked(clone)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    done = subprocess.run(
+        ["make", "init", "STACK=prod"],
+        cwd=clone,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode != 0
+    assert "it asks for what the stack is for, its domain, hosts, keys, services and secrets" in done.stderr
+    assert "docs/runbooks/first-deploy.md" in done.stderr and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["vpai"] and not (clone / ".venv").exists()
 
 
 def _ask(run: Callable[[list[str]], subprocess.CompletedProcess[str]]) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,43 @@
+"""`make init STACK=`: a first configuration by questions. Each answer is checked where it can be, and kept at once."""
+
+import os
+
+from model.problem import Refused, refuse
+from operations.init.dialogue import Dialogue
+from operations.init.hosts import hosts
+from operations.init.identity import domain, keys, kind, shown, state
+from operations.init.others import others
+from operations.init.outside import Outside
+from operations.init.rest import rest
+from operations.init.services import from_others, services
+from operations.init.session import Session
+from operations.init.written import Written
+from operations.recovery_kit import FILE
+from operations.stack import CommandFailed, Stack
+from operations.terminal import Terminal, of_questions
+
+QUESTIONS = (state, shown, kind, domain, keys, hosts, others, services, from_others)
+"""In their order; each asks for what is not configured."""
+
+
+def init(stack: Stack, outside: Outside | None = None) -> int:
+    """Ask for what is missing; 0 when nothing is left to ask, 130 when it was interrupted."""
+    refuse(of_questions(stack.name, Terminal.here()))
+    dialogue, given = Dialogue(), os.environ.get(FILE, "")
+    session = Session(stack=stack.name, dialogue=dialogue, outside=outside or Outside(), written=Written(stack.name))
+    again = f"make init STACK={stack.name}"
+    dialogue.say(
+        f"The configuration of {stack.name}, by questions. Each answer is kept at once in Pulumi.{stack.name}.yaml: Ctrl-C "
+        f"ends at any time, and {again} goes on where it was. Nothing is deployed."
+    )
+    try:
+        for question in QUESTIONS:
+            question(session)
+        rest(session, given)
+    except (KeyboardInterrupt, EOFError):
+        dialogue.say(f"\n\nInterrupted. What was answered is kept, whole. To go on where this was: {again}")
+        return 130
+    except (Refused, CommandFailed) as error:
+        dialogue.say(f"\n{error}\n\nWhat was answered before is kept. When that is mended, to go on: {again}")
+        return 1
+    return 0

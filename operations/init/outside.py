@@ -1,0 +1,24 @@
+"""Whom the answers are checked with, besides the machines themselves: resolvers of the Internet, and who issues a token."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from operations import dns
+from operations.init.dialogue import Wrong
+from stacks.inputs import CLOUD_TOKEN
+
+
+def _cloud_token(token: str) -> None:
+    from components.hetzner import api, preflight  # brings Hetzner's client
+
+    for problem in preflight.problems(api.client(token), (), key_name="", public_key=""):
+        raise Wrong(f"{problem.what}. {problem.mend[0].upper()}{problem.mend[1:]}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outside:
+    """Replaced by tests."""
+
+    resolvers: Callable[[list[str]], dns.Ask] = dns.public
+    tokens: Mapping[str, Callable[[str], None]] = field(default_factory=lambda: {CLOUD_TOKEN.name: _cloud_token})
+    """By the secret's name: raises `Wrong` for a value that its issuer does not take."""

@@ -1,0 +1,92 @@
+"""What the questions share: who is asked, what is written, what the machines said."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from model.fleet import Fleet
+from model.host import Host
+from model.kind import Kind
+from model.settings import Settings
+from operations import dns
+from operations.init.dialogue import Dialogue, Wrong
+from operations.init.machine import Facts
+from operations.init.outside import Outside
+from operations.init.written import Written
+from operations.stack import PROJECT, CommandFailed
+from stacks import inputs
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """One start of `make init`."""
+
+    stack: str
+    dialogue: Dialogue
+    outside: Outside
+    written: Written
+    facts: dict[str, Facts] = field(default_factory=dict)
+    """By host: what it said in this session."""
+
+    @property
+    def kind(self) -> str:
+        return str(self.written.values.get("kind", ""))
+
+    @property
+    def is_copy(self) -> bool:
+        return self.kind == Kind.COPY
+
+    @property
+    def known_hosts(self) -> Path:
+        return PROJECT / str(self.written.values["knownHosts"])
+
+    @property
+    def pinned(self) -> frozenset[str]:
+        """Hosts whose key is pinned."""
+        return inputs.pinned(self.known_hosts)
+
+    def checked(
+        self, question: str, read: Callable[[str], T], check: Callable[[T], None], *, example: str = "", enter: str | None = None
+    ) -> T:
+        """An answer of the right form that also holds outside, or is kept all the same."""
+        while True:
+            answer = self.dialogue.ask(question, read, example=example, enter=enter)
+            if self.holds(check, answer):
+                return answer
+
+    def holds(self, check: Callable[[T], None], answer: T) -> bool:
+        """Whether `check` finds nothing `Wrong`, or the operator keeps the answer all the same."""
+        try:
+            check(answer)
+        except Wrong as wrong:
+            self.dialogue.say(str(wrong), indent="  ! ")
+            return self.dialogue.yes("keep it all the same", enter="no")
+        return True
+
+    def resolvers(self) -> dns.Ask:
+        """Those of the settings."""
+        named = self.written.values.get("nameservers")
+        default = Settings.model_fields["nameservers"].default
+        return self.outside.resolvers([str(each) for each in (named if isinstance(named, list) else default)])
+
+    def unchecked(self, what: str, error: CommandFailed) -> None:
+        self.dialogue.say(f"Not checked: {what}. {str(error).splitlines()[0]}", indent="  ")
+
+    def placed(self, memory_mib: int = 0, free: Mapping[str, int] | None = None, **changes: object) -> Fleet:
+        """The fleet of the settings as they are written, with `changes`, and hosts of this memory or of what is `free`;
+        raises `Refused` for every broken law.
+        """
+        settings = inputs.parsed(self.stack, self.written.settings)
+
+        def memory(name: str, of_host: int) -> int:
+            # The host's own programs use some of it already, and the law reserves memory for them besides.
+            return memory_mib or min(of_host, (free or {}).get(name, of_host) + Host.reserve_mib)
+
+        hosts = {
+            name: host if host.server else host.model_copy(update={"memory_mib": memory(name, host.memory_mib)})
+            for name, host in settings.hosts.items()
+        }
+        return inputs.placed(self.stack, settings.model_copy(update={"hosts": hosts, **changes}), PROJECT)
