@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from functools import cache
 
 import pytest
 
@@ -58,6 +59,18 @@ def test_each_service_may_be_chosen_alone_and_knows_of_no_other(name: str) -> No
         texts = " ".join((*service.texts, *service.command))
         called = set(re.findall(r"(?:://|@)([a-z0-9-]+):\d+", texts))
         assert not called & absent - known, service.name
+    opened = {secret.name for secret in found.fleet.secrets() if _openers().get(secret.name, there) <= absent}
+    assert not opened, "keys to what is not there"
+
+
+@cache
+def _openers() -> Mapping[str, set[str]]:
+    """By secret, the services that it opens something of."""
+    openers: dict[str, set[str]] = {}
+    for _, service in chosen().fleet.services():
+        for each in service.credentials:
+            openers.setdefault(each.secret.name, set()).add(service.name)
+    return openers
 
 
 def test_what_is_left_out_takes_secrets_routes_names_alerts_and_panels_with_it() -> None:

@@ -93,9 +93,11 @@ def _run(stack: str, kind: str = "", *, preview: bool) -> Any:
     )
 
 
-def tell(resources: Iterable[Planted], stack: str = PRODUCTION, *, preview: bool = True, today: date = TODAY) -> Told:
+def tell(
+    resources: Iterable[Planted], stack: str = PRODUCTION, *, kind: str = "", preview: bool = True, today: date = TODAY
+) -> Told:
     """Show a program to the pack as the engine does: resource by resource, then the stack."""
-    with server(stack, preview=preview, today=today) as client:
+    with server(stack, kind=kind, preview=preview, today=today) as client:
         return told(client, _requests(resources))
 
 
