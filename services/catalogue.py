@@ -76,8 +76,9 @@ def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service,
         *(_hub(of) if Role.HUB in roles else ()),
         *(_workstation(of, roles) if Role.WORKSTATION in roles else ()),
         *(_applications(of, roles) if Role.APPLICATIONS in roles else ()),
-        *(() if Role.STACK in roles else _watchers()),
+        *_watchers(),
     )
+    # The first of a name stays: on the stack's host its own watchers, which write to what stands beside them.
     found: dict[str, Service] = {}
     for service in made:
         if of.runs(service.name):

@@ -19,7 +19,9 @@ def test_a_fleet_that_only_configuration_knows_is_previewed_and_breaks_no_rule(
     name: str, tmp_path: Path, toolchain: Path
 ) -> None:
     project = Project(tmp_path, toolchain, name)
-    before = {path.relative_to(project.directory) for path in project.directory.rglob("*.*")}
+    lock = project.directory / "images.lock.yaml"
+    lock.write_text(lock.read_text().replace(": null", f": sha256:{'a' * 64}"))
+    before = _files(project.directory)
     settings = {
         "kind": "production",
         "knownHosts": "hosts/known_hosts",
@@ -34,11 +36,17 @@ def test_a_fleet_that_only_configuration_knows_is_previewed_and_breaks_no_rule(
     config = {f"vpai:{key}": value for key, value in settings.items() if value != ""}
     file.write_text(yaml.safe_dump({**written, "config": config}))
     project.configure({}, DUMMY_SECRETS)
-    lock = project.directory / "images.lock.yaml"
-    lock.write_text(lock.read_text().replace(": null", f": sha256:{'a' * 64}"))
     told = project.pulumi("preview", "--policy-pack", "policy").stdout
     assert set(re.findall(r"\[(?:mandatory|advisory)\] \[severity: \w+\]\s+(\S+)", told)) <= _REPORTS, told
     containers = {step["urn"].rpartition("::")[2] for step in project.preview() if "container:Container::" in step["urn"]}
     fleet = inputs(name, like="prod", **OTHERS[name]).fleet
     assert containers == {f"{placement.host.name}-{service.name}" for placement, service in fleet.services()}
-    assert {path.relative_to(project.directory) for path in project.directory.rglob("*.yaml")} - before <= {Path(file.name)}
+    changed = {path for path, text in _files(project.directory).items() if before.get(path) != text}
+    assert changed == {Path(file.name)}, "one file, and it is configuration"
+
+
+def _files(directory: Path) -> dict[Path, bytes]:
+    """What git would keep."""
+    kept = (".py", ".yaml", ".md", ".sh", ".js", ".mjs", ".txt", ".json")
+    found = (path for path in directory.rglob("*") if path.suffix in kept and ".vpai" not in path.parts)
+    return {path.relative_to(directory): path.read_bytes() for path in found}

@@ -91,11 +91,13 @@ def server(stack: str = PRODUCTION, *, kind: str = "", preview: bool = True, tod
     running.stop(None).wait()
 
 
-def tell(resources: Iterable[Planted], stack: str = PRODUCTION, *, preview: bool = True, today: date = TODAY) -> Told:
+def tell(
+    resources: Iterable[Planted], stack: str = PRODUCTION, *, kind: str = "", preview: bool = True, today: date = TODAY
+) -> Told:
     """Show a program to the pack as the engine does: resource by resource, then the stack."""
     resources = list(resources)
     urns = {resource.name: resource.urn for resource in resources}
-    with server(stack, preview=preview, today=today) as client:
+    with server(stack, kind=kind, preview=preview, today=today) as client:
         requests = [_request(resource, urns) for resource in resources]
         return told(client, requests)
 

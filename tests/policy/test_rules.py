@@ -88,6 +88,12 @@ def test_what_is_asked_of_production_alone_lets_others_be_removed() -> None:
         assert name not in tell(program, "pr-7").broken
 
 
+def test_production_is_what_its_kind_says_and_not_its_name() -> None:
+    program = CASES["hygiene-data-protected"].breaks[-1]
+    assert "hygiene-data-protected" in tell(program, "second", kind="production").broken
+    assert "hygiene-data-protected" not in tell(program, "prod", kind="copy").broken
+
+
 def test_a_server_that_is_thrown_away_says_when() -> None:
     [server] = CASES["hetzner-labels"].obeys
     assert any("'ttl'" in message for message in tell([server], "pr-7").broken["hetzner-labels"])
