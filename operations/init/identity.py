@@ -3,7 +3,7 @@
 import os
 import secrets
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from model import ssh_key
@@ -74,7 +74,7 @@ def shown(session: Session) -> None:
     """What is configured already."""
     values, encrypted = session.written.values, session.written.secrets
     if values:
-        rows = [(key, "set, encrypted" if key in encrypted else _shortened(value)) for key, value in values.items()]
+        rows = [row for key, value in values.items() for row in _rows(key, "set, encrypted" if key in encrypted else value)]
         told = f"Not asked again. To change one: make shell STACK={session.stack}, then pulumi config set."
         session.dialogue.topic("Configured already", told)
         print(table(("setting", "value"), rows))
@@ -184,6 +184,10 @@ def _named(key: str) -> str:
     return f"{kind} {ssh_key.fingerprint(key)} {comment}".strip()
 
 
-def _shortened(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+def _rows(key: str, value: object) -> Iterator[tuple[str, str]]:
+    """One for each plain value; what is in a list stands beside each other."""
+    if isinstance(value, Mapping):
+        for name, of in value.items():
+            yield from _rows(f"{key}.{name}", "set, encrypted" if name == "secure" else of)
+    else:
+        yield key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -120,9 +120,9 @@ FAULTS = (
     ),
     _fault(
         "a secret in an error message",
-        "stacks/inputs.py",
-        'what = f"the secret {secret.name} does not look like one (expected {secret.source.pattern})"',
-        'what = f"the secret {secret.name} does not look like one: {value} (expected {secret.source.pattern})"',
+        "model/secret.py",
+        'f"does not look like one (expected {source.pattern})"',
+        'f"does not look like one: {value} (expected {source.pattern})"',
         "tests/unit/test_inputs.py::test_values_that_would_break_a_file_are_refused_without_being_shown",
     ),
     _fault(
