@@ -117,4 +117,4 @@ def test_repositories_are_pruned_and_rescued(backed_up: Deployment) -> None:
 
 
 def test_what_is_to_be_published_is_said(backed_up: Deployment) -> None:
-    assert "sese" in backed_up.type(runbook.one(PAGE, "make dns STACK=prod"), check=False).stdout
+    assert "singa.vpai.test. 3600 IN A " in backed_up.type(runbook.one(PAGE, "make dns STACK=prod"), check=False).stdout
