@@ -8,8 +8,9 @@ import pytest
 
 from services import n8n
 from tests import runbook
-from tests.lab.deployment import Deployment
+from tests.lab.deployment import Deployment, health_of, healthy
 from tests.lab.test_backups import data, fill
+from tests.waiting import until
 
 PAGE = "restore.md"
 KNOWN = "SELECT count(*) || ' ' || sum(hashtextextended(t::text, 0)) FROM known t"
@@ -70,6 +71,7 @@ def test_a_restore_that_was_killed_is_undone(backed_up: Deployment) -> None:
     assert stack.sql("n8n", KNOWN) != rows, "it has replaced the databases by then"
     said = stack.type(runbook.one(PAGE, "make restore STACK=prod HOST=sese UNDO=yes")).stdout
     assert "sese: undone" in said
+    until(lambda: healthy(stack.host), 60, told=lambda: str(health_of(stack.host)))
     assert stack.sql("n8n", KNOWN) == rows
     stack.sql("n8n", "DELETE FROM known WHERE n = 501")
 
