@@ -13,7 +13,7 @@ from operations.table import table
 from tests import runbook
 from tests.lab import fresh_machine
 from tests.lab.deployment import Deployment, healthy
-from tests.lab.test_backups import data
+from tests.lab.test_backups import data, fill
 from tests.prove import proof
 from tests.waiting import until
 
@@ -27,7 +27,26 @@ def next_machine(lab: Lab) -> Iterator[tuple[Machine, str, str]]:
     found[0].remove(forget=True)
 
 
-def test_a_host_moves_to_another_machine_and_back(stack: Deployment, lab: Lab, next_machine: tuple[Machine, str, str]) -> None:
+@pytest.fixture(scope="module")
+def known(_deployment: Deployment) -> Mapping[str, object]:
+    """Every datum, before anything moves."""
+    fill(_deployment)
+    return data(_deployment)
+
+
+@pytest.fixture(scope="module")
+def downtimes() -> list[tuple[str, str]]:
+    return []
+
+
+def test_a_host_moves_to_another_machine_refused_undone_and_gone_on_with(
+    deployed: Deployment,
+    lab: Lab,
+    next_machine: tuple[Machine, str, str],
+    known: Mapping[str, object],
+    downtimes: list[tuple[str, str]],
+) -> None:
+    stack = deployed
     machine, address, key = next_machine
     shown, move = (_filled(line, address, key) for line in runbook.below(PAGE, "A larger machine"))
     # Refused before anything stops.
