@@ -60,7 +60,7 @@ def test_a_host_moves_to_another_machine_refused_undone_and_gone_on_with(
     assert healthy(lab.sese)
 
     # Cut off when the old machine stands still, and undone: it serves again.
-    _cut_off(stack, move, r"stands still.*bucket +answers")
+    _cut_off(stack, move, r"from now on.*bucket +answers")
     until(lambda: not _runs(lab.sese, "vpai-backup-last"), 300)
     stack.type(runbook.one(PAGE, "make move-host STACK=prod HOST=sese UNDO=yes"))
     until(lambda: healthy(lab.sese), 120)
