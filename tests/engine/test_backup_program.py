@@ -618,6 +618,7 @@ def test_a_restore_that_was_killed_is_undone_or_goes_on(machine: Machine) -> Non
         if end == "undo":
             assert "undone" in machine.ask("undo")
             assert machine.sql("n8n", "SELECT name FROM workflow") == fresh
+            assert _running(machine) == machine.images.keys(), "those too whose turn had not come"
         else:
             assert "is back after" in machine.ask("restore", "--replace", *words)
     assert machine.data() == known
@@ -748,7 +749,7 @@ def test_a_machine_without_its_data_makes_no_backup_and_what_was_laid_out_goes_o
 
 
 @dataclass
-class _OfTheLab(drill.Copy):
+class OfTheLab(drill.Copy):
     """With the lab's images: no registry is asked."""
 
     images: Mapping[str, str] = field(default_factory=dict)
@@ -778,7 +779,7 @@ def test_a_drill_brings_a_run_back_into_a_copy_and_leaves_nothing(
     copies: list[drill.Copy] = []
 
     def made(base: Path, values: dict[str, str]) -> drill.Copy:
-        copies.append(_OfTheLab(ImageLock({}), secrets=values, base=base, images=images))
+        copies.append(OfTheLab(ImageLock({}), secrets=values, base=base, images=images))
         return copies[-1]
 
     kit = {"secrets": {"n8n_encryption_key": {"value": N8N_KEY}}, "backups": kit_repositories.repositories([to], secrets)}

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -34,26 +34,13 @@ from operations.verify_images import dummy_of
 from services import couchdb, n8n, storage
 from tests import runbook
 from tests.copies import checkout
-from tests.engine.test_backup_program import BUCKET, PROGRAM
+from tests.engine.test_backup_program import BUCKET, PROGRAM, OfTheLab
 from tests.fleets import PROJECT
 from tests.object_storage import ObjectStorage, running
 
 SECRET = "what-only-the-key-opens"
 ATTACHMENT = b"the words of an attachment"
 KEPT = {"sese": ("postgresql", "n8n"), "seko": ("couchdb",)}
-
-
-@dataclass
-class OfTheLab(drill.Copy):
-    """With the lab's images: no registry is asked."""
-
-    images: Mapping[str, str] = field(default_factory=dict)
-
-    def _reference(self, image: str) -> str:
-        return self.images[image]
-
-    def _docker(self, *words: str, data: bytes = b"", seconds: float = 120) -> str:
-        return "" if words[0] == "pull" else super()._docker(*words, data=data, seconds=seconds)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ import pytest
 
 from services import n8n
 from tests import runbook
-from tests.lab.deployment import Deployment
-from tests.lab.test_backups import SECRET, data, fill
+from tests.lab.deployment import Deployment, health_of, healthy
+from tests.lab.test_backups import data, fill
+from tests.waiting import until
 
 PAGE = "restore.md"
 KNOWN = "SELECT count(*) || ' ' || sum(hashtextextended(t::text, 0)) FROM known t"
@@ -70,6 +71,7 @@ def test_a_restore_that_was_killed_is_undone(backed_up: Deployment) -> None:
     assert stack.sql("n8n", KNOWN) != rows, "it has replaced the databases by then"
     said = stack.type(runbook.one(PAGE, "make restore STACK=prod HOST=sese UNDO=yes")).stdout
     assert "sese: undone" in said
+    until(lambda: healthy(stack.host), 60, told=lambda: str(health_of(stack.host)))
     assert stack.sql("n8n", KNOWN) == rows
     stack.sql("n8n", "DELETE FROM known WHERE n = 501")
 
@@ -90,7 +92,7 @@ def test_the_kit_opens_every_repository_and_a_new_state_takes_its_values(backed_
     (stack.directory / "recovery-kit-lab.age").rename(stack.directory / "recovery-kit-prod.age")
     line = runbook.one(PAGE, "make recovery-kit STACK=prod CHECK=recovery-kit-prod.age KEY=recovery.key")
     said = stack.type(line).stdout
-    assert said.count(" opens ") == 2, said
+    assert said.count("  opens  ") == 2, said
     assert "its passphrase opens the state" in said
     kit = json.loads(pyrage.decrypt((stack.directory / "recovery-kit-prod.age").read_bytes(), [identity]))
     value = kit["secrets"][n8n.ENCRYPTION_KEY.name]["value"]
@@ -98,10 +100,8 @@ def test_the_kit_opens_every_repository_and_a_new_state_takes_its_values(backed_
     line = f"printf %s {value} | {line}"
     try:
         stack.run("sh", "-c", line.replace("-s prod", "-s lab"))
-        assert SECRET in stack.on_host(
-            "docker", "exec", stack.container("n8n"), "n8n", "export:credentials", "--all", "--decrypted"
-        )
-        assert "no changes" in stack.pulumi("preview").stdout or "unchanged" in stack.pulumi("preview").stdout
+        # Given from outside it needs no generator any more; that n8n stays as it is shows that it is the same value.
+        assert stack.changes() == {n8n.ENCRYPTION_KEY.name: "delete"}
     finally:
         stack.pulumi("config", "rm", "--path", "vpai:kept")
 
@@ -119,4 +119,4 @@ def test_repositories_are_pruned_and_rescued(backed_up: Deployment) -> None:
 
 
 def test_what_is_to_be_published_is_said(backed_up: Deployment) -> None:
-    assert "sese" in backed_up.type(runbook.one(PAGE, "make dns STACK=prod"), check=False).stdout
+    assert "singa.vpai.test. 3600 IN A " in backed_up.type(runbook.one(PAGE, "make dns STACK=prod"), check=False).stdout

@@ -1249,6 +1249,7 @@ def restore(host: Host, wanted: Json) -> int:
         at.state["safety"] = str(host.backups / "safety" / datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ"))
     safety = Path(at.state["safety"])
     safety.mkdir(mode=0o700, exist_ok=True)
+    at.state["stopped"] = sorted(stopped)
     at.save()
     source.fetch([item.service for item in items])
     say(f"  stop        {', '.join(name for name in reversed(host.order) if name in stopped) or 'nothing'}")
@@ -1343,10 +1344,13 @@ def undo(host: Host) -> int:
     path = host.backups / "restore.json"
     if not path.exists():
         raise Failed("no restore was cut off here: there is nothing to undo")
-    safety = Path(json.loads(path.read_text())["safety"])
+    state = json.loads(path.read_text())
+    safety = Path(state["safety"])
     items = [item for item in host.items if (safety / item.service).exists()]
     users = {user for item in items for user in item.users}
     stopped = {user for item in items if item.stops_itself for user in item.users} | host.dependants(sorted(users))
+    # The restore stopped those too whose turn had not come.
+    stopped |= set(state["stopped"])
     for service in reversed(host.order):
         if service in stopped:
             docker("stop", host.container(service, running=False))
