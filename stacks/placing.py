@@ -119,7 +119,7 @@ def _bad_roles(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, .
                 what=f"vpai:hosts.{name} is hub and has the applications, and is not the stack",
                 why="its Caddy would have two ways out, and the firewall could not tell who may enter the mesh",
                 mend="give the applications to the stack's host or to one of their own",
-                example=f"pulumi config set -s {stack} --path 'vpai:hosts.{name}.roles' '[\"hub\"]'",
+                example=_without(settings, stack, name, Role.APPLICATIONS),
             )
         if settings.hosts[name].mesh and plays != (Role.HUB,):
             yield Problem(
@@ -135,7 +135,7 @@ def _bad_roles(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, .
                 what=f"{' and '.join(players)} are both {role}",
                 why="a site, a database and a key would each stand twice, and which one is asked would be chance",
                 mend=f"give the role {role} to one of them",
-                example=f"pulumi config set -s {stack} --path 'vpai:hosts.{players[-1]}.roles' '[\"{Role.WORKSTATION}\"]'",
+                example=_without(settings, stack, players[-1], role),
             )
         elif not players and role is not Role.APPLICATIONS:
             why = {Role.STACK: "the services stand there", Role.HUB: "the mesh is kept there, and SSH is closed to all others"}
@@ -146,6 +146,10 @@ def _bad_roles(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, .
                 "stack's, with vpai:hosts.<name>.mesh",
                 example=f"pulumi config set -s {stack} --path 'vpai:hosts.{names[0]}.roles[0]' {role}",
             )
+
+
+def _without(settings: Settings, stack: str, host: str, role: Role) -> str:
+    return f"pulumi config rm -s {stack} --path 'vpai:hosts.{host}.roles[{settings.hosts[host].roles.index(role)}]'"
 
 
 def _kept(placement: Placement, settings: Settings, names: Names, *, reported: bool) -> Placement:
