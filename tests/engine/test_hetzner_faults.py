@@ -92,6 +92,7 @@ def production(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
         hosts = {"hosts.sese.server.type": "cx43", "hosts.seko.address": "203.0.113.11", "hosts.seko.memoryMib": "2048"}
         hosts["trustedAddresses[0]"] = "203.0.113.7/32"
         stack.configure({**OPERATOR_CONFIG, **hosts}, {**DUMMY_SECRETS, "hcloud_token": TOKEN})
+        stack.pulumi("config", "rm", "--path", "vpai:hosts.waza")
         yield stack
 
 
