@@ -5,6 +5,7 @@ done with data, addresses) and the files that say who may log in, which host key
 """
 
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Iterable, Mapping
@@ -19,6 +20,7 @@ from operations.revision import commit_of, commit_of_update
 from operations.stack import PROJECT, Stack, output
 from operations.terminal import Terminal, of_up
 from operations.up import Code, up
+from stacks.standing import SCHEMA
 
 _SHARED = (".lab", ".venv")
 """What a commit does not hold and the program needs."""
@@ -52,8 +54,8 @@ def with_present_configuration(former: Path, present: Path, stack: str, settings
     """Put the configuration of `present` into `former`; the settings and secrets that the code there does not know, and loses."""
     file = f"Pulumi.{stack}.yaml"
     written: dict[str, Any] = yaml.safe_load((present / file).read_text())
-    known = yaml.safe_load((former / "Pulumi.yaml").read_text()).get("config") or {}
-    unknown = tuple(sorted(key for key in written["config"] if key.startswith("vpai:") and key not in known))
+    known = _known(former)
+    unknown = tuple(sorted(key for key in written["config"] if key.startswith("vpai:") and not known.fullmatch(key)))
     for key in unknown:
         del written["config"][key]
     for key, name in (
@@ -65,6 +67,14 @@ def with_present_configuration(former: Path, present: Path, stack: str, settings
             written["config"][f"vpai:{key}"] = str(present / name)
     (former / file).write_text(yaml.safe_dump(written, sort_keys=False))
     return unknown
+
+
+def _known(project: Path) -> re.Pattern[str]:
+    """The settings and secrets that the code of `project` knows; those that are named after hosts stand in its schema alone."""
+    names = yaml.safe_load((project / "Pulumi.yaml").read_text()).get("config") or {}
+    schema = project / SCHEMA
+    named_after_hosts = json.loads(schema.read_text())["properties"]["config"]["patternProperties"] if schema.exists() else {}
+    return re.compile("|".join((*map(re.escape, names), *named_after_hosts)))
 
 
 def previous(history: Iterable[Mapping[str, Any]]) -> str:

@@ -22,7 +22,7 @@ from model.problem import Problem, Refused, refuse
 _PROJECT = Path(__file__).parent.parent
 _NAME = "vpai"
 _RUNBOOK = "docs/runbooks/state.md"
-_SCHEMA = "docs/reference/stack.schema.json"
+SCHEMA = "docs/reference/stack.schema.json"
 LAB = "lab"
 """Its state lies on the lab's own operator."""
 
@@ -147,7 +147,7 @@ def problems(found: Standing) -> Iterator[Problem]:
 
 def of_configuration(stack: str, project: Path = _PROJECT) -> Iterator[Problem]:
     """What every stack has to say and its file does not; read as lines, before there is a package that reads YAML."""
-    schema = json.loads((project / _SCHEMA).read_text())
+    schema = json.loads((project / SCHEMA).read_text())
     file = project / f"Pulumi.{stack}.yaml"
     text = file.read_text() if file.exists() else ""
     said = set(re.findall(r"""^\s+["']?(vpai:\w+)["']?:""", text, re.MULTILINE))

@@ -21,6 +21,8 @@ class PseudoTerminal:
         self._process, self._end = pty.fork()
         if self._process == 0:
             os.chdir(directory)
+            # Whoever started the tests in the background ignores it, and so would the program.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvpe(command[0], list(command), dict(environment))  # noqa: S606
 
     def sees(self, text: str, seconds: float = 30) -> str:

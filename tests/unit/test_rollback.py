@@ -1,5 +1,6 @@
 """A rollback is an up of other code: asked for, guarded and judged as one, with the configuration of now."""
 
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from model.problem import Problem, Refused
 from operations import guard, rollback, up
 from operations.stack import Stack
 from operations.terminal import Terminal
-from tests.fleets import inputs
+from stacks.standing import SCHEMA
+from tests.fleets import PROJECT, inputs
 
 AT_A_TERMINAL = Terminal(stdin=True, stdout=True)
 
@@ -59,6 +61,19 @@ def test_the_code_is_the_commits_and_the_configuration_is_of_now(tmp_path: Path)
         },
         "encryptionsalt": "v1:now",
     }, "a key that was taken out since would let its owner in again"
+
+
+def test_keys_that_are_named_after_hosts_are_known_to_code_whose_schema_says_so(tmp_path: Path) -> None:
+    former, present = tmp_path / "a", tmp_path
+    (former / SCHEMA).parent.mkdir(parents=True)
+    (former / "Pulumi.yaml").write_text("name: vpai\nconfig: {vpai:domain: {}}\n")
+    config = {"vpai:domain": "example.org", "vpai:s3_backups_box_access_key": {"secure": "v1:x"}}
+    (present / "Pulumi.prod.yaml").write_text(yaml.safe_dump({"config": config}))
+    arguments = (former, present, "prod", inputs().settings)
+    assert rollback.with_present_configuration(*arguments) == ("vpai:s3_backups_box_access_key",), "it has no schema yet"
+    shutil.copy(PROJECT / SCHEMA, former / SCHEMA)
+    assert rollback.with_present_configuration(*arguments) == ()
+    assert "vpai:s3_backups_box_access_key" in yaml.safe_load((former / "Pulumi.prod.yaml").read_text())["config"]
 
 
 @pytest.mark.parametrize(("stack", "yes"), [("prod", True), ("prod", False), ("preprod", False)])
