@@ -15,11 +15,13 @@ import pytest
 
 from lab import Lab, Machine
 from lab.layout import DOMAIN
+from model.names import Names
 from model.reachability import ANYONE, MEMBER
 from model.route import covers
 from operations.reachability_reference import PAGE, read
 from services.caddy.caddyfile import PAGES
 from services.networks import EGRESS, FRONTEND
+from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.lab.reach import Target, listener, reached
 from tests.lab.test_isolation import _container
@@ -133,6 +135,11 @@ class Way:
         return any(covers(pattern, path) for pattern in self.paths)
 
 
+def _in_the_lab(site: str) -> str:
+    """The page has the names that explain themselves; the lab calls its sites as its operator does."""
+    return Names(DOMAIN, inputs("lab").settings.subdomains).host(site.removesuffix(".example.org"))
+
+
 def ways(rows: frozenset[tuple[str, str, str]] = ROWS) -> Mapping[tuple[str, str], list[Way]]:
     """The page's lines by host and site."""
     found: dict[tuple[str, str], list[Way]] = {}
@@ -148,7 +155,7 @@ def ways(rows: frozenset[tuple[str, str, str]] = ROWS) -> Mapping[tuple[str, str
                 tuple(word for word in words if word.startswith("/")),
                 tuple(refused.split()),
             )
-            found.setdefault((host, site.replace("example.org", DOMAIN)), []).append(way)
+            found.setdefault((host, _in_the_lab(site)), []).append(way)
     return found
 
 
