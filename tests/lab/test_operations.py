@@ -7,7 +7,8 @@ from functools import partial
 import pytest
 
 from lab import Lab
-from tests.fleets import inputs
+from stacks.standing import SCHEMA
+from tests.fleets import PROJECT, inputs
 from tests.lab.deployment import Deployment, health_of, healthy, unwell
 from tests.waiting import until
 
@@ -77,6 +78,8 @@ def test_a_rollback_deploys_the_former_commit_without_the_registry_and_old_image
     stack.on_host("sh", "-c", f"printf '%s\\n' {oldest} | cat - {history} > {history}.x && mv {history}.x {history}")
 
     shutil.copy(stack.directory.parent.parent / ".gitignore", stack.directory)
+    (stack.directory / SCHEMA).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(PROJECT / SCHEMA, stack.directory / SCHEMA)
     git = ("git", "-c", "user.name=test", "-c", "user.email=test@vpai.test")
     stack.run("git", "init", "-q")
     stack.run("git", "add", "-A")
