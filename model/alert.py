@@ -15,7 +15,8 @@ class Severity(StrEnum):
 class Watch:
     """Fires when `measure` is beyond its threshold for `seconds`. It has a value while all is well.
 
-    In its texts `$here` stands for the labels of the service on its host, `$on` for the host's, `$host` for the host's name.
+    In the texts of a service's own `$here` stands for the labels of the service on its host, `$on` for the host's, `$host`
+    for the host's name.
     """
 
     name: str

@@ -23,22 +23,12 @@ _HOUR = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
-class Alert:
-    """Fires when `measure` is beyond its threshold for `seconds`; without data it stays quiet, `silent` then speaks."""
+class Alert(Watch):
+    """What is watched of one host, or of one service there; without data it stays quiet, `silent` then speaks."""
 
     host: str
     service: str
     """Empty for an alert of the host itself."""
-    name: str
-    measure: str
-    """PromQL with one value at most."""
-    above: float | None = None
-    below: float | None = None
-    seconds: int
-    severity: Severity
-    summary: str
-    runbook: str
-    """What to do first, one line."""
 
     @property
     def uid(self) -> str:
@@ -244,18 +234,8 @@ def _own(host: str, service: Service, watch: Watch) -> Alert:
     """What the service itself says that it is to be watched for."""
     here = f'host="{host}"'
     labels = {"here": f'{here},service="{service.name}"', "on": here, "host": host}
-    return Alert(
-        host=host,
-        service=service.name,
-        name=watch.name,
-        measure=Template(watch.measure).substitute(labels),
-        above=watch.above,
-        below=watch.below,
-        seconds=watch.seconds,
-        severity=watch.severity,
-        summary=Template(watch.summary).substitute(labels),
-        runbook=watch.runbook,
-    )
+    texts = {name: Template(getattr(watch, name)).substitute(labels) for name in ("measure", "summary")}
+    return Alert(**{**vars(watch), **texts}, host=host, service=service.name)
 
 
 def _minutes(seconds: int) -> int:
