@@ -3,7 +3,7 @@
 import codecs
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,8 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     try:
         settings = parsed(stack, {key: text for key, text in raw.items() if key not in configured})
         keys = _authorized_keys(directory / settings.authorized_keys)
-        fleet = placed(stack, settings, directory)
+        files = _files(settings, directory)
+        fleet = _placed(stack, settings, files)
         plans = host_plans(fleet, settings, keys)
     except Refused as refused:
         # Which secrets are missing can be told without a fleet: one run names everything.
@@ -107,7 +108,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
     secrets = fleet.secrets()
     kept_in = buckets.wanted(settings, fleet.placements, copy=profile.copy)
     kept = {name: value.get_secret_value() for name, value in settings.kept.items()}
-    external = {**{name: value for name, value in configured.items() if value}, **_authority(settings, directory)[1], **kept}
+    external = {**{name: value for name, value in configured.items() if value}, **files.authority_key, **kept}
     token = external.pop(CLOUD_TOKEN.name, "")
     rents = any(placement.host.rented for placement in fleet.placements)
     plain = _plain_secrets(stack, [name for name, value in configured.items() if value], encrypted)
@@ -132,7 +133,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         buckets=kept_in,
         authorized_keys=keys,
         cloud_token=token,
-        invoice=_invoice(fleet, kept_in, Prices.written(_prices(directory))),
+        invoice=_invoice(fleet, kept_in, Prices.written(files.prices)),
         unresolved=(*unpinned_images(fleet, settings), *unpinned_hosts(fleet, directory / settings.known_hosts)),
         unverified=fleet.image_lock.unverified(_verified(directory / settings.image_lock), fleet.images())
         if profile.guarded
@@ -142,15 +143,29 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
 
 def placed(stack: str, settings: Settings, directory: Path) -> Fleet:
     """What stands where by these settings; raises `Refused` for every law that it would break."""
+    return _placed(stack, settings, _files(settings, directory))
+
+
+def _placed(stack: str, settings: Settings, files: "_Files") -> Fleet:
+    types = _server_types(files.prices)
+    return placing.fleet(settings, Surroundings(stack=stack, lock=files.lock, authority=files.authority, types=types))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    """What the project's files say besides the configuration."""
+
+    lock: ImageLock
+    authority: str
+    """The PEM root of an own authority; empty where there is none."""
+    authority_key: Mapping[str, str] = field(repr=False)
+    prices: Mapping[str, Any]
+
+
+def _files(settings: Settings, directory: Path) -> _Files:
     lock = _image_lock(directory / settings.image_lock)
-    authority, _ = _authority(settings, directory)
-    types = _server_types(_prices(directory))
-    return placing.fleet(settings, Surroundings(stack=stack, lock=lock, authority=authority, types=types))
-
-
-def _prices(directory: Path) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = yaml.safe_load((directory / PRICES).read_text())
-    return found
+    authority, key = _authority(settings, directory)
+    return _Files(lock=lock, authority=authority, authority_key=key, prices=yaml.safe_load((directory / PRICES).read_text()))
 
 
 def _hosts(raw: Mapping[str, str]) -> Iterator[str]:
