@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.fleets import PROJECT
+from tests.planted.__main__ import planted
+from tests.planted.faults import Fault
 from toolchain.build import TAGS
 from toolchain.golang import find_go
 from toolchain.provision import cache_directory
@@ -28,7 +31,7 @@ SHARED = ("door.go", "strangers_test.go")
 
 
 @dataclass(frozen=True)
-class Fault:
+class Missing:
     """Checks taken out of `file`: each text of `changes` becomes the other. `shows` is what the target then prints."""
 
     file: str
@@ -36,13 +39,13 @@ class Fault:
     shows: str
 
 
-FAULTS = {
-    ("auto-fix", "FuzzUnpack"): Fault("edit.go", {"slices.Contains(never, ": "slices.Contains(never[1:], "}, "xy"),
+MISSING = {
+    ("auto-fix", "FuzzUnpack"): Missing("edit.go", {"slices.Contains(never, ": "slices.Contains(never[1:], "}, "xy"),
     # V2 of 29 November 2026: a path of more than one name, and links in it.
-    ("docker-proxy", "FuzzContainer"): Fault("policy.go", {"!inside || !identity.MatchString(name)": "!inside"}, "mount "),
-    ("docker-proxy", "FuzzExec"): Fault("policy.go", {'\tmade["User"] = policy.User\n\treturn': "\treturn"}, '"Cmd"|null'),
+    ("docker-proxy", "FuzzContainer"): Missing("policy.go", {"!inside || !identity.MatchString(name)": "!inside"}, "mount "),
+    ("docker-proxy", "FuzzExec"): Missing("policy.go", {'\tmade["User"] = policy.User\n\treturn': "\treturn"}, '"Cmd"|null'),
     # V6: what the mux matched is not what Docker reads. Either check keeps it out.
-    ("docker-proxy", "FuzzPath"): Fault(
+    ("docker-proxy", "FuzzPath"): Missing(
         "proxy.go",
         {
             'request.URL.RawPath != "" || path.Clean(request.URL.Path) != request.URL.Path': 'path.Base("x") == ""',
@@ -50,10 +53,10 @@ FAULTS = {
         },
         "became",
     ),
-    ("docker-proxy", "FuzzQuestion"): Fault("names.go", {" || at+1+length > len(query)": ""}, "out of range"),
+    ("docker-proxy", "FuzzQuestion"): Missing("names.go", {" || at+1+length > len(query)": ""}, "out of range"),
     # An event without an entry is of no time, so it would be taken for ever.
-    ("webhook-gate", "FuzzEvents"): Fault("sender.go", {" || len(document.Entry) == 0 {": " {"}, "taken years later"),
-    ("webhook-gate", "FuzzRequests"): Fault(
+    ("webhook-gate", "FuzzEvents"): Missing("sender.go", {" || len(document.Entry) == 0 {": " {"}, "taken years later"),
+    ("webhook-gate", "FuzzRequests"): Missing(
         "sender.go", {"signature(secret, body))) != 1": "signature(secret, body))) > 1"}, "kept"
     ),
 }
@@ -70,18 +73,16 @@ def test_a_target_holds_for_some_thousand_inputs(program: str, target: str) -> N
     fuzz(PROJECT / "images" / program, target, inputs=3000)
 
 
-@pytest.mark.parametrize(("program", "target"), FAULTS, ids=lambda word: word)
+@pytest.mark.parametrize(("program", "target"), MISSING, ids=lambda word: word)
 def test_a_target_finds_the_fault_that_it_is_for(program: str, target: str, tmp_path: Path) -> None:
-    fault = FAULTS[program, target]
+    missing = MISSING[program, target]
     copy = tmp_path / program
     shutil.copytree(PROJECT / "images" / program, copy)
-    source = (copy / fault.file).read_text()
-    for sound, faulty in fault.changes.items():
-        assert source.count(sound) == 1, "the check that is taken out stands there once"
-        source = source.replace(sound, faulty)
-    (copy / fault.file).write_text(source)
-    with pytest.raises(AssertionError, match=fault.shows):
-        fuzz(copy, target, inputs=50_000)
+    with ExitStack() as faults:
+        for old, new in missing.changes.items():
+            faults.enter_context(planted(copy, Fault(what=target, file=missing.file, old=old, new=new, test=target)))
+        with pytest.raises(AssertionError, match=missing.shows):
+            fuzz(copy, target, inputs=50_000)
 
 
 def test_every_fuzz_target_is_run_and_has_a_fault_to_find() -> None:
@@ -96,7 +97,7 @@ def test_every_fuzz_target_is_run_and_has_a_fault_to_find() -> None:
         for program in PROGRAMS
     }
     assert written == FUZZED
-    assert set(FAULTS) == {(program, target) for program, targets in FUZZED.items() for target in targets}
+    assert set(MISSING) == {(program, target) for program, targets in FUZZED.items() for target in targets}
 
 
 @pytest.mark.parametrize("file", SHARED)
