@@ -23,7 +23,7 @@ from tests.lab.cloud import TOKEN
 from tests.lab.deployment import Deployment
 from tests.lab.test_monitoring import TELEGRAM, curl
 from tests.prove import proof
-from tests.workflows import DIRECTORY, read
+from tests.workflows import read, steps
 
 _GITHUB = PROJECT / "tests/prove/github"
 _REPOSITORY, _TOKEN = "vpai/platform", "token-of-the-rehearsal"
@@ -37,8 +37,8 @@ _STACK = {
 }
 """The lab's stack takes the place of the workflows' own."""
 _UNTRIED = {
-    ("backups", "make copy-attachments STACK=prod"): "vpai:attachmentsCopy is off in the lab's stack",
-    ("backups", 'make notify STACK=prod MESSAGE="backups of prod'): "told of a failure, as by drift",
+    ("backups", "make copy-attachments STACK=lab"): "vpai:attachmentsCopy is off in the lab's stack",
+    ("backups", 'make notify STACK=lab MESSAGE="backups of prod'): "told of a failure, as by drift",
 }
 """How steps begin that no run below reaches, with the reason."""
 
@@ -283,19 +283,12 @@ def _drift(runner: Runner) -> None:
 
 def _unreached(runner: Runner) -> set[tuple[str, str]]:
     reached = {(workflow, step.name) for workflow, run in runner.runs for step in run.steps if step.result != "skipped"}
-    written = set()
-    for file in DIRECTORY.glob("*.yml"):
-        for job in read(file)["jobs"].values():
-            for step in job["steps"]:
-                name = str(step.get("name") or step.get("uses") or step["run"]).strip()
-                written.add((file.stem, name))
+    written = {
+        (file.stem, str(step.get("name") or step.get("uses") or step["run"]).strip())
+        for file in (runner.source / ".github/workflows").glob("*.yml")
+        for step in steps(read(file))
+    }
     untried = {
         step for step in written if any(step[0] == workflow and step[1].startswith(begins) for workflow, begins in _UNTRIED)
     }
-    return {(workflow, name) for workflow, name in written - untried if (workflow, _as_in_the_lab(name)) not in reached}
-
-
-def _as_in_the_lab(text: str) -> str:
-    for production, lab in _STACK.items():
-        text = text.replace(production.strip().removeprefix("run: "), lab.strip().removeprefix("run: "))
-    return text
+    return written - untried - reached
