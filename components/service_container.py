@@ -168,6 +168,7 @@ class ServiceContainer(pulumi.ComponentResource):
             cgroupns_mode="host" if service.host_cgroups else None,
             init=service.reaper or None,
             tmpfs=dict.fromkeys(service.scratch, _scratch(service)) or None,
+            sysctls=dict(service.sysctls) or None,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
             **_confined(service),
             volumes=[*data, *shown, *([configuration] if configuration else [])],

@@ -312,6 +312,8 @@ class Service:
     read_only_root: bool = True
     scratch: tuple[str, ...] = ()
     """Writable directories in memory."""
+    sysctls: Mapping[str, str] = field(default_factory=dict)
+    """Of its own network, by the kernel's names; the policy pack knows each that was looked at (policy/known.py)."""
     host_cgroups: bool = False
     """Sees the control groups of every container of its host instead of its own."""
     reaper: bool = False

@@ -82,6 +82,7 @@ KNOWN: Mapping[str, Mapping[str, str]] = {
         **dict.fromkeys(("cpuShares", "cpuSet", "memoryReservation"), "a weight or a choice below the limits"),
         shmSize="counts against the limit of memory",
         init="Docker's own first process",
+        sysctls="of its own network; those that were looked at are named below",
         workingDir="a directory inside it",
         removeVolumes="data is in directories of ours, not in its volumes",
         rm="removes it when it ends",
@@ -203,6 +204,8 @@ PARTS: Mapping[tuple[str, str], frozenset[str]] = {
     (CONTAINER, "ports"): frozenset({"internal", "external", "protocol", "ip"}),
     (CONTAINER, "capabilities"): frozenset({"adds", "drops"}),
     (CONTAINER, "ulimits"): frozenset({"name", "soft", "hard"}),
+    # Which listener of its own gets a connection whose listener closes.
+    (CONTAINER, "sysctls"): frozenset({"net.ipv4.tcp_migrate_req"}),
     (DOCKER_NETWORK, "ipamConfigs"): frozenset({"subnet", "gateway", "ipRange", "auxAddress"}),
     (CLOUD_FIREWALL, "rules"): frozenset({"direction", "protocol", "port", "sourceIps", "destinationIps", "description"}),
 }

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import yaml
 
@@ -33,6 +34,17 @@ def tracked(to: Path) -> None:
         if (PROJECT / name).is_file():
             (to / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(PROJECT / name, to / name)
+
+
+def last_commit(to: Path) -> None:
+    """Make `to` a repository at the commit at which the checkout is, without what came before it."""
+    shutil.rmtree(to / ".git", ignore_errors=True)
+    with TemporaryDirectory() as scratch:
+        clone = Path(scratch) / "clone"
+        command = ["git", "clone", "--quiet", "--no-checkout", "--depth", "1", PROJECT.as_uri(), str(clone)]
+        subprocess.run(command, check=True)
+        shutil.move(clone / ".git", to / ".git")
+    subprocess.run(["git", "reset", "--quiet"], cwd=to, check=True)
 
 
 def unset(project: Path) -> None:

@@ -120,6 +120,9 @@ def service(
             start_period=15,
         ),
         capabilities=("NET_BIND_SERVICE",),
+        # At a reload it binds each port once more and closes the old listener (listen_unix.go of v2.11.9): the kernel resets the
+        # connections that wait there, unless it may hand them to the new one (Linux 5.14, ip-sysctl.rst).
+        sysctls={"net.ipv4.tcp_migrate_req": "1"},
         waivers=(
             Waiver(rule="containers-privileged-ports", reason="browsers ask for 80 and 443", until=date(2027, 5, 10)),
             Waiver(

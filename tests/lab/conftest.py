@@ -7,7 +7,7 @@ import pytest
 
 from lab import Lab
 from lab.rehearsal import rehearse
-from tests.copies import tracked
+from tests.copies import last_commit, tracked
 from tests.fleets import PROJECT
 from tests.lab.deployment import Deployment
 from tests.scheduling import FIRST
@@ -21,6 +21,7 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     if worker != FIRST:
         raised = Lab(raised.layout.further(worker))
         tracked(raised.layout.checkout)
+        last_commit(raised.layout.checkout)
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         os.dup2(2, 1)  # a worker's own stdout leads nowhere
         rehearse(raised)

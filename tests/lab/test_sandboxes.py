@@ -126,6 +126,7 @@ def test_a_workspace_that_openclaw_replaced_by_a_link_leads_nowhere(deployed: De
 # Each right by its name: a container that is privileged wants a /sys that it may write, and does not even start.
 ROOT = ("--cap-add=ALL", "--security-opt=seccomp=unconfined", "--security-opt=systempaths=unconfined", "--pid=host", "--user=0")
 ESCAPES = f"""
+exec 2>&1
 grep CapEff /proc/self/status
 id -u
 cat /host/etc/shadow

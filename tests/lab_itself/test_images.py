@@ -160,6 +160,7 @@ def _options(service: Service, directory: Path, server: str) -> list[str]:
     words += ["--user", service.user] if service.user else []
     words += [f"--env={name}={value}" for name, value in service.environment.items()]
     words += [f"--tmpfs={path}:mode=1777" for path in service.scratch]
+    words += [f"--sysctl={name}={value}" for name, value in service.sysctls.items()]
     words += [f"--volume={mount.path}:{mount.container_path}:ro" for mount in service.host_mounts]
     for volume in service.volumes:
         uid, gid = volume.owner.split(":")

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +13,10 @@ from lab.engine import docker
 from lab.layout import LABEL
 from model.image import ImageLock
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent
-from operations.verify_images import Engine
+from operations import verify_images
+from operations.verify_images import CommandRefused, Engine
 from services import zerobyte
+from services.networks import BACKEND
 from tests.fleets import NAMES, PROJECT
 from tests.waiting import until
 
@@ -122,3 +125,31 @@ def test_a_port_that_the_image_does_not_serve_and_an_image_that_is_not_there_are
     assert found(mirror, replace(DATABASE, routes=(route,))) == ("port: 8080 is declared, the image exposes 9090",)
     [sentence] = found(mirror, replace(DATABASE, image="registry.example/other:1"))
     assert sentence.startswith("docker pull: ")
+
+
+def test_a_run_waits_for_the_addresses_of_another_and_for_nobody_elses(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(verify_images, "_OTHERS_EVERY_SECONDS", 0.2)
+    first, second = (Engine(ImageLock({}), run=f"waiting-{number}") for number in (1, 2))
+    first.connect("vpai-waiting-1")
+    said = ""
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            waiting = pool.submit(second.connect, "vpai-waiting-2")
+            while "waiting until it ends" not in said:
+                assert not waiting.done()
+                said += capsys.readouterr().out
+        finally:
+            docker("network", "rm", "vpai-waiting-1")
+        waiting.result(timeout=20)
+    docker("network", "rm", "vpai-waiting-2")
+    assert f"{BACKEND.cidr} is in use by" in said and "vpai-waiting-1" in said
+
+    monkeypatch.setattr(Engine, "_runs", lambda _: set())
+    until(lambda: docker("network", "create", "--subnet", str(BACKEND.cidr), "vpai-waiting", check=False).returncode == 0, 300)
+    try:
+        with pytest.raises(CommandRefused, match="Pool overlaps"):
+            first.connect("vpai-waiting-1")
+    finally:
+        docker("network", "rm", "vpai-waiting")
