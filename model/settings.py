@@ -370,6 +370,8 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
     context = detail.get("ctx")
     if isinstance(context, dict) and "field" in context:
         location = (*location, context["field"])
+    if location[-1] == "[key]":
+        return _name(location[:-2], location[-2], detail["msg"])
     key = ".".join(str(part) for part in location)
     model, name = _setting(location)
     field = next((field for known, field in model.model_fields.items() if to_camel(known) == name), None)
@@ -390,6 +392,19 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
         what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {shown(location[0], detail['input'])}: {detail['msg']}",
         why=field.description or "",
         mend=_mend(stack, location, example),
+    )
+
+
+def _name(mapping: tuple[object, ...], name: object, why: object) -> Problem:
+    """A member of a mapping bears a name that it cannot have."""
+    key = ".".join(map(str, mapping))
+    _, setting = _setting(mapping)
+    [field] = [field for known, field in Settings.model_fields.items() if to_camel(known) == setting]
+    return Problem(
+        what=f"vpai:{key} has a member named {name!r}: {why}",
+        why=field.description or "",
+        mend="name it otherwise",
+        example=f"vpai:{key}: {(field.examples or [''])[0]}",
     )
 
 

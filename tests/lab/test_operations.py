@@ -113,10 +113,10 @@ def test_smoke_waits_for_what_is_starting(deployed: Deployment) -> None:
 
 def test_smoke_looks_again_at_what_was_unhealthy_a_moment_ago(deployed: Deployment) -> None:
     """As whatever needs a database that an `up` has just replaced."""
-    container = deployed.container("victoriametrics")
+    container = deployed.container("webhook-gate")  # asked every 15 s, given up after three
     deployed.on_host("docker", "kill", "--signal", "STOP", container)
     try:
-        until(lambda: health_of(deployed.host)["victoriametrics"] == "unhealthy", 120)
+        until(lambda: health_of(deployed.host)["webhook-gate"] == "unhealthy", 120)
     finally:
         deployed.on_host("docker", "kill", "--signal", "CONT", container)
     deployed.smoke()

@@ -22,7 +22,8 @@ def key() -> str:
     for path in sorted(_paths()):
         digest.update(f"{path.relative_to(PROJECT)} {path.stat().st_mode & 0o111:o}\0".encode() + path.read_bytes())
     for _, service in inputs("lab").fleet.services():
-        asked = (service.image, service.entrypoint, service.command, service.user, service.healthcheck, service.environment)
+        what = (service.image, service.entrypoint, service.command, service.user)
+        asked = (*what, service.healthcheck, service.environment, service.sysctls)
         digest.update(f"{service.name} {asked}\0".encode())
     return digest.hexdigest()
 
