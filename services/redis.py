@@ -101,7 +101,6 @@ save 300 10
 save 60 10000
 dir /data
 dbfilename dump.rdb
-io-threads 2
 repl-diskless-sync-delay 0
 """
 
