@@ -79,6 +79,8 @@ class Layout:
     checkout: Path
     id: str
     cache: Path
+    hub: str = SEKO
+    """The host to which the Internet's names of the hub's sites lead."""
 
     @classmethod
     def of_checkout(cls, checkout: Path) -> "Layout":
@@ -97,10 +99,10 @@ class Layout:
         """What belongs to this lab alone; `lab down` removes it."""
         return self.checkout / ".lab"
 
-    def further(self, name: str) -> "Layout":
+    def further(self, name: str, hub: str = SEKO) -> "Layout":
         """Another lab of this checkout, out of a copy of it: tests run in two at once."""
         lab_id = hashlib.sha256(f"{self.id}/{name}".encode()).hexdigest()[:8]
-        return replace(self, checkout=self._further / name, id=lab_id)
+        return replace(self, checkout=self._further / name, id=lab_id, hub=hub)
 
     @property
     def furthers(self) -> "tuple[Layout, ...]":

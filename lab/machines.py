@@ -18,7 +18,6 @@ from lab.layout import (
     PROVIDERS,
     REGISTRY,
     RESOLVERS,
-    SEKO,
     SERVER,
     SESE,
     STORAGE,
@@ -56,7 +55,7 @@ def cloud(layout: Layout, record: Record, certificate: Certificate, root: Certif
             *(bind(path) for path in (_SOCKET, layout.directory / RESOLVERS_DIRECTORY)),
         ),
         files={
-            "/etc/lab/dnsmasq.conf": FileInside(names(addresses)),
+            "/etc/lab/dnsmasq.conf": FileInside(names(addresses, layout.hub)),
             "/etc/lab/servers.json": FileInside(json.dumps(_rented(layout, record))),
             "/etc/lab/gateway": FileInside(f"{addresses.gateway}/32"),
             "/etc/lab/resolvers": FileInside(" ".join(f"{resolver}/32" for resolver in RESOLVERS)),
@@ -212,7 +211,7 @@ def outsider(layout: Layout, record: Record) -> Machine:
     )
 
 
-def names(addresses: Addresses) -> str:
+def names(addresses: Addresses, hub: str) -> str:
     """The Internet's DNS: hosts by their names, the hub's sites on the hub, all else of the domain on the stack's host.
 
     Names below na.<domain> are the mesh's own and nobody else's.
@@ -225,7 +224,7 @@ def names(addresses: Addresses) -> str:
         "bind-interfaces",
         f"address=/{DOMAIN}/{addresses.on_internet(SESE)}",
         *(f"address=/{name}.{DOMAIN}/{addresses.on_internet(name)}" for name in HOSTS),
-        *(f"address=/{site}.{DOMAIN}/{addresses.on_internet(SEKO)}" for site in HUB_SITES),
+        *(f"address=/{site}.{DOMAIN}/{addresses.on_internet(hub)}" for site in HUB_SITES),
         f"address=/na.{DOMAIN}/",
         *(f"address=/{name}/{here}" for name in (REGISTRY.partition(":")[0], ACME, *PROVIDERS)),
         f"address=/{OBJECT_STORAGE}/{addresses.on_internet(STORAGE)}",

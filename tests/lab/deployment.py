@@ -15,7 +15,6 @@ from typing import Any
 from components.docker_host import LABEL_SERVICE, LABEL_STACK
 from lab import Lab, Machine
 from tests.copies import copy
-from tests.fleets import PROJECT
 from tests.waiting import until
 
 _COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "policy", "images.lock.yaml", "prices.yaml")
@@ -51,8 +50,9 @@ class Deployment:
         self.directory.mkdir(exist_ok=True)
         for path in set(self.directory.iterdir()) - {kept}:
             (shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink)(path)
-        for name in (*_COPIED, *(path.name for path in PROJECT.glob("Pulumi*.yaml"))):
-            copy(PROJECT / name, self.directory / name)
+        checkout = self.lab.layout.checkout
+        for name in (*_COPIED, *(path.name for path in checkout.glob("Pulumi*.yaml"))):
+            copy(checkout / name, self.directory / name)
         (self.directory / ".lab").symlink_to(self.lab.layout.directory)
 
     def put_back(self) -> None:

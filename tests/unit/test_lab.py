@@ -51,7 +51,7 @@ def test_machines_keep_their_places() -> None:
 
 
 def test_names_lead_to_public_addresses_and_nowhere_else() -> None:
-    lines = machines.names(Addresses(7)).splitlines()
+    lines = machines.names(Addresses(7), SEKO).splitlines()
     assert "address=/vpai.test/198.18.7.10" in lines
     assert "address=/singa.vpai.test/198.18.7.11" in lines
     assert "address=/waza.vpai.test/198.18.7.12" in lines
