@@ -263,6 +263,12 @@ class Settings(_Frozen):
         description="what runs, each with what it needs, behind Caddy; empty: everything, but of a copy that expires the core",
         examples=['["litellm", "n8n"]'],
     )
+    placement: Mapping[str, HostName] = Field(
+        default_factory=dict,
+        description="the host of a service that stands elsewhere than its role's; who calls it then does so over the mesh, and "
+        "what cannot be called so is refused",
+        examples=['{"qdrant": "seko"}'],
+    )
     expires: str = Field(
         default="",
         pattern=r"^(\d{4}-\d\d-\d\dT\d\d:\d\dZ)?$",

@@ -3,11 +3,13 @@
 from datetime import date
 
 from model.backup import Nothing
+from model.endpoint import Way
 from model.service import (
     Configuration,
     Healthcheck,
     HostMount,
     Limits,
+    Link,
     Logs,
     May,
     Metrics,
@@ -16,12 +18,28 @@ from model.service import (
     Volume,
 )
 from model.waiver import Waiver
+from services import loki, victoriametrics
+from services.context import Context
 
 DIRECTORY = "/etc/alloy"
 PORT = 12345
 
 
-def service(networks: tuple[str, ...], needs: tuple[str, ...], memory_mib: int = 320, scale: float = 1.0) -> Service:
+def ways(of: Context) -> tuple[Way, Way]:
+    """To the store of metrics, and to that of logs."""
+    return (
+        of.way(victoriametrics.ENDPOINT, "metrics are written where Grafana asks for them"),
+        of.way(loki.ENDPOINT, "so are logs"),
+    )
+
+
+def service(
+    networks: tuple[str, ...],
+    needs: tuple[str, ...],
+    links: tuple[Link, ...] = (),
+    memory_mib: int = 320,
+    scale: float = 1.0,
+) -> Service:
     """Alloy on `networks`. What it collects is put in by `services.monitoring.watched`, when all that it watches is known.
 
     On the predecessor's Sese-AI, with twice the containers, 256 MiB were too little and 512 held. Below 256 its data pushes its
@@ -67,6 +85,7 @@ def service(networks: tuple[str, ...], needs: tuple[str, ...], memory_mib: int =
             ),
         ),
         needs=needs,
+        links=links,
         brings=("cadvisor", "node-exporter"),
         # Neither curl nor wget in the image; Grafana's alert on missing series is the probe from outside (lesson 30).
         may=May(mount=("/", "/var/lib/docker/containers"), share_uid=0),

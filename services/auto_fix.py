@@ -5,12 +5,12 @@ from datetime import date
 
 from model.backup import Nothing
 from model.credential import Unproven
-from model.names import Names
 from model.secret import External, Secret
-from model.service import Configuration, File, Healthcheck, Limits, Link, Logs, May, Metrics, Replacement, Service, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Metrics, Replacement, Service, Volume
 from model.waiver import Waiver
-from services.networks import BACKEND, EGRESS, MONITORING, UPLINK
-from services.webhook_gate import JOBS_AT, JOBS_PORT, JOBS_TOKEN
+from services.context import Context
+from services.networks import EGRESS, MONITORING
+from services.webhook_gate import JOBS, JOBS_TOKEN
 
 REPOSITORIES = ("Mobutoo/VPAI",)
 """What may be changed (specification, GitHub Webhooks: "Target repos"). n8n asks first, the worker again."""
@@ -38,21 +38,21 @@ _USERS_BESIDE = ("20017:20017", "20018:20018")
 """On the stack's own host, where the sandboxes are 20007."""
 
 
-def service(names: Names, *, beside: bool = False) -> Service:
-    """The worker. It calls out, and nobody calls it. `beside`: whether n8n's gate stands on the same host."""
-    worker, tool = _USERS_BESIDE if beside else _USERS
-    jobs = f"http://webhook-gate:{JOBS_PORT}/jobs" if beside else f"https://{names.host(JOBS_AT)}/jobs"
+def service(of: Context) -> Service:
+    """The worker. It calls out, and nobody calls it."""
+    jobs = of.way(JOBS, "n8n's jobs are fetched there, so that nobody needs to call the worker")
+    worker, tool = _USERS_BESIDE if jobs.needs else _USERS
     return Service(
         name="auto-fix",
         image="ghcr.io/mobutoo/vpai-auto-fix:1.0.0",
-        networks=(BACKEND.name, EGRESS.name, MONITORING.name) if beside else (MONITORING.name, UPLINK.name),
+        networks=(*jobs.networks, EGRESS.name, MONITORING.name),
         # Claude Code is a Node program, and it reads a whole repository.
         limits=Limits(memory_mib=1024, cpus=1.0),
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=8083),
         logs=Logs.JSON,
         command=(
-            f"-jobs={jobs}",
+            f"-jobs={jobs.url}/jobs",
             f"-repositories={','.join(REPOSITORIES)}",
             f"-patience={PATIENCE_MINUTES}m",
             f"-worker-user={worker}",
@@ -74,10 +74,8 @@ def service(names: Names, *, beside: bool = False) -> Service:
                 for secret, whose in ((GITHUB_TOKEN, "GitHub"), (ANTHROPIC_KEY, "Anthropic"))
             ),
         ),
-        needs=("webhook-gate",) if beside else (),
-        links=()
-        if beside
-        else (Link(service="webhook-gate", reason="n8n's jobs are fetched there, so that nobody needs to call the worker"),),
+        needs=jobs.needs,
+        links=jobs.links,
         volumes=(
             Volume(
                 path="/work",

@@ -1,16 +1,16 @@
 """What stands on a host, by the roles that it plays; Caddy's sites drawn from the routes of the rest."""
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 
-from model.host import TIMEZONE, Role
+from model.host import Role
 from model.mesh import Mesh
 from model.names import HOSTS, Names
 from model.network import Network
 from model.route import Access, Led, Route, Site, Upstream, sites
 from model.secret import External, Secret
-from model.service import Database, Link, Service
+from model.service import Database, Link, Metrics, Service
 from services import (
     alloy,
     apps,
@@ -39,54 +39,26 @@ from services import (
     webhook_gate,
     zerobyte,
 )
+from services.context import Context
 from services.networks import BACKEND, FRONTEND, HUB, MONITORING, NETWORKS, UPLINK
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
-    """What services are made from."""
-
-    names: Names
-    project: str
-    """Names directories and networks of the hosts."""
-    scale: float = 1.0
-    """Of their limits."""
-    buckets: str = ""
-    """What the names of buckets begin with; empty where there are none."""
-    timezone: str = TIMEZONE
-    mesh: Mesh | None = None
-    """Of a fleet whose hub keeps it."""
-    applications: tuple[apps.App, ...] = apps.APPS
-    relayed_to: str = ""
-    """The member that the hub hands relayed routes on to; empty where the stack answers the Internet itself."""
-    only: frozenset[str] = field(default_factory=frozenset)
-    """Names of all services that run; empty for every one."""
-    stack: tuple[Service, ...] = ()
-    """What stands on the stack's host, where that is another one."""
-
-    def runs(self, name: str) -> bool:
-        """Whether the service of that name is one of the fleet's."""
-        return not self.only or name in self.only
-
-
 def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service, ...]:
-    """Everything that stands on a host with these `roles`, once each, and a Caddy for what of it has routes."""
-    made = (
-        *(_stack(of, roles) if Role.STACK in roles else ()),
-        *(_hub(of) if Role.HUB in roles else ()),
-        *(_workstation(of, roles) if Role.WORKSTATION in roles else ()),
-        *(_applications(of, roles) if Role.APPLICATIONS in roles else ()),
-        *_watchers(),
-    )
-    # The first of a name stays: on the stack's host its own watchers, which write to what stands beside them.
-    found: dict[str, Service] = {}
-    for service in made:
-        if of.runs(service.name):
-            found.setdefault(service.name, service)
-    behind = tuple(_named(found.values(), of.names))
+    """Everything that stands on the context's host, which plays these `roles`, once each, and a Caddy for what has routes."""
+    if not of.standing:
+        of = replace(of, standing={of.host: names_of(roles)})
+    found = _made(roles, of)
+    if moved := of.standing[of.host] - found.keys():
+        others = _made(set(Role) - set(roles), of)
+        found |= {name: others[name] for name in others if name in moved}
+    found = {name: service for name, service in found.items() if name in of.standing[of.host] and of.runs(name)}
+    if "alloy" in found:
+        found["alloy"] = _meeting(found["alloy"], (it for it in found.values() if isinstance(it.metrics, Metrics)))
+    behind = tuple(_leaving_apart(service) for service in _named(found.values(), of.names))
     # On one machine nobody hands on: the stack answers the Internet itself.
     relayed = _relayed(of.stack) if Role.HUB in roles and Role.STACK not in roles else ()
-    if not relayed and not any(service.routes for service in behind):
+    routed = tuple(service for service in behind if service.routes)
+    if not relayed and not routed:
         return behind
     relays = (Led(route=route, upstream=Upstream(name=of.relayed_to, port=443, over_mesh=True)) for _, route in relayed)
     links = tuple(
@@ -96,7 +68,62 @@ def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service,
     at = _sites(behind, of.names, by_hub=bool(of.relayed_to), others=relays)
     small = {"memory_mib": 80} if set(roles) <= {Role.HUB} else {}
     scale = of.scale if Role.STACK in roles else 1.0
-    return (*behind, caddy.service(at, door, _door_networks(roles, behind, links), links, scale=scale, **small))
+    own = caddy.service(at, door, _door_networks(roles, behind, links), links, scale=scale, **small)
+    return (*behind, _meeting(own, routed))
+
+
+def names_of(roles: Collection[Role]) -> frozenset[str]:
+    """The names of what these roles bring to a host, Caddy apart."""
+    return frozenset(name for role in roles for name in _by_role()[role])
+
+
+def standing(
+    hosts: Mapping[str, Collection[Role]], moved: Mapping[str, str], only: Collection[str]
+) -> Mapping[str, frozenset[str]]:
+    """By host, the names of what stands there: what its roles bring, but for what was `moved` (by service, its host)."""
+    return {
+        host: frozenset(
+            name
+            for name in (names_of(roles) - moved.keys()) | {service for service, to in moved.items() if to == host}
+            if not only or name in only
+        )
+        for host, roles in hosts.items()
+    }
+
+
+def _made(roles: Collection[Role], of: Context) -> dict[str, Service]:
+    """What these roles bring, by name; the first of a name stays: the stack's own watchers, which write to what stands beside."""
+    made = (
+        *(_stack(of, roles) if Role.STACK in roles else ()),
+        *(_hub(of) if Role.HUB in roles else ()),
+        *(_workstation(of) if Role.WORKSTATION in roles else ()),
+        *(_applications(of, roles) if Role.APPLICATIONS in roles else ()),
+        *_watchers(of),
+    )
+    found: dict[str, Service] = {}
+    for service in made:
+        found.setdefault(service.name, service)
+    return found
+
+
+def _meeting(service: Service, others: Iterable[Service]) -> Service:
+    """`service`, on one more network for each of `others` that it would not meet: an internal one where there is one."""
+    joined = service.networks
+    for other in others:
+        if not set(other.networks) & set(joined):
+            joined = (*joined, min(other.networks, key=lambda name: name not in _INTERNAL))
+    return service if joined == service.networks else replace(service, networks=joined)
+
+
+def _leaving_apart(service: Service) -> Service:
+    """Who has links leaves by the network of those alone, to the Internet too: of several ways out Docker would choose one by its
+    name, and the firewall knows by the network who may enter the mesh."""
+    if not service.links:
+        return service
+    return replace(service, networks=(*(name for name in service.networks if name in _INTERNAL), UPLINK.name))
+
+
+_INTERNAL = frozenset(network.name for network in (*NETWORKS, HUB, UPLINK) if network.internal)
 
 
 def networks(roles: Collection[Role], services: Iterable[Service]) -> tuple[Network, ...]:
@@ -148,10 +175,21 @@ def _all(authority: str) -> tuple[Service, ...]:
     return _everywhere(Context(names=Names(""), project=""), caddy.Door(vpn=(), acme_email="", authority=authority))
 
 
+@cache
+def _by_role() -> Mapping[Role, tuple[str, ...]]:
+    """The names of what each role brings."""
+    of = _of_no_fleet(Context(names=Names(""), project=""))
+    return {role: tuple(_made({role}, of)) for role in Role}
+
+
 def _everywhere(of: Context, door: caddy.Door) -> tuple[Service, ...]:
     """What stands on hosts of each role."""
-    of = replace(of, mesh=Mesh(hub="", server="", domain="", nameservers=()))
+    of = _of_no_fleet(of)
     return tuple(service for role in Role for service in on({role}, of, door))
+
+
+def _of_no_fleet(of: Context) -> Context:
+    return replace(of, mesh=Mesh(hub="", server="", domain="", nameservers=()))
 
 
 def _stack(of: Context, roles: Collection[Role]) -> Iterator[Service]:
@@ -161,7 +199,7 @@ def _stack(of: Context, roles: Collection[Role]) -> Iterator[Service]:
     yield postgresql.service(scale, databases, timezone=timezone)
     yield redis.service(scale, runs=runs)
     yield qdrant.service(scale)
-    yield litellm.service(scale, runs=runs)
+    yield litellm.service(of)
     yield docker_proxy.service(BACKEND.name, MONITORING.name)
     yield sandboxes.service(of.project, openclaw.sandbox())
     yield openclaw.service(names, of.project, scale, timezone=timezone, runs=runs)
@@ -173,7 +211,7 @@ def _stack(of: Context, roles: Collection[Role]) -> Iterator[Service]:
     yield victoriametrics.service(scale)
     yield loki.service(scale)
     yield cadvisor.service(scale=scale)
-    yield alloy.service((BACKEND.name, MONITORING.name), ("victoriametrics", "loki", "docker-proxy"), scale=scale)
+    yield _alloy(of, BACKEND.name, MONITORING.name, scale=scale)
     yield grafana.service(names, scale, runs=runs)
     yield diun.service(scale, timezone=timezone)
 
@@ -186,10 +224,10 @@ def _hub(of: Context) -> Iterator[Service]:
     yield zerobyte.service(of.names, bucket=storage.backups_name(of.buckets), timezone=of.timezone)
 
 
-def _workstation(of: Context, roles: Collection[Role]) -> Iterator[Service]:
+def _workstation(of: Context) -> Iterator[Service]:
     """What watches the workstation, and the worker that mends issues; its other work is not of this program."""
     yield node_exporter.service()
-    yield auto_fix.service(of.names, beside=Role.STACK in roles)
+    yield auto_fix.service(of)
 
 
 def _applications(of: Context, roles: Collection[Role]) -> Iterator[Service]:
@@ -204,11 +242,17 @@ def _databases(of: Context) -> tuple[Database, ...]:
     return tuple(app.database for app in of.applications if app.database)
 
 
-def _watchers() -> Iterator[Service]:
+def _watchers(of: Context) -> Iterator[Service]:
     """What watches a host whose metrics and logs are kept on another one."""
     yield docker_proxy.service(MONITORING.name)
     yield cadvisor.service(memory_mib=64)
-    yield alloy.service((MONITORING.name, UPLINK.name), ("docker-proxy",), memory_mib=256)
+    yield _alloy(of, MONITORING.name, memory_mib=256)
+
+
+def _alloy(of: Context, *networks: str, memory_mib: int = 320, scale: float = 1.0) -> Service:
+    ways = alloy.ways(of)
+    needs = (*(name for way in ways for name in way.needs), "docker-proxy")
+    return alloy.service(networks, needs, tuple(link for way in ways for link in way.links), memory_mib, scale)
 
 
 def _door_networks(roles: Collection[Role], behind: Iterable[Service], links: tuple[Link, ...]) -> tuple[str, ...]:
@@ -216,7 +260,7 @@ def _door_networks(roles: Collection[Role], behind: Iterable[Service], links: tu
     if Role.STACK in roles:
         return (FRONTEND.name, BACKEND.name, MONITORING.name, *((HUB.name,) if Role.HUB in roles else ()))
     if Role.HUB in roles:
-        return (HUB.name, MONITORING.name, UPLINK.name)
+        return (HUB.name, MONITORING.name, UPLINK.name if links else FRONTEND.name)
     return (FRONTEND.name, MONITORING.name)
 
 

@@ -3,6 +3,7 @@
 import json
 
 from model.backup import Nothing
+from model.endpoint import Endpoint
 from model.route import Access, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
 from services.networks import MONITORING
@@ -10,7 +11,7 @@ from services.networks import MONITORING
 DIRECTORY = "/etc/loki"
 PORT = 3100
 PUSH_PATH = "/loki/api/v1/push"
-SITE = "logs"
+ENDPOINT = Endpoint(service="loki", port=PORT, network=MONITORING.name, site="logs")
 
 
 def service(scale: float = 1.0) -> Service:
@@ -38,7 +39,7 @@ def service(scale: float = 1.0) -> Service:
         ),
         routes=(
             # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
-            Route(subdomain=SITE, port=PORT, access=Access.VPN, paths=(PUSH_PATH,)),
+            Route(subdomain=ENDPOINT.site, port=PORT, access=Access.VPN, paths=(PUSH_PATH,)),
         ),
         # The image has no shell; the flag exists from 3.6.5 on.
         healthcheck=Healthcheck(command=("/usr/bin/loki", "-health"), interval=30, timeout=5, retries=5, start_period=60),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from model.backup import Nothing, QdrantExport
 from model.credential import Credential, Header, Request
+from model.endpoint import Endpoint
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
@@ -13,6 +14,7 @@ from services.networks import BACKEND
 API_KEY = Secret(name="qdrant_api_key", source=Generated(length=64, hexadecimal=True))
 DIRECTORY = "/etc/qdrant"
 PORT = 6333
+ENDPOINT = Endpoint(service="qdrant", port=PORT, network=BACKEND.name, site="qdrant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +78,7 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
         tasks=tuple(_provisioning(collection) for collection in COLLECTIONS),
-        routes=(Route(subdomain="qdrant", port=PORT, access=Access.VPN),),
+        routes=(Route(subdomain=ENDPOINT.site, port=PORT, access=Access.VPN),),
         # The image has neither curl nor wget (predecessor lesson 24).
         healthcheck=Healthcheck(
             command=("bash", "-c", f"</dev/tcp/127.0.0.1/{PORT}"), interval=10, timeout=5, retries=5, start_period=30

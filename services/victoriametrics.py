@@ -1,13 +1,14 @@
 """VictoriaMetrics 1.135: every metric, for thirty days."""
 
 from model.backup import Nothing
+from model.endpoint import Endpoint
 from model.route import Access, Route
 from model.service import Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
 from services.networks import MONITORING
 
 PORT = 8428
 WRITE_PATH = "/api/v1/write"
-SITE = "metrics"
+ENDPOINT = Endpoint(service="victoriametrics", port=PORT, network=MONITORING.name, site="metrics")
 
 
 def service(scale: float = 1.0) -> Service:
@@ -35,7 +36,7 @@ def service(scale: float = 1.0) -> Service:
         ),
         routes=(
             # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
-            Route(subdomain=SITE, port=PORT, access=Access.VPN, paths=(WRITE_PATH,)),
+            Route(subdomain=ENDPOINT.site, port=PORT, access=Access.VPN, paths=(WRITE_PATH,)),
         ),
         healthcheck=Healthcheck(
             command=("wget", "-q", "--spider", f"http://127.0.0.1:{PORT}/-/healthy"),

@@ -10,6 +10,7 @@ from datetime import timedelta
 from model.alert import Severity, Watch
 from model.backup import Nothing
 from model.credential import Credential, Header, Request, Unproven
+from model.endpoint import Endpoint
 from model.route import Access, RateLimit, Route
 from model.secret import External, Generated, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
@@ -42,10 +43,9 @@ JOBS_TOKEN = Secret(name="auto_fix_token", source=Generated(length=48))
 
 CALLED_AT = "n8n"
 """n8n's own site: members call its workflows there, and pass the gate all the same."""
-JOBS_AT = "fix"
 DIRECTORY = "/etc/webhook-gate"
 PORT = 8080
-JOBS_PORT = 8081
+JOBS = Endpoint(service="webhook-gate", port=8081, network=BACKEND.name, site="fix")
 NUMBERS_PORT = 8082
 CALLS_PORT = 8083
 GITHUB_PATH = "/webhook/github-autofix"
@@ -93,7 +93,7 @@ def service(n8n: str, scale: float = 1.0) -> Service:
                 secret=JOBS_TOKEN,
                 holder="n8n, which offers jobs, and the auto-fix worker, who fetches them",
                 # Nobody has this job, so nothing is taken.
-                proof=Request(port=JOBS_PORT, path="/jobs/none/taken", method="POST", place=Header(), accepted=(410,)),
+                proof=Request(port=JOBS.port, path="/jobs/none/taken", method="POST", place=Header(), accepted=(410,)),
             ),
             *(
                 Unproven(secret=secret, reason=reason)
@@ -190,7 +190,7 @@ def _routes() -> tuple[Route, ...]:
             # In both spellings that n8n would take for its own, and the Internet's too, which members do not call here.
             paths=tuple(f"{path}{end}" for path in (GITHUB_PATH, *META_PATHS, *CALLS_PATHS) for end in ("", "/")),
         ),
-        Route(subdomain=JOBS_AT, port=JOBS_PORT, access=Access.VPN, paths=("/jobs/*",), methods=("GET", "POST"), body_mib=1),
+        Route(subdomain=JOBS.site, port=JOBS.port, access=Access.VPN, paths=("/jobs/*",), methods=("GET", "POST"), body_mib=1),
     )
 
 

@@ -15,7 +15,8 @@ from model.service import Service
 from model.settings import HostSettings, ServerSettings, Settings
 from services import backups, catalogue, monitoring
 from services.caddy import Door
-from services.catalogue import Context
+from services.context import Context
+from stacks import moved
 from stacks.surroundings import Surroundings
 
 CORE = ("postgresql", "redis", "litellm")
@@ -37,7 +38,15 @@ def fleet(settings: Settings, around: Surroundings) -> Fleet:
 def _whole(settings: Settings, around: Surroundings) -> Fleet:
     """Every host with what its roles bring."""
     roles = _roles(settings)
-    refuse([*_bad_roles(settings, around.stack, roles), *_unknown(settings, around.stack)])
+    own = {name: plays for name, plays in roles.items() if not settings.hosts[name].mesh}
+    only = catalogue.with_needs(settings.services) if settings.services else frozenset[str]()
+    refuse(
+        [
+            *_bad_roles(settings, around.stack, roles),
+            *_unknown(settings, around.stack),
+            *moved.misplaced(settings, around.stack, own, only),
+        ]
+    )
     names = Names(settings.domain, settings.subdomains)
     [stack] = (name for name, plays in roles.items() if Role.STACK in plays)
     [hub] = (name for name, plays in roles.items() if Role.HUB in plays)
@@ -54,16 +63,24 @@ def _whole(settings: Settings, around: Surroundings) -> Fleet:
         timezone=settings.timezone,
         mesh=mesh,
         relayed_to=f"{stack}.{mesh.domain}" if hub != stack and not joined else "",
-        only=catalogue.with_needs(settings.services) if settings.services else frozenset(),
+        only=only,
+        standing=catalogue.standing(own, settings.placement, only),
     )
-    of = replace(of, stack=catalogue.on(roles[stack], of, _door(settings, around, settings.domain)))
-    own = {name: plays for name, plays in roles.items() if name != hub or not joined}
+    of = replace(of, stack=catalogue.on(roles[stack], replace(of, host=stack), _door(settings, around, settings.domain)))
     placements = [_placement(settings, around, name, own[name], mesh, of) for name in sorted(own, key=lambda it: _first(own[it]))]
     elsewhere = _host(settings, around, hub, settings.hosts[hub], mesh) if joined else None
-    refuse(_unplaced(settings, around.stack, placements))
+    refuse(
+        [
+            *_unplaced(settings, around.stack, placements),
+            *moved.apart(settings, around.stack, placements),
+            *moved.shut_in(settings, around.stack, placements),
+        ]
+    )
     kuma = any(service.name == "uptime-kuma" for placement in placements for service in placement.services)
     kept = [_kept(placement, settings, names, reported=kuma) for placement in placements]
-    return _fleet(settings, around, names, kept, mesh, elsewhere)
+    fleet = _fleet(settings, around, names, kept, mesh, elsewhere)
+    refuse(moved.unverified(settings, around.stack, fleet.placements, around.authority))
+    return fleet
 
 
 def _first(plays: tuple[Role, ...]) -> int:
@@ -76,7 +93,8 @@ def _placement(
     # Where the services are, names for members alone must not stand in public logs of certificates; the hub's names are known
     # to the Internet anyway, and its key must not open the others' sites.
     door = _door(settings, around, settings.domain if Role.STACK in plays else "")
-    services, where = of.stack if Role.STACK in plays else catalogue.on(plays, of, door), settings.hosts[name]
+    services = of.stack if Role.STACK in plays else catalogue.on(plays, replace(of, host=name), door)
+    where = settings.hosts[name]
     if plays == (Role.APPLICATIONS,) and "release" not in where.model_fields_set:
         where = where.model_copy(update={"release": "ubuntu-24.04"})
     reserve = {"reserve_mib": HUB_RESERVE_MIB} if plays == (Role.HUB,) else {}
@@ -210,6 +228,13 @@ def _bad_copy(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, ..
             why="at production's hub the copy joins the mesh; without one its SSH is open to everybody",
             mend="say where production's hub is; or give a machine the role stack alone for a copy that is to have no mesh",
             example=f"pulumi config set -s {stack} --path 'vpai:hosts.{name}.roles[0]' {Role.HUB}",
+        )
+    for service in settings.placement:
+        yield Problem(
+            what=f"vpai:placement names {service}, and a copy is one server",
+            why="it would stand there with the others, wherever it was put",
+            mend="take it out",
+            example=f"pulumi config rm -s {stack} --path vpai:placement.{service}",
         )
     if settings.expires and settings.protect_data:
         yield Problem(

@@ -17,7 +17,7 @@ from model.service import Service
 from operations.offline.throwaway import dummy
 from services import catalogue, storage
 from services.caddy import Door
-from services.catalogue import Context
+from services.context import Context
 from services.networks import NETWORKS
 from stacks.inputs import CLOUD_TOKEN, Inputs, read
 
@@ -135,6 +135,14 @@ OTHERS: Mapping[str, Mapping[str, str]] = {
         "trustedAddresses": '["198.51.100.0/24"]',
         "vpnCidrs": '["100.64.0.0/10", "172.20.1.0/24"]',
         "project": "second",
+        "bucketPrefix": "",
+    },
+    "moved": {
+        "domain": "moved.example.net",
+        "subdomains": "{}",
+        "services": '["litellm", "qdrant", "grafana"]',
+        "placement": '{"qdrant": "beta"}',
+        "hosts": json.dumps({"alpha": _host(40, 8192, "stack"), "beta": _host(41, 2048, "hub")}),
         "bucketPrefix": "",
     },
     "alone": {

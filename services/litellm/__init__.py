@@ -9,7 +9,7 @@ from model.secret import Generated, Secret
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
 from services import qdrant, telegram
-from services.chosen import Runs, every_one
+from services.context import Context
 from services.litellm.configuration import hook, render
 from services.litellm.models import BRAVE_KEY, BYTEPLUS_KEY, DAILY_LIMIT, PROVIDERS
 from services.networks import BACKEND, EGRESS, SANDBOX
@@ -29,13 +29,14 @@ PORT = 4000
 _REDIS_URL = f"redis://litellm:{REDIS_PASSWORD}@redis:6379/0"
 
 
-def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
+def service(of: Context) -> Service:
     """The proxy; without data of its own, so that a new version starts beside the old."""
+    index = of.way(qdrant.ENDPOINT, "answers to similar questions are kept there") if of.runs("qdrant") else None
     return Service(
         name="litellm",
         image="ghcr.io/berriai/litellm:v1.81.3-stable",
         networks=(BACKEND.name, EGRESS.name, SANDBOX.name),
-        limits=Limits(memory_mib=960, cpus=1.0).scaled(scale),
+        limits=Limits(memory_mib=960, cpus=1.0).scaled(of.scale),
         replacement=Replacement.START_FIRST,
         metrics=Metrics(port=PORT, path="/budget/metrics"),
         logs=Logs.PLAIN,
@@ -60,7 +61,8 @@ def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
                 File(path="master-key", content=f"{MASTER_KEY}"),
                 *hook(
                     redis_url=_REDIS_URL,
-                    qdrant_key=f"{qdrant.API_KEY}" if runs("qdrant") else "",
+                    qdrant_url=index.url if index else "",
+                    qdrant_key=f"{qdrant.API_KEY}" if index else "",
                     films_key=f"{BYTEPLUS_KEY}",
                     telegram_token=f"{telegram.MONITORING_TOKEN}",
                     telegram_chat=f"{telegram.MONITORING_CHAT}",
@@ -69,7 +71,7 @@ def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
         ),
         secrets=(
             *(REDIS_PASSWORD, MASTER_KEY, SALT_KEY, UI_PASSWORD),
-            *((qdrant.API_KEY,) if runs("qdrant") else ()),
+            *((qdrant.API_KEY,) if index else ()),
             *(telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT),
             *(BRAVE_KEY, BYTEPLUS_KEY),
             *(provider.key for provider in PROVIDERS),
@@ -77,6 +79,8 @@ def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
         credentials=_CREDENTIALS,
         routes=(Route(subdomain="litellm", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
+        # Not what stands beside it either: it starts and answers without.
+        links=index.links if index else (),
         alerts=(_SPEND,),
         may=May(share_uid=0),
         healthcheck=Healthcheck(

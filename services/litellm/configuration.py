@@ -73,8 +73,10 @@ def _search(search: Search) -> dict[str, object]:
     return {"search_tool_name": search.name, "litellm_params": {"search_provider": search.provider, "api_key": key}}
 
 
-def hook(*, redis_url: str, qdrant_key: str, films_key: str, telegram_token: str, telegram_chat: str) -> tuple[File, ...]:
-    """The hook's code and its settings, for LiteLLM's configuration directory."""
+def hook(
+    *, redis_url: str, qdrant_url: str = "", qdrant_key: str, films_key: str, telegram_token: str, telegram_chat: str
+) -> tuple[File, ...]:
+    """The hook's code and its settings, for LiteLLM's configuration directory; without a Qdrant its URL is empty."""
     settings = Settings(
         redis_url=redis_url,
         daily_limit=models.DAILY_LIMIT,
@@ -82,7 +84,7 @@ def hook(*, redis_url: str, qdrant_key: str, films_key: str, telegram_token: str
         told_shares=models.TOLD_SHARES,
         monthly_limits=models.MONTHLY_LIMITS,
         models={model.name: _terms(model) for model in MODELS} | _other_terms(),
-        qdrant_url="http://qdrant:6333",
+        qdrant_url=qdrant_url,
         qdrant_key=qdrant_key,
         collection="semantic_cache",
         similarity=0.85,

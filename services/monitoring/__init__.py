@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from model.names import Names
 from model.placement import Placement
-from model.service import Configuration, File, Link, Service
+from model.service import Configuration, File, Service
 from services import diun
 from services.monitoring import outside
 from services.monitoring.alerts import Alert, alerts
@@ -15,24 +15,16 @@ from services.monitoring.provisioning import grafana_files, grafana_secrets
 __all__ = ["Alert", "alerts", "watched"]
 
 
-_TO_THE_STORES = (
-    Link(service="victoriametrics", reason="metrics are written where Grafana asks for them"),
-    Link(service="loki", reason="so are logs"),
-)
-
-
 def watched(placements: Sequence[Placement], names: Names, authority: str) -> tuple[Placement, ...]:
     """The same placements, their Alloy and Grafana told of every service; it comes last, when all services are known.
 
     `authority` is the PEM root of the sites' certificates, empty where they are from a public one.
     """
-    stores = {placement.host.name for placement in placements if "victoriametrics" in _names(placement)}
 
     def told(placement: Placement, service: Service) -> Service:
         match service.name:
             case "alloy":
-                beside = placement.host.name in stores
-                store = Store.beside() if beside else Store.across(names, authority)
+                store = Store.of(service.links, names, authority)
                 secrets = bearers(placement.services)
                 files = (
                     File(path="config.alloy", content=configuration(placement.host.name, placement.services, store)),
@@ -42,7 +34,6 @@ def watched(placements: Sequence[Placement], names: Names, authority: str) -> tu
                     service,
                     configuration=_with(service, files),
                     secrets=(*service.secrets, *secrets),
-                    links=() if beside else _TO_THE_STORES,
                 )
             case "grafana":
                 there = frozenset(each.name for placement in placements for each in placement.services)
@@ -60,10 +51,6 @@ def watched(placements: Sequence[Placement], names: Names, authority: str) -> tu
     return tuple(
         replace(placement, services=tuple(told(placement, service) for service in placement.services)) for placement in placements
     )
-
-
-def _names(placement: Placement) -> frozenset[str]:
-    return frozenset(service.name for service in placement.services)
 
 
 def _with(service: Service, files: tuple[File, ...]) -> Configuration:

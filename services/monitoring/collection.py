@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from model.endpoint import Endpoint
 from model.names import Names
 from model.secret import Secret
-from model.service import Metrics, Service, Silent
+from model.service import Link, Metrics, Service, Silent
 from services import alloy, docker_proxy, loki, victoriametrics
 from services.monitoring.alerts import REPORTER
 
@@ -25,20 +26,17 @@ class Store:
     authority: str = ""
 
     @classmethod
-    def beside(cls) -> "Store":
-        """The store on the same host, reached over its networks."""
-        return cls(
-            metrics_url=f"http://victoriametrics:{victoriametrics.PORT}{victoriametrics.WRITE_PATH}",
-            logs_url=f"http://loki:{loki.PORT}{loki.PUSH_PATH}",
-        )
+    def of(cls, links: Iterable[Link], names: Names, authority: str) -> "Store":
+        """The stores of an Alloy with these links: beside it, or through another host's Caddy, over the mesh."""
+        linked = {link.service for link in links}
 
-    @classmethod
-    def across(cls, names: Names, authority: str) -> "Store":
-        """The store on another host, reached through its Caddy, over the mesh."""
+        def url(of: Endpoint) -> str:
+            return of.across(names) if of.service in linked else of.beside
+
         return cls(
-            metrics_url=f"https://{names.host(victoriametrics.SITE)}{victoriametrics.WRITE_PATH}",
-            logs_url=f"https://{names.host(loki.SITE)}{loki.PUSH_PATH}",
-            authority=authority,
+            metrics_url=f"{url(victoriametrics.ENDPOINT)}{victoriametrics.WRITE_PATH}",
+            logs_url=f"{url(loki.ENDPOINT)}{loki.PUSH_PATH}",
+            authority=authority if linked else "",
         )
 
 

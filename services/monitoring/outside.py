@@ -30,7 +30,13 @@ def told(service: Service, placements: Iterable[Placement], domain: str, authori
         if placement.backup and placement.backup.heartbeat_token
     }
     tokens = tuple(backups.values())
-    names = dict.fromkeys(name for site in asked for name in site.services)
+    # What is public altogether is asked from the Internet, where everybody finds it.
+    names = dict.fromkeys(
+        name
+        for site in asked
+        if any(route.access is Access.VPN or route.relayed for route in site.routes)
+        for name in site.services
+    )
     return replace(
         service,
         links=tuple(Link(service=name, reason="whether it answers is asked from another host") for name in names),

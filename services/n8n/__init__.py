@@ -101,7 +101,7 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs:
             **({"LITELLM_BASE_URL": "http://litellm:4000/v1"} if runs("litellm") else {}),
             **({"NOCODB_BASE_URL": f"http://nocodb:{nocodb.PORT}"} if runs("nocodb") else {}),
             **({"OPENCLAW_GATEWAY_URL": f"http://openclaw:{openclaw.PORT}"} if runs("openclaw") else {}),
-            "AUTO_FIX_JOBS_URL": f"http://webhook-gate:{webhook_gate.JOBS_PORT}/jobs",
+            "AUTO_FIX_JOBS_URL": f"{webhook_gate.JOBS.beside}/jobs",
             "AUTO_FIX_REPOSITORIES": ",".join(auto_fix.REPOSITORIES),
             "AUTO_FIX_LABEL": auto_fix.LABEL,
             "AUTO_FIX_REFUSED_LABEL": auto_fix.REFUSED_LABEL,
