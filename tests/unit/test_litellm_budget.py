@@ -477,6 +477,15 @@ def test_a_number_that_is_none_is_a_bad_request(hook: Any, name: str, value: obj
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize("value", ["similar", True, 1, ["similar"], None])
+def test_a_wish_for_the_cache_that_is_no_object_is_a_bad_request(hook: Any, value: object) -> None:
+    """LiteLLM 1.81.3 itself ends in an AttributeError, after the reservation."""
+    store = Redis()
+    with pytest.raises(Refused) as caught:
+        run(hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, request("claude-opus", cache=value), "acompletion"))
+    assert (caught.value.status, store.held) == (400, {})
+
+
 def test_a_picture_is_billed_as_one_in_whichever_form_it_comes() -> None:
     terms, data = SETTINGS.models["claude-opus"], "A" * 1_400_000
     anthropic = [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}]
