@@ -56,7 +56,7 @@ engine: # what of it deploys
 venv: .venv/ready
 
 packages: # what the checks need from Debian
-	@command -v shellcheck >/dev/null && test -x /usr/sbin/sshd || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends shellcheck openssh-server >/dev/null; }
+	@command -v shellcheck >/dev/null && command -v systemd-analyze >/dev/null && test -x /usr/sbin/sshd || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends shellcheck openssh-server systemd >/dev/null; }
 
 chromium: # in which the rehearsals open pages
 	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends chromium >/dev/null; }

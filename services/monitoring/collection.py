@@ -228,5 +228,8 @@ def _identifier(name: str) -> str:
 
 
 def _string(text: str) -> str:
-    """A text between Alloy's quotation marks, whose escapes are Go's: no halves of characters, as JSON would write an emoji."""
-    return json.dumps(text, ensure_ascii=False)
+    """A text between Alloy's quotation marks, whose escapes are Go's: no halves of characters, as JSON would write an emoji.
+
+    A byte order mark stands bare nowhere in a file of Alloy's.
+    """
+    return json.dumps(text, ensure_ascii=False).replace("\ufeff", "\\ufeff")

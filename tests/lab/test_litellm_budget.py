@@ -306,11 +306,19 @@ def test_an_equal_question_is_answered_without_a_provider(bench: Bench) -> None:
 
 
 def test_a_similar_question_too_but_not_another_one(bench: Bench) -> None:
-    bench.ask("claude-haiku", "please tell me where the old town of Ghent is")
+    similar = {"cache": {"similar": True}}
+    bench.ask("claude-haiku", "please tell me where the old town of Ghent is", **similar)
     bench.calls()
-    assert bench.ask("claude-haiku", "please tell me where is the old town of Ghent").status == 200
+    assert bench.ask("claude-haiku", "please tell me where is the old town of Ghent", **similar).status == 200
     assert bench.calls() == []
-    bench.ask("claude-haiku", "how many legs has a spider")
+    bench.ask("claude-haiku", "how many legs has a spider", **similar)
+    assert len(bench.calls()) == 1
+
+
+def test_who_does_not_ask_for_a_similar_answer_gets_none(bench: Bench) -> None:
+    bench.ask("claude-haiku", "please tell me where the old town of Bruges is", cache={"similar": True})
+    bench.calls()
+    assert bench.ask("claude-haiku", "please tell me where is the old town of Bruges").status == 200
     assert len(bench.calls()) == 1
 
 

@@ -2,9 +2,13 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, strategies
 
 from services.litellm.proxy.answers import LONGEST_QUESTION, SimilarAnswers, question
 from tests.unit.test_litellm_budget import SETTINGS
@@ -34,9 +38,13 @@ class Qdrant:
 
 
 def chat(*texts: str, **more: object) -> dict[str, Any]:
+    """A request of a caller that asks for similar answers."""
     roles = ("user", "assistant")
     messages = [{"role": roles[number % 2], "content": text} for number, text in enumerate(texts)]
-    return {"model": "m", "metadata": {"model_group": "glm-5"}, "messages": messages, **more}
+    return {"model": "m", "metadata": {"model_group": "glm-5"}, "messages": messages, "cache": {"similar": True}, **more}
+
+
+X = "what is x?"
 
 
 async def embed(text: str) -> list[float]:
@@ -52,7 +60,7 @@ def test_a_kept_answer_is_found_by_a_similar_question() -> None:
         found = answers(Qdrant())
         assert await found.find(chat("where is Paris?")) is None
         await found.keep(chat("where is Paris?"), {"response": "in France"})
-        return await found.find(chat("Paris is where?"))
+        return await found.find(chat("where, please, is Paris?"))
 
     assert asyncio.run(ask()) == {"response": "in France"}
 
@@ -60,14 +68,14 @@ def test_a_kept_answer_is_found_by_a_similar_question() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        chat("x", temperature=0.9),
-        chat("x", max_tokens=5),
-        chat("before", "answer", "x"),
-        chat("x", metadata={"model_group": "claude-opus"}),
+        chat(X, temperature=0.9),
+        chat(X, max_tokens=5),
+        chat("before", "answer", X),
+        chat(X, metadata={"model_group": "claude-opus"}),
     ],
 )
 def test_another_model_parameter_or_conversation_is_another_context(other: dict[str, Any]) -> None:
-    mine, theirs = question(chat("x")), question(other)
+    mine, theirs = question(chat(X)), question(other)
     assert mine and theirs
     assert mine.context != theirs.context
 
@@ -75,12 +83,15 @@ def test_another_model_parameter_or_conversation_is_another_context(other: dict[
 @pytest.mark.parametrize(
     "request_",
     [
-        chat("x", tools=[{"type": "function"}]),
+        chat(X, tools=[{"type": "function"}]),
+        chat(X, functions=[{"name": "f"}]),
         chat("question", "answer"),
         chat(" "),
-        chat("x" * (LONGEST_QUESTION + 1)),
-        {"input": "x"},
-        {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
+        chat(X * LONGEST_QUESTION),
+        chat("空はなぜ青いのですか?"),
+        chat("Jaka jest stolica Polski?"),
+        {"input": X, "cache": {"similar": True}},
+        {**chat(), "messages": [{"role": "user", "content": [{"type": "text", "text": X}, {"type": "image_url"}]}]},
     ],
 )
 def test_what_only_an_equal_request_may_share(request_: dict[str, Any]) -> None:
@@ -96,19 +107,19 @@ def test_a_question_is_embedded_once() -> None:
 
     async def ask() -> None:
         found = SimilarAnswers(SETTINGS, counting, Qdrant().ask)
-        await found.find(chat("x"))
-        await found.keep(chat("x"), json.dumps({}))
+        await found.find(chat(X))
+        await found.keep(chat(X), json.dumps({}))
 
     asyncio.run(ask())
-    assert embedded == ["x"]
+    assert embedded == [X]
 
 
 def test_qdrant_away_is_no_error_and_is_not_asked_again_at_once() -> None:
     async def ask(qdrant: Qdrant) -> None:
         found = answers(qdrant)
-        assert await found.find(chat("x")) is None
-        await found.keep(chat("x"), {})
-        assert await found.find(chat("x")) is None
+        assert await found.find(chat(X)) is None
+        await found.keep(chat(X), {})
+        assert await found.find(chat(X)) is None
 
     qdrant = Qdrant()
     qdrant.away = True
@@ -116,35 +127,136 @@ def test_qdrant_away_is_no_error_and_is_not_asked_again_at_once() -> None:
     assert qdrant.asked == ["query"]
 
 
-@pytest.mark.parametrize(
-    ("one", "other"),
-    [
-        ("Convert 900 euros to dollars", "Convert 950 euros to dollars"),
-        ("Is it safe to eat this?", "Is it not safe to eat this?"),
-        ("Est-ce que c'est permis ?", "Est-ce que ce n'est pas permis ?"),
-        ("Darf man das?", "Darf man das nicht?"),
-        ("What does `ls -l` print?", "What does `ls -a` print?"),
-        ('Translate "good morning"', 'Translate "good night"'),
-        ("What happened on 2026-11-22?", "What happened on 2026-11-23?"),
-        ("It doesn't work", "It works"),
-    ],
+# Which questions are never taken for the same, however near they are
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Pairs of questions, each with how near two embedding models take it to be, and whether one answer does for both."""
+
+    name: str
+    same: bool
+    pairs: tuple[tuple[str, str, float, float], ...]
+
+
+FACTS = Path(__file__).parent / "facts" / "questions.yaml"
+KINDS = [
+    Kind(kind["kind"], kind["same"], tuple((str(a), str(b), *near) for a, b, *near in kind["pairs"]))
+    for kind in yaml.safe_load(FACTS.read_text())
+]
+NEVER = ("numbers", "numbers as words", "negation", "quotations", "asked in another language")
+"""Kinds of which not one pair may pass."""
+LET_THROUGH = {
+    "names": 10,
+    "code": 4,
+    "order": 9,
+    "opposites": 18,
+    "time": 9,
+    "units": 6,
+    "people": 8,
+    "answered in another language": 3,
+    "the answer's form": 11,
+}
+"""How many pairs of a kind the guard cannot tell by form: the reason why nobody gets a similar answer who did not ask for one."""
+FOUND = {
+    "the same in another order": 8,
+    "the same politely": 14,
+    "the same in other words": 30,
+    "the same written otherwise": 11,
+}
+
+
+def shared(one: str, other: str) -> bool:
+    first, second = question(chat(one)), question(chat(other))
+    return first is not None and second is not None and first.context == second.context
+
+
+def passed(kind: Kind) -> list[tuple[str, str, float, float]]:
+    """The pairs of which the one's answer would be the other's if their texts were near enough."""
+    return [pair for pair in kind.pairs if shared(pair[0], pair[1])]
+
+
+def test_the_labelled_set_is_large_enough_and_says_nothing_twice() -> None:
+    pairs = [frozenset(pair[:2]) for kind in KINDS for pair in kind.pairs]
+    assert len(pairs) >= 300
+    assert len(set(pairs)) == len(pairs)
+    assert {len(pair) for pair in pairs} == {2}
+    assert {kind.name for kind in KINDS} == {*NEVER, *LET_THROUGH, *FOUND}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_what_the_guard_lets_through_of_each_kind(kind: Kind) -> None:
+    expected = {**dict.fromkeys(NEVER, 0), **LET_THROUGH, **FOUND}[kind.name]
+    assert len(passed(kind)) == expected, passed(kind)
+    assert kind.same == (kind.name in FOUND)
+
+
+@pytest.mark.parametrize("model", [2, 3], ids=["multilingual", "english"])
+@pytest.mark.parametrize("similarity", [SETTINGS.similarity, 0.95])
+def test_no_embedding_is_precise_enough_for_callers_that_do_not_ask(model: int, similarity: float) -> None:
+    """Below 99 % the cache is for callers that ask; a guard that passes this test the other way makes a new decision."""
+    near = [(kind.same, pair) for kind in KINDS for pair in kind.pairs if float(pair[model]) >= similarity]
+    guarded = [same for same, pair in near if shared(pair[0], pair[1])]
+    unguarded = sum(same for same, _ in near) / len(near)
+    assert unguarded + 0.15 < sum(guarded) / len(guarded) < 0.99
+
+
+@pytest.mark.parametrize("wish", [{}, {"similar": False}, {"similar": "true"}, {"use-cache": True}, None, "similar", ["similar"]])
+def test_who_does_not_ask_for_similar_answers_never_gets_another_questions(wish: object) -> None:
+    async def ask() -> Any:
+        found = answers(Qdrant())
+        await found.keep(chat("where is Paris?"), {"response": "in France"})
+        return await found.find({**chat("where, please, is Paris?"), "cache": wish}), await found.find(
+            chat("where is it, Paris?")
+        )
+
+    assert asyncio.run(ask()) == (None, {"response": "in France"})
+
+
+def test_what_was_answered_to_one_that_did_not_ask_is_kept_for_nobody() -> None:
+    async def ask() -> Any:
+        qdrant = Qdrant()
+        await answers(qdrant).keep(chat("where is Paris?", cache={}), {"response": "in France"})
+        return qdrant.asked
+
+    assert asyncio.run(ask()) == []
+
+
+NUMBERS = strategies.integers() | strategies.decimals(allow_nan=False, allow_infinity=False)
+
+
+@given(
+    NUMBERS,
+    NUMBERS,
+    strategies.sampled_from(("Convert {} euros to francs", "Is it safe at {} °C?", "Was sind {}% von 5?", "le {}?")),
 )
-def test_a_number_a_negation_or_a_quotation_makes_another_question(one: str, other: str) -> None:
-    first, second = (question({"model": "m", "messages": [{"role": "user", "content": text}]}) for text in (one, other))
-    assert first and second
-    assert first.context != second.context
+def test_two_numbers_make_two_questions_whatever_they_are(one: object, other: object, text: str) -> None:
+    assert shared(text.format(one), text.format(other)) == (str(one) == str(other))
 
 
-def test_the_same_question_in_other_words_is_still_one() -> None:
-    one, other = ("please tell me where the old town of Ghent is", "please tell me where is the old town of Ghent")
-    first, second = (question({"model": "m", "messages": [{"role": "user", "content": text}]}) for text in (one, other))
-    assert first and second
-    assert first.context == second.context
+@given(
+    strategies.text(min_size=1),
+    strategies.text(min_size=1),
+    strategies.sampled_from(('"{}"', "`{}`", "«{}»", "“{}”", "\u2018{}\u2019")),
+)
+def test_two_quotations_make_two_questions_whatever_they_are(one: str, other: str, quotes: str) -> None:
+    marks = set("\"`«»“”„\u2018\u2019'")
+    if marks & {*one, *other} or one == other:
+        return
+    assert not shared(f"What does {quotes.format(one)} mean?", f"What does {quotes.format(other)} mean?")
 
 
 @pytest.mark.parametrize("key", ["system", "instructions"])
 def test_another_system_prompt_never_shares_an_answer(key: str) -> None:
-    asked = {"model": "m", "messages": [{"role": "user", "content": "Who are you?"}]}
-    first, second = question({**asked, key: "You are a pirate"}), question({**asked, key: "You are a nurse"})
+    first, second = question(chat(X, **{key: "You are a pirate"})), question(chat(X, **{key: "You are a nurse"}))
+    assert first and second
+    assert first.context != second.context
+
+
+def test_another_system_message_never_shares_an_answer() -> None:
+    first, second = (
+        question({**chat(), "messages": [{"role": "system", "content": told}, {"role": "user", "content": X}]})
+        for told in ("You are a pirate", "You are a nurse")
+    )
     assert first and second
     assert first.context != second.context

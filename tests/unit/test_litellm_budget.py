@@ -20,6 +20,7 @@ from services.litellm.proxy import budget, ledger, telegram
 from services.litellm.proxy.budget import (
     CHARACTERS_PER_TOKEN,
     MOST_ANSWERS,
+    MOST_PAGES,
     OUTPUT_LIMITS,
     BadNumberError,
     Totals,
@@ -477,6 +478,15 @@ def test_a_number_that_is_none_is_a_bad_request(hook: Any, name: str, value: obj
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize("value", ["similar", True, 1, ["similar"], None])
+def test_a_wish_for_the_cache_that_is_no_object_is_a_bad_request(hook: Any, value: object) -> None:
+    """LiteLLM 1.81.3 itself ends in an AttributeError, after the reservation."""
+    store = Redis()
+    with pytest.raises(Refused) as caught:
+        run(hook.Budget(SETTINGS, store).async_pre_call_hook(None, None, request("claude-opus", cache=value), "acompletion"))
+    assert (caught.value.status, store.held) == (400, {})
+
+
 def test_a_picture_is_billed_as_one_in_whichever_form_it_comes() -> None:
     terms, data = SETTINGS.models["claude-opus"], "A" * 1_400_000
     anthropic = [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}]
@@ -487,6 +497,91 @@ def test_a_picture_is_billed_as_one_in_whichever_form_it_comes() -> None:
     document = [{"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": data}}]
     asked = {"model": "claude-opus", "max_tokens": 10, "messages": [{"role": "user", "content": document}]}
     assert estimate(terms, asked).worst > 70 * 1500 * terms.input_price, "seventy pages"
+
+
+BYTES = "A" * 400_000
+ATTACHED: dict[str, tuple[dict[str, Any], int]] = {
+    "Anthropic, picture": ({"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": BYTES}}, 1),
+    "Anthropic, picture by address": ({"type": "image", "source": {"type": "url", "url": "https://a.test/b.png"}}, 1),
+    "Anthropic, picture by id": ({"type": "image", "source": {"type": "file", "file_id": "file_1"}}, 1),
+    "Anthropic, document": (
+        {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": BYTES}},
+        21,
+    ),
+    "Anthropic, document by address": (
+        {"type": "document", "source": {"type": "url", "url": "https://a.test/b.pdf"}},
+        100,
+    ),
+    "Anthropic, document by id": ({"type": "document", "source": {"type": "file", "file_id": "file_1"}}, MOST_PAGES),
+    "OpenAI, picture": ({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{BYTES}"}}, 1),
+    "OpenAI, picture as a text": ({"type": "image_url", "image_url": f"data:image/png;base64,{BYTES}"}, 1),
+    "OpenAI, picture by address": ({"type": "image_url", "image_url": {"url": "https://a.test/b.png"}}, 1),
+    "OpenAI, document": ({"type": "file", "file": {"filename": "b", "file_data": f"data:application/pdf;base64,{BYTES}"}}, 21),
+    "OpenAI, document by id": ({"type": "file", "file": {"file_id": "file_1"}}, MOST_PAGES),
+    "OpenAI, sound": ({"type": "input_audio", "input_audio": {"data": BYTES, "format": "mp3"}}, 21),
+    "Responses, picture": ({"type": "input_image", "image_url": f"data:image/png;base64,{BYTES}"}, 1),
+    "Responses, document": ({"type": "input_file", "filename": "b", "file_data": f"data:application/pdf;base64,{BYTES}"}, 21),
+    "Responses, document by address": ({"type": "input_file", "file_url": "https://a.test/b.pdf"}, MOST_PAGES),
+}
+"""Every form of an attachment in the three APIs, and how many pictures or pages it is billed as at most."""
+
+
+@pytest.mark.parametrize("inside", ["a message", "what a tool gave"])
+@pytest.mark.parametrize("form", ATTACHED)
+def test_an_attachment_is_estimated_as_it_is_billed_in_every_form(form: str, inside: str) -> None:
+    part, pieces = ATTACHED[form]
+    content = [part] if inside == "a message" else [{"type": "tool_result", "tool_use_id": "1", "content": [part]}]
+    terms = replace(TERMS, input_price=1.0, output_price=0.0)
+    given = estimate(terms, {"messages": [{"role": "user", "content": content}]}).given
+    assert pieces * budget.TOKENS_PER_ATTACHMENT < given < pieces * budget.TOKENS_PER_ATTACHMENT + 150
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"data:image/png;base64,{BYTES}",
+        [{"type": "text", "text": f"data:image/png;base64,{BYTES}"}],
+        [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": BYTES}}],
+        [{"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": BYTES}]}}],
+    ],
+)
+def test_what_is_billed_as_text_is_estimated_as_text_whatever_it_looks_like(said: object) -> None:
+    terms = replace(TERMS, input_price=1.0, output_price=0.0)
+    given = estimate(terms, {"messages": [{"role": "user", "content": said}]}).given
+    assert given >= len(BYTES) / CHARACTERS_PER_TOKEN
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_redis_that_goes_again_while_it_comes_back_loses_and_doubles_nothing(lost: int) -> None:
+    """Requests and settlements side by side, and `lost` of their commands find Redis away once more."""
+
+    class Flickering(Redis):
+        def eval(self, script: str, numkeys: int, *arguments: str) -> Any:
+            nonlocal lost
+            if script is ledger._SETTLE and lost:
+                lost -= 1
+                raise ConnectionError
+            return super().eval(script, numkeys, *arguments)
+
+    async def back(store: Redis) -> list[Any]:
+        book = Ledger(store, SETTINGS, lambda: NOW)
+        book._unwritten = [("old", 1.0, "anthropic"), ("older", 0.5, "openai")]
+        both = [book.reserve(str(number), "glm-5", 0.01) for number in range(4)]
+        ended = [book.settle(f"ended{number}", "openrouter", 0.1) for number in range(4)]
+        done = await asyncio.gather(*both, *ended)
+        for _ in range(3):
+            while book._search:
+                await asyncio.sleep(0.01)
+            await book.release("nothing")
+        assert book._unwritten == []
+        return done
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "PROBE_SECONDS", 0.01)
+        store = Flickering()
+        verdicts = run(back(store))[:4]
+    assert store.spent == pytest.approx(1.9)
+    assert all(verdict.admitted for verdict in verdicts)
 
 
 def test_what_was_not_written_is_booked_once_whoever_comes_first() -> None:
@@ -531,6 +626,8 @@ def test_a_reservation_ends_with_its_request_whatever_ends_it(hook: Any, monkeyp
         if end == "said later":
             await guard.async_log_success_event(said, None, None, None)
         await asyncio.sleep(0.2)
+        for _ in range(500):
+            await asyncio.sleep(0.01 if store.held else 0.0)
         assert not store.held
         # What LiteLLM says after all, when it was booked already, counts no more.
         if end in ("answered", "left", "error"):

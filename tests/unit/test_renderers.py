@@ -18,6 +18,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pglast.parser import ParseError, parse_sql_json
 from pydantic import BaseModel
 
 from components import ssh
@@ -177,11 +178,29 @@ def _n8n(text: str) -> Any:
 
 
 def _sql(text: str) -> Any:
-    """The words of SQL that psql's commands and PostgreSQL's lexer would make of it (quotes doubled, no backslash escapes)."""
-    pattern = r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|[A-Za-z_][\w$]*|\\\w+|[0-9]+|--[^\n]*|[^\s]"""
-    words = re.findall(pattern, text)
-    assert not any(word.startswith("--") for word in words) and all(text.count(quote) % 2 == 0 for quote in "'\"")
-    return words
+    """What PostgreSQL's own parser makes of each statement, and of those that psql's \\gexec runs."""
+    statements = re.sub(r"^\\connect \w+$", "", text, flags=re.MULTILINE).replace(" \\gexec\n", ";\n")
+    tree = _without_places(json.loads(parse_sql_json(statements)))
+    made = [word for word in _sql_strings(tree) if word.startswith("CREATE ")]
+    assert len(made) == text.count(" \\gexec\n")
+    return [tree, *(_without_places(json.loads(parse_sql_json(statement))) for statement in made)]
+
+
+def _without_places(tree: Any) -> Any:
+    """Where in the text something stands depends on the values' lengths."""
+    if isinstance(tree, dict):
+        places = ("location", "stmt_location", "stmt_len")
+        return {name: _without_places(value) for name, value in tree.items() if name not in places}
+    return [_without_places(value) for value in tree] if isinstance(tree, list) else tree
+
+
+def _sql_strings(tree: Any) -> Iterator[str]:
+    if isinstance(tree, dict):
+        yield from ([tree["sval"]] if isinstance(tree.get("sval"), str) else ())
+        tree = list(tree.values())
+    if isinstance(tree, list):
+        for inner in tree:
+            yield from _sql_strings(inner)
 
 
 def _http_words(text: str) -> Any:
@@ -295,6 +314,20 @@ def test_a_json_document_fits_into_a_variable_of_the_shell() -> None:
     assert json.loads(line.removeprefix("DOCUMENT=")) == {"it's": WORST}
 
 
+@pytest.mark.parametrize("bad", HOSTILE)
+def test_postgresqls_parser_takes_a_password_whole_unless_it_has_what_ends_it(bad: str) -> None:
+    """And that, a quotation mark or NUL, is in no generated password: letters and digits, see `Generated`."""
+    [text] = [each.content for each in TEXTS if each.name == "task:psql" and "litellm" in each.content]
+    [name] = references(text)
+    value = f"a{bad}b"
+    try:
+        found = _sql(resolve(text, {name: value}))
+    except ParseError:
+        found = None
+    whole = found == replaced(_sql(resolve(text, {name: "aB9"})), {name: ("aB9", value)})
+    assert whole == (not {"'", "\0"} & set(bad))
+
+
 # Settings in their files
 
 
@@ -319,11 +352,14 @@ def test_a_bucket_policy_is_json_whatever_its_principal() -> None:
         assert json.loads(text)["Statement"]
 
 
-_GO = re.compile(r'"(?:[^"\\\n\ud800-\udfff]|\\[abfnrtv\\"]|\\x[0-9a-f]{2}|\\u(?!d[89a-f])[0-9a-f]{4})*"', re.IGNORECASE)
-"""A string of Go's specification ("String literals", interpreted), which is Alloy's (grafana/alloy, syntax/scanner)."""
+_GO = re.compile(r'"(?:[^"\\\n\ufeff\ud800-\udfff]|\\[abfnrtv\\"]|\\x[0-9a-f]{2}|\\u(?!d[89a-f])[0-9a-f]{4})*"', re.IGNORECASE)
+"""A string of Go's specification ("String literals", interpreted), which is Alloy's (grafana/alloy, syntax/scanner).
+
+Neither allows a bare byte order mark.
+"""
 
 
-@pytest.mark.parametrize("text", [WORST, "\n}\n", "\x00\x1f\x7f", b64encode(b"x" * 99).decode()])
+@pytest.mark.parametrize("text", [WORST, "\n}\n", "\x00\x1f\x7f", "\ufeff-----BEGIN", b64encode(b"x" * 99).decode()])
 def test_alloys_strings_are_gos(text: str) -> None:
     assert _GO.fullmatch(_string(text)), _string(text)
     assert json.loads(_string(text)) == text

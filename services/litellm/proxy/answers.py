@@ -1,4 +1,4 @@
-"""Answers to similar questions, in Qdrant.
+"""Answers to similar questions, in Qdrant, for callers that ask for them by `"cache": {"similar": true}` (docs/adr/0077).
 
 Similar is only ever the last thing that the user said: model, parameters and everything said before must be equal, and a request
 with tools is never answered from here. So an agent in the middle of its work does not get somebody else's step.
@@ -34,16 +34,53 @@ _PARAMETERS = (
     # The system prompt of Anthropic's API and of OpenAI's Responses stands beside the messages.
     *("instructions", "system", "tool_choice"),
 )
-_NEGATIONS = frozenset(
-    (
-        *("no", "not", "never", "none", "nothing", "without", "cannot", "neither", "nor"),
-        *("ne", "non", "pas", "jamais", "aucun", "aucune", "rien", "sans", "ni"),
-        *("nicht", "kein", "keine", "keinen", "nie", "niemals", "nichts", "ohne", "weder"),
-        *("geen", "niet", "nooit", "zonder", "niets", "sin", "nunca", "nada", "senza", "mai", "nessun"),
-    )
+_LANGUAGES = {
+    language: frozenset(words.split())
+    for language, words in {
+        "de": """der die das ein eine einen und ist sind ich du wir er wie wo wer wann warum welche welches von zu im auf
+            mit für mir mich bitte man es wird hat den dem""",
+        "en": """the a an and is are was i you we he she they how what where who when why which whom whose of to in on at
+            with for me my your please it this that do does did can could should would will tell give be has have
+            from by""",
+        "es": """el la los las un una y es son yo cómo qué dónde quién cuándo cuál cuánto por de del en con para me mi
+            favor que lo se hay ha puedo""",
+        "fr": """le la les un une des du et est sont je tu nous il elle on comment que quoi où qui quand quel quelle
+            combien pourquoi de à en dans avec pour moi mon ce cette se au""",
+        "it": """il lo la gli un una e è sono io come che cosa dove chi quando quale quanto perché di del in con per mi
+            mio favore si posso ha""",
+        "nl": """de het een en is zijn ik je wij hij hoe wat waar wie wanneer waarom welke van naar in op met voor mij
+            mijn dit dat kan heeft""",
+    }.items()
+}
+"""Words by which a language is known. In another one neither negations nor numbers would be, so nothing is similar there."""
+_KEPT_WORDS = """
+    no not n never none nothing nobody nowhere without cannot neither nor hardly barely except unless avoid avoiding lack
+    lacks lacking nicht kein keine keinen keinem keiner keines nie niemals nichts niemand nirgends ohne weder außer ne non
+    pas jamais aucun aucune rien personne sans ni guère sauf sin nunca nada nadie ninguno ninguna ningún tampoco excepto
+    senza mai nessun nessuno nessuna niente nulla né tranne geen niet nooit zonder niets nergens behalve zero one two three
+    four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty
+    thirty forty fifty sixty seventy eighty ninety hundred thousand million billion dozen first second third fourth fifth
+    sixth seventh eighth ninth tenth half quarter once twice thrice double triple both single null eins zwei drei vier fünf
+    sechs sieben acht neun zehn elf zwölf zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig hundert tausend
+    milliarde erste ersten zweite zweiten dritte dritten vierte vierten halb hälfte viertel doppelt deux trois quatre cinq
+    sept huit neuf dix onze douze treize quatorze quinze seize vingt trente quarante cinquante soixante cent mille premier
+    première deuxième troisième quatrième moitié demi quart dos tres cuatro cinco seis siete ocho nueve diez doce veinte
+    treinta cuarenta cincuenta cien ciento mil primero primera segundo segunda tercero tercera mitad doble due tre quattro
+    cinque sei sette otto nove dieci undici dodici venti trenta quaranta cinquanta cento primo prima secondo terzo metà
+    doppio twee drie vijf zes zeven negen tien twaalf twintig dertig veertig vijftig honderd duizend eerste tweede derde
+    helft dubbel
+"""
+"""Negations and numbers, which turn a question round while its meaning stays near."""
+_KEPT = frozenset(_KEPT_WORDS.split())
+_TURNED = re.compile(
+    r"(?:un|in|im|il|ir|dis|non|mis|miss|dé|dés|des)\w{3,}|[\w-]{3,}(?:less|free|los|frei)|\w+n['\u2019]t"
+    r"|(?:do|does|did|is|are|was|were|ca|wo|should|would|could|have|has|had|must|need)nt"
+    r"|\w+(?:tieth|teenth|dredth|zehn|zig|ßig|hundert|tausend|zigste[nrs]?)",
+    re.IGNORECASE,
 )
-"""Words that turn a question round while its meaning stays near."""
-_EXACT = re.compile(r"`[^`]*`|\"[^\"]*\"|«[^»]*»|“[^”]*”|\d+(?:[.,:/-]\d+)*|\w+n['\u2019]t\b|\w+")
+"""A negation or a number within a word, or what looks like one: "illegal", "sugarless", "doesn't", "einundzwanzig"."""
+_QUOTED = re.compile(r"""`[^`]*`|"[^"]*"|«[^»]*»|[“„][^”“]*[”“]|(?<!\w)'[^']*'(?!\w)|\u2018[^\u2019]*\u2019|\S+""")
+_LETTERS = re.compile(r"[A-Za-zÀ-ÖØ-öø-ɏ]+(?:['\u2019-][A-Za-zÀ-ÖØ-öø-ɏ]+)*")
 _LOG = logging.getLogger("LiteLLM Proxy")
 
 
@@ -57,21 +94,47 @@ class Question:
 
 def question(request: Mapping[str, Any]) -> Question | None:
     """The question in a chat request; None when only an equal request may share its answer."""
-    messages = request.get("messages")
+    messages, wished = request.get("messages"), request.get("cache")
+    if not isinstance(wished, Mapping) or wished.get("similar") is not True:
+        return None
     if not isinstance(messages, list) or not messages or request.get("tools") or request.get("functions"):
         return None
     last = messages[-1]
     text = last.get("content") if isinstance(last, Mapping) and last.get("role") == "user" else None
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_QUESTION:
         return None
+    language = _language(text)
+    if not language:
+        return None
     parameters = {name: request[name] for name in _PARAMETERS if request.get(name) is not None}
-    equal = [_model(request), messages[:-1], parameters, exact(text)]
+    equal = [_model(request), messages[:-1], parameters, language, exact(text)]
     return Question(text, hashlib.sha256(json.dumps(equal, sort_keys=True, default=str).encode()).hexdigest())
 
 
 def exact(text: str) -> list[str]:
-    """What of a question has to be equal, in its order, however near two questions are: numbers, negations, quotations, code."""
-    return [word for word in _EXACT.findall(text) if not word.isalpha() or word.lower() in _NEGATIONS]
+    """What of a question has to be equal, in its order, however near two questions are.
+
+    Numbers, negations, quotations, code, names (what is written large within a sentence), and every word of another script.
+    """
+    kept, begins = [], True
+    for found in _QUOTED.findall(text):
+        word = found.rstrip(".,;:?!")
+        name = word != word.lower() and (not begins or word[1:] != word[1:].lower()) and word not in ("I", "I'm", "I'd", "I've")
+        if name or (word and not _LETTERS.fullmatch(word)):
+            kept.append(word)
+        elif not _KEPT.isdisjoint(re.split(r"['\u2019-]", word.lower())) or _TURNED.fullmatch(word):
+            kept.append(word.lower())
+        ends = found[len(word) :]
+        begins = "?" in ends or "!" in ends or ("." in ends and len(word) > 3)  # "Dr." ends no sentence.
+    return kept
+
+
+def _language(text: str) -> str:
+    """The language most of whose words are in `text`; empty when it is none that is known."""
+    words = [word.lower() for word in _LETTERS.findall(text)]
+    known = {language: sum(word in of_it for word in words) for language, of_it in _LANGUAGES.items()}
+    most = max(known, key=lambda language: known[language])
+    return most if known[most] else ""
 
 
 class SimilarAnswers:

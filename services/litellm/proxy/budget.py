@@ -1,7 +1,8 @@
 """The rules of the budget, without any input or output: who may go on, the most that a request can cost, what a refusal says."""
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from math import ceil
@@ -16,6 +17,14 @@ TOKENS_PER_ATTACHMENT = 3000
 (platform.claude.com/docs, PDF support)."""
 BYTES_PER_PAGE = 20_000
 """Low, so that a document is not taken for fewer pages than it has: base64 of a page of plain text is three times as long."""
+MOST_PAGES = 100
+"""Of a document that a request only names, by its address or the id of a file: what Anthropic takes at most
+(platform.claude.com/docs, PDF support)."""
+SHORTEST_DOCUMENT = 200
+"""Characters of base64; what is shorter is the id of a file."""
+_NAMED = re.compile(r"[a-z][a-z0-9+]*://", re.IGNORECASE)
+_ATTACHMENTS = ("image", "image_url", "input_image", "document", "file", "input_file", "input_audio", "video_url")
+"""Parts of a message that are no text, in the words of the three APIs."""
 OUTPUT_LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _ANSWERS = ("n", "best_of")
 MOST_ANSWERS = 16
@@ -147,29 +156,49 @@ def _seconds_to(day: datetime, now: datetime, *, first: bool = False) -> int:
 
 def _input_tokens(request: Mapping[str, Any]) -> int:
     parts = [request.get(key) for key in ("messages", "input", "prompt", "system", "instructions", "tools")]
-    attachments = 0
+    pieces = 0
 
     def text(value: object) -> object:
-        """`value` without the bytes of attachments, which are billed by the piece."""
-        nonlocal attachments
-        if isinstance(value, str) and value.startswith("data:"):
-            attachments += _pieces(value[5:64], len(value))
-            return ""
+        """`value` without what attachments hold, which are billed by the piece."""
+        nonlocal pieces
         if isinstance(value, Mapping):
-            data = value.get("data")
-            # Anthropic's form: the bytes stand beside their type.
-            if value.get("type") == "base64" and isinstance(data, str):
-                attachments += _pieces(str(value.get("media_type")), len(data))
-                return {key: text(inner) for key, inner in value.items() if key != "data"}
+            if value.get("type") in _ATTACHMENTS and (held := max(_strings(value), key=len, default="")):
+                pieces += _pieces(value, held)
+                return _without(value, held)
             return {key: text(inner) for key, inner in value.items()}
         if isinstance(value, list | tuple):
             return [text(inner) for inner in value]
         return value
 
     written = json.dumps([text(part) for part in parts if part], ensure_ascii=False, default=str)
-    return ceil(len(written) / CHARACTERS_PER_TOKEN) + attachments * TOKENS_PER_ATTACHMENT
+    return ceil(len(written) / CHARACTERS_PER_TOKEN) + pieces * TOKENS_PER_ATTACHMENT
 
 
-def _pieces(kind: str, size: int) -> int:
-    """How many pieces an attachment of `size` characters is billed as: a picture is one, whatever its size."""
-    return 1 if kind.startswith("image/") else 1 + size // BYTES_PER_PAGE
+def _pieces(part: Mapping[str, Any], held: str) -> int:
+    """How many pieces an attachment is billed as: a picture is one, whatever its size; of what is named alone, the most."""
+    source = part.get("source")
+    kind = source.get("type") if isinstance(source, Mapping) else None
+    if kind in ("text", "content"):
+        return 0
+    if "image" in part["type"] or held.startswith("data:image/"):
+        return 1
+    named = kind in ("url", "file") or _NAMED.match(held) or len(held) < SHORTEST_DOCUMENT
+    return MOST_PAGES if named else 1 + len(held) // BYTES_PER_PAGE
+
+
+def _without(value: Any, held: str) -> Any:
+    """An attachment without what it holds; one that is text keeps it."""
+    source = value.get("source") if isinstance(value, Mapping) else None
+    if isinstance(source, Mapping) and source.get("type") in ("text", "content"):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _without(inner, held) for key, inner in value.items()}
+    return "" if value == held else value
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)

@@ -88,6 +88,9 @@ class Budget(CustomLogger):  # type: ignore[misc]
         identity = str(data.get("litellm_call_id"))
         if self._ledger.is_under_way(identity):
             raise HTTPException(400, "x-litellm-call-id names a request that is under way; leave the header out")
+        if not isinstance(data.get("cache", {}), dict):
+            # LiteLLM would fail over it.
+            raise HTTPException(400, 'cache is no object; give {"similar": true} or {"no-cache": true}, or leave it out')
         try:
             limit(self._settings.models[name], data)
         except BadNumberError as error:
