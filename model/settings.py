@@ -407,7 +407,7 @@ def _name(mapping: tuple[object, ...], name: object, why: object) -> Problem:
     _, setting = _setting(mapping)
     [field] = [field for known, field in Settings.model_fields.items() if to_camel(known) == setting]
     return Problem(
-        what=f"vpai:{key} has a member named {name!r}: {why}",
+        what=f"vpai:{key}.{name} has a name that it cannot have: {why}",
         why=field.description or "",
         mend="name it otherwise",
         example=f"vpai:{key}: {(field.examples or [''])[0]}",

@@ -27,12 +27,17 @@ def charge(pid: int, up_to: int, seconds: float) -> None:
     """The working set, as cAdvisor counts it, is `up_to` bytes for so many seconds."""
     directory, usage, inactive = cgroup(pid)
     (directory / "cgroup.procs").write_text(str(os.getpid()))
-    stat = dict(line.split() for line in (directory / "memory.stat").read_text().splitlines())
-    held = b"x" * max(0, up_to - int((directory / usage).read_text()) + int(stat[inactive]))
-    time.sleep(seconds)
-    del held
+    held, until = [], time.monotonic() + seconds
+    # Again and again: the container's own programs give memory back meanwhile.
+    while time.monotonic() < until:
+        stat = dict(line.split() for line in (directory / "memory.stat").read_text().splitlines())
+        lacking = up_to - int((directory / usage).read_text()) + int(stat[inactive])
+        if lacking > _STEP:
+            held.append(b"x" * lacking)
+        time.sleep(1)
 
 
+_STEP = 256 * 1024
 children = []
 for pid, up_to, seconds in (map(int, line.split()) for line in iter(sys.stdin.readline, "\n")):
     if child := os.fork():
