@@ -456,6 +456,24 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
                     )
 
 
+def what_is_kept_has_a_place(placement: Placement) -> Iterator[Problem]:
+    """Law 8: who keeps something in PostgreSQL or Redis has a user of its own there, on the same host."""
+    databases = placement.databases()
+    users = {secret for service in placement.services if not service.caches for secret in service.secrets}
+    for service in placement.services:
+        missing = {
+            "postgresql": service.keeps and service.keeps not in databases,
+            "redis": service.caches and service.caches.password not in users,
+        }
+        for store in (name for name, missed in missing.items() if missed):
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} keeps something in {store}, and has no user there",
+                why="its first query would be refused",
+                mend=f"let it need {store}, and let {store} stand on its host",
+                example=f'needs=("{store}",)',
+            )
+
+
 _OWN_UID = "give it a uid of its own from 20000 on; if its image works as no other, say may=May(share_uid=...)"
 
 
@@ -711,6 +729,7 @@ LAWS: tuple[Law, ...] = (
     secrets_are_sound,
     data_is_owned,
     data_is_backed_up,
+    what_is_kept_has_a_place,
     users_are_their_own,
     files_are_taken_up,
     hosts_are_shown_with_reason,
