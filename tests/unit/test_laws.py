@@ -156,8 +156,8 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         ),
     ],
     laws.what_is_kept_has_a_place: [
-        (lambda: with_service("postgresql", databases=()), "n8n keeps something in postgresql, and has no user there"),
-        (lambda: with_service("redis", secrets=()), "litellm keeps something in redis, and has no user there"),
+        (lambda: with_service("postgresql", databases=()), "n8n keeps something as n8n, and nobody beside it knows that user"),
+        (lambda: with_service("redis", secrets=()), "litellm caches something as litellm, and nobody beside it"),
     ],
     laws.users_are_their_own: [
         (lambda: _as_user("redis", "999:999"), "redis runs as user 999, as postgresql does"),
