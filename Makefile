@@ -180,6 +180,9 @@ images: venv ## ask the registries for the digest of each image of the lock: [WR
 verify-images: venv ## pull each image of the lock, compare it with its service, start it alone: STACK= [SERVICE=]
 	@$(VENV)/python -m operations.verify_images --stack "$$STACK" "$$SERVICE"
 
+service: venv ## a module for a new service, with what has to be decided left open: NAME=
+	@$(VENV)/python -m operations.new_service "$$NAME"
+
 docs: venv ## write docs/reference/ and what Pulumi.yaml declares, from catalogue and settings
 	@$(VENV)/python -m operations.reference
 	@$(VENV)/python -m operations.configuration_reference

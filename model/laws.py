@@ -153,7 +153,6 @@ def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
 
 def routes_are_answered(placement: Placement) -> Iterator[Problem]:
     """Law 3: a public route needs a reason, a VPN route none; Caddy shares a network with the service behind it."""
-    services = {service.name: service for service in placement.services}
     for service in placement.services:
         for route in service.routes:
             if (route.access is Access.PUBLIC) != bool(route.reason):
@@ -172,8 +171,7 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
                     mend="give it the service's port, or the `answer` that Caddy gives without a service",
                     example='Route(subdomain="hook", paths=("/health",), answer="OK", access=Access.VPN)',
                 )
-            caddy = services.get("caddy")
-            if caddy is None or not set(caddy.networks) & set(service.networks):
+            if placement.door is None or not set(placement.door.networks) & set(service.networks):
                 yield Problem(
                     what=f"{placement.host.name}: Caddy cannot reach {service.name}, which has the route {route.subdomain!r}",
                     why="every request would end in 502",
@@ -456,6 +454,26 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
                     )
 
 
+def what_is_kept_has_a_place(placement: Placement) -> Iterator[Problem]:
+    """Law 8: who keeps something in PostgreSQL or Redis has a user of its own there, on the same host."""
+    databases = placement.databases()
+    users = {secret for service in placement.services if not service.caches for secret in service.secrets}
+    for service in placement.services:
+        missing = {
+            "keeps": service.keeps and service.keeps not in databases and service.keeps.user,
+            "caches": service.caches and service.caches.password not in users and service.caches.user,
+        }
+        for kept, user in missing.items():
+            if user:
+                yield Problem(
+                    what=f"{placement.host.name}: {service.name} {kept} something as {user}, and nobody beside it knows that"
+                    + " user",
+                    why="its first query would be refused",
+                    mend="let it need the store, which then stands on its host",
+                    example='needs=("postgresql",)',
+                )
+
+
 _OWN_UID = "give it a uid of its own from 20000 on; if its image works as no other, say may=May(share_uid=...)"
 
 
@@ -711,6 +729,7 @@ LAWS: tuple[Law, ...] = (
     secrets_are_sound,
     data_is_owned,
     data_is_backed_up,
+    what_is_kept_has_a_place,
     users_are_their_own,
     files_are_taken_up,
     hosts_are_shown_with_reason,

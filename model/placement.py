@@ -26,6 +26,11 @@ class Placement:
         order = TopologicalSorter({service.name: service.needs for service in self.services}).static_order()
         return tuple(by_name[name] for name in order)
 
+    @property
+    def door(self) -> Service | None:
+        """Where HTTPS comes in: Caddy, where there is one."""
+        return next((service for service in self.services if any(port.number == 443 for port in service.ports)), None)
+
     def databases(self) -> tuple[Database, ...]:
         """All databases on this host."""
         return tuple(database for service in self.services for database in service.databases)

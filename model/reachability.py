@@ -59,8 +59,8 @@ def _of_host(fleet: Fleet, placement: Placement) -> Iterator[Reach]:
     for service in placement.services:
         for link in service.links:
             for other in fleet.placements:
-                if other is not placement and other.answers_links_to(link.service):
-                    yield Reach(f"{host}/{service.name}", f"{other.host.name}/caddy", "the mesh, 443/tcp")
+                if other is not placement and other.door and other.answers_links_to(link.service):
+                    yield Reach(f"{host}/{service.name}", f"{other.host.name}/{other.door.name}", "the mesh, 443/tcp")
     yield from _ports(placement)
     yield from _sites(placement)
 

@@ -1,6 +1,6 @@
 """A service: what one system of the stack is, said once. It never says "container"."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import StrEnum
@@ -187,6 +187,15 @@ class Database:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CacheUser:
+    """A user of Redis, and who logs in as it."""
+
+    user: str
+    password: Secret
+    holder: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A one-shot, idempotent step inside a running service, after it is healthy. `stdin` may refer to secrets."""
 
@@ -283,8 +292,14 @@ class Service:
     configuration: Configuration | None = None
     volumes: tuple[Volume, ...] = ()
     host_mounts: tuple[HostMount, ...] = ()
+    keeps: Database | None = field(default=None, repr=False)
+    """What it keeps in PostgreSQL, which stands beside it."""
+    caches: CacheUser | None = field(default=None, repr=False)
+    """As whom it keeps something in Redis, which stands beside it."""
     databases: tuple[Database, ...] = ()
     """Databases that live in this service."""
+    completed: "Callable[[Service, Sequence[Service]], Service] | None" = field(default=None, repr=False, compare=False)
+    """What follows from all services of its host, itself among them: asked when they are known."""
     tasks: tuple[Task, ...] = ()
     """Steps that must be done before whatever needs this service starts."""
     routes: tuple[Route, ...] = ()

@@ -105,11 +105,11 @@ def _diagram(fleet: Fleet) -> str:
         for access, source in ((Access.PUBLIC, "internet"), (Access.VPN, "vpn")):
             if doors[access]:
                 names = "<br/>".join(site.host.removesuffix(f".{DOMAIN}") for site in doors[access])
-                lines.append(f'  {source} -- "{names}" --> {_node(placement, "caddy")}')
+                lines.append(f'  {source} -- "{names}" --> {_door(placement)}')
         for site in placement.sites():
             for upstream in dict.fromkeys(led.upstream for led in site.routes if led.upstream):
                 target = site.host if upstream.over_mesh else _node(placement, upstream.name)
-                lines.append(f"  {_node(placement, 'caddy')} --> {target}")
+                lines.append(f"  {_door(placement)} --> {target}")
         for service in placement.services:
             lines += [f"  {_node(placement, service.name)} -.-> {_node(placement, need)}" for need in service.needs]
     lines += (f"  {source} ==> {target}" for source, target in _calls_between_hosts(fleet))
@@ -124,6 +124,11 @@ def _diagram(fleet: Fleet) -> str:
     return "\n".join(lines)
 
 
+def _door(placement: Placement) -> str:
+    assert placement.door
+    return _node(placement, placement.door.name)
+
+
 def _calls_between_hosts(fleet: Fleet) -> Sequence[tuple[str, str]]:
     """Each service that calls another host, and the Caddy that answers it there; each pair once."""
     behind = {
@@ -132,7 +137,7 @@ def _calls_between_hosts(fleet: Fleet) -> Sequence[tuple[str, str]]:
         if any(route.access is Access.VPN for route in service.routes)
     }
     calls = (
-        (_node(placement, service.name), _node(behind[link.service], "caddy"))
+        (_node(placement, service.name), _door(behind[link.service]))
         for placement, service in fleet.services()
         for link in service.links
     )

@@ -1,9 +1,11 @@
 """Alloy 1.13: collects what the catalogue says is there, metrics into VictoriaMetrics and logs into Loki."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 
 from model.backup import Nothing
-from model.endpoint import Way
+from model.host import Role
 from model.service import (
     Configuration,
     Healthcheck,
@@ -18,29 +20,41 @@ from model.service import (
     Volume,
 )
 from model.waiver import Waiver
-from services import loki, victoriametrics
+from services import loki, networks, victoriametrics
 from services.context import Context
+from services.networks import BACKEND, MONITORING
 
 DIRECTORY = "/etc/alloy"
 PORT = 12345
 
 
-def ways(of: Context) -> tuple[Way, Way]:
-    """To the store of metrics, and to that of logs."""
-    return (
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    ways = (
         of.way(victoriametrics.ENDPOINT, "metrics are written where Grafana asks for them"),
         of.way(loki.ENDPOINT, "so are logs"),
     )
+    needs = (*(name for way in ways for name in way.needs), "docker-proxy")
+    links = tuple(link for way in ways for link in way.links)
+    if Role.STACK in of.roles:
+        yield service((BACKEND.name, MONITORING.name), needs, links, scale=of.scale)
+    else:
+        yield service((MONITORING.name,), needs, links, memory_mib=256)
+
+
+def _meeting(service: Service, others: Sequence[Service]) -> Service:
+    """On a network of each that shows metrics."""
+    return replace(service, networks=networks.joined(service, (it for it in others if isinstance(it.metrics, Metrics))))
 
 
 def service(
-    networks: tuple[str, ...],
+    joined: tuple[str, ...],
     needs: tuple[str, ...],
     links: tuple[Link, ...] = (),
     memory_mib: int = 320,
     scale: float = 1.0,
 ) -> Service:
-    """Alloy on `networks`. What it collects is put in by `services.monitoring.watched`, when all that it watches is known.
+    """Alloy on the networks `joined`. What it collects is put in by `services.monitoring.watched`, when all is known.
 
     On the predecessor's Sese-AI, with twice the containers, 256 MiB were too little and 512 held. Below 256 its data pushes its
     program, some 160 MiB of which are in use, out of memory: 50 page faults a second at 192, no kill (measured, v1.13.0).
@@ -48,7 +62,7 @@ def service(
     return Service(
         name="alloy",
         image="docker.io/grafana/alloy:v1.13.0",
-        networks=networks,
+        networks=joined,
         limits=Limits(memory_mib=memory_mib, cpus=0.5).scaled(scale, least_mib=256),
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT),
@@ -86,6 +100,7 @@ def service(
         ),
         needs=needs,
         links=links,
+        completed=_meeting,
         brings=("cadvisor", "node-exporter"),
         # Neither curl nor wget in the image; Grafana's alert on missing series is the probe from outside (lesson 30).
         may=May(mount=("/", "/var/lib/docker/containers"), share_uid=0),

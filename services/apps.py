@@ -1,33 +1,13 @@
 """Applications of our own on the server that the stack rents for them: an image behind a route, with a database or without."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
 
+from model.application import App
 from model.route import Access, Route
 from model.service import Configuration, Database, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Silent
 from services import caddy
+from services.context import Context
 from services.networks import BACKEND, FRONTEND, MONITORING
-
-
-@dataclass(frozen=True, kw_only=True)
-class App:
-    """One application. One that owns files, or calls other hosts, is a `Service` in a module of its own, like every system."""
-
-    name: str
-    image: str
-    route: Route
-    healthy: tuple[str, ...]
-    """A command with a tool of the image that fails when the application does not answer on 127.0.0.1."""
-    limits: Limits
-    metrics: Metrics | Silent
-    logs: Logs
-    user: str
-    database: Database | None = None
-    """In PostgreSQL on the same server; its address is the application's DATABASE_URL."""
-    entrypoint: tuple[str, ...] = ()
-    """The image's own, as a database needs it: the password goes past `docker inspect` in front of it."""
-    command: tuple[str, ...] = ()
-    capabilities: tuple[str, ...] = ()
-
 
 APPS = (
     App(
@@ -45,6 +25,16 @@ APPS = (
     ),
 )
 """What runs there. The first one shows the way, and goes when another has taken it."""
+
+
+def of_fleet(of: Context) -> tuple[App, ...]:
+    """The applications of a fleet: these, or those that the context names instead."""
+    return APPS if of.applications is None else of.applications
+
+
+def services(of: Context) -> Iterator[Service]:
+    """All of them."""
+    return map(service, of_fleet(of))
 
 
 def service(app: App) -> Service:
@@ -69,6 +59,7 @@ def service(app: App) -> Service:
         configuration=Configuration(directory=f"/etc/{app.name}", owner=app.user, files=()) if database else None,
         routes=(app.route,),
         needs=("postgresql",) if database else (),
+        keeps=database,
         healthcheck=Healthcheck(command=app.healthy, interval=10, timeout=5, retries=3, start_period=30),
         capabilities=app.capabilities,
         user=app.user,

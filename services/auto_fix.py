@@ -1,6 +1,7 @@
 """auto-fix: a worker on the workstation that fetches an issue, lets Claude Code write a branch, and opens the pull request
 (images/auto-fix)."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Nothing
@@ -36,6 +37,11 @@ _USERS = ("20007:20007", "20008:20008")
 the host."""
 _USERS_BESIDE = ("20017:20017", "20018:20018")
 """On the stack's own host, where the sandboxes are 20007."""
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of)
 
 
 def service(of: Context) -> Service:

@@ -1,14 +1,22 @@
 """cAdvisor 0.55: what each container uses."""
 
+from collections.abc import Iterator
 from datetime import date
 
+from model.host import Role
 from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
+from services.context import Context
 from services.networks import MONITORING
 
 PORT = 8080
 # oom_event too: it is read from /dev/kmsg, the whole kernel's log, which we do not hand in; without, it counts 0 for ever.
 _OFF = "advtcp,cpu_topology,cpuset,hugetlb,memory_numa,oom_event,process,referenced_memory,resctrl,sched,tcp,udp"
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(scale=of.scale) if Role.STACK in of.roles else service(memory_mib=64)
 
 
 def service(memory_mib: int = 96, scale: float = 1.0) -> Service:

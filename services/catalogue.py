@@ -1,8 +1,9 @@
 """What stands on a host, by the roles that it plays; Caddy's sites drawn from the routes of the rest."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import Protocol
 
 from model.host import Role
 from model.mesh import Mesh
@@ -10,7 +11,7 @@ from model.names import HOSTS, Names
 from model.network import Network
 from model.route import Access, Led, Route, Site, Upstream, sites
 from model.secret import External, Secret
-from model.service import Database, Link, Metrics, Service
+from model.service import Link, Service
 from services import (
     alloy,
     apps,
@@ -31,7 +32,6 @@ from services import (
     postgresql,
     qdrant,
     redis,
-    sandboxes,
     storage,
     sure,
     uptime_kuma,
@@ -40,20 +40,56 @@ from services import (
     zerobyte,
 )
 from services.context import Context
-from services.networks import BACKEND, FRONTEND, HUB, MONITORING, NETWORKS, UPLINK
+from services.networks import BACKEND, FRONTEND, HUB, INTERNAL, MONITORING, NETWORKS, UPLINK, joined
+
+
+class Module(Protocol):
+    """One of `services/`: it says what it is made of, from whatever fleet it is for."""
+
+    def services(self, of: Context, /) -> Iterable[Service]:
+        """What it brings to the host of the context."""
+
+
+BY_ROLE: Mapping[Role, Sequence[Module]] = {
+    Role.STACK: (
+        postgresql,
+        redis,
+        qdrant,
+        litellm,
+        docker_proxy,
+        openclaw,
+        n8n,
+        webhook_gate,
+        nocodb,
+        sure,
+        victoriametrics,
+        loki,
+        cadvisor,
+        alloy,
+        grafana,
+        diun,
+    ),
+    Role.HUB: (headscale, couchdb, uptime_kuma, zerobyte),
+    # What watches the workstation, and the worker that mends issues; its other work is not of this program.
+    Role.WORKSTATION: (node_exporter, auto_fix),
+    Role.APPLICATIONS: (postgresql, apps, node_exporter),
+}
+"""What stands on a host because of a role of its; who needs another comes after it where it can."""
+EVERYWHERE: Sequence[Module] = (docker_proxy, cadvisor, alloy)
+"""What watches a host."""
 
 
 def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service, ...]:
     """Everything that stands on the context's host, which plays these `roles`, once each, and a Caddy for what has routes."""
-    if not of.standing:
-        of = replace(of, standing={of.host: names_of(roles)})
+    wanted = of.standing.get(of.host)
+    of = replace(of, roles=frozenset(roles), standing=of.standing or {of.host: names_of(roles)})
     found = _made(roles, of)
-    if moved := of.standing[of.host] - found.keys():
-        others = _made(set(Role) - set(roles), of)
-        found |= {name: others[name] for name in others if name in moved}
-    found = {name: service for name, service in found.items() if name in of.standing[of.host] and of.runs(name)}
-    if "alloy" in found:
-        found["alloy"] = _meeting(found["alloy"], (it for it in found.values() if isinstance(it.metrics, Metrics)))
+    if wanted is not None:
+        others = _made(set(Role) - set(roles), of) if wanted - found.keys() else {}
+        found = {name: service for name, service in (others | found).items() if name in wanted}
+    found = {name: service for name, service in found.items() if of.runs(name)}
+    there = tuple(found.values())
+    found = {name: it.completed(it, there) if it.completed else it for name, it in found.items()}
     behind = tuple(_leaving_apart(service) for service in _named(found.values(), of.names))
     # On one machine nobody hands on: the stack answers the Internet itself.
     relayed = _relayed(of.stack) if Role.HUB in roles and Role.STACK not in roles else ()
@@ -69,7 +105,7 @@ def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service,
     small = {"memory_mib": 80} if set(roles) <= {Role.HUB} else {}
     scale = of.scale if Role.STACK in roles else 1.0
     own = caddy.service(at, door, _door_networks(roles, behind, links), links, scale=scale, **small)
-    return (*behind, _meeting(own, routed))
+    return (*behind, replace(own, networks=joined(own, routed)))
 
 
 def names_of(roles: Collection[Role]) -> frozenset[str]:
@@ -92,27 +128,9 @@ def standing(
 
 
 def _made(roles: Collection[Role], of: Context) -> dict[str, Service]:
-    """What these roles bring, by name; the first of a name stays: the stack's own watchers, which write to what stands beside."""
-    made = (
-        *(_stack(of, roles) if Role.STACK in roles else ()),
-        *(_hub(of) if Role.HUB in roles else ()),
-        *(_workstation(of) if Role.WORKSTATION in roles else ()),
-        *(_applications(of, roles) if Role.APPLICATIONS in roles else ()),
-        *_watchers(of),
-    )
-    found: dict[str, Service] = {}
-    for service in made:
-        found.setdefault(service.name, service)
-    return found
-
-
-def _meeting(service: Service, others: Iterable[Service]) -> Service:
-    """`service`, on one more network for each of `others` that it would not meet: an internal one where there is one."""
-    joined = service.networks
-    for other in others:
-        if not set(other.networks) & set(joined):
-            joined = (*joined, min(other.networks, key=lambda name: name not in _INTERNAL))
-    return service if joined == service.networks else replace(service, networks=joined)
+    """What these roles bring, by name."""
+    modules = dict.fromkeys((*(module for role in Role if role in roles for module in BY_ROLE[role]), *EVERYWHERE))
+    return {service.name: service for module in modules for service in module.services(of)}
 
 
 def _leaving_apart(service: Service) -> Service:
@@ -120,10 +138,7 @@ def _leaving_apart(service: Service) -> Service:
     name, and the firewall knows by the network who may enter the mesh."""
     if not service.links:
         return service
-    return replace(service, networks=(*(name for name in service.networks if name in _INTERNAL), UPLINK.name))
-
-
-_INTERNAL = frozenset(network.name for network in (*NETWORKS, HUB, UPLINK) if network.internal)
+    return replace(service, networks=(*(name for name in service.networks if name in INTERNAL), UPLINK.name))
 
 
 def networks(roles: Collection[Role], services: Iterable[Service]) -> tuple[Network, ...]:
@@ -179,7 +194,7 @@ def _all(authority: str) -> tuple[Service, ...]:
 def _by_role() -> Mapping[Role, tuple[str, ...]]:
     """The names of what each role brings."""
     of = _of_no_fleet(Context(names=Names(""), project=""))
-    return {role: tuple(_made({role}, of)) for role in Role}
+    return {role: tuple(_made({role}, replace(of, roles=frozenset({role})))) for role in Role}
 
 
 def _everywhere(of: Context, door: caddy.Door) -> tuple[Service, ...]:
@@ -190,69 +205,6 @@ def _everywhere(of: Context, door: caddy.Door) -> tuple[Service, ...]:
 
 def _of_no_fleet(of: Context) -> Context:
     return replace(of, mesh=Mesh(hub="", server="", domain="", nameservers=()))
-
-
-def _stack(of: Context, roles: Collection[Role]) -> Iterator[Service]:
-    names, scale, timezone, runs = of.names, of.scale, of.timezone, of.runs
-    own = (database for client, database in postgresql.CLIENTS.items() if runs(client))
-    databases = (*own, *(_databases(of) if Role.APPLICATIONS in roles else ()))
-    yield postgresql.service(scale, databases, timezone=timezone)
-    yield redis.service(scale, runs=runs)
-    yield qdrant.service(scale)
-    yield litellm.service(of)
-    yield docker_proxy.service(BACKEND.name, MONITORING.name)
-    yield sandboxes.service(of.project, openclaw.sandbox())
-    yield openclaw.service(names, of.project, scale, timezone=timezone, runs=runs)
-    yield n8n.service(names, scale, timezone=timezone, runs=runs)
-    yield webhook_gate.service(f"http://n8n:{n8n.PORT}", scale)
-    yield nocodb.service(names, scale, storage.shared_name(of.buckets))
-    yield sure.web(scale, timezone=timezone, runs=runs)
-    yield sure.worker(scale, timezone=timezone, runs=runs)
-    yield victoriametrics.service(scale)
-    yield loki.service(scale)
-    yield cadvisor.service(scale=scale)
-    yield _alloy(of, BACKEND.name, MONITORING.name, scale=scale)
-    yield grafana.service(names, scale, runs=runs)
-    yield diun.service(scale, timezone=timezone)
-
-
-def _hub(of: Context) -> Iterator[Service]:
-    assert of.mesh
-    yield headscale.service(of.mesh)
-    yield couchdb.service()
-    yield uptime_kuma.service(timezone=of.timezone)
-    yield zerobyte.service(of.names, bucket=storage.backups_name(of.buckets), timezone=of.timezone)
-
-
-def _workstation(of: Context) -> Iterator[Service]:
-    """What watches the workstation, and the worker that mends issues; its other work is not of this program."""
-    yield node_exporter.service()
-    yield auto_fix.service(of)
-
-
-def _applications(of: Context, roles: Collection[Role]) -> Iterator[Service]:
-    """Our own applications, their databases, and what watches them."""
-    if _databases(of) and Role.STACK not in roles:
-        yield postgresql.service(0.25, _databases(of), timezone=of.timezone)
-    yield from (apps.service(app) for app in of.applications)
-    yield node_exporter.service()
-
-
-def _databases(of: Context) -> tuple[Database, ...]:
-    return tuple(app.database for app in of.applications if app.database)
-
-
-def _watchers(of: Context) -> Iterator[Service]:
-    """What watches a host whose metrics and logs are kept on another one."""
-    yield docker_proxy.service(MONITORING.name)
-    yield cadvisor.service(memory_mib=64)
-    yield _alloy(of, MONITORING.name, memory_mib=256)
-
-
-def _alloy(of: Context, *networks: str, memory_mib: int = 320, scale: float = 1.0) -> Service:
-    ways = alloy.ways(of)
-    needs = (*(name for way in ways for name in way.needs), "docker-proxy")
-    return alloy.service(networks, needs, tuple(link for way in ways for link in way.links), memory_mib, scale)
 
 
 def _door_networks(roles: Collection[Role], behind: Iterable[Service], links: tuple[Link, ...]) -> tuple[str, ...]:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from model.application import App
 from model.endpoint import Endpoint, Way
-from model.host import TIMEZONE
+from model.host import TIMEZONE, Role
 from model.mesh import Mesh
 from model.names import Names
 from model.service import Link, Service
-from services import apps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,8 @@ class Context:
     timezone: str = TIMEZONE
     mesh: Mesh | None = None
     """Of a fleet whose hub keeps it."""
-    applications: tuple[apps.App, ...] = apps.APPS
+    applications: tuple[App, ...] | None = None
+    """Instead of those in services/apps.py."""
     relayed_to: str = ""
     """The member that the hub hands relayed routes on to; empty where the stack answers the Internet itself."""
     only: frozenset[str] = field(default_factory=frozenset)
@@ -34,6 +35,8 @@ class Context:
     """What stands on the stack's host, where that is another one."""
     host: str = ""
     """Which host the services are made for."""
+    roles: frozenset[Role] = frozenset()
+    """What that host is for."""
     standing: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """The names of the services on each host; empty: on this one what its roles bring, and all else elsewhere."""
 

@@ -1,5 +1,6 @@
 """CouchDB 3.3: the vault that Obsidian's LiveSync keeps in step; one node, closed to whoever has no password."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
@@ -8,6 +9,7 @@ from model.route import Access, Cors, RateLimit, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
 from model.waiver import Waiver
+from services.context import Context
 from services.networks import HUB
 
 ADMIN = "admin"
@@ -28,6 +30,11 @@ CORS = Cors(
 PORT = 5984
 # CouchDB reads it before local.d, where the image's entrypoint writes the administrator.
 DIRECTORY = "/opt/couchdb/etc/default.d"
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service()
 
 
 def service(scale: float = 1.0) -> Service:

@@ -2,13 +2,14 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from model.backup import Nothing
 from model.host import TIMEZONE
 from model.secret import json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from services import telegram
+from services.context import Context
 from services.networks import EGRESS
 
 DIRECTORY = "/etc/diun"
@@ -17,6 +18,11 @@ IMAGES = "images.yml"
 _OWN = "ghcr.io/mobutoo/vpai-"
 _DEBIAN = "(bookworm|trixie)"
 """Redis from 8.4 on is built for the next one alone."""
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.scale, timezone=of.timezone)
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:

@@ -3,14 +3,23 @@
 The other half of the program, which takes OpenClaw's orders, stands before another Docker (services/sandboxes.py).
 """
 
+from collections.abc import Iterator
 from datetime import date
 
+from model.host import Role
 from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
+from services.context import Context
+from services.networks import BACKEND, MONITORING
 
 READ_PORT = 2376
 # What ten thousand strangers made it hold was 22 MiB (images/docker-proxy/siege_test.go).
 _LIMITS = Limits(memory_mib=32, cpus=0.25)
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(*((BACKEND.name,) if Role.STACK in of.roles else ()), MONITORING.name)
 
 
 def service(*networks: str) -> Service:

@@ -1,5 +1,6 @@
 """Grafana 12.3: dashboards over VictoriaMetrics, Loki and n8n's database."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
@@ -11,6 +12,7 @@ from model.service import Configuration, File, Healthcheck, Limits, Logs, Metric
 from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
 from services.chosen import Runs, every_one
+from services.context import Context
 from services.networks import BACKEND, FRONTEND, MONITORING
 
 ADMIN = "admin"
@@ -19,6 +21,11 @@ ADMIN_PASSWORD = Secret(name="grafana_admin_password", source=Generated())
 DIRECTORY = "/etc/grafana/provisioning"
 PORT = 3000
 SITE = "grafana"
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.names, of.scale, runs=of.runs)
 
 
 def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Service:

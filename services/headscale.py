@@ -5,6 +5,7 @@ ephemeral copy of it share the hub without editing each other's part. They lie i
 """
 
 import json
+from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files, Nothing
@@ -13,6 +14,7 @@ from model.names import MESH
 from model.route import Access, RateLimit, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Port, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
+from services.context import Context
 from services.networks import EGRESS, HUB
 
 DIRECTORY = "/etc/headscale"
@@ -22,6 +24,12 @@ MERGED_DIRECTORY = "headscale-mesh"
 _PORT = 8080
 _USER = "20001:20001"
 _STUN = 3478
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    assert of.mesh
+    yield service(of.mesh)
 
 
 def service(mesh: Mesh, scale: float = 1.0) -> Service:

@@ -1,17 +1,24 @@
 """Loki 3.6: every log line, for fourteen days."""
 
 import json
+from collections.abc import Iterator
 
 from model.backup import Nothing
 from model.endpoint import Endpoint
 from model.route import Access, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
+from services.context import Context
 from services.networks import MONITORING
 
 DIRECTORY = "/etc/loki"
 PORT = 3100
 PUSH_PATH = "/loki/api/v1/push"
 ENDPOINT = Endpoint(service="loki", port=PORT, network=MONITORING.name, site="logs")
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.scale)
 
 
 def service(scale: float = 1.0) -> Service:

@@ -1,8 +1,10 @@
 """The five networks of the specification, with its CIDRs."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Network
 
 from model.network import Network
+from model.service import Service
 
 FRONTEND = Network(name="frontend", cidr=IPv4Network("172.20.1.0/24"), internal=False)
 BACKEND = Network(name="backend", cidr=IPv4Network("172.20.2.0/24"), internal=True)
@@ -17,3 +19,13 @@ UPLINK = Network(name="uplink", cidr=IPv4Network("172.20.7.0/24"), internal=Fals
 """Of those alone that call services of other hosts: the firewall lets what comes from here into the mesh."""
 
 NETWORKS = (FRONTEND, BACKEND, MONITORING, EGRESS, SANDBOX)
+INTERNAL = frozenset(network.name for network in (*NETWORKS, HUB, UPLINK) if network.internal)
+
+
+def joined(service: Service, others: Iterable[Service]) -> tuple[str, ...]:
+    """The networks of `service`, and one more for each of `others` that it would not meet: an internal one where there is one."""
+    found = service.networks
+    for other in others:
+        if not set(other.networks) & set(found):
+            found = (*found, min(other.networks, key=lambda name: name not in INTERNAL))
+    return found

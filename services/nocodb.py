@@ -1,5 +1,6 @@
 """NocoDB 0.301: tables over PostgreSQL; attachments lie in the shared bucket, or beside its own files without one."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
@@ -10,6 +11,7 @@ from model.secret import External, Generated, Secret
 from model.service import Configuration, Database, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services import storage
+from services.context import Context
 from services.networks import BACKEND, FRONTEND
 
 DATABASE = Database(name="nocodb", user="nocodb")
@@ -21,6 +23,11 @@ API_TOKEN = Secret(
 DIRECTORY = "/etc/nocodb"
 PORT = 8080
 SITE = "nocodb"
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.names, of.scale, storage.shared_name(of.buckets))
 
 
 def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
@@ -75,6 +82,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN),),
         needs=("postgresql",),
+        keeps=DATABASE,
         may=May(share_uid=0),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/v1/health"),

@@ -1,11 +1,18 @@
 """node_exporter 1.9: the workstation's processor, memory and disks."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
+from services.context import Context
 from services.networks import MONITORING
 
 PORT = 9100
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service()
 
 
 def service() -> Service:

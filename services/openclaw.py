@@ -4,6 +4,7 @@ docs/adr/0040-agents-in-sandboxes.md says why each of them has its whole sandbox
 """
 
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,6 +19,7 @@ from model.service import Configuration, File, Healthcheck, HostMount, Limits, L
 from model.waiver import Waiver
 from services import sandboxes, telegram, webhook_gate
 from services.chosen import Runs, every_one
+from services.context import Context
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.litellm.models import BRAVE_KEY, MODELS
 from services.networks import BACKEND, EGRESS, SANDBOX
@@ -78,6 +80,12 @@ def workspace(project: str) -> str:
 def sandbox() -> sandboxes.Sandbox:
     """A sandbox, as often as runs go on at once. The plugin removes the idlest when one more agent begins."""
     return sandboxes.Sandbox(memory_mib=224, at_most=sum(_RUNS.values()))
+
+
+def services(of: Context) -> Iterator[Service]:
+    """Where its agents work, and itself."""
+    yield sandboxes.service(of.project, sandbox())
+    yield service(of.names, of.project, of.scale, timezone=of.timezone, runs=of.runs)
 
 
 def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:

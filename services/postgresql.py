@@ -1,30 +1,30 @@
 """PostgreSQL 18.1, the one relational store: a database and a user of its own for each system."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from model.backup import PostgresDump
 from model.credential import Credential, PostgresLogin, Unproven
-from model.host import TIMEZONE
+from model.host import TIMEZONE, Role
 from model.secret import Generated, Secret
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
-from services import n8n, nocodb, sure
-from services.litellm import DATABASE as LITELLM_DATABASE
+from services import apps
+from services.context import Context
 from services.networks import BACKEND
 
 SUPERUSER_PASSWORD = Secret(name="postgresql_superuser_password", source=Generated())
-CLIENTS: Mapping[str, Database] = {
-    "n8n": n8n.DATABASE,
-    "litellm": LITELLM_DATABASE,
-    "nocodb": nocodb.DATABASE,
-    "sure-web": sure.DATABASE,
-}
-"""The databases of the stack, by the service that keeps something there."""
-DATABASES = tuple(CLIENTS.values())
 DIRECTORY = "/etc/postgresql"
 
 
-def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES, *, timezone: str = TIMEZONE) -> Service:
-    """PostgreSQL with its limits, and the memory settings that follow from them, scaled by `scale`."""
+def services(of: Context) -> Iterator[Service]:
+    """A small one beside applications alone, where one of them has a database."""
+    small = Role.APPLICATIONS in of.roles and Role.STACK not in of.roles
+    if not small or any(app.database for app in apps.of_fleet(of)):
+        yield service(0.25 if small else of.scale, timezone=of.timezone)
+
+
+def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
+    """PostgreSQL with its limits, and the memory settings that follow from them, scaled by `scale`; its databases come last."""
     limits = Limits(memory_mib=1536, cpus=1.5, shared_memory_mib=256).scaled(scale)
     return Service(
         name="postgresql",
@@ -55,14 +55,6 @@ def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES, *, 
         ),
         secrets=(SUPERUSER_PASSWORD,),
         credentials=(
-            *(
-                Credential(
-                    secret=database.password,
-                    holder=f"the role {database.user}",
-                    proof=PostgresLogin(user=database.user, database=database.name),
-                )
-                for database in databases
-            ),
             Unproven(
                 secret=SUPERUSER_PASSWORD, reason="the image asks for one; pg_hba.conf refuses the superuser over the network"
             ),
@@ -77,8 +69,7 @@ def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES, *, 
                 backup=PostgresDump(),
             ),
         ),
-        databases=databases,
-        tasks=tuple(_provisioning(database) for database in databases),
+        completed=_with_databases,
         # Over TCP: while it is being created, PostgreSQL answers on its socket already. And not as the superuser, whose
         # refusal over TCP would be a FATAL in the log each time: anybody else is asked for a password, which says enough.
         healthcheck=Healthcheck(
@@ -92,6 +83,25 @@ def service(scale: float = 1.0, databases: tuple[Database, ...] = DATABASES, *, 
         scratch=("/tmp", "/var/run/postgresql"),
         stop_signal="SIGINT",
         stop_timeout=60,
+    )
+
+
+def _with_databases(service: Service, others: Sequence[Service]) -> Service:
+    """With a database and a user for each that keeps something here."""
+    databases = tuple(other.keeps for other in others if other.keeps)
+    own = tuple(
+        Credential(
+            secret=database.password,
+            holder=f"the role {database.user}",
+            proof=PostgresLogin(user=database.user, database=database.name),
+        )
+        for database in databases
+    )
+    return replace(
+        service,
+        databases=databases,
+        credentials=(*own, *service.credentials),
+        tasks=tuple(_provisioning(database) for database in databases),
     )
 
 

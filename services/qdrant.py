@@ -1,6 +1,7 @@
 """Qdrant 1.16: vectors for the semantic cache and for search in our own content."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from model.backup import Nothing, QdrantExport
@@ -9,6 +10,7 @@ from model.endpoint import Endpoint
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
+from services.context import Context
 from services.networks import BACKEND
 
 API_KEY = Secret(name="qdrant_api_key", source=Generated(length=64, hexadecimal=True))
@@ -31,6 +33,11 @@ class Collection:
 SEMANTIC_CACHE = Collection(name="semantic_cache", size=1536, distance="Cosine")
 CONTENT_INDEX = Collection(name="content_index", size=1536, distance="Cosine", indexing_threshold=10000)
 COLLECTIONS = (SEMANTIC_CACHE, CONTENT_INDEX)
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.scale)
 
 
 def service(scale: float = 1.0) -> Service:

@@ -1,42 +1,30 @@
 """Redis 8.0: caches and counters, one ACL user for each client, the default user off."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from model.backup import RedisDump
 from model.credential import Credential, RedisLogin
 from model.secret import Generated, Secret
-from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
-from services.chosen import Runs, every_one
-from services.litellm import REDIS_PASSWORD as LITELLM_PASSWORD
+from model.service import CacheUser, Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from services.context import Context
 from services.networks import BACKEND
-from services.sure import REDIS_PASSWORD as SURE_PASSWORD
 
 HEALTH_PASSWORD = Secret(name="redis_health_password", source=Generated())
 BACKUP_PASSWORD = Secret(name="redis_backup_password", source=Generated())
 DIRECTORY = "/usr/local/etc/redis"
 _USER = "20002:20002"
+_USERS = "users.acl"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Client:
-    """Who has a user of its own there, as which service of the catalogue."""
-
-    service: str
-    user: str
-    password: Secret
-    holder: str
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.scale)
 
 
-CLIENTS = (
-    Client(service="litellm", user="litellm", password=LITELLM_PASSWORD, holder="LiteLLM"),
-    Client(service="sure-web", user="sure", password=SURE_PASSWORD, holder="Sure"),
-)
-
-
-def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
-    """Redis with half of its memory limit for data: a snapshot's copied pages need the rest."""
+def service(scale: float = 1.0) -> Service:
+    """Redis with half of its memory limit for data: a snapshot's copied pages need the rest. Its clients' users come last."""
     limits = Limits(memory_mib=512, cpus=0.5).scaled(scale)
-    clients = tuple(client for client in CLIENTS if runs(client.service))
     return Service(
         name="redis",
         # As specified. The tag stands still since 2026-05-07; 8.2.9 is the newest of bookworm, 8.10.1 of trixie (August 2026).
@@ -52,15 +40,14 @@ def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
             owner=_USER,
             files=(
                 File(path="redis.conf", content=_settings(limits.memory_mib // 2)),
-                File(path="users.acl", content=_OWN_USERS + "".join(_user(each) for each in clients)),
+                File(path=_USERS, content=_OWN_USERS),
                 File(path="health-password", content=f"{HEALTH_PASSWORD}"),
             ),
         ),
-        secrets=(HEALTH_PASSWORD, BACKUP_PASSWORD, *(client.password for client in clients)),
+        secrets=(HEALTH_PASSWORD, BACKUP_PASSWORD),
         credentials=(
             Credential(secret=HEALTH_PASSWORD, holder="Redis's healthcheck", proof=RedisLogin(user="health")),
             Credential(secret=BACKUP_PASSWORD, holder="the host's backup", proof=RedisLogin(user="backup")),
-            *(Credential(secret=it.password, holder=it.holder, proof=RedisLogin(user=it.user)) for it in clients),
         ),
         volumes=(
             Volume(
@@ -71,6 +58,7 @@ def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
                 backup=RedisDump(user="backup", password=BACKUP_PASSWORD),
             ),
         ),
+        completed=_with_users,
         healthcheck=Healthcheck(
             # The password stays out of the process list and of `docker inspect`.
             command=(
@@ -86,6 +74,23 @@ def service(scale: float = 1.0, *, runs: Runs = every_one) -> Service:
         user=_USER,
         scratch=("/tmp",),
         stop_timeout=30,
+    )
+
+
+def _with_users(service: Service, others: Sequence[Service]) -> Service:
+    """With a user for each that keeps something here."""
+    assert service.configuration
+    clients = tuple(other.caches for other in others if other.caches)
+    files = (
+        replace(file, content=file.content + "".join(map(_user, clients))) if file.path == _USERS else file
+        for file in service.configuration.files
+    )
+    logins = (Credential(secret=it.password, holder=it.holder, proof=RedisLogin(user=it.user)) for it in clients)
+    return replace(
+        service,
+        configuration=replace(service.configuration, files=tuple(files)),
+        secrets=(*service.secrets, *(client.password for client in clients)),
+        credentials=(*service.credentials, *logins),
     )
 
 
@@ -111,6 +116,6 @@ user backup on #{BACKUP_PASSWORD.sha256} resetkeys resetchannels -@all +ping +ps
 """
 
 
-def _user(client: Client) -> str:
+def _user(client: CacheUser) -> str:
     rights = "~* &* +@all -@admin -@dangerous +info +client|setinfo +client|setname"
     return f"user {client.user} on #{client.password.sha256} {rights}\n"

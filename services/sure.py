@@ -1,5 +1,6 @@
 """Sure, personal finance: a Rails server and its Sidekiq worker, one image, one database, one Redis number."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
@@ -7,9 +8,10 @@ from model.credential import Credential, Header, Held, Request, Unproven
 from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
-from model.service import Configuration, Database, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
+from model.service import CacheUser, Configuration, Database, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.chosen import Runs, every_one
+from services.context import Context
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.networks import BACKEND, EGRESS, FRONTEND
 
@@ -33,6 +35,12 @@ _BASE = Credential(
 )
 
 
+def services(of: Context) -> Iterator[Service]:
+    """Server and worker."""
+    yield web(of.scale, timezone=of.timezone, runs=of.runs)
+    yield worker(of.scale, timezone=of.timezone, runs=of.runs)
+
+
 def web(scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
     """The server behind the site `sure`; its start migrates the database."""
     return _service(
@@ -45,6 +53,8 @@ def web(scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one)
         command=("./bin/rails", "server"),
         routes=(Route(subdomain="sure", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
+        keeps=DATABASE,
+        caches=CacheUser(user="sure", password=REDIS_PASSWORD, holder="Sure"),
         healthcheck=Healthcheck(
             command=("curl", "-fsS", "-o", "/dev/null", f"http://127.0.0.1:{PORT}/"),
             interval=30,
@@ -89,6 +99,8 @@ def _service(
     timezone: str,
     models: bool,
     networks: tuple[str, ...],
+    keeps: Database | None = None,
+    caches: CacheUser | None = None,
     limits: Limits,
     command: tuple[str, ...],
     routes: tuple[Route, ...],
@@ -137,6 +149,8 @@ def _service(
         ),
         routes=routes,
         needs=needs,
+        keeps=keeps,
+        caches=caches,
         may=May(share_uid=1000),
         healthcheck=healthcheck,
         image_uid=1000,

@@ -1,5 +1,6 @@
 """Uptime Kuma 2.1: asks from the hub whether the rest answers; backups report to it."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
@@ -9,6 +10,7 @@ from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
+from services.context import Context
 from services.networks import MONITORING, UPLINK
 
 ADMIN = "admin"
@@ -20,6 +22,11 @@ ADMIN_PASSWORD = Secret(
 DIRECTORY = "/etc/uptime-kuma"
 PORT = 3001
 SITE = "status"
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(timezone=of.timezone)
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:

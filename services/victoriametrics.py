@@ -1,14 +1,22 @@
 """VictoriaMetrics 1.135: every metric, for thirty days."""
 
+from collections.abc import Iterator
+
 from model.backup import Nothing
 from model.endpoint import Endpoint
 from model.route import Access, Route
 from model.service import Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
+from services.context import Context
 from services.networks import MONITORING
 
 PORT = 8428
 WRITE_PATH = "/api/v1/write"
 ENDPOINT = Endpoint(service="victoriametrics", port=PORT, network=MONITORING.name, site="metrics")
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.scale)
 
 
 def service(scale: float = 1.0) -> Service:

@@ -5,6 +5,7 @@ Members and OpenClaw sign the body that they send: `X-Signature-256: sha256=<hex
 """
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 
 from model.alert import Severity, Watch
@@ -14,6 +15,7 @@ from model.endpoint import Endpoint
 from model.route import Access, RateLimit, Route
 from model.secret import External, Generated, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
+from services.context import Context
 from services.networks import BACKEND
 
 GITHUB_SECRET = Secret(
@@ -41,8 +43,8 @@ SIGNING_SECRET = Secret(name="webhook_gate_secret", source=Generated(length=48))
 """What the gate signs its token with, by which n8n knows it. Its own: whoever may call a workflow could otherwise be GitHub."""
 JOBS_TOKEN = Secret(name="auto_fix_token", source=Generated(length=48))
 
-CALLED_AT = "n8n"
-"""n8n's own site: members call its workflows there, and pass the gate all the same."""
+N8N = Endpoint(service="n8n", port=5678, network=BACKEND.name, site="n8n")
+"""Members call n8n's workflows at its own site, and pass the gate all the same."""
 DIRECTORY = "/etc/webhook-gate"
 PORT = 8080
 JOBS = Endpoint(service="webhook-gate", port=8081, network=BACKEND.name, site="fix")
@@ -61,6 +63,11 @@ _LARGEST_KIB = 640
 _MEMORY_MIB = 64
 """On every host: ten thousand strangers made it hold 53 MiB (images/webhook-gate/siege_test.go)."""
 _USER = "65532:65532"
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(N8N.beside, of.scale)
 
 
 def service(n8n: str, scale: float = 1.0) -> Service:
@@ -184,7 +191,7 @@ def _routes() -> tuple[Route, ...]:
             relayed=True,
         ),
         Route(
-            subdomain=CALLED_AT,
+            subdomain=N8N.site,
             port=CALLS_PORT,
             access=Access.VPN,
             # In both spellings that n8n would take for its own, and the Internet's too, which members do not call here.

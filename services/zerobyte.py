@@ -1,5 +1,6 @@
 """Zerobyte 0.26: restic repositories in the bucket, with schedules and an interface."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
@@ -11,6 +12,7 @@ from model.secret import Generated, Secret
 from model.service import Configuration, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services import storage
+from services.context import Context
 from services.networks import EGRESS, HUB
 
 APP_SECRET = Secret(
@@ -21,6 +23,11 @@ APP_SECRET = Secret(
 DIRECTORY = "/etc/zerobyte"
 PORT = 4096
 SITE = "backups"
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.names, bucket=storage.backups_name(of.buckets), timezone=of.timezone)
 
 
 def service(names: Names, scale: float = 1.0, bucket: str = "", *, timezone: str = TIMEZONE) -> Service:

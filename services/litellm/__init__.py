@@ -1,12 +1,13 @@
 """LiteLLM: one OpenAI-shaped door to every model provider, with a budget for each."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from model.alert import Severity, Watch
 from model.credential import Credential, Header, Held, Login, Request
 from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, May, Metrics, Replacement, Service
+from model.service import CacheUser, Configuration, Database, File, Healthcheck, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
 from services import qdrant, telegram
 from services.context import Context
@@ -27,6 +28,11 @@ UI_PASSWORD = Secret(name="litellm_ui_password", source=Generated())
 DIRECTORY = "/app/configuration"
 PORT = 4000
 _REDIS_URL = f"redis://litellm:{REDIS_PASSWORD}@redis:6379/0"
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of)
 
 
 def service(of: Context) -> Service:
@@ -79,6 +85,8 @@ def service(of: Context) -> Service:
         credentials=_CREDENTIALS,
         routes=(Route(subdomain="litellm", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
+        keeps=DATABASE,
+        caches=CacheUser(user="litellm", password=REDIS_PASSWORD, holder="LiteLLM"),
         # Not what stands beside it either: it starts and answers without.
         links=index.links if index else (),
         alerts=(_SPEND,),

@@ -1,6 +1,7 @@
 """n8n 2.7: workflows. It calls LiteLLM, OpenClaw and NocoDB inside the host, and the Internet over egress."""
 
 import json
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from model.service import (
 from model.waiver import Waiver
 from services import auto_fix, nocodb, openclaw, telegram, webhook_gate
 from services.chosen import Runs, every_one
+from services.context import Context
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.n8n.workflows import GATE, workflows
 from services.networks import BACKEND, EGRESS
@@ -43,8 +45,13 @@ OWNER_PASSWORD = Secret(
     irreplaceable="n8n keeps it in its database, and only its interface changes it there",
 )
 DIRECTORY = "/etc/n8n"
-PORT = 5678
-SITE = webhook_gate.CALLED_AT
+PORT = webhook_gate.N8N.port
+SITE = webhook_gate.N8N.site
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield service(of.names, of.scale, timezone=of.timezone, runs=of.runs)
 
 
 def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
@@ -144,6 +151,7 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs:
         tasks=(_provisioning(domain, runs),),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
         needs=("postgresql",),
+        keeps=DATABASE,
         brings=("webhook-gate",),
         may=May(share_uid=1000),
         healthcheck=Healthcheck(

@@ -15,7 +15,7 @@ from operations.cost import FALLBACK, committed, rented
 from services import catalogue
 from services.apps import APPS
 from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK
-from tests.fleets import DOOR, HOST, RENTED_HOST, context, host_config, inputs
+from tests.fleets import DOOR, HOST, RENTED_HOST, context, host_config, inputs, placement
 from tests.graph.program import Graph, build, built
 from tests.hetzner import TOKEN
 from tests.unit.test_cost import documented
@@ -85,7 +85,8 @@ def test_an_application_is_given_its_database_and_nobody_elses() -> None:
     assert by_name["shop"].secret_environment == {"DATABASE_URL": f"postgresql://shop:{database.password}@postgresql:5432/shop"}
     assert by_name["shop"].needs == ("postgresql",)
     networks = (FRONTEND, BACKEND, MONITORING, UPLINK)
-    assert not broken_laws([Placement(host=HOST, networks=networks, services=services)])
+    host = replace(HOST, name="shops", address="203.0.113.12")
+    assert not broken_laws([placement(), Placement(host=host, networks=networks, services=services)])
     assert "postgresql" not in {service.name for service in catalogue.on({Role.APPLICATIONS}, context(), DOOR)}
 
 

@@ -26,8 +26,7 @@ _LOOKS = {
 _NEVER_STARTED, _EXEC_TRIES = "unable to start container process: waiting for init preliminary setup", 3
 """runc 1.1.15 loses an exec now and then on a busy machine (seen once in some thousand); the command has not begun."""
 CONTAINER = "docker:index/container:Container"
-_LAST = "    yield diun.service(scale, timezone=timezone)\n"
-HELLO = (_LAST, f"{_LAST}    yield apps.service(apps.APPS[0])\n")
+HELLO = ("        diun,\n    ),\n", "        diun,\n        apps,\n    ),\n")
 """A change of services/catalogue.py: the application `hello` stands on the stack's host too."""
 Done = subprocess.CompletedProcess[str]
 

@@ -7,9 +7,10 @@ import pytest
 from model.secret import resolve
 from model.service import Task
 from services import couchdb, postgresql, qdrant
+from tests.fleets import stack_services
 from tests.lab.deployment import Deployment
 
-ROLES = {database.user: database for database in postgresql.DATABASES}
+ROLES = {each.keeps.user: each.keeps for each in stack_services() if each.keeps}
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -75,7 +75,7 @@ def test_rented_things_hold_data(kind: str) -> None:
 
 
 def test_a_server_takes_along_what_its_services_keep_and_nothing_else_is_asked_for() -> None:
-    services = (postgresql.service(databases=()), alloy.service((), ()))
+    services = (postgresql.service(), alloy.service((), ()))
     host = replace(placement(*services), host=replace(HOST, name="app-prod-01"))
     directories = [
         replace(SERVER, urn=f"urn:pulumi:prod::vpai::command:local:Command::app-prod-01-{service}-data")

@@ -155,6 +155,10 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
             "cannot be read without undeclared, which may be rotated",
         ),
     ],
+    laws.what_is_kept_has_a_place: [
+        (lambda: with_service("postgresql", databases=()), "n8n keeps something as n8n, and nobody beside it knows that user"),
+        (lambda: with_service("redis", secrets=()), "litellm caches something as litellm, and nobody beside it"),
+    ],
     laws.users_are_their_own: [
         (lambda: _as_user("redis", "999:999"), "redis runs as user 999, as postgresql does"),
         (lambda: _as_user("redis", "1000:1000"), "redis runs as user 1000, "),

@@ -1,0 +1,114 @@
+"""`python -m operations.new_service NAME`: a module for a new service, with what only its author can decide left open.
+
+What is open is the name `DECIDE`, which nothing defines: linter, type checker and program refuse the module until all is decided.
+"""
+
+import re
+import sys
+
+from model.problem import Problem, Refused, refuse
+from operations.stack import PROJECT
+from services import catalogue
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def main(name: str) -> int:
+    """Write `services/<name>.py` and say what comes next; the exit code."""
+    try:
+        refuse(problems(name))
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+    stem = name.replace("-", "_")
+    path = PROJECT / f"services/{stem}.py"
+    text = module(name)
+    path.write_text(text)
+    print(f"{path.relative_to(PROJECT)}: {text.count('DECIDE')} things to decide, each called DECIDE. Then:")
+    print(f"  services/catalogue.py  `{stem}` in BY_ROLE, below the role whose host it stands on, and in the imports")
+    print("  images.lock.yaml       the image and its digest; `make images` asks the registry")
+    print("  make docs lint         the generated pages; what is still open is refused")
+    return 0
+
+
+def problems(name: str) -> list[Problem]:
+    """What is wrong with a name."""
+    example = "make service NAME=paperless"
+    if not NAME.fullmatch(name):
+        return [
+            Problem(
+                what=f"{name!r} cannot be the name of a service",
+                why="a container, a directory and a file are called after it",
+                mend="use small letters and digits, with a hyphen between words",
+                example=example,
+            )
+        ]
+    stem = name.replace("-", "_")
+    if name in catalogue.names_of_services() or any((PROJECT / "services" / file).exists() for file in (stem, f"{stem}.py")):
+        return [
+            Problem(
+                what=f"services/ has a {name} already",
+                why="what stands there would be overwritten",
+                mend="give the new one another name",
+                example=example,
+            )
+        ]
+    return []
+
+
+def module(name: str) -> str:
+    """The module: a service with a database, a secret and a site for members of the VPN."""
+    stem = name.replace("-", "_")
+    return f'''"""{name}: DECIDE, what it is, in one line."""
+
+from collections.abc import Iterator
+
+from model.backup import Files
+from model.credential import Unproven
+from model.endpoint import Endpoint
+from model.route import Access, Route
+from model.secret import Generated, Secret
+from model.service import Configuration, Database, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Volume
+from services.context import Context
+from services.networks import BACKEND
+
+KEY = Secret(name="{stem}_key", source=Generated())
+DATABASE = Database(name="{stem}", user="{stem}")
+ENDPOINT = Endpoint(service="{name}", port=DECIDE, network=BACKEND.name, site="{name}")
+DIRECTORY = "/etc/{name}"
+_USER = DECIDE  # "20009:20009", say: a user of its own from 20000 on, which no other service has
+
+
+def services(of: Context) -> Iterator[Service]:
+    """It alone."""
+    yield Service(
+        name="{name}",
+        image=DECIDE,  # repository and version; its digest goes into images.lock.yaml
+        networks=(BACKEND.name,),  # and EGRESS, if it calls the Internet
+        limits=Limits(memory_mib=DECIDE, cpus=0.5).scaled(of.scale),
+        replacement=Replacement.STOP_FIRST,
+        metrics=Metrics(port=DECIDE),  # or Silent(reason=...)
+        logs=Logs.DECIDE,
+        # The image's own, from its Dockerfile: the secrets below go past `docker inspect` in front of it.
+        entrypoint=DECIDE,
+        command=DECIDE,
+        secret_environment={{
+            DECIDE: f"{{KEY}}",  # the variables as the program calls them
+            DECIDE: f"postgresql://{{DATABASE.user}}:{{DATABASE.password}}@postgresql:5432/{{DATABASE.name}}",
+        }},
+        configuration=Configuration(directory=DIRECTORY, owner=_USER, files=()),
+        volumes=(Volume(path=DECIDE, directory="{name}", owner=_USER, mode=0o700, backup=Files()),),
+        secrets=(KEY,),
+        credentials=(Unproven(secret=KEY, reason=DECIDE),),  # or a Credential with the question that shows what it opens
+        routes=(Route(subdomain=ENDPOINT.site, port=ENDPOINT.port, access=Access.VPN),),
+        needs=("postgresql",),
+        keeps=DATABASE,
+        healthcheck=Healthcheck(command=DECIDE, interval=30, timeout=5, retries=3, start_period=60),  # a tool of the image
+        user=_USER,
+        scratch=("/tmp",),
+    )
+'''
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2] or [""]))
