@@ -17,7 +17,8 @@ from model.kind import Kind
 from model.network import MESH
 from model.problem import Problem, Refused
 
-HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}[a-z0-9]$")]
+"""Of two letters at least, the last no hyphen: Headscale 0.28 names any other member "invalid-" and at random (tried)."""
 _DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
@@ -220,7 +221,7 @@ class Settings(_Frozen):
     )
     runner: str = Field(
         default="",
-        pattern=r"^([a-z][a-z0-9-]{0,30})?$",
+        pattern=r"^([a-z][a-z0-9-]{0,29}[a-z0-9])?$",
         description="name under which `up` joins the machine it runs on to the mesh; empty: it is left as it is",
         examples=["operator"],
     )

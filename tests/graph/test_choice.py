@@ -104,14 +104,14 @@ def test_a_required_key_is_asked_for_where_something_reads_it() -> None:
 
 def test_no_hub_watches_what_nobody_collects() -> None:
     hosts = {
-        "a": {"address": "203.0.113.50", "memoryMib": 8192, "roles": ["stack"]},
-        "b": {"address": "203.0.113.51", "memoryMib": 2048, "roles": ["hub"]},
-        "c": {"address": "203.0.113.52", "memoryMib": 2048, "roles": ["workstation"]},
+        "alpha": {"address": "203.0.113.50", "memoryMib": 8192, "roles": ["stack"]},
+        "beta": {"address": "203.0.113.51", "memoryMib": 2048, "roles": ["hub"]},
+        "gamma": {"address": "203.0.113.52", "memoryMib": 2048, "roles": ["workstation"]},
     }
     found = chosen("n8n", hosts=json.dumps(hosts), bucketPrefix="")
     there = {placement.host.name: [service.name for service in placement.services] for placement in found.fleet.placements}
-    assert there["b"] == ["headscale", "caddy"] and there["c"] == []
-    assert set(there["a"]) == {"postgresql", "n8n", "webhook-gate", "caddy"}
+    assert there["beta"] == ["headscale", "caddy"] and there["gamma"] == []
+    assert set(there["alpha"]) == {"postgresql", "n8n", "webhook-gate", "caddy"}
 
 
 def test_too_little_memory_is_told_with_what_would_fit() -> None:

@@ -162,11 +162,11 @@ def test_no_host_is_called_like_the_machine_that_deploys() -> None:
 @pytest.mark.parametrize(
     ("hosts", "told"),
     [
-        (_hosts(a=["stack"], b=["hub"], c=[]), "vpai:hosts.c says no roles"),
-        (_hosts(a=["stack", "hub"], b=["stack"]), "a and b are both stack"),
-        (_hosts(a=["stack"], b=["hub", "applications"]), "vpai:hosts.b is hub and has the applications"),
-        (_hosts(a=["stack"], b=["workstation"]), "no host of vpai:hosts is the hub"),
-        (_hosts(a=["stack", "kitchen"]), "vpai:hosts.a.roles.1"),
+        (_hosts(alpha=["stack"], beta=["hub"], gamma=[]), "vpai:hosts.gamma says no roles"),
+        (_hosts(alpha=["stack", "hub"], beta=["stack"]), "alpha and beta are both stack"),
+        (_hosts(alpha=["stack"], beta=["hub", "applications"]), "vpai:hosts.beta is hub and has the applications"),
+        (_hosts(alpha=["stack"], beta=["workstation"]), "no host of vpai:hosts is the hub"),
+        (_hosts(alpha=["stack", "kitchen"]), "vpai:hosts.alpha.roles.1"),
     ],
 )
 def test_roles_that_cannot_be_are_told(hosts: str, told: str) -> None:

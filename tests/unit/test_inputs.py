@@ -137,6 +137,10 @@ def test_memory_over_the_hosts_is_refused() -> None:
         ({"timezone": "Europe/Pariss"}, "vpai:timezone = 'Europe/Pariss': is no time zone"),
         ({"timezone": "../../etc/passwd"}, "is no time zone"),
         *(
+            ({"hosts": json.dumps({**json.loads(host_config("prod")), name: {"address": "203.0.113.99"}})}, f"vpai:hosts.{name}")
+            for name in ("a", "host-")
+        ),
+        *(
             (
                 {"hosts": json.dumps({**json.loads(host_config("prod")), "sese": {"address": wrong, "memoryMib": 11264}})},
                 "is neither an IP",

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given, strategies
+from hypothesis import given, settings, strategies
 
 from services.litellm.proxy.answers import LONGEST_QUESTION, SimilarAnswers, question
 from tests.unit.test_litellm_budget import SETTINGS
@@ -225,6 +225,7 @@ def test_what_was_answered_to_one_that_did_not_ask_is_kept_for_nobody() -> None:
 NUMBERS = strategies.integers() | strategies.decimals(allow_nan=False, allow_infinity=False)
 
 
+@settings(deadline=None)
 @given(
     NUMBERS,
     NUMBERS,
@@ -234,6 +235,7 @@ def test_two_numbers_make_two_questions_whatever_they_are(one: object, other: ob
     assert shared(text.format(one), text.format(other)) == (str(one) == str(other))
 
 
+@settings(deadline=None)
 @given(
     strategies.text(min_size=1),
     strategies.text(min_size=1),
