@@ -125,5 +125,6 @@ def _faulty(raw: Mapping[str, str], path: str) -> bool:
     try:
         inputs.parsed("", raw)
     except Refused as refused:
-        return any(problem.what.startswith((f"vpai:{path} = ", f"vpai:{path}.")) for problem in refused.problems)
+        told = (f"vpai:{path} = ", f"vpai:{path} has a name", f"vpai:{path}.")
+        return any(problem.what.startswith(told) for problem in refused.problems)
     return False

@@ -123,7 +123,10 @@ def test_memory_over_the_hosts_is_refused() -> None:
         ({"certificateAuthority": "nowhere"}, "root.crt does not exist"),
         ({"rotations": '{"litellm_salt_key": 1}'}, "cannot be rotated"),
         ({"rotations": '{"no_such": 1}'}, "cannot be rotated"),
-        ({"hosts": host_config("prod").replace('"sese"', '"Sese"')}, "vpai:hosts.Sese has a name that it cannot have: String should match"),
+        (
+            {"hosts": host_config("prod").replace('"sese"', '"Sese"')},
+            "vpai:hosts.Sese has a name that it cannot have: String should match",
+        ),
         ({"kept": '{"redis_health_password": "x"}'}, "vpai:kept names 'redis_health_password'"),
         ({"kept": '{"litellm_salt_key": "x"}'}, "the secret kept stands in plain text"),
         ({"recoveryRecipient": "AGE-SECRET-KEY-1"}, "vpai:recoveryRecipient"),
