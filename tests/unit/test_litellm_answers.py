@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,10 @@ import yaml
 from hypothesis import given, settings, strategies
 
 from services.litellm.proxy.answers import LONGEST_QUESTION, SimilarAnswers, question
-from tests.unit.test_litellm_budget import SETTINGS
+from services.litellm.proxy.settings import Settings
+from tests.unit.test_litellm_budget import SETTINGS as OF_THE_BUDGET
+
+SETTINGS = replace(OF_THE_BUDGET, qdrant_url="http://qdrant:6333")
 
 
 class Qdrant:
@@ -262,3 +265,21 @@ def test_another_system_message_never_shares_an_answer() -> None:
     )
     assert first and second
     assert first.context != second.context
+
+
+def test_where_there_is_no_qdrant_nothing_is_asked_and_no_question_is_embedded() -> None:
+    embedded: list[str] = []
+
+    async def paid(text: str) -> list[float]:
+        embedded.append(text)
+        return await embed(text)
+
+    async def ask(settings: Settings) -> list[str]:
+        qdrant = Qdrant()
+        found = SimilarAnswers(settings, paid, qdrant.ask)
+        await found.find(chat("where is Paris?"))
+        await found.keep(chat("where is Paris?"), {"response": "in France"})
+        return qdrant.asked
+
+    assert asyncio.run(ask(replace(SETTINGS, qdrant_url=""))) == [] == embedded
+    assert asyncio.run(ask(replace(SETTINGS, qdrant_url="http://qdrant:6333"))) and embedded

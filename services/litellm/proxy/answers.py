@@ -152,7 +152,7 @@ class SimilarAnswers:
     async def find(self, request: Mapping[str, Any]) -> Any | None:
         """The kept answer to a similar question."""
         asked = question(request)
-        if asked is None or time.monotonic() < self._asked_again_at:
+        if asked is None or self._left_alone():
             return None
         try:
             wanted = {
@@ -176,7 +176,7 @@ class SimilarAnswers:
     async def keep(self, request: Mapping[str, Any], answer: Any) -> None:
         """Keep an answer for similar questions."""
         asked = question(request)
-        if asked is None or time.monotonic() < self._asked_again_at:
+        if asked is None or self._left_alone():
             return
         try:
             point = {
@@ -192,6 +192,10 @@ class SimilarAnswers:
             await self._clean()
         except Exception as error:
             self._pause(error)
+
+    def _left_alone(self) -> bool:
+        """There is no Qdrant, or it did not answer just now: no question is embedded for it, which would be paid for."""
+        return not self._settings.qdrant_url or time.monotonic() < self._asked_again_at
 
     async def _vector(self, text: str) -> list[float]:
         if text not in self._vectors:
