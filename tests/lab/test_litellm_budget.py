@@ -50,6 +50,8 @@ class Bench:
         self._stack = stack
         self._password = stack.secrets["redis_litellm_password"]
         self._date = date(2031, 1, 1)
+        key = f"Authorization: Bearer {stack.secrets['litellm_master_key']}"
+        stack.lab.operator.run(["sh", "-c", f"umask 077; cat > {KEY_FILE}"], input=key)
 
     def new_day(self, days: int = 1) -> None:
         """The UTC day turns: nothing is spent, nothing was told."""
@@ -211,8 +213,6 @@ def bench(_deployment: Deployment) -> Iterator[Bench]:
     # What an earlier run in this lab has spent with the provider stays for a day; the LiteLLM that comes reads it at its start.
     bench.redis("DEL", "provider_spend:gemini:1d", "provider_budget_start_time:gemini")
     stack.up()
-    key = f"Authorization: Bearer {stack.secrets['litellm_master_key']}"
-    stack.lab.operator.run(["sh", "-c", f"umask 077; cat > {KEY_FILE}"], input=key)
     yield bench
     bench.trouble()
     stack.reset()
