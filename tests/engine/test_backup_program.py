@@ -32,7 +32,7 @@ from model.secret import resolve
 from operations import drill, kit_repositories
 from operations.reference import example_fleet
 from services import litellm, qdrant, redis, storage
-from tests.fleets import PROJECT
+from tests.fleets import PROJECT, stack_services
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
 
 PROGRAM = SCRIPTS / "installed/vpai-backup.py"
@@ -93,9 +93,9 @@ class Machine:
         return docker("exec", "-i", self.container("postgresql"), *psql, *asked).stdout.strip()
 
     def redis(self, *words: str) -> str:
-        return docker(
-            "exec", self.container("redis"), "redis-cli", "--user", "litellm", "--pass", "l" * 32, "--no-auth-warning", *words
-        ).stdout.strip()
+        # -e: what Redis refuses is a failure.
+        ask = ("redis-cli", "-e", "--user", "litellm", "--pass", "l" * 32, "--no-auth-warning")
+        return docker("exec", self.container("redis"), *ask, *words).stdout.strip()
 
     def qdrant(self, path: str, body: object, method: str = "POST") -> Any:
         ask = [
@@ -311,9 +311,10 @@ def _start(machine: Machine) -> None:
 
     files = machine.base / "files"
     files.mkdir()
-    values = {secret.name: "x" * 32 for secret in redis.service().secrets}
+    [cache] = (service for service in stack_services() if service.name == "redis")
+    values = {secret.name: "x" * 32 for secret in cache.secrets}
     values |= {redis.BACKUP_PASSWORD.name: PASSWORDS["redis"], litellm.REDIS_PASSWORD.name: "l" * 32}
-    configuration = redis.service().configuration
+    configuration = cache.configuration
     assert configuration
     for file in configuration.files:
         (files / file.path).write_text(resolve(file.content, values))

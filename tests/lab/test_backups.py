@@ -114,7 +114,7 @@ def _destroy(machine: Machine, *directories: str) -> None:
 
 
 def _redis(stack: Deployment, command: str) -> str:
-    client = f'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user sure {command}'
+    client = f'REDISCLI_AUTH="$(cat)" redis-cli -e -h 127.0.0.1 --user sure {command}'
     secret = stack.secrets["redis_sure_password"]
     return stack.on_host("docker", "exec", "-i", stack.container("redis"), "sh", "-c", client, input=secret)
 
