@@ -80,7 +80,7 @@ def results() -> Iterator[Results]:
 def test_a_route_is_added_and_no_request_fails(stack: Deployment, results: Results) -> None:
     stack.edit(
         "services/qdrant.py",
-        ('routes=(Route(subdomain="qd"', 'routes=(Route(subdomain="qd2", port=6333, access=Access.VPN), Route(subdomain="qd"'),
+        ("routes=(Route(", 'routes=(Route(subdomain="qd2", port=PORT, access=Access.VPN), Route('),
     )
     told = _under_load(stack, stack.up, results, "a route is added")
     assert set(told) == {"200"}

@@ -409,7 +409,7 @@ def test_the_operator_is_not_banned_in_the_mesh_and_gets_in_there_when_banned_el
 
 def test_the_hub_is_not_replaced_through_its_own_relay(rehearsal: Rehearsal) -> None:
     hub = rehearsal.lab.seko
-    rehearsal.stack.edit("services/headscale.py", ("memory_mib=128", "memory_mib=112"))
+    rehearsal.stack.edit("services/headscale.py", ("memory_mib=80", "memory_mib=72"))
     before = hub.run(["docker", "ps", "-q", "--no-trunc"]).stdout
     with without_udp(rehearsal), rehearsal.watched("seko") as watch:
         rehearsal.fails("this machine reaches seko only through the relay on seko itself", "tailscale ping seko")

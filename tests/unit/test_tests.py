@@ -1,7 +1,9 @@
 """What is asked of tests: their loops assert something, and those that a document names can fail."""
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from tests.fleets import PROJECT
 from tests.planted.faults import FAULTS, Fault
 from tests.vacuous import in_loops
 
+REHEARSALS = ("tests/lab", "tests/prove")
+"""Where the project is changed by its text."""
 LOOPS = """
 import pytest
 
@@ -86,3 +90,29 @@ def test_a_file_that_make_does_not_run_holds_nothing() -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.what)
 def test_a_fault_can_still_be_planted(fault: Fault) -> None:
     assert (PROJECT / fault.file).read_text().count(fault.old) == 1, "the file has changed: say in tests/planted/faults.py where"
+
+
+def _replaced(rehearsal: Path) -> Iterator[tuple[str, str]]:
+    """Each file of the project that a rehearsal changes, with a text in it that it replaces: `"path.py", ("old", "new"), ...`."""
+    for node in ast.walk(ast.parse(rehearsal.read_text())):
+        parts = node.elts if isinstance(node, ast.Tuple) else node.args if isinstance(node, ast.Call) else []
+        path, *changes = [*parts, None]
+        if isinstance(path, ast.Constant) and isinstance(path.value, str) and (PROJECT / path.value).suffix == ".py":
+            for change in changes:
+                if isinstance(change, ast.Tuple) and change.elts and isinstance(change.elts[0], ast.Constant):
+                    yield path.value, str(change.elts[0].value)
+
+
+@pytest.mark.parametrize(
+    "rehearsal", [f"{folder}/{path.name}" for folder in REHEARSALS for path in (PROJECT / folder).glob("*.py")]
+)
+def test_what_a_rehearsal_replaces_stands_in_its_file(rehearsal: str) -> None:
+    gone = [(file, old) for file, old in _replaced(PROJECT / rehearsal) if old not in (PROJECT / file).read_text()]
+    assert gone == []
+
+
+def test_what_a_rehearsal_replaces_is_found(tmp_path: Path) -> None:
+    (file := tmp_path / "test_a.py").write_text(
+        'A = ("model/laws.py", ("old", "new"))\nstack.edit("model/host.py", ("one", "two"), B)\n'
+    )
+    assert set(_replaced(file)) == {("model/laws.py", "old"), ("model/host.py", "one")}
