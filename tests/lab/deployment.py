@@ -98,7 +98,8 @@ class Deployment:
         done = subprocess.run(
             ["make", "--file", str(checkout / "Makefile"), "--no-print-directory", "--old-file", ".venv/ready", *words],
             cwd=self.directory,
-            env={**os.environ, "PYTHONPATH": str(checkout)},
+            # A further lab has another id than its checkout's path gives.
+            env={**os.environ, "PYTHONPATH": str(checkout), "VPAI_LAB_ID": self.lab.layout.id},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

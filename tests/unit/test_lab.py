@@ -137,3 +137,10 @@ def test_dns_leads_every_site_of_the_hub_to_the_hub_in_the_lab_and_in_the_runboo
     assert set(HUB_SITES) == {site.host.partition(".")[0] for site in hub.sites()}
     runbook = (PROJECT / "docs/runbooks/first-deploy.md").read_text()
     assert all(f"`{site}`" in runbook for site in HUB_SITES)
+
+
+def test_a_further_lab_is_found_in_its_checkout_by_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    further = Layout.of_checkout(tmp_path).further("gw1")
+    assert Layout.of_checkout(further.checkout).id != further.id
+    monkeypatch.setenv("VPAI_LAB_ID", further.id)
+    assert Layout.of_checkout(further.checkout).named("operator") == further.named("operator")
