@@ -466,8 +466,8 @@ def what_is_kept_has_a_place(placement: Placement) -> Iterator[Problem]:
         for kept, user in missing.items():
             if user:
                 yield Problem(
-                    what=f"{placement.host.name}: {service.name} {kept} something as {user}, and nobody beside it knows that"
-                    + " user",
+                    what=f"{placement.host.name}: {service.name} {kept} something as {user}, and nobody beside it knows "
+                    "that user",
                     why="its first query would be refused",
                     mend="let it need the store, which then stands on its host",
                     example='needs=("postgresql",)',

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from model.bucket import HETZNER_PRINCIPAL
@@ -380,8 +381,7 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
     if location[-1] == "[key]":
         return _name(location[:-2], location[-2], detail["msg"])
     key = ".".join(str(part) for part in location)
-    model, name = _setting(location)
-    field = next((field for known, field in model.model_fields.items() if to_camel(known) == name), None)
+    model, field = _setting(location)
     if field is None:
         known = ", ".join(to_camel(name) for name in model.model_fields)
         return Problem(
@@ -405,8 +405,8 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
 def _name(mapping: tuple[object, ...], name: object, why: object) -> Problem:
     """A member of a mapping bears a name that it cannot have."""
     key = ".".join(map(str, mapping))
-    _, setting = _setting(mapping)
-    [field] = [field for known, field in Settings.model_fields.items() if to_camel(known) == setting]
+    _, field = _setting(mapping)
+    assert field
     return Problem(
         what=f"vpai:{key}.{name} has a name that it cannot have: {why}",
         why=field.description or "",
@@ -437,8 +437,13 @@ def shown(setting: object, value: object) -> str:
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
 
 
-def _setting(location: tuple[object, ...]) -> tuple[type[BaseModel], object]:
-    """The model that a place in the settings belongs to, and the name of its field there: hosts.<host>.server.<field>."""
+def _setting(location: tuple[object, ...]) -> tuple[type[BaseModel], FieldInfo | None]:
+    """The model that a place in the settings belongs to, and its field there, if it has one: hosts.<host>.server.<field>."""
+    model, name = _named(location)
+    return model, next((field for known, field in model.model_fields.items() if to_camel(known) == name), None)
+
+
+def _named(location: tuple[object, ...]) -> tuple[type[BaseModel], object]:
     if location[0] != "hosts" or len(location) < 3:
         return Settings, location[0]
     if len(location) > 3 and location[2] in ("server", "mesh"):

@@ -1,7 +1,5 @@
 """What the pack reads in rules is what Debian's iptables makes of them, in a network namespace of its own."""
 
-import os
-import subprocess
 from collections.abc import Sequence
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -11,6 +9,7 @@ from components.host.firewall import forward_rules, spoof_rules, tables
 from model.firewall import firewall
 from model.network import MESH, MESH_V6
 from policy.meaning.iptables import OUTSIDE, Traffic, Verdict, chain, follow
+from tests import own_network
 from tests.whole import placements
 
 SPELLED = (
@@ -35,19 +34,11 @@ ASKED = (
 )
 
 
-def inside(script: str) -> str:
-    """What a shell prints in a network namespace of its own."""
-    root = [] if os.getuid() == 0 else ["sudo"]
-    done = subprocess.run([*root, "unshare", "--net", "sh", "-c", script], capture_output=True, text=True)
-    assert done.returncode == 0, f"exit code {done.returncode}: {done.stderr}"
-    return done.stdout
-
-
 def normal(texts: Sequence[str]) -> list[str]:
     """Each chain T as `iptables -S` shows it once it was restored; empty where iptables refuses it."""
     ask = "(iptables-restore 2>/dev/null >&2 && iptables -S T; echo ==; iptables -F; iptables -X)"
     script = "".join(f"{ask} <<'E'\n*filter\n:T - [0:0]\n:U - [0:0]\n{text}\nCOMMIT\nE\n" for text in texts)
-    return inside(script).split("==\n")[:-1]
+    return own_network.printed("sh", "-c", script).split("==\n")[:-1]
 
 
 def verdicts(text: str) -> list[Verdict]:
@@ -82,6 +73,10 @@ def test_what_we_render_is_what_iptables_shows_of_it() -> None:
         v4, v6 = tables(plan)
         script = f"iptables-restore <<'E'\n{v4}\nE\nip6tables-restore <<'E'\n{v6}\nE\n"
         show = "iptables -S; iptables -t raw -S; ip6tables -t raw -S"
-        shown = [line for line in inside(script + show).splitlines() if line.startswith(("-A DOCKER-USER", "-A VPAI"))]
+        shown = [
+            line
+            for line in own_network.printed("sh", "-c", script + show).splitlines()
+            if line.startswith(("-A DOCKER-USER", "-A VPAI"))
+        ]
         assert shown == [*forward_rules(plan), *spoof_rules(plan, str(MESH)), *spoof_rules(plan, str(MESH_V6))]
         assert not plan.has_containers or shown

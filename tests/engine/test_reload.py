@@ -1,12 +1,11 @@
 """Caddy reloads while clients connect, in a network of its own with the parameters that its container has."""
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests import own_network
 from tests.fleets import stack_services
 
 RELOADS = 2000
@@ -67,12 +66,9 @@ print(json.dumps({"reloads": done, "answered": len(answered), "reset": len(reset
 
 def reloaded(toolchain: Path, directory: Path, parameters: Mapping[str, str], reloads: int = RELOADS) -> tuple[int, int]:
     """How often it reloaded, and how many of its clients' connections were reset; no further when those are enough."""
-    root = [] if os.getuid() == 0 else ["sudo"]
     numbers = map(str, (reloads, CLIENTS, ENOUGH))
     words = [sys.executable, "-c", _RELOADED, str(toolchain / "bin/caddy"), str(directory), *numbers]
-    done = subprocess.run([*root, "unshare", "--net", *words], input=json.dumps(parameters), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    found = json.loads(own_network.printed(*words, given=json.dumps(parameters)))
     assert found["answered"] > found["reloads"], found
     return found["reloads"], found["reset"]
 

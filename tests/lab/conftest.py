@@ -7,9 +7,8 @@ import pytest
 
 from lab import Lab
 from lab.rehearsal import back_up, deploy, rehearse
-from tests.copies import last_commit, tracked
 from tests.fleets import PROJECT
-from tests.lab.deployment import Deployment
+from tests.lab.deployment import Deployment, further_lab
 from tests.scheduling import FIRST
 
 
@@ -17,11 +16,7 @@ from tests.scheduling import FIRST
 def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     """Raised and deployed, its progress shown as it comes. The first worker's is this checkout's own and stays."""
     worker = os.environ.get("PYTEST_XDIST_WORKER", FIRST)
-    raised = Lab.of_checkout(PROJECT)
-    if worker != FIRST:
-        raised = Lab(raised.layout.further(worker))
-        tracked(raised.layout.checkout)
-        last_commit(raised.layout.checkout)
+    raised = Lab.of_checkout(PROJECT) if worker == FIRST else further_lab(worker)
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         os.dup2(2, 1)  # a worker's own stdout leads nowhere
         if worker == FIRST:

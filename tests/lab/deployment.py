@@ -14,7 +14,9 @@ from typing import Any
 
 from components.docker_host import LABEL_SERVICE, LABEL_STACK
 from lab import Lab, Machine
-from tests.copies import copy
+from lab.layout import SEKO
+from tests.copies import copy, last_commit, tracked
+from tests.fleets import PROJECT
 from tests.waiting import until
 
 _COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "policy", "images.lock.yaml", "prices.yaml")
@@ -29,6 +31,14 @@ CONTAINER = "docker:index/container:Container"
 HELLO = ("        diun,\n    ),\n", "        diun,\n        apps,\n    ),\n")
 """A change of services/catalogue.py: the application `hello` stands on the stack's host too."""
 Done = subprocess.CompletedProcess[str]
+
+
+def further_lab(name: str, hub: str = SEKO) -> Lab:
+    """Another lab of this checkout, out of a copy of it with its last commit; not raised yet."""
+    lab = Lab(Lab.of_checkout(PROJECT).layout.further(name, hub))
+    tracked(lab.layout.checkout)
+    last_commit(lab.layout.checkout)
+    return lab
 
 
 class Deployment:

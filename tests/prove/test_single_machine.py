@@ -11,14 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab import Lab
 from lab.layout import SEKO, SESE, WAZA
 from lab.rehearsal import rehearse
-from tests.copies import last_commit, tracked
-from tests.fleets import PROJECT
 from tests.graph.test_choice import CHOICES
 from tests.lab import test_access
-from tests.lab.deployment import Deployment
+from tests.lab.deployment import Deployment, further_lab
 from tests.prove import proof, test_lockouts, test_reboot
 from tests.prove.test_lockouts import Rehearsal
 
@@ -40,9 +37,7 @@ def rows() -> Iterator[Rows]:
 @pytest.fixture(scope="module")
 def alone(pytestconfig: pytest.Config, rows: Rows) -> Iterator[Deployment]:
     """Deployed from nothing and checked as by `make lab`."""
-    lab = Lab(Lab.of_checkout(PROJECT).layout.further("alone", hub=SESE))
-    tracked(lab.layout.checkout)
-    last_commit(lab.layout.checkout)
+    lab = further_lab("alone", hub=SESE)
     _configure(lab.layout.checkout / "Pulumi.lab.yaml")
     began = time.monotonic()
     with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():

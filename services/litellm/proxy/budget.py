@@ -162,6 +162,8 @@ def _input_tokens(request: Mapping[str, Any]) -> int:
         """`value` without what attachments hold, which are billed by the piece."""
         nonlocal pieces
         if isinstance(value, Mapping):
+            if value.get("type") in _ATTACHMENTS and _source(value) in ("text", "content"):
+                return value
             if value.get("type") in _ATTACHMENTS and (held := max(_strings(value), key=len, default="")):
                 pieces += _pieces(value, held)
                 return _without(value, held)
@@ -176,21 +178,20 @@ def _input_tokens(request: Mapping[str, Any]) -> int:
 
 def _pieces(part: Mapping[str, Any], held: str) -> int:
     """How many pieces an attachment is billed as: a picture is one, whatever its size; of what is named alone, the most."""
-    source = part.get("source")
-    kind = source.get("type") if isinstance(source, Mapping) else None
-    if kind in ("text", "content"):
-        return 0
     if "image" in part["type"] or held.startswith("data:image/"):
         return 1
-    named = kind in ("url", "file") or _NAMED.match(held) or len(held) < SHORTEST_DOCUMENT
+    named = _source(part) in ("url", "file") or _NAMED.match(held) or len(held) < SHORTEST_DOCUMENT
     return MOST_PAGES if named else 1 + len(held) // BYTES_PER_PAGE
 
 
+def _source(part: Mapping[str, Any]) -> object:
+    """How an attachment of Anthropic's says what it holds: as base64, text, or by a name."""
+    source = part.get("source")
+    return source.get("type") if isinstance(source, Mapping) else None
+
+
 def _without(value: Any, held: str) -> Any:
-    """An attachment without what it holds; one that is text keeps it."""
-    source = value.get("source") if isinstance(value, Mapping) else None
-    if isinstance(source, Mapping) and source.get("type") in ("text", "content"):
-        return value
+    """An attachment without what it holds."""
     if isinstance(value, Mapping):
         return {key: _without(inner, held) for key, inner in value.items()}
     return "" if value == held else value
