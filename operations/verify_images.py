@@ -29,11 +29,8 @@ from operations.offline.throwaway import dummy
 from operations.reference import example_fleet
 from operations.stack import PROJECT
 from operations.table import table
-from services.networks import BACKEND
 
 _LABEL = "vpai.verify"
-_OTHERS_SECONDS, _OTHERS_EVERY_SECONDS = 900, 5
-"""How long another run, of these checks or of a drill, may have the addresses."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,25 +171,8 @@ class Engine:
         return []
 
     def connect(self, network: str) -> None:
-        """A network without a way out, with the addresses that PostgreSQL lets in (pg_hba.conf): one run at a time has them."""
-        create = ("network", "create", "--internal", "--subnet", str(BACKEND.cidr), "--label", f"{_LABEL}={self.run}", network)
-        deadline = time.monotonic() + _OTHERS_SECONDS
-        while True:
-            others = self._runs()
-            try:
-                self._docker(*create)
-                return
-            except CommandRefused as refused:
-                # One of them may have begun or ended in between.
-                others |= self._runs()
-                if "Pool overlaps" not in str(refused) or not others or time.monotonic() > deadline:
-                    raise
-            print(f"  {network}: {BACKEND.cidr} is in use by {', '.join(sorted(others))}; waiting until it ends", flush=True)
-            time.sleep(_OTHERS_EVERY_SECONDS)
-
-    def _runs(self) -> set[str]:
-        """The networks of every run that there is on this engine."""
-        return set(self._docker("network", "ls", "--filter", f"label={_LABEL}", "--format", "{{.Name}}").split())
+        """A network without a way out. Docker picks its addresses, as a container of the operator's own may have any."""
+        self._docker("network", "create", "--internal", "--label", f"{_LABEL}={self.run}", network)
 
     def _healthy(self, service: Service, network: str) -> str:
         """Why the service did not become healthy, or its tasks failed; empty when all went well."""

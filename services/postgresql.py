@@ -123,12 +123,13 @@ logging_collector = off
 """
 
 
-# Local sockets by the operating system's user; everybody else by password, and nobody over the network as superuser.
-_HBA = f"""local all postgres peer
+# Local sockets by the operating system's user; its own network (`samenet`: it is on one alone) by password, and nobody over the
+# network as superuser. No address is written here, so a drill or a check of images may give it a network of any.
+_HBA = """local all postgres peer
 local all all scram-sha-256
 host all postgres all reject
 host all all 127.0.0.1/32 scram-sha-256
-host all all {BACKEND.cidr} scram-sha-256
+host all all samenet scram-sha-256
 """
 
 
