@@ -246,10 +246,10 @@ backup: ## a backup now, followed line by line: [HOST=]
 backups: ## the runs of each host: age, items, size; exit code 1 when one is late: [HOST=]
 	@$(RUN) $(PYTHON) -m operations backups --stack "$$STACK" --host "$$HOST"
 
-prune: ## give old runs up and check the repositories, with the keeper's key: [HOST=]
+prune: ## give old runs up and check the repositories, with the admin key: [HOST=]
 	@$(RUN) $(PYTHON) -m operations prune --stack "$$STACK" --host "$$HOST"
 
-rescue: ## undo an overwriting of a host's backups from the former versions, with the keeper's key: HOST= TO=directory | IN_PLACE=yes
+rescue: ## undo an overwriting of a host's backups from the former versions, with the admin key: HOST= TO=directory | IN_PLACE=yes
 	@$(RUN) $(PYTHON) -m operations rescue --stack "$$STACK" --host "$$HOST" --to "$$TO" --in-place "$$IN_PLACE"
 
 drill: venv engine ## the latest backup into a copy that is thrown away, from the recovery kit alone: [KIT=recovery-kit-prod.age] [KEY=recovery.key] [HOST=]

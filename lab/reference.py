@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab.images import SERVICES
-from model.credential import Basic, Credential, Header, Held, Login, PostgresLogin, RedisLogin, Request, Unproven
+from model.credential import Basic, Credential, Header, Login, PostgresLogin, RedisLogin, Request, StoredSecret, Unverifiable
 from model.fleet import Fleet
 from model.secret import External, Secret
 from model.service import Service
@@ -44,9 +44,9 @@ exactly this value, "wrong" that it has no other.
 
 def unproven(fleet: Fleet) -> Iterator[tuple[Secret, str]]:
     """Every secret without a row above, with the reason; an empty reason is an omission."""
-    told = [(service, each) for _, service in fleet.services() for each in service.credentials]
-    proven = {each.secret.name for _, each in told if isinstance(each, Credential)}
-    reasons = {each.secret.name: each.reason for _, each in told if isinstance(each, Unproven)}
+    reported = [(service, each) for _, service in fleet.services() for each in service.credentials]
+    proven = {each.secret.name for _, each in reported if isinstance(each, Credential)}
+    reasons = {each.secret.name: each.reason for _, each in reported if isinstance(each, Unverifiable)}
     repository = "opens the host's repository: `make backups` asks it, another is refused (`tests/engine/test_backup_program.py`)"
     reasons |= {placement.backup.password.name: repository for placement in fleet.placements if placement.backup}
     for secret in fleet.secrets():
@@ -74,7 +74,7 @@ def _question(credential: Credential) -> tuple[str, str, str, str]:
             return f"psql to `{database}`", f"password of `{user}`", "logged in", "password authentication failed"
         case RedisLogin(user=user):
             return "`PING`", f"password of `{user}`", "PONG", "WRONGPASS, NOAUTH"
-        case Held(variable=variable, file=file):
+        case StoredSecret(variable=variable, file=file):
             return "held", f"`{variable or file}`", "the same", "another"
 
 

@@ -60,7 +60,7 @@ class RedisLogin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class StoredSecret:
     """The running service signs or encrypts with it, nobody presents it: its own copy is compared, and never shown."""
 
     variable: str = ""
@@ -74,12 +74,12 @@ class Credential:
     secret: Secret
     holder: str
     """Who shows it, in words."""
-    proof: Request | PostgresLogin | RedisLogin | Held
+    proof: Request | PostgresLogin | RedisLogin | StoredSecret
     note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unproven:
+class Unverifiable:
     """Why no question shows what a secret opens."""
 
     secret: Secret

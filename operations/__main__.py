@@ -17,7 +17,7 @@ from operations.cost import cost
 from operations.drift import drift
 from operations.junit import junit
 from operations.notify import notify
-from operations.pull_request_comment import say
+from operations.pull_request_comment import publish
 from operations.recover import recover
 from operations.recovery_kit import check_recovery_kit, stale, write_recovery_kit
 from operations.renew import renew
@@ -109,7 +109,7 @@ def _in_service(stack: Stack, service: str, command: Callable[[Service, str], li
             Problem(
                 what=f"no running container of the service {service!r}",
                 why="there is nothing to look into",
-                mend=f"use one of: {names}; `make status STACK={stack.name}` shows their state",
+                fix=f"use one of: {names}; `make status STACK={stack.name}` shows their state",
                 example=f"make logs STACK={stack.name} SERVICE=litellm",
             )
         ]
@@ -206,7 +206,7 @@ def _euros(text: str) -> Decimal:
                 Problem(
                     what=f"LIMIT is {text!r}, which is no amount",
                     why="the cost is compared with it",
-                    mend="give EUR a month, net",
+                    fix="give EUR a month, net",
                     example="make cost LIMIT=25.50",
                 )
             ]
@@ -319,7 +319,7 @@ def _plan_digest(stack: Stack, _: argparse.Namespace) -> None:
 
 
 def _comment(_: Stack, arguments: argparse.Namespace) -> None:
-    say(arguments.number, sys.stdin.read())
+    publish(arguments.number, sys.stdin.read())
 
 
 def _notify(stack: Stack, arguments: argparse.Namespace) -> None:

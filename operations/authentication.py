@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from components.docker_host import LABEL_SERVICE
 from components.host_script import SshHost
-from model.credential import Basic, Credential, Header, Held, Login, PostgresLogin, RedisLogin, Request
+from model.credential import Basic, Credential, Header, Login, PostgresLogin, RedisLogin, Request, StoredSecret
 from model.placement import Placement
 from model.route import Upstream, covers
 from model.service import Service
@@ -40,19 +40,19 @@ class Answer:
 
 def authentication(stack: Stack) -> tuple[Answer, ...]:
     """One answer for each credential of each placed service."""
-    doors = [
-        _Door(stack, host, placement, service, credential)
+    logins = [
+        _Login(stack, host, placement, service, credential)
         for host, placement in zip(stack.hosts, stack.placements, strict=True)
         for service in placement.services
         for credential in service.credentials
         if isinstance(credential, Credential)
     ]
     with ThreadPoolExecutor(max_workers=4) as pool:
-        return tuple(pool.map(_Door.answer, doors))
+        return tuple(pool.map(_Login.answer, logins))
 
 
 @dataclass(frozen=True)
-class _Door:
+class _Login:
     stack: Stack
     host: SshHost
     placement: Placement
@@ -79,7 +79,7 @@ class _Door:
                     return self._postgres(login, presented)
                 case RedisLogin() as login:
                     return self._redis(login, presented)
-                case Held() as held:
+                case StoredSecret() as held:
                     return self._held(held, presented)
         except (CommandFailed, OSError) as error:
             return str(error).strip().splitlines()[-1]
@@ -126,7 +126,7 @@ class _Door:
         refused = "WRONGPASS" in said or "NOAUTH" in said
         return OUT if refused else IN if said == "PONG" else said
 
-    def _held(self, held: Held, presented: str) -> str:
+    def _held(self, held: StoredSecret, presented: str) -> str:
         """Compared by hash, so that the value itself never leaves the container."""
         configuration = self.service.configuration.directory if self.service.configuration else ""
         found = self._inside(["sh", "-c", own_hash(held, configuration)], "")
@@ -140,7 +140,7 @@ class _Door:
         return next(container for container in containers if container["Config"]["Labels"][LABEL_SERVICE] == service)
 
 
-def own_hash(held: Held, configuration: str, environ: str = "/proc/1/environ") -> str:
+def own_hash(held: StoredSecret, configuration: str, environ: str = "/proc/1/environ") -> str:
     """A script that prints the SHA-256 of what the service holds; `configuration` is its directory of files.
 
     A program that writes a title for `ps` writes it over its environment (Ruby's setproctitle, which Puma calls). Then the file

@@ -123,7 +123,7 @@ def _backed_up(stack: Stack, host: str = "") -> tuple[Placement, ...]:
                 Problem(
                     what=f"the host {host} is not backed up" if host else f"nothing of the stack {stack.name} is backed up",
                     why="backups go to a bucket, by keys that each host has of its own",
-                    mend=f"use one of: {names}" if names else "set vpai:bucketPrefix and the keys (docs/runbooks/buckets.md)",
+                    fix=f"use one of: {names}" if names else "set vpai:bucketPrefix and the keys (docs/runbooks/buckets.md)",
                     example=f"make backup STACK={stack.name}" + (f" HOST={found[0].host.name}" if found else ""),
                 )
             ]
@@ -143,7 +143,7 @@ def _one(stack: Stack, host: str, service: str) -> Placement:
             Problem(
                 what=f"no host keeps data of the service {service!r}" if not found else "several hosts are meant",
                 why="a restore replaces what is there, on one host at a time",
-                mend=f"name the host and what is to come back. There is {known}",
+                fix=f"name the host and what is to come back. There is {known}",
                 example=f"make restore STACK={stack.name} HOST={every[0].host.name} SERVICE={backup_plan.items(every[0])[0]}",
             )
         ]

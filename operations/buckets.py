@@ -59,7 +59,7 @@ def checks(buckets: tuple[Bucket, ...], secrets: Mapping[str, str]) -> Iterator[
 
 def _as_declared(bucket: Bucket, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
     def ask() -> tuple[str, bool]:
-        different = s3.differences(_client(storage.KEEPER_ACCESS_KEY.name, secrets), bucket, secrets)
+        different = s3.differences(_client(storage.ADMIN_ACCESS_KEY.name, secrets), bucket, secrets)
         return ", ".join(different) or "as declared", not different
 
     return ask

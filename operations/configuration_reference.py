@@ -146,11 +146,11 @@ def _declared() -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _written(each: Mapping[str, Any]) -> Any:
     """A schema of pydantic's for what the file holds: numbers and yes or no may be texts there, and a value may be encrypted."""
     kind = each.get("type")
-    told = {key: each[key] for key in ("description", "default") if key in each}
+    reported = {key: each[key] for key in ("description", "default") if key in each}
     if "examples" in each:
-        told["examples"] = [text if kind == "string" else yaml.safe_load(text) for text in each["examples"]]
+        reported["examples"] = [text if kind == "string" else yaml.safe_load(text) for text in each["examples"]]
     if each.get("format") == "password":
-        return {**_SECURE, **told}
+        return {**_SECURE, **reported}
     rules = {key: value for key, value in each.items() if key not in ("title", "description", "default", "examples")}
     if kind == "object":
         for key in ("properties", "patternProperties"):
@@ -160,14 +160,14 @@ def _written(each: Mapping[str, Any]) -> Any:
             rules["additionalProperties"] = _written(rules["additionalProperties"])
         elif "patternProperties" in rules:
             rules["additionalProperties"] = False
-        return {**told, **rules}
+        return {**reported, **rules}
     if kind == "array":
-        return {**told, **rules, "items": _written(rules["items"])}
+        return {**reported, **rules, "items": _written(rules["items"])}
     if kind is None:
-        return {**told, **rules}
+        return {**reported, **rules}
     if pattern := _FORMATS.get(rules.pop("format", "")):
         rules["pattern"] = pattern
-    return {**told, "anyOf": [rules, *([_AS_TEXT[kind]] if kind in _AS_TEXT else []), _SECURE]}
+    return {**reported, "anyOf": [rules, *([_AS_TEXT[kind]] if kind in _AS_TEXT else []), _SECURE]}
 
 
 if __name__ == "__main__":

@@ -37,14 +37,14 @@ def over(planned: Invoice, limit: Decimal) -> Iterator[Problem]:
         yield Problem(
             what=f"the stack would cost {planned.monthly:.2f} EUR a month, the limit is {limit:.2f}",
             why="somebody pays that every month, also for servers that are switched off",
-            mend="take smaller types, fewer servers or no backups, or raise the limit",
+            fix="take smaller types, fewer servers or no backups, or raise the limit",
             example=f"make cost LIMIT={planned.monthly:.0f}",
         )
     for thing in planned.unknown:
         yield Problem(
             what=f"{thing.kind} {thing.name} ({thing.type or 'no type'}) has no price",
             why="the sum leaves it out, so nobody can say that the limit holds",
-            mend="ask the API with a token, or write the price with its date into prices.yaml",
+            fix="ask the API with a token, or write the price with its date into prices.yaml",
             example="HCLOUD_TOKEN=... make cost",
         )
 
@@ -82,7 +82,7 @@ def prices(token: str) -> Prices:
                 Problem(
                     what=f"Hetzner gives no prices: {refused}",
                     why="the cost would be guessed",
-                    mend="try again, correct HCLOUD_TOKEN, or unset it to use prices.yaml",
+                    fix="try again, correct HCLOUD_TOKEN, or unset it to use prices.yaml",
                     example="env -u HCLOUD_TOKEN make cost",
                 )
             ]

@@ -53,7 +53,7 @@ def drift(stack: Stack, desired_of: DesiredOf | None = None) -> int:
         print(
             f"{report.host} could not be asked: {report.silence}\n"
             "  why it matters: nobody knows whether it is in order\n"
-            "  how to mend it: see that it runs and that this machine is in the mesh (docs/runbooks/locked-out.md); "
+            "  how to fix it: see that it runs and that this machine is in the mesh (docs/runbooks/locked-out.md); "
             f"a host that is off on purpose belongs into vpai:offline\n"
             f"  example: pulumi config set -s {stack.name} --path 'vpai:offline[0]' {report.host}",
             file=sys.stderr,
@@ -96,11 +96,11 @@ def _report(host: SshHost, desired: DesiredHost) -> Report:
 
 def _text(reports: list[Report]) -> str:
     rows = [
-        (report.host, difference.subject, difference.expected, difference.found, str(difference.mend))
+        (report.host, difference.subject, difference.expected, difference.found, str(difference.fix))
         for report in reports
         for difference in report.differences
     ]
-    lines = [table(("host", "what", "expected", "found", "how to mend it"), rows)] if rows else []
+    lines = [table(("host", "what", "expected", "found", "how to fix it"), rows)] if rows else []
     for report in reports:
         if report.facts is None:
             continue

@@ -156,11 +156,11 @@ class Drill:
         export, snapshots, restore = self.entry["commands"]
         program = Path(restic_program())
         path = f"export PATH={program.parent}:$PATH"
-        told = subprocess.run(
+        reported = subprocess.run(
             ["bash", "-ec", f"{path}\n{export}\n{snapshots} --json"], capture_output=True, text=True, check=True, timeout=300
         )
         now = datetime.now(UTC)
-        made = [each for each in json.loads(told.stdout) if datetime.fromisoformat(each["time"]) <= now]
+        made = [each for each in json.loads(reported.stdout) if datetime.fromisoformat(each["time"]) <= now]
         if not made:
             raise CommandRefused(f"{self.entry['repository']} has no complete run")
         latest = max(made, key=lambda each: datetime.fromisoformat(each["time"]))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from model.problem import Problem, refuse
 from model.secret import External
-from operations.offline.throwaway import dummy
+from operations.offline.ephemeral_stack import dummy
 from operations.stack import Stack
 from services import caddy, catalogue
 
@@ -39,6 +39,6 @@ def _not_a_copy(stack: str) -> Iterator[Problem]:
     yield Problem(
         what=f"{stack} is no copy, and is given no fake secrets",
         why="its services would start and fail at their first use",
-        mend="give it the real ones; the preview names each, and where to get it",
+        fix="give it the real ones; the preview names each, and where to get it",
         example=f"pulumi config set -s {stack} --secret vpai:openai_api_key",
     )

@@ -48,14 +48,14 @@ def of_tree(tree: Tree) -> Iterator[Problem]:
             what=f"not committed: {', '.join(tree.changed[:5])}{' ...' if len(tree.changed) > 5 else ''}",
             why="nobody could tell later what was deployed, nor go back to it",
             # Never a stash: it sets Pulumi.<stack>.yaml aside too, and with the salt in it every secret of the stack.
-            mend="commit it, and push it to a remote of your own",
+            fix="commit it, and push it to a remote of your own",
             example="git add --all && git commit && git push",
         )
     if not tree.pushed:
         yield Problem(
             what=f"the commit {tree.commit[:12]} is on no remote branch",
             why="only this machine would know what is deployed",
-            mend="push it, and fetch",
+            fix="push it, and fetch",
             example="git push && git fetch",
         )
 
@@ -67,7 +67,7 @@ def of_preview(previewed_commit: str, previewed_at: datetime, tree: Tree) -> Ite
             what=f"the preview is of {previewed_commit[:12]}, {previewed_at:%Y-%m-%d %H:%M} UTC; "
             f"the checkout is {tree.commit[:12]}",
             why="what would be done is not what was shown",
-            mend="preview again",
+            fix="preview again",
             example="make plan STACK=prod",
         )
 
@@ -78,7 +78,7 @@ def of_former_code(missing: Iterable[str], commit: str) -> Iterator[Problem]:
         yield Problem(
             what=f"{commit[:12]}: {text}",
             why="the program of that commit refuses to be deployed so",
-            mend="go back to a commit that was deployed once; or take its change back, and deploy that",
+            fix="go back to a commit that was deployed once; or take its change back, and deploy that",
             example="git revert COMMIT && git push && make up STACK=prod",
         )
 
@@ -93,7 +93,7 @@ def of_offline(found: Iterable[Change], placements: Sequence[Placement]) -> Iter
             yield Problem(
                 what=f"{host} is in vpai:offline, and this would {', '.join(asked[:3])}{more} there",
                 why="it does not answer, and every other host would wait for it before it closes SSH to the public",
-                mend=f"was {host} never deployed: leave it out of vpai:hosts and vpai:offline until it is there; else leave "
+                fix=f"was {host} never deployed: leave it out of vpai:hosts and vpai:offline until it is there; else leave "
                 "what is on it as it is, or switch it on first",
                 example=f"pulumi config rm -s prod --path vpai:hosts.{host}",
             )
@@ -105,7 +105,7 @@ def of_policy(refused: Iterable[str]) -> Iterator[Problem]:
         yield Problem(
             what=text,
             why="the policy pack refuses it",
-            mend="mend it, or add a waiver with a reason and an end next to the service",
+            fix="fix it, or add a waiver with a reason and an end next to the service",
             example="docs/reference/policy.md",
         )
 
@@ -127,7 +127,7 @@ def of_data(
                 what=f"{change.action} {change.name} takes data away, and there is no backup of {', '.join(missing)} "
                 f"younger than {FRESH.total_seconds() / 3600:.0f} hours",
                 why="what was written since the last backup, or everything, would be lost",
-                mend="back up first; or name the resource if its data may go",
+                fix="back up first; or name the resource if its data may go",
                 example=f"make up STACK=prod MAY_LOSE={change.name}",
             )
 

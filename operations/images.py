@@ -98,9 +98,9 @@ class Registries:
             token = self._token(dict(_CHALLENGE.findall(challenge)))
             headers, body = self._get(url, {"Accept": _MANIFESTS, "Authorization": f"Bearer {token}"})
         computed = f"sha256:{hashlib.sha256(body).hexdigest()}"
-        told = headers.get("Docker-Content-Digest", computed)
-        if told != computed:
-            raise ValueError(f"the registry says {told}, its manifest is {computed}")
+        reported = headers.get("Docker-Content-Digest", computed)
+        if reported != computed:
+            raise ValueError(f"the registry says {reported}, its manifest is {computed}")
         return computed
 
     def _token(self, challenge: Mapping[str, str]) -> str:

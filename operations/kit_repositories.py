@@ -51,7 +51,9 @@ def _entry(to: HostBackup, access_key: str, secret_key: str, password: str) -> M
 def closed_repositories(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     """The hosts whose repository does not open by the commands of its entry, or holds no complete run; each is shown."""
     answers = {entry["host"]: (entry["repository"], *_asked(entry)) for entry in entries}
-    rows = [(host, repository, "opens" if opens else "FAILED", told) for host, (repository, told, opens) in answers.items()]
+    rows = [
+        (host, repository, "opens" if opens else "FAILED", reported) for host, (repository, reported, opens) in answers.items()
+    ]
     if rows:
         print(table(("host", "repository", "", "latest complete run"), rows))
     return [host for host, (_, _, opens) in answers.items() if not opens]

@@ -143,7 +143,7 @@ def _moved(stack: Stack, notes: Notes, move: Move) -> int:
         there = here.standing()
         refuse(of_pending(there) if there else ())
         if here.pulumi_live("up", "--yes", "--skip-preview", *pack()):
-            raise CommandFailed(f"{move.host} is not deployed yet; mend what is said above, and give the same command again")
+            raise CommandFailed(f"{move.host} is not deployed yet; fix what is said above, and give the same command again")
         _note(notes, move, "deployed")
     if not move.has("restored"):
         if restore(here, host=move.host, service="", database="", at=move.run, source="bucket", replace=True):
@@ -274,27 +274,27 @@ def of_machine(placement: Placement, found: Mapping[str, list[str]], held: int, 
             what=f"the new machine has {free} MiB free, {needed} are needed: {held} three times for data, fetched and staged "
             f"run, {images} for images, {_SPARE_MIB} to spare",
             why=why,
-            mend="take one with a larger disk",
+            fix="take one with a larger disk",
         )
     # What a kernel keeps for itself is not counted by it.
     if (memory := int(found["memory"][0])) < host.memory_mib * 9 // 10:
         yield Problem(
             what=f"the new machine has {memory} MiB of memory, {host.memory_mib} are declared",
             why=why,
-            mend="take a larger one, or declare less",
+            fix="take a larger one, or declare less",
             example=f"pulumi config set --path vpai:hosts.{host.name}.memoryMib {memory}",
         )
     if (release := found["release"][0]) != host.release:
         yield Problem(
             what=f"the new machine runs {release}, {host.name} is declared as {host.release}",
             why="its packages, PostgreSQL's locales and sshd differ by release, and nobody has tried this one with the data",
-            mend="reinstall it with the same release; change the release by itself, before or after",
+            fix="reinstall it with the same release; change the release by itself, before or after",
         )
     for path in found.get("holds", ()):
         yield Problem(
             what=f"the new machine is not empty: there is {path}",
             why="what it holds would be taken for the host's",
-            mend="take a fresh one, or remove what is there",
+            fix="take a fresh one, or remove what is there",
             example=f"rm -r {path}",
         )
 
@@ -307,27 +307,27 @@ def _of_words(stack: Stack, placement: Placement, to: str, key: str) -> Iterator
         yield Problem(
             what=f"{host.name} is the hub of the mesh",
             why="every member looks for it by a public name, and finds the old machine until that has spread",
-            mend="make a backup, publish the new address, then as if it had burned: docs/runbooks/restore.md",
+            fix="make a backup, publish the new address, then as if it had burned: docs/runbooks/restore.md",
         )
     if not placement.backup:
         yield Problem(
             what=f"{host.name} is not backed up, and holds nothing that could move",
             why="a move is a backup and a restore",
-            mend="say where the new machine is, and make it the host",
+            fix="say where the new machine is, and make it the host",
             example=f"make replace-host STACK={stack.name} HOST={host.name}",
         )
     if not to or to == host.address or not _is_address(to):
         yield Problem(
             what=f"TO is {to[:80]!r}, which is {'where it stands' if to and to == host.address else 'no address'}",
             why="the host moves there",
-            mend="give the address of the new machine",
+            fix="give the address of the new machine",
             example=example,
         )
     if fault := ssh_key.fault(key):
         yield Problem(
             what=f"KEY {fault}" if key else "KEY is missing",
             why="without it anybody could play the new machine, and would get all data",
-            mend="give the host key that the provider's console shows",
+            fix="give the host key that the provider's console shows",
             example=example,
         )
 
@@ -348,14 +348,14 @@ def _of_stack(stack: Stack, host: str) -> Iterator[Problem]:
         yield Problem(
             what=state,
             why="what is not well here would be looked for on the new machine",
-            mend="mend it first",
+            fix="fix it first",
             example=f"make status STACK={stack.name}",
         )
     if not nothing_to_do(stack, Code(directory=PROJECT)):
         yield Problem(
             what=f"an up would change the stack {stack.name}",
             why="a move deploys without asking: it must be what stands, on another machine",
-            mend="deploy first",
+            fix="deploy first",
             example=f"make up STACK={stack.name}",
         )
 
@@ -364,7 +364,7 @@ def _another(stack: Stack, move: Move) -> Problem:
     return Problem(
         what=f"{move.host} is on its way to {move.to}",
         why="its data cannot go to two machines",
-        mend="go on with that move, or undo it",
+        fix="go on with that move, or undo it",
         example=f"make move-host STACK={stack.name} HOST={move.host} REPLACE=yes",
     )
 
@@ -373,6 +373,6 @@ def _nothing_begun(stack: Stack) -> Problem:
     return Problem(
         what="no move was begun, or it has come to its end",
         why="only a move that was cut off can be undone",
-        mend="move the host back: its old machine is to be a fresh one then",
+        fix="move the host back: its old machine is to be a fresh one then",
         example=f"make move-host STACK={stack.name} HOST=sese TO=203.0.113.10 KEY='ssh-ed25519 AAAA...'",
     )

@@ -1,4 +1,4 @@
-"""What a host's own key may not: give old backups up. With the keeper's key, and never on a host."""
+"""What a host's own key may not: give old backups up. With the admin key, and never on a host."""
 
 import json
 import os
@@ -28,7 +28,7 @@ PARTS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Repository:
-    """A host's repository, opened with the keeper's key."""
+    """A host's repository, opened with the admin key."""
 
     to: HostBackup
     access_key: str
@@ -81,22 +81,22 @@ class Repository:
 def objections(host: str, snapshots: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[Problem]:
     """Why nothing must be given up: somebody else may have made what would take the place of the real backups."""
     why = "whoever has the host's key can add snapshots, so that the retention gives up the real ones in their place"
-    look = "look at them, forget them by hand with the keeper's key, and replace the host's key (docs/runbooks/restore.md)"
+    look = "look at them, forget them by hand with the admin key, and replace the host's key (docs/runbooks/restore.md)"
     example = f"restic snapshots --host {host}"
     made = {each["short_id"]: datetime.fromisoformat(each["time"]).astimezone(UTC) for each in snapshots}
     if ahead := sorted(name for name, at in made.items() if at > now + AHEAD):
-        yield Problem(what=f"{host}: snapshots from the future: {', '.join(ahead)}", why=why, mend=look, example=example)
+        yield Problem(what=f"{host}: snapshots from the future: {', '.join(ahead)}", why=why, fix=look, example=example)
     strange = sorted(
         each["short_id"]
         for each in snapshots
         if each["hostname"] != host or not any(tag.startswith("run=") for tag in each.get("tags") or ())
     )
     if strange:
-        yield Problem(what=f"{host}: snapshots that no run made: {', '.join(strange)}", why=why, mend=look, example=example)
+        yield Problem(what=f"{host}: snapshots that no run made: {', '.join(strange)}", why=why, fix=look, example=example)
     hourly = {each["short_id"] for each in snapshots if "databases" in (each.get("tags") or ())}
     for (day, alone), number in sorted(Counter((at.date(), name in hourly) for name, at in made.items()).items()):
         if number > (MOST_OF_DATABASES if alone else MOST_A_DAY):
-            yield Problem(what=f"{host}: {number} runs on {day}", why=why, mend=look, example=example)
+            yield Problem(what=f"{host}: {number} runs on {day}", why=why, fix=look, example=example)
 
 
 def prune(stack: Stack, host: str) -> int:
@@ -112,10 +112,8 @@ def prune(stack: Stack, host: str) -> int:
 
 
 def repositories(stack: Stack, host: str) -> Iterator[Repository]:
-    """Of each host that is backed up, or of one, with the keeper's key."""
-    keys = {
-        name: stack.inputs.external.get(name, "") for name in (storage.KEEPER_ACCESS_KEY.name, storage.KEEPER_SECRET_KEY.name)
-    }
+    """Of each host that is backed up, or of one, with the admin key."""
+    keys = {name: stack.inputs.external.get(name, "") for name in (storage.ADMIN_ACCESS_KEY.name, storage.ADMIN_SECRET_KEY.name)}
     access_key, secret_key = keys.values()
     for placement in stack.placements:
         if placement.backup and host in ("", placement.host.name):
@@ -131,7 +129,7 @@ def restic_program() -> str:
                 Problem(
                     what="there is no restic on this machine",
                     why="a repository is pruned from outside, with a key that no host has",
-                    mend="install it, or build the one that the lab has",
+                    fix="install it, or build the one that the lab has",
                     example="python3 -m toolchain, then: source toolchain/env.sh",
                 )
             ]

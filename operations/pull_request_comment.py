@@ -12,7 +12,7 @@ _LONGEST = 65_000
 _OURS = f'.[] | select(.user.type == "Bot" and (.body | startswith("{MARK}"))) | .id'
 
 
-def say(number: int, text: str) -> None:
+def publish(number: int, text: str) -> None:
     """Update the comment that begins with our mark, or make it."""
     repository = os.environ.get("GITHUB_REPOSITORY", "")
     if not repository:
@@ -21,7 +21,7 @@ def say(number: int, text: str) -> None:
                 Problem(
                     what="GITHUB_REPOSITORY is not set",
                     why="it says where the pull request is; a workflow of GitHub has it",
-                    mend="name the repository",
+                    fix="name the repository",
                     example="make preview-pull-request | GITHUB_REPOSITORY=owner/name make comment NUMBER=12",
                 )
             ]

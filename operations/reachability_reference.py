@@ -66,8 +66,8 @@ def _picture(rows: Iterable[Reach]) -> str:
                 edges[f'  {_node(row.source)} --- {network}{{{{"{host}: {row.by}"}}}}'] = None
             else:
                 edges[f'  {_node(row.source)} -- "{row.by}" --> {_node(row.target)}'] = None
-    told = "Members of a network (a hexagon) reach each other; an arrow is a way to one side only."
-    return "\n".join([*lines, *edges, "```", "", told])
+    reported = "Members of a network (a hexagon) reach each other; an arrow is a way to one side only."
+    return "\n".join([*lines, *edges, "```", "", reported])
 
 
 def _node(container: str) -> str:

@@ -68,7 +68,7 @@ def reap(*, dry_run: bool) -> int:
                 Problem(
                     what="HCLOUD_TOKEN is not set",
                     why="only the cloud knows what is paid for",
-                    mend="give the token of the project, one that may read and write",
+                    fix="give the token of the project, one that may read and write",
                     example="HCLOUD_TOKEN=... make reap DRY_RUN=1",
                 )
             ]
@@ -97,7 +97,7 @@ def _there(client: Client) -> tuple[Resource, ...]:
                 Problem(
                     what=f"Hetzner's cloud does not answer: {refused}",
                     why="only the cloud knows what is paid for",
-                    mend="try again, or correct the token: the one of the project, with read and write access",
+                    fix="try again, or correct the token: the one of the project, with read and write access",
                     example="HCLOUD_TOKEN=... make reap DRY_RUN=1",
                 )
             ]

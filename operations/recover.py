@@ -90,7 +90,7 @@ def of_another_state(stack: str, host: str, unknown: int, all_of_them: int) -> I
         yield Problem(
             what=f"the state of {stack} does not know {unknown} of the {all_of_them} containers on {host}",
             why="recovery removes what the state does not know: with an old state, or that of another backend, all of the stack",
-            mend="look where the state is that deployed them (PULUMI_BACKEND_URL), and use that one; where it is lost, bring it "
+            fix="look where the state is that deployed them (PULUMI_BACKEND_URL), and use that one; where it is lost, bring it "
             "back as docs/runbooks/state.md says",
             example=f"make shell STACK={stack}; pulumi whoami --verbose; pulumi stack history --stack {stack}",
         )

@@ -84,7 +84,7 @@ def passphrase(environment: Mapping[str, str]) -> str:
                 Problem(
                     what=f"{FILE} is {file}, which cannot be read: {error}",
                     why="nothing of the stack's secrets can be opened",
-                    mend="name the file that holds the passphrase",
+                    fix="name the file that holds the passphrase",
                     example=f"export {FILE}=~/.config/vpai/prod.passphrase",
                 )
             ]
@@ -107,7 +107,7 @@ def _unopened(kit: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Pro
             yield Problem(
                 what=f"{name} is another one in the state than in the kit",
                 why=secret["why"],
-                mend="seal a new kit, and replace each copy of the former one",
+                fix="seal a new kit, and replace each copy of the former one",
                 example=f"make recovery-kit STACK={kit['stack']} RECIPIENT=age1...",
             )
 
@@ -161,7 +161,7 @@ def _no_key(path: Path) -> Problem:
     return Problem(
         what=f"{path} is sealed, and no key is named",
         why="only the private half of the recipient's key opens it",
-        mend="name the file of the key; or open the kit where the key is, and check what came out of it",
+        fix="name the file of the key; or open the kit where the key is, and check what came out of it",
         example=f"make recovery-kit CHECK={path} KEY=recovery.key",
     )
 
@@ -170,24 +170,24 @@ def _useless(path: Path, said: str) -> Problem:
     return Problem(
         what=f"{path} is of no use: {said}",
         why="a restore after the loss of the state would stand on it",
-        mend="check another copy, or seal a new kit while the stack stands, and replace each copy",
+        fix="check another copy, or seal a new kit while the stack stands, and replace each copy",
         example="make recovery-kit RECIPIENT=age1... && make recovery-kit CHECK=recovery-kit-prod.age KEY=recovery.key",
     )
 
 
 def _recipient(stack: Stack, recipient: str) -> pyrage.x25519.Recipient:
     example = f"age-keygen -o recovery.key; pulumi config set -s {stack.name} vpai:recoveryRecipient age1..."
-    mend = "make a key pair off this machine and set its public half"
+    fix = "make a key pair off this machine and set its public half"
     if not recipient:
         why = "without the kit a lost state means n8n's credentials and LiteLLM's keys are unreadable for ever"
-        refuse([Problem(what="nobody to seal the recovery kit to", why=why, mend=mend, example=example)])
+        refuse([Problem(what="nobody to seal the recovery kit to", why=why, fix=fix, example=example)])
     try:
         return pyrage.x25519.Recipient.from_str(recipient)
     except pyrage.RecipientError:
         secret = recipient.upper().startswith("AGE-SECRET-KEY-")
         what = "RECIPIENT is a private key" if secret else f"RECIPIENT is {recipient[:80]!r}, which is no public age key"
         why = "whoever reads this terminal can open the kit now" if secret else "nobody could open what is sealed to it"
-        raise Refused([Problem(what=what, why=why, mend=mend, example=example)]) from None
+        raise Refused([Problem(what=what, why=why, fix=fix, example=example)]) from None
 
 
 def _problems(stack: Stack) -> Iterator[Problem]:
@@ -195,5 +195,5 @@ def _problems(stack: Stack) -> Iterator[Problem]:
         yield Problem(
             what="the passphrase is unknown to this shell",
             why="it is the first thing a restore needs",
-            mend=f"set {PASSPHRASE} or {FILE}",
+            fix=f"set {PASSPHRASE} or {FILE}",
         )

@@ -16,8 +16,8 @@ from operations.table import markdown as _table
 from services.monitoring import alerts
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page as alerts_page
-from stacks import placing
-from stacks.surroundings import Surroundings
+from stacks import fleets
+from stacks.placement_inputs import PlacementInputs
 
 _PROJECT = Path(__file__).parent.parent
 PAGE = _PROJECT / "docs/reference/catalogue.md"
@@ -60,7 +60,7 @@ def example_fleet() -> Fleet:
         },
         "prod",
     )
-    return placing.fleet(settings, Surroundings(stack="prod", lock=ImageLock({}), authority="", types=()))
+    return fleets.fleet(settings, PlacementInputs(stack="prod", lock=ImageLock({}), authority="", types=()))
 
 
 def page(fleet: Fleet) -> str:
@@ -105,11 +105,11 @@ def _diagram(fleet: Fleet) -> str:
         for access, source in ((Access.PUBLIC, "internet"), (Access.VPN, "vpn")):
             if doors[access]:
                 names = "<br/>".join(site.host.removesuffix(f".{DOMAIN}") for site in doors[access])
-                lines.append(f'  {source} -- "{names}" --> {_door(placement)}')
+                lines.append(f'  {source} -- "{names}" --> {_ingress(placement)}')
         for site in placement.sites():
             for upstream in dict.fromkeys(led.upstream for led in site.routes if led.upstream):
                 target = site.host if upstream.over_mesh else _node(placement, upstream.name)
-                lines.append(f"  {_door(placement)} --> {target}")
+                lines.append(f"  {_ingress(placement)} --> {target}")
         for service in placement.services:
             lines += [f"  {_node(placement, service.name)} -.-> {_node(placement, need)}" for need in service.needs]
     lines += (f"  {source} ==> {target}" for source, target in _calls_between_hosts(fleet))
@@ -124,7 +124,7 @@ def _diagram(fleet: Fleet) -> str:
     return "\n".join(lines)
 
 
-def _door(placement: Placement) -> str:
+def _ingress(placement: Placement) -> str:
     assert placement.door
     return _node(placement, placement.door.name)
 
@@ -137,7 +137,7 @@ def _calls_between_hosts(fleet: Fleet) -> Sequence[tuple[str, str]]:
         if any(route.access is Access.VPN for route in service.routes)
     }
     calls = (
-        (_node(placement, service.name), _door(behind[link.service]))
+        (_node(placement, service.name), _ingress(behind[link.service]))
         for placement, service in fleet.services()
         for link in service.links
     )

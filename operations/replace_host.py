@@ -186,7 +186,7 @@ def placement_of(stack: Stack, host: str) -> Placement:
             Problem(
                 what=f"HOST is {host!r}, which is no machine of the stack {stack.name}",
                 why="the state forgets what stood on it",
-                mend=f"name one of: {', '.join(machines) or 'none is'}{rented if host in own else ''}",
+                fix=f"name one of: {', '.join(machines) or 'none is'}{rented if host in own else ''}",
                 example=f"make replace-host STACK={stack.name} HOST={machines[0] if machines else 'sese'}",
             )
         ]
@@ -199,7 +199,7 @@ def _problems(host: str, machine: SshHost, found: Mapping[str, list[str]]) -> It
         yield Problem(
             what=f"{host}: {path} is not empty",
             why="it is no fresh machine: what it holds may be the data, and would be taken for the new one's",
-            mend="look whether it is the old machine; if what is there may go, remove it on the machine",
+            fix="look whether it is the old machine; if what is there may go, remove it on the machine",
             example=f"ssh -F {machine.config} {machine.alias} rm -r {path}",
         )
 
@@ -208,7 +208,7 @@ def _no_fresh_machine(machine: SshHost, said: str) -> Problem:
     return Problem(
         what=f"{machine.alias}: no machine answers there as its provider hands it over: {said}",
         why="only a fresh one takes the place of a host; one that is ours already needs `make up`",
-        mend="give its address and pin its host key, as the provider's console shows it; your key must let its first user in",
+        fix="give its address and pin its host key, as the provider's console shows it; your key must let its first user in",
         example=f"ssh -F {machine.config} {machine.alias} true",
     )
 
@@ -217,6 +217,6 @@ def _no_run(host: str, repository: str) -> Problem:
     return Problem(
         what=f"{repository} has no complete run",
         why="a hub without its Headscale's data would send every member of the mesh to log in anew",
-        mend="look for another repository (make backups); where there is none, every member joins anew: docs/runbooks/mesh.md",
+        fix="look for another repository (make backups); where there is none, every member joins anew: docs/runbooks/mesh.md",
         example=f"make rescue HOST={host} TO=rescued",
     )

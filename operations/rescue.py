@@ -47,7 +47,7 @@ class Found:
 
 
 class Versions:
-    """A repository's objects with all their versions, as the keeper's key sees them."""
+    """A repository's objects with all their versions, as the admin key sees them."""
 
     def __init__(self, s3: Any, bucket: str, prefix: str) -> None:
         self._s3, self._bucket, self._prefix = s3, bucket, prefix
@@ -125,7 +125,7 @@ def _problems(stack: Stack, host: str, to: str, in_place: bool) -> Iterator[Prob
         yield Problem(
             what=f"HOST is {host!r}, which is no host that is backed up",
             why=why,
-            mend=f"name one of: {', '.join(names) or 'none is'}",
+            fix=f"name one of: {', '.join(names) or 'none is'}",
             example=f"make rescue STACK={stack.name} HOST={names[0] if names else 'sese'} TO=rescued",
         )
     try:
@@ -136,6 +136,6 @@ def _problems(stack: Stack, host: str, to: str, in_place: bool) -> Iterator[Prob
         yield Problem(
             what=f"TO is {to[:80]!r}, {wrong}" if to else "there is no place for what comes back",
             why=why,
-            mend="name a new directory with TO=, or say IN_PLACE=yes once you have looked into one",
+            fix="name a new directory with TO=, or say IN_PLACE=yes once you have looked into one",
             example=f"make rescue STACK={stack.name} HOST={host or 'sese'} TO=rescued",
         )

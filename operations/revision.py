@@ -17,7 +17,7 @@ def commit_of(revision: str, example: str) -> str:
                 Problem(
                     what=f"{revision!r} is no commit of this repository",
                     why="only a commit can be deployed again or compared with",
-                    mend="name one that `git log` shows, or fetch it first",
+                    fix="name one that `git log` shows, or fetch it first",
                     example=example,
                 )
             ]

@@ -96,7 +96,7 @@ def _previous(stack: Stack, example: str) -> str:
                 Problem(
                     what=f"the history of {stack.name} knows no earlier commit",
                     why="there is nothing to go back to",
-                    mend="name the commit",
+                    fix="name the commit",
                     example=example,
                 )
             ]

@@ -35,6 +35,6 @@ def _missing(environment: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(
                 what=f"{name} is not set: {what}",
                 why="no host can be reached from here",
-                mend="set it as a secret of the environment of the workflow",
+                fix="set it as a secret of the environment of the workflow",
                 example="docs/runbooks/workflows.md",
             )

@@ -15,10 +15,10 @@ def copy_attachments(stack: Stack) -> int:
     settings, external = stack.inputs.settings, stack.inputs.external
     keys = [external.get(secret.name, "") for secret in (storage.COPY_ACCESS_KEY, storage.COPY_SECRET_KEY)]
     refuse(_problems(stack, keys))
-    keeper = [external[secret.name] for secret in (storage.KEEPER_ACCESS_KEY, storage.KEEPER_SECRET_KEY)]
+    admin = [external[secret.name] for secret in (storage.ADMIN_ACCESS_KEY, storage.ADMIN_SECRET_KEY)]
     endpoint, _, bucket = settings.attachments_copy.rpartition("/")
     there = client(endpoint, settings.attachments_copy_region or "us-east-1", *keys)
-    here = client(storage.ENDPOINT, storage.REGION, *keeper)
+    here = client(storage.ENDPOINT, storage.REGION, *admin)
     copied, size, kept = copy(here, storage.shared_name(settings.bucket_prefix), there, bucket, storage.ATTACHMENTS)
     print(f"{settings.attachments_copy}: {copied} objects copied, {size / 2**20:.1f} MiB; {kept} were there already")
     return 0
@@ -63,19 +63,19 @@ def _problems(stack: Stack, keys: list[str]) -> Iterator[Problem]:
         yield Problem(
             what=f"the stack {stack.name} has no bucket of attachments",
             why="NocoDB keeps them in its directory, which the host's backup has",
-            mend="nothing is to be done",
+            fix="nothing is to be done",
         )
     elif not settings.attachments_copy:
         yield Problem(
             what="no second copy is set up",
             why=why,
-            mend="make a bucket at another provider, or in another project, and name it",
+            fix="make a bucket at another provider, or in another project, and name it",
             example=f"pulumi config set -s {stack.name} vpai:attachmentsCopy https://ENDPOINT/BUCKET",
         )
     elif not all(keys):
         yield Problem(
             what="the keys of vpai:attachmentsCopy are missing",
             why=why,
-            mend="make a key there that reads and writes the bucket, and set both halves",
+            fix="make a key there that reads and writes the bucket, and set both halves",
             example=f"pulumi config set -s {stack.name} --secret vpai:{storage.COPY_ACCESS_KEY.name}",
         )

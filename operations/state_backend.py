@@ -30,7 +30,7 @@ def move(stack: str, bucket: str, environment: Mapping[str, str], endpoint: str 
         Problem(
             what=f"{name} is not set",
             why="the bucket is asked with a key of its own, which the engine takes from the environment",
-            mend="make one in Hetzner's console (Object Storage > S3 credentials)",
+            fix="make one in Hetzner's console (Object Storage > S3 credentials)",
             example=f"export {name}=...",
         )
         for name in KEYS
@@ -69,7 +69,7 @@ def _no_bucket(stack: str, bucket: str) -> Problem:
     return Problem(
         what=f"BUCKET is {bucket[:80]!r}, which names no bucket",
         why="the state is to lie in it",
-        mend="give 3 to 63 small letters, digits and dashes; the name is unique among all customers",
+        fix="give 3 to 63 small letters, digits and dashes; the name is unique among all customers",
         example=f"make state-backend STACK={stack} BUCKET=example-org-state",
     )
 
@@ -78,6 +78,6 @@ def _there_already(stack: str, bucket: str) -> Problem:
     return Problem(
         what=f"{bucket} has a state of {stack} already",
         why="importing over it would forget what it knows",
-        mend="use it as it is, or remove it there first if you know that nothing stands on it",
+        fix="use it as it is, or remove it there first if you know that nothing stands on it",
         example=f"PULUMI_BACKEND_URL='{backend_url(bucket)}' pulumi stack --stack {stack}",
     )

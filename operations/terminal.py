@@ -45,14 +45,14 @@ def of_up(stack: str, terminal: Terminal, *, guarded: bool, yes: bool, target: s
         yield Problem(
             what=f"YES=1 is not for {stack}",
             why="production gets what was shown and read, and nothing else",
-            mend=f"make a plan, read it, apply exactly that; or run `make {target}` at a terminal and type the stack's name",
+            fix=f"make a plan, read it, apply exactly that; or run `make {target}` at a terminal and type the stack's name",
             example=otherwise,
         )
     elif guarded and not terminal.stdin:
         yield Problem(
             what=f"stdin is no terminal, so nobody can type the name of {stack}",
             why="production gets what was shown and read, and nothing else",
-            mend="run it at a terminal; or make a plan, read it, and apply exactly that",
+            fix="run it at a terminal; or make a plan, read it, and apply exactly that",
             example=otherwise,
         )
     elif not guarded and not yes and not (terminal.stdin and terminal.stdout):
@@ -60,7 +60,7 @@ def of_up(stack: str, terminal: Terminal, *, guarded: bool, yes: bool, target: s
         yield Problem(
             what=f"{missing} is no terminal, so pulumi cannot ask whether to update {stack}",
             why="it would end with an error after all has been set up",
-            mend="run it at a terminal, or say yes beforehand",
+            fix="run it at a terminal, or say yes beforehand",
             example=f"make {target} STACK={stack} YES=1",
         )
 
@@ -71,14 +71,14 @@ def of_questions(stack: str, terminal: Terminal) -> Iterator[Problem]:
         yield Problem(
             what=f"{stack} is the lab, whose configuration is committed" if stack == LAB else f"{stack[:80]!r} names no stack",
             why="the file of a stack, and the server of a copy, are called like it",
-            mend="give a name of small letters, digits and dashes",
+            fix="give a name of small letters, digits and dashes",
             example="make init STACK=prod",
         )
     if not (terminal.stdin and terminal.stdout):
         yield Problem(
             what=f"{'stdout' if terminal.stdin else 'stdin'} is no terminal, so nobody can be asked",
             why="it asks for what the stack is for, its domain, hosts, keys, services and secrets, and checks each answer",
-            mend="run it at a terminal; or set each by hand: docs/runbooks/first-deploy.md, step 4, has the commands",
+            fix="run it at a terminal; or set each by hand: docs/runbooks/first-deploy.md, step 4, has the commands",
             example=f"make init STACK={stack}",
         )
 

@@ -22,7 +22,7 @@ from components import ssh
 from model.cost import invoice
 from model.problem import Problem, refuse
 from model.reachability import difference
-from operations import cost, guard, phases, reachability_reference, shelf
+from operations import cost, git_refs, guard, phases, reachability_reference
 from operations.comment import Change, Preview, changes, comment
 from operations.guard import Backup, Tree
 from operations.live_state import live_state
@@ -229,14 +229,14 @@ def publish_plan(stack: Stack, remote: str) -> None:
     """Hand the plan to a machine that waits for an approval."""
     place = Plan.of(stack)
     refuse(_no_plan(place, stack))
-    shelf.put(place.directory, _ref(stack), remote)
+    git_refs.put(place.directory, _ref(stack), remote)
 
 
 def take_plan(stack: Stack, commit: str, digest: str, remote: str) -> None:
     """The published plan, once, and only the one of `commit` with `digest`: a ref can be written by all who may push."""
     refuse(_misspelt(commit, digest))
     place = Plan.of(stack)
-    shelf.take(_ref(stack), place.directory, remote)
+    git_refs.take(_ref(stack), place.directory, remote)
     refuse(_no_plan(place, stack))
     planned = json.loads(place.about.read_text())["commit"]
     if planned != commit:
@@ -246,7 +246,7 @@ def take_plan(stack: Stack, commit: str, digest: str, remote: str) -> None:
                 Problem(
                     what=f"the plan is of {planned[:12]}, and {commit[:12] or 'nothing'} was approved",
                     why="only what was shown and approved is applied",
-                    mend="type the commit of the plan in full, or make a plan of this one",
+                    fix="type the commit of the plan in full, or make a plan of this one",
                     example=planned,
                 )
             ]
@@ -259,12 +259,12 @@ def take_plan(stack: Stack, commit: str, digest: str, remote: str) -> None:
                 Problem(
                     what=f"the published plan is not the one that was approved: digest {found[:12]}, not {digest[:12]}",
                     why="its steps, or what the guards and the reader know of them, were changed since it was shown",
-                    mend="see who may push to this repository; then make a plan, read it, and approve its digest",
+                    fix="see who may push to this repository; then make a plan, read it, and approve its digest",
                     example=f"make plan STACK={stack.name}",
                 )
             ]
         )
-    shelf.drop(_ref(stack), remote)
+    git_refs.drop(_ref(stack), remote)
 
 
 def refused_by_policy(events: str) -> Iterator[str]:
@@ -315,7 +315,7 @@ def _misspelt(commit: str, digest: str) -> Iterator[Problem]:
             yield Problem(
                 what=f"{name} is {value[:80]!r}, not {length} hexadecimal digits",
                 why="it says which plan was read and approved, and git and sh would understand much else by it",
-                mend="copy it from the end of the plan",
+                fix="copy it from the end of the plan",
                 example=f"{name}={'0123456789abcdef' * 4:.{length}}",
             )
 
@@ -325,7 +325,7 @@ def _no_plan(place: Plan, stack: Stack) -> Iterator[Problem]:
         yield Problem(
             what=f"there is no plan for {stack.name}",
             why="only what was shown is applied",
-            mend="make one, and read it",
+            fix="make one, and read it",
             example=f"make plan STACK={stack.name}",
         )
 
@@ -368,7 +368,7 @@ def _protected(message: str) -> str:
         Problem(
             what=f"{name} holds data, is no longer in the code or would be made anew, and is protected",
             why="its data would be deleted, or nothing would take care of it any more",
-            mend="bring its service back as it was; or, if the data may go, see that there is a backup, and lift the protection "
+            fix="bring its service back as it was; or, if the data may go, see that there is a backup, and lift the protection "
             "for one up (the data stays on the host unless vpai:deleteData is true). Not `pulumi state unprotect`: for good",
             example=f"pulumi config set vpai:protectData false; make up MAY_LOSE={name}; pulumi config set vpai:protectData true",
         )
@@ -377,7 +377,7 @@ def _protected(message: str) -> str:
 
 def warned(shown: Mapping[str, Any]) -> Iterator[str]:
     """What a program of another commit says that its up would refuse: its warnings that are problems, the first line of each."""
-    mark = str(Problem(what="", why="", mend="")).splitlines()[1]
+    mark = str(Problem(what="", why="", fix="")).splitlines()[1]
     for _, message in _diagnostics(shown):
         if mark in message:
             yield message.splitlines()[0].removeprefix("warning: ")

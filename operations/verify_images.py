@@ -25,7 +25,7 @@ from model.image import ImageLock, verified_file
 from model.secret import External, Generated, Secret, resolve
 from model.service import Metrics, Service
 from operations.images import LOCK
-from operations.offline.throwaway import dummy
+from operations.offline.ephemeral_stack import dummy
 from operations.reference import example_fleet
 from operations.stack import PROJECT
 from operations.table import table
@@ -80,7 +80,7 @@ def lies(service: Service, image: Image, has: Callable[[str], bool]) -> Iterator
     for port in sorted(_ports(service)):
         if image.ports and port not in image.ports:
             yield f"port: {port} is declared, the image exposes {', '.join(map(str, image.ports))}"
-    ours = {*(volume.path for volume in service.volumes), *service.scratch}
+    ours = {*(volume.path for volume in service.volumes), *service.tmpfs}
     for path in image.volumes:
         if not any(Path(path).is_relative_to(own) or Path(own).is_relative_to(path) for own in ours):
             yield f"volume: the image keeps data in {path}, which no volume of the service keeps"
@@ -199,9 +199,9 @@ class Engine:
         yield from ("--cap-drop", "ALL", "--security-opt", "no-new-privileges:true", "--memory", f"{service.limits.memory_mib}m")
         yield from (word for name in service.capabilities for word in ("--cap-add", name))
         yield from ("--read-only",) if service.read_only_root else ()
-        yield from ("--init",) if service.reaper else ()
+        yield from ("--init",) if service.init_process else ()
         yield from ("--user", service.user) if service.user else ()
-        yield from (word for path in service.scratch for word in ("--tmpfs", f"{path}:rw,noexec,nosuid,nodev,size=64m"))
+        yield from (word for path in service.tmpfs for word in ("--tmpfs", f"{path}:rw,noexec,nosuid,nodev,size=64m"))
         yield from (word for name, value in service.sysctls.items() for word in ("--sysctl", f"{name}={value}"))
         yield from self.volumes(service)
         yield from ("--volume", configuration.directory) if configuration else ()

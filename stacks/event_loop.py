@@ -12,7 +12,7 @@ from pulumi.runtime.proto import source_pb2
 Tasks = set[asyncio.Task[Any]]
 
 
-def spare() -> None:
+def patch_sdk() -> None:
     """Take these habits from the SDK, for this program alone."""
     # Four messages a resource, each a call to the engine that the whole program waits for; `pulumi --debug` alone shows them.
     pulumi.log.debug = _unsaid

@@ -26,7 +26,7 @@ def init(stack: Stack, outside: Outside | None = None) -> int:
     dialogue, given = Dialogue(), os.environ.get(FILE, "")
     session = Session(stack=stack.name, dialogue=dialogue, outside=outside or Outside(), written=Written(stack.name))
     again = f"make init STACK={stack.name}"
-    dialogue.say(
+    dialogue.report(
         f"The configuration of {stack.name}, by questions. Each answer is kept at once in Pulumi.{stack.name}.yaml: Ctrl-C "
         f"ends at any time, and {again} goes on where it was. Nothing is deployed."
     )
@@ -35,9 +35,9 @@ def init(stack: Stack, outside: Outside | None = None) -> int:
             question(session)
         rest(session, given)
     except (KeyboardInterrupt, EOFError):
-        dialogue.say(f"\n\nInterrupted. What was answered is kept, whole. To go on where this was: {again}")
+        dialogue.report(f"\n\nInterrupted. What was answered is kept, whole. To go on where this was: {again}")
         return 130
     except (Refused, CommandFailed) as error:
-        dialogue.say(f"\n{error}\n\nWhat was answered before is kept. When that is mended, to go on: {again}")
+        dialogue.report(f"\n{error}\n\nWhat was answered before is kept. When that is fixed, to go on: {again}")
         return 1
     return 0

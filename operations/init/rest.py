@@ -16,13 +16,13 @@ from stacks import inputs
 
 def rest(session: Session, given: str) -> None:
     """Print it; `given` is the file of the passphrase as the shell had it."""
-    say = session.dialogue.say
+    report = session.dialogue.report
     session.dialogue.topic("What remains", "")
     for number, text in enumerate(_left(session, given), 1):
         first, *more = text.splitlines()
-        say(f"{number}. {first}")
-        say("\n".join(more), indent="   ") if more else None
-    say(f"\nWhat an up would make, and what is still missing, at any time: make preview STACK={session.stack}")
+        report(f"{number}. {first}")
+        report("\n".join(more), indent="   ") if more else None
+    report(f"\nWhat an up would make, and what is still missing, at any time: make preview STACK={session.stack}")
 
 
 def _left(session: Session, given: str) -> Iterator[str]:
@@ -35,8 +35,8 @@ def _left(session: Session, given: str) -> Iterator[str]:
         lines = [f"{secret.name}: {secret.source.obtain}" for secret in secrets if isinstance(secret.source, External)]
         fake = f"\nOr fakes that open nothing: make fake-secrets STACK={stack}" if session.is_copy else ""
         yield f"Secrets; make init STACK={stack} asks for them again:\n" + "\n".join(lines) + fake
-    told = {f"pulumi config set -s {stack} --secret vpai:{secret.name}" for secret in secrets}
-    yield from (str(problem) for problem in _refused(stack) if problem.example not in told)
+    reported = {f"pulumi config set -s {stack} --secret vpai:{secret.name}" for secret in secrets}
+    yield from (str(problem) for problem in _refused(stack) if problem.example not in reported)
     yield from map(str, inputs.unpinned_hosts(fleet, session.known_hosts))
     if images := inputs.unpinned_images(fleet, settings):
         yield f"{len(images)} images have no digest in {settings.image_lock}, and an up refuses them:\nmake images WRITE=1"

@@ -11,9 +11,9 @@ from model.cost import invoice
 from model.reachability import difference
 from operations import cost
 from operations.comment import Preview, changes, comment, refusal
-from operations.offline.settled import settle
+from operations.offline.converged import converge
+from operations.offline.ephemeral_stack import EphemeralStack, Resource, checked_out
 from operations.offline.snapshot import Snapshot
-from operations.offline.throwaway import Resource, Throwaway, checked_out
 from operations.reachability_reference import read
 from operations.revision import commit_of
 from operations.stack import PROJECT, CommandFailed, output
@@ -47,15 +47,15 @@ def preview_pull_request(stack: str, base: str, snapshot: str) -> int:
     return int(refused)
 
 
-def settled(source: Path, stack: str, directory: Path, described: str) -> Deployed:
+def converged(source: Path, stack: str, directory: Path, described: str) -> Deployed:
     """As if the checkout `source` had been deployed."""
-    program = Throwaway(source, directory, stack)
-    return Deployed(described=described, resources=settle(program, []), reachability=program.reachability)
+    program = EphemeralStack(source, directory, stack)
+    return Deployed(described=described, resources=converge(program, []), reachability=program.reachability)
 
 
 def against(deployed: Deployed, head: Path, stack: str, directory: Path) -> tuple[str, bool]:
     """The text for what the checkout `head` would change, and whether the policy pack refuses it."""
-    program = Throwaway(head, directory, stack)
+    program = EphemeralStack(head, directory, stack)
     # A preview ends at the first deletion that protection forbids; the reader is to see all of them, as data at risk.
     program.hold([{**resource, "protect": False} for resource in deployed.resources])
     previewed = program.preview()
@@ -87,7 +87,7 @@ def _computed(base: str, stack: str, place: Path) -> Deployed:
     source = checked_out(commit, place / "commit")
     described = f"the commit {commit[:12]}, with dummy values; what is deployed is not known here"
     print(f"{stack} as {commit[:12]} would leave it ...", file=sys.stderr)
-    return settled(source, stack, _below(place, "base"), described)
+    return converged(source, stack, _below(place, "base"), described)
 
 
 def published(path: Path) -> Deployed:

@@ -20,9 +20,9 @@ from urllib.parse import quote
 import yaml
 
 from model.problem import Problem, refuse
-from operations import shelf
-from operations.offline.settled import SECRET_KEY, invented, secret, settle
-from operations.offline.throwaway import Resource, Throwaway
+from operations import git_refs
+from operations.offline.converged import SECRET_KEY, converge, invented, secret
+from operations.offline.ephemeral_stack import EphemeralStack, Resource
 from operations.stack import PROJECT, Stack, output
 
 _DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
@@ -58,7 +58,7 @@ class Snapshot:
                     Problem(
                         what=f"{path} is no snapshot: {error}",
                         why="nothing is known then of what is deployed",
-                        mend="fetch the published one, or leave SNAPSHOT empty to compare with a commit",
+                        fix="fetch the published one, or leave SNAPSHOT empty to compare with a commit",
                         example="make fetch-snapshot STACK=prod; make preview-pull-request SNAPSHOT=",
                     )
                 ]
@@ -77,15 +77,15 @@ def snapshot(stack: Stack) -> None:
     refuse(_undeployed(stack.name, [step for step in steps if step["op"] != "same"]))
     deployed: list[Resource] = json.loads(stack.pulumi("stack", "export", "--show-secrets"))["deployment"]["resources"]
     with tempfile.TemporaryDirectory() as directory:
-        program = Throwaway(PROJECT, Path(directory), stack.name, _configured(stack.name))
+        program = EphemeralStack(PROJECT, Path(directory), stack.name, _configured(stack.name))
         taken = Snapshot(
             stack=stack.name,
             commit=output(["git", "rev-parse", "HEAD"]).strip(),
             at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
-            resources=[_without_code(resource) for resource in settle(program, [emptied(resource) for resource in deployed])],
+            resources=[_without_code(resource) for resource in converge(program, [emptied(resource) for resource in deployed])],
             reachability=program.reachability,
         )
-    found = [*_others(deployed, taken.resources), *told(deployed, _true_values(stack, deployed), taken.resources)]
+    found = [*_others(deployed, taken.resources), *leaks(deployed, _true_values(stack, deployed), taken.resources)]
     refuse(found)
     path = path_of(stack.name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,18 +102,18 @@ def publish(stack: str, remote: str) -> None:
                 Problem(
                     what=f"there is no snapshot of {stack} here",
                     why="there is nothing to publish",
-                    mend="write one first, where the stack can be read",
+                    fix="write one first, where the stack can be read",
                     example=f"make snapshot STACK={stack} && make publish-snapshot STACK={stack}",
                 )
             ]
         )
-    shelf.put(path_of(stack).parent, _ref(stack), remote)
+    git_refs.put(path_of(stack).parent, _ref(stack), remote)
 
 
 def fetch(stack: str, remote: str) -> None:
     """Write the published snapshot, if there is one, and say so."""
     path = path_of(stack)
-    found = shelf.take(_ref(stack), path.parent, remote)
+    found = git_refs.take(_ref(stack), path.parent, remote)
     print(
         f"{path.relative_to(PROJECT)}: {Snapshot.at_path(path).commit[:12]}" if found else f"no snapshot of {stack} is published"
     )
@@ -138,7 +138,7 @@ def _without_code(resource: Resource) -> Resource:
     return {**resource, **kept}
 
 
-def told(deployed: Iterable[Resource], true_values: Mapping[str, str], published: Iterable[Resource]) -> Iterator[Problem]:
+def leaks(deployed: Iterable[Resource], true_values: Mapping[str, str], published: Iterable[Resource]) -> Iterator[Problem]:
     """Whatever of the secrets in `deployed`, or a hash of it, stands in `published`."""
     deployed, published = list(deployed), list(published)
     text = json.dumps(published, ensure_ascii=False)
@@ -227,7 +227,7 @@ def _undeployed(stack: str, steps: Sequence[Mapping[str, Any]]) -> Iterator[Prob
         yield Problem(
             what=f"this checkout would change {stack}: {names}{' ...' if len(steps) > 5 else ''}",
             why="the snapshot would show as deployed what is not",
-            mend="deploy it first, or take the snapshot from the commit that is deployed",
+            fix="deploy it first, or take the snapshot from the commit that is deployed",
             example=f"make up STACK={stack}; make snapshot STACK={stack}",
         )
 
@@ -238,7 +238,7 @@ def _others(deployed: Iterable[Resource], published: Iterable[Resource]) -> Iter
         yield Problem(
             what=f"{urn.rpartition('::')[2]} stands on one side only",
             why="from dummies the program makes other resources than from the real values",
-            mend="look at which secret or setting decides whether it is there",
+            fix="look at which secret or setting decides whether it is there",
         )
 
 
@@ -246,7 +246,7 @@ def _leak(name: str, form: str) -> Problem:
     return Problem(
         what=f"the snapshot would tell {name} ({form})",
         why="it is published, and whoever reads it could use or confirm the value",
-        mend="see where the program writes it; nothing has been published",
+        fix="see where the program writes it; nothing has been published",
     )
 
 

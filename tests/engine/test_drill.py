@@ -22,7 +22,7 @@ import yaml
 
 from lab import Lab
 from lab.engine import docker
-from lab.storage import KEEPER
+from lab.storage import ADMIN
 from model import backup_plan
 from model.fleet import Fleet
 from model.image import ImageLock
@@ -81,9 +81,9 @@ def production(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Ite
         if service.name in recipes
     }
     secrets = {secret.name: dummy_of(secret) for secret in fleet.secrets()}
-    secrets |= {storage.BACKUPS_ACCESS_KEY.name: KEEPER.access_key, storage.BACKUPS_SECRET_KEY.name: KEEPER.secret_key}
+    secrets |= {storage.BACKUPS_ACCESS_KEY.name: ADMIN.access_key, storage.BACKUPS_SECRET_KEY.name: ADMIN.secret_key}
     with running(tmp_path_factory.mktemp("s3") / "s3", toolchain) as there:
-        there.as_account(KEEPER).create_bucket(Bucket=BUCKET)
+        there.as_account(ADMIN).create_bucket(Bucket=BUCKET)
         placements = list(_placements(fleet, there))
         for placement in placements:
             name, base = placement.host.name, tmp_path_factory.mktemp(placement.host.name)
@@ -128,7 +128,7 @@ def _back_up(copy: OfTheLab, placement: Placement, restic: str) -> None:
     plan |= {"base": str(copy.base), "metrics": str(copy.base / "metrics"), "heartbeat": {}}
     plan["restic"]["network"] = "host"
     secrets = {**json.loads(resolve(backup_plan.secrets(placement), copy.secrets)), "heartbeat": ""}
-    secrets |= {"access_key": KEEPER.access_key, "secret_key": KEEPER.secret_key}
+    secrets |= {"access_key": ADMIN.access_key, "secret_key": ADMIN.secret_key}
     directory = copy.base / "plan"
     directory.mkdir()
     (directory / "plan.json").write_text(json.dumps(plan))

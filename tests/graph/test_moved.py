@@ -115,7 +115,7 @@ def test_where_its_role_puts_it_a_service_may_be_put_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("litellm", "vpai:placement puts litellm on seko, and it calls postgresql and redis on sese; openclaw and n8n and"),
         ("nocodb", "vpai:placement puts nocodb on seko, and it calls postgresql on sese; n8n on sese calls it"),
@@ -127,12 +127,12 @@ def test_where_its_role_puts_it_a_service_may_be_put_too() -> None:
         ("caddy", "vpai:placement names 'caddy', which is no service"),
     ],
 )
-def test_what_cannot_stand_there_is_told_with_the_reason(name: str, told: str) -> None:
+def test_what_cannot_stand_there_is_told_with_the_reason(name: str, reported: str) -> None:
     with pytest.raises(Refused) as refused:
         placed(**{name: "seko"})
-    assert told in str(refused.value)
+    assert reported in str(refused.value)
     for problem in refused.value.problems:
-        assert problem.why and problem.mend and problem.example.startswith("pulumi config ")
+        assert problem.why and problem.fix and problem.example.startswith("pulumi config ")
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -158,12 +158,12 @@ def test_a_copy_is_one_server() -> None:
 def test_who_could_not_check_the_certificate_is_told(apart: Inputs) -> None:
     root = "-----BEGIN CERTIFICATE-----\nroot\n-----END CERTIFICATE-----\n"
 
-    def told(of: Inputs) -> list[str]:
+    def reported(of: Inputs) -> list[str]:
         settings: Settings = of.settings
         return [problem.what for problem in moved.unverified(settings, "prod", of.fleet.placements, root)]
 
-    assert ["where litellm calls it over the mesh" in what for what in told(apart)] == [True]
-    assert told(inputs("prod")) == []
+    assert ["where litellm calls it over the mesh" in what for what in reported(apart)] == [True]
+    assert reported(inputs("prod")) == []
     assert [*moved.unverified(apart.settings, "prod", apart.fleet.placements, "")] == []
 
 

@@ -11,7 +11,7 @@ from lab import Lab
 from lab.engine import docker
 from lab.layout import LABEL
 from model.image import ImageLock
-from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent
+from model.service import Configuration, File, Healthcheck, Limits, Logs, NotCollected, Replacement, Service
 from operations.verify_images import Engine
 from services import zerobyte
 from services.networks import BACKEND
@@ -25,7 +25,7 @@ DATABASE = Service(
     networks=("backend",),
     limits=Limits(memory_mib=64, cpus=0.5),
     replacement=Replacement.STOP_FIRST,
-    metrics=Silent(reason="a test's"),
+    metrics=NotCollected(reason="a test's"),
     logs=Logs.PLAIN,
     entrypoint=("/init",),
     command=("serve", "8080"),

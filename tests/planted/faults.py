@@ -178,7 +178,7 @@ FAULTS = (
     _fault(
         "drift of sshd that nobody names",
         "components/host/drift.py",
-        '        yield Difference("sshd listens on", _text(desired.ssh_ports), _text(facts.sshd_ports), Mend.ACCESS)\n',
+        '        yield Difference("sshd listens on", _text(desired.ssh_ports), _text(facts.sshd_ports), Fix.ACCESS)\n',
         "        pass\n",
         "tests/unit/test_drift.py::test_each_hand_made_drift_is_named",
     ),

@@ -622,10 +622,10 @@ def test_a_refusal_of_plain_http_may_be_written_in_many_ways(
     assert not found("buckets-encrypted-transport", bucket(said))
 
 
-_KEEPER = "arn:aws:iam:::user/p1:KEEPER"
+_ADMIN = "arn:aws:iam:::user/p1:KEEPER"
 _VERSIONS = {
     "Effect": "Deny",
-    "NotPrincipal": {"AWS": [_KEEPER]},
+    "NotPrincipal": {"AWS": [_ADMIN]},
     "Action": ["s3:DeleteObjectVersion", "s3:PutLifecycleConfiguration", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"],
     "Resource": _RESOURCES,
 }
@@ -635,7 +635,7 @@ _VERSIONS = {
     st.sampled_from(
         [
             {"Effect": "Allow"},
-            {"NotPrincipal": {"AWS": [_KEEPER, "arn:aws:iam:::user/p1:OTHER"]}},
+            {"NotPrincipal": {"AWS": [_ADMIN, "arn:aws:iam:::user/p1:OTHER"]}},
             {"NotPrincipal": {"AWS": "arn:aws:iam:::user/*"}},
             {"NotPrincipal": "*"},
             {"Action": ["s3:DeleteObject", "s3:PutBucketPolicy"]},

@@ -14,7 +14,7 @@ import yaml
 
 from model.placement import Placement
 from model.route import Access, Route
-from model.service import Metrics, Service, Silent
+from model.service import Metrics, NotCollected, Service
 from operations import reference
 from services import caddy, monitoring, node_exporter
 from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
@@ -25,7 +25,7 @@ from tests.fleets import NAMES, PROJECT, stack_services
 from tests.whole import DOMAIN, placements
 
 WHOLE = placements()
-WATCHED = monitoring.watched(WHOLE, NAMES, "")
+WATCHED = monitoring.with_monitoring(WHOLE, NAMES, "")
 ALERTS = monitoring.alerts(WHOLE)
 EVERY = [(placement, service) for placement in WHOLE for service in placement.services]
 IDS = [f"{placement.host.name}-{service.name}" for placement, service in EVERY]
@@ -85,7 +85,7 @@ def test_grafana_forgets_no_rule_that_it_ever_had() -> None:
     """It keeps what merely vanishes from the files (lesson 133), so that a uid stays on the list for ever."""
     unknown = {each.uid for each in ALERTS} - set(known_uids())
     assert not unknown, f"run `make docs`: services/monitoring/uids.txt lacks {sorted(unknown)}"
-    fewer = monitoring.watched(
+    fewer = monitoring.with_monitoring(
         [replace(WHOLE[0], services=tuple(s for s in WHOLE[0].services if s.name != "n8n")), *WHOLE[1:]], NAMES, ""
     )
     configuration = next(service.configuration for service in fewer[0].services if service.name == "grafana")
@@ -133,7 +133,7 @@ def test_the_other_hosts_push_through_the_door_of_the_stores() -> None:
     assert f'url = "https://metrics.{DOMAIN}/api/v1/write"' in text
     assert f'url = "https://logs.{DOMAIN}/loki/api/v1/push"' in text
     assert "ca_pem" not in text
-    own = monitoring.watched(WHOLE, NAMES, "-----BEGIN CERTIFICATE-----\n")
+    own = monitoring.with_monitoring(WHOLE, NAMES, "-----BEGIN CERTIFICATE-----\n")
     alloy = next(service.configuration for service in own[2].services if service.name == "alloy")
     assert alloy
     assert alloy.files[0].content.count(r'ca_pem = "-----BEGIN CERTIFICATE-----\n"') == 2
@@ -146,11 +146,11 @@ def test_a_host_is_measured_once() -> None:
 
 def test_logs_of_a_silent_service_are_dropped() -> None:
     quiet = tuple(
-        replace(service, logs=Silent(reason="tells secrets")) if service.name in ("redis", "diun") else service
+        replace(service, logs=NotCollected(reason="tells secrets")) if service.name in ("redis", "diun") else service
         for service in WHOLE[0].services
     )
-    told = monitoring.watched((replace(WHOLE[0], services=quiet),), NAMES, "")
-    alloy = next(service.configuration for service in told[0].services if service.name == "alloy")
+    reported = monitoring.with_monitoring((replace(WHOLE[0], services=quiet),), NAMES, "")
+    alloy = next(service.configuration for service in reported[0].services if service.name == "alloy")
     assert alloy
     dropped = re.search(r'regex         = "([^"]+)"\n\t\taction        = "drop"', alloy.files[0].content)
     assert dropped and set(dropped[1].split("|")) == {"redis", "diun"}
@@ -365,7 +365,7 @@ def test_diun_tells_of_a_newer_tag_of_the_same_kind_alone(
 
 
 def monitors(placements: Sequence[Placement]) -> list[dict[str, object]]:
-    watched = monitoring.watched(placements, NAMES, "")
+    watched = monitoring.with_monitoring(placements, NAMES, "")
     kuma = next(service for placement in watched for service in placement.services if service.name == "uptime-kuma")
     found: list[dict[str, object]] = json.loads(kuma.tasks[0].stdin)["monitors"]
     return found

@@ -33,7 +33,7 @@ def test_a_machine_that_could_not_be_the_host_is_told_at_once(found: dict[str, l
     assert len(problems) == len(said), problems
     for problem, words in zip(problems, said, strict=True):
         assert words in problem.what
-        assert problem.why and problem.mend
+        assert problem.why and problem.fix
 
 
 def test_a_machine_that_is_large_enough_is_taken() -> None:

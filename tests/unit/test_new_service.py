@@ -89,7 +89,7 @@ def _sites(of: Inputs) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("Mini Flux", "'Mini Flux' cannot be the name of a service"),
         ("", "'' cannot be the name of a service"),
@@ -98,9 +98,9 @@ def _sites(of: Inputs) -> set[str]:
         ("context", "services/ has a context already"),
     ],
 )
-def test_a_name_that_cannot_be_is_told(name: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_cannot_be_is_told(name: str, reported: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert new_service.main(name) == 1
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err
 
 
 def test_nothing_of_a_service_is_left_to_decide() -> None:

@@ -72,10 +72,10 @@ def test_a_route_that_is_opened_is_told_as_opened() -> None:
         rate_limit=RateLimit(requests=1, seconds=1),
     )
     changed = _with_route(opened)
-    told = difference(ROWS, changed)
-    assert told.opened == (Reach(ANYONE, "https://litellm.example.org on sese", "/* -> litellm:4000"),)
-    assert told.closed == ()
-    assert difference(changed, ROWS).closed == told.opened
+    reported = difference(ROWS, changed)
+    assert reported.opened == (Reach(ANYONE, "https://litellm.example.org on sese", "/* -> litellm:4000"),)
+    assert reported.closed == ()
+    assert difference(changed, ROWS).closed == reported.opened
 
 
 def _with_route(route: Route) -> tuple[Reach, ...]:

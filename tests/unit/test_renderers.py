@@ -172,8 +172,8 @@ def _bash(text: str) -> Any:
 def _n8n(text: str) -> Any:
     """What provision() is called with."""
     script, _, call = text.rpartition("\nawait provision(")
-    told = f"{script}\nconsole.log(JSON.stringify([{call.removesuffix(');' + chr(10))}]));"
-    done = subprocess.run(["node", "--input-type=module"], input=told, capture_output=True, text=True, check=True)
+    reported = f"{script}\nconsole.log(JSON.stringify([{call.removesuffix(');' + chr(10))}]));"
+    done = subprocess.run(["node", "--input-type=module"], input=reported, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 

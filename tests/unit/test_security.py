@@ -63,5 +63,5 @@ def test_a_root_that_sees_dockers_socket_is_root_of_its_host() -> None:
     redis = next(service for service in placement().services if service.name == "redis")
     assert not replace(redis, host_mounts=(whole,)).opens_docker, "its user may not"
     assert replace(redis, host_mounts=(whole,), user="0:0").opens_docker
-    assert not replace(redis, host_mounts=(whole,), user="0:0", scratch=("/host/run",)).opens_docker
-    assert replace(redis, host_mounts=(whole,), user="0:0", scratch=("/host/run/lock",)).opens_docker
+    assert not replace(redis, host_mounts=(whole,), user="0:0", tmpfs=("/host/run",)).opens_docker
+    assert replace(redis, host_mounts=(whole,), user="0:0", tmpfs=("/host/run/lock",)).opens_docker

@@ -45,7 +45,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "services/sure.py": (CALLS, ("litellm", "postgresql", "redis")),
     "services/webhook_gate.py": (CALLS, ("n8n",)),
     "stacks/deployment.py": (MESH, ("headscale",)),
-    "stacks/placing.py": (NOT_YET, ("litellm", "postgresql", "redis", "uptime-kuma")),
+    "stacks/fleets.py": (NOT_YET, ("litellm", "postgresql", "redis", "uptime-kuma")),
 }
 """By module, the services that it may name and why."""
 
@@ -81,12 +81,12 @@ def test_a_service_is_named_in_its_own_module_and_where_a_reason_says_why() -> N
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "reported"),
     [
         ('if service.name == "redis": ...', {"redis"}),
         ('url = f"http://qdrant:{PORT}/"', {"qdrant"}),
         ('"""Redis and qdrant are told of in a text."""', set()),
     ],
 )
-def test_a_name_is_found_as_a_text_and_in_a_url(code: str, told: set[str]) -> None:
-    assert named(code) == told
+def test_a_name_is_found_as_a_text_and_in_a_url(code: str, reported: set[str]) -> None:
+    assert named(code) == reported

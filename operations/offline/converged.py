@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from operations.offline.throwaway import Resource, Step, Throwaway
+from operations.offline.ephemeral_stack import EphemeralStack, Resource, Step
 from operations.stack import CommandFailed
 
 SECRET_KEY, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
@@ -17,7 +17,7 @@ _PASSES = 8
 _NOT_KEPT = ("sourcePosition", "stackTrace", "outputs", "created", "modified")
 
 
-def settle(program: Throwaway, resources: list[Resource]) -> list[Resource]:
+def converge(program: EphemeralStack, resources: list[Resource]) -> list[Resource]:
     """`resources` with the inputs that the program computes; raises `CommandFailed` when it does not come to rest."""
     steps: list[Step] = []
     for _ in range(_PASSES):

@@ -8,7 +8,7 @@ from model.image import ImageLock
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surroundings:
+class PlacementInputs:
     """`authority` is the PEM root of an own certificate authority, or empty; `types` are servers' names, prices and MiB."""
 
     stack: str

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from operations import shelf, stack
+from operations import git_refs, stack
 
 REF = "refs/snapshots/prod"
 
@@ -19,18 +19,18 @@ def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_what_was_put_is_taken_whole_and_the_last_counts(remote: str, tmp_path: Path) -> None:
-    assert not shelf.take(REF, tmp_path / "taken", remote)
+    assert not git_refs.take(REF, tmp_path / "taken", remote)
     given = tmp_path / "given"
     given.mkdir()
     for text in ("first\n", "second\n"):
         (given / "a.json").write_text(text)
         (given / "b.md").write_text("b")
-        shelf.put(given, REF, remote)
+        git_refs.put(given, REF, remote)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "stale").write_text("")
-    assert shelf.take(REF, tmp_path / "taken", remote)
+    assert git_refs.take(REF, tmp_path / "taken", remote)
     assert {path.name: path.read_text() for path in (tmp_path / "taken").iterdir()} == {"a.json": "second\n", "b.md": "b"}
     log = subprocess.run(["git", "rev-list", "--count", REF], cwd=remote, capture_output=True, text=True, check=True)
     assert log.stdout.strip() == "1", "no history"
-    shelf.drop(REF, remote)
-    assert not shelf.take(REF, tmp_path / "taken", remote)
+    git_refs.drop(REF, remote)
+    assert not git_refs.take(REF, tmp_path / "taken", remote)

@@ -1,4 +1,4 @@
-"""ssh's ProxyCommand: `dial.py HOST:PORT...` connects to the first endpoint that shows an SSH banner within 2 seconds.
+"""ssh's ProxyCommand: connects to the first endpoint of its arguments (HOST:PORT) that shows an SSH banner within 2 seconds.
 
 A TCP connect proves nothing (transparent proxies answer for anyone); the banner does, and the pinned host key decides.
 The address of a rented server stands in a file: @FILE:PORT.

@@ -72,7 +72,7 @@ class Previewed:
     refused: tuple[str, ...]
 
 
-class Throwaway:
+class EphemeralStack:
     """A stack named like the real one, made of `source` (a checkout) below `directory`.
 
     `config` is the stack's configuration, its secrets encrypted by whatever key or left out; without it, the checkout's own.
@@ -231,10 +231,10 @@ def _write(path: Path, text: str) -> None:
 def _failed(done: subprocess.CompletedProcess[str]) -> CommandFailed:
     """With what the program said, where it is the program that refuses."""
     try:
-        told = [each["message"] for each in json.loads(done.stdout)["diagnostics"] if each["severity"] == "error"]
+        reported = [each["message"] for each in json.loads(done.stdout)["diagnostics"] if each["severity"] == "error"]
     except (ValueError, KeyError):
-        told = [f"{' '.join(done.args[:3])} failed:", done.stdout + done.stderr]
-    return CommandFailed("\n".join(text.strip().removeprefix("error: ") for text in told))
+        reported = [f"{' '.join(done.args[:3])} failed:", done.stdout + done.stderr]
+    return CommandFailed("\n".join(text.strip().removeprefix("error: ") for text in reported))
 
 
 def _is_encrypted(value: object) -> bool:
