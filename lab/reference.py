@@ -57,12 +57,22 @@ def unproven(fleet: Fleet) -> Iterator[tuple[Secret, str]]:
 
 def _rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
     for placement, service in fleet.services():
-        for each in service.credentials:
-            if isinstance(each, Credential):
-                asked, place, right, wrong = _question(each)
-                note = f" ({each.note})" if each.note else ""
-                name = f"`{each.secret.name}`"
-                yield placement.host.name, service.name, name, each.holder, asked, place, right, wrong + note, _in_lab(service)
+        for credential in service.credentials:
+            if isinstance(credential, Credential):
+                asked, place, right, wrong = _question(credential)
+                note = f" ({credential.note})" if credential.note else ""
+                name = f"`{credential.secret.name}`"
+                yield (
+                    placement.host.name,
+                    service.name,
+                    name,
+                    credential.holder,
+                    asked,
+                    place,
+                    right,
+                    wrong + note,
+                    _in_lab(service),
+                )
 
 
 def _question(credential: Credential) -> tuple[str, str, str, str]:

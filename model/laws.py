@@ -485,7 +485,9 @@ def users_are_their_own(placement: Placement) -> Iterator[Problem]:
         for uid in service.uids:
             listed = service.may.share_uid == uid
             other = first.setdefault(uid, service)
-            parts = {it.directory for it in service.volumes if it.shared} & {it.directory for it in other.volumes}
+            parts = {volume.directory for volume in service.volumes if volume.shared} & {
+                volume.directory for volume in other.volumes
+            }
             if other is not service and not parts and not (listed and other.may.share_uid == uid):
                 yield Problem(
                     what=f"{where} runs as user {uid}, as {other.name} does",

@@ -62,7 +62,7 @@ def schema() -> Mapping[str, Any]:
     """JSON Schema (draft 2020-12) of a Pulumi.<stack>.yaml."""
     whole = _settings()
     settings = {f"{_NAMESPACE}{key}": _written(each) for key, each in whole["properties"].items()}
-    secrets = {f"{_NAMESPACE}{each.name}": {**_SECURE, "description": _meaning(each)} for each in _secrets()}
+    secrets = {f"{_NAMESPACE}{secret.name}": {**_SECURE, "description": _meaning(secret)} for secret in _secrets()}
     config = {
         "type": "object",
         "properties": {**settings, **secrets},

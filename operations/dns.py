@@ -47,7 +47,7 @@ def zone(fleet: Fleet, address_of: Callable[[str], str]) -> tuple[Needed, ...]:
         for name, host in sorted(hosts.items())
     ]
     closed = [
-        Needed(name=each.name, kind="AAAA", values=frozenset(), reason="ports are published on IPv4 alone") for each in sites
+        Needed(name=site.name, kind="AAAA", values=frozenset(), reason="ports are published on IPv4 alone") for site in sites
     ]
     mesh = [
         # A record for `*.<domain>` would cover these too, and lead whoever is not in the mesh to a stranger's address.

@@ -136,7 +136,7 @@ class Drill:
             for name, answer, right in answers:
                 print(f"  {name:<11} {'answers' if right else 'FAILED '} {answer}")
             age = datetime.now(UTC) - datetime.fromisoformat(manifest["finished"])
-            right = restored and all(each[2] for each in answers) and age <= RPO and seconds <= RTO.total_seconds()
+            right = restored and all(answer[2] for answer in answers) and age <= RPO and seconds <= RTO.total_seconds()
             hours = age.total_seconds() / 3600
             print(
                 f"{host}: drill {'passed' if right else 'FAILED'}: run {manifest['run']}, data {hours:.1f} h old "
@@ -192,9 +192,9 @@ class Drill:
             if item["service"] in names
         ]
         plan["services"] = [
-            {**each, "needs": [need for need in each["needs"] if need in names]}
-            for each in plan["services"]
-            if each["name"] in names
+            {**service, "needs": [need for need in service["needs"] if need in names]}
+            for service in plan["services"]
+            if service["name"] in names
         ]
         return plan
 
@@ -251,11 +251,11 @@ class Drill:
         documents = [row["doc"] for row in rows if not row["id"].startswith("_design/")]
         if not documents:
             return "no document is kept", True
-        attached = [each for each in documents if each.get("_attachments")]
+        attached = [document for document in documents if document.get("_attachments")]
         chosen = (attached or documents)[0]
         found = _json(f"{vault}/{urllib.parse.quote(chosen['_id'], safe='')}?attachments=true", headers)
-        sizes = [len(base64.b64decode(each["data"])) for each in found.get("_attachments", {}).values()]
-        wanted = [each["length"] for each in chosen.get("_attachments", {}).values()]
+        sizes = [len(base64.b64decode(attachment["data"])) for attachment in found.get("_attachments", {}).values()]
+        wanted = [attachment["length"] for attachment in chosen.get("_attachments", {}).values()]
         held = f"{len(sizes)} attachment{'' if len(sizes) == 1 else 's'}, {sum(sizes)} bytes read"
         return f"a document with {held}, of {len(documents)} looked at", sizes == wanted
 

@@ -215,7 +215,7 @@ def _undo(stack: Stack, notes: Notes, move: Move | None) -> int:
         _switch(stack, move.host, move.source, move.pins)
         now = json.loads(stack.pulumi("stack", "export"))
         before = json.loads(notes.state.read_text())["deployment"]["resources"]
-        hosts = [each.name for each in stack.inputs.fleet.hosts]
+        hosts = [host.name for host in stack.inputs.fleet.hosts]
         now["deployment"]["resources"] = as_before(now["deployment"]["resources"], before, move.host, hosts)
         now["deployment"].pop("pending_operations", None)
         stack.pulumi("stack", "import", stdin=json.dumps(now))

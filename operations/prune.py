@@ -83,17 +83,17 @@ def objections(host: str, snapshots: Sequence[Mapping[str, Any]], now: datetime)
     why = "whoever has the host's key can add snapshots, so that the retention gives up the real ones in their place"
     look = "look at them, forget them by hand with the admin key, and replace the host's key (docs/runbooks/restore.md)"
     example = f"restic snapshots --host {host}"
-    made = {each["short_id"]: datetime.fromisoformat(each["time"]).astimezone(UTC) for each in snapshots}
+    made = {snapshot["short_id"]: datetime.fromisoformat(snapshot["time"]).astimezone(UTC) for snapshot in snapshots}
     if ahead := sorted(name for name, at in made.items() if at > now + AHEAD):
         yield Problem(what=f"{host}: snapshots from the future: {', '.join(ahead)}", why=why, fix=look, example=example)
     strange = sorted(
-        each["short_id"]
-        for each in snapshots
-        if each["hostname"] != host or not any(tag.startswith("run=") for tag in each.get("tags") or ())
+        snapshot["short_id"]
+        for snapshot in snapshots
+        if snapshot["hostname"] != host or not any(tag.startswith("run=") for tag in snapshot.get("tags") or ())
     )
     if strange:
         yield Problem(what=f"{host}: snapshots that no run made: {', '.join(strange)}", why=why, fix=look, example=example)
-    hourly = {each["short_id"] for each in snapshots if "databases" in (each.get("tags") or ())}
+    hourly = {snapshot["short_id"] for snapshot in snapshots if "databases" in (snapshot.get("tags") or ())}
     for (day, alone), number in sorted(Counter((at.date(), name in hourly) for name, at in made.items()).items()):
         if number > (MOST_OF_DATABASES if alone else MOST_A_DAY):
             yield Problem(what=f"{host}: {number} runs on {day}", why=why, fix=look, example=example)

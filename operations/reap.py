@@ -84,7 +84,12 @@ def reap(*, dry_run: bool) -> int:
     orphans = decide(_there(client), _known(), datetime.now(UTC)).orphans if rows else verdict.orphans
     if orphans:
         print(f"\n{len(orphans)} resources belong to no stack that the backend knows:")
-        print(table(("stack", "kind", "name", "remove with"), ((it.stack, it.kind, it.name, it.removal) for it in orphans)))
+        print(
+            table(
+                ("stack", "kind", "name", "remove with"),
+                ((orphan.stack, orphan.kind, orphan.name, orphan.removal) for orphan in orphans),
+            )
+        )
     return int(bool(orphans or verdict.unreadable or failed))
 
 

@@ -61,7 +61,7 @@ def take_place(stack: Stack, placement: Placement, machine: SshHost) -> None:
             print(f"{host}: {service}'s data of the run {manifest['run']} is laid out, compared with its manifest")
     state = json.loads(stack.pulumi("stack", "export"))
     resources = state["deployment"].get("resources", [])
-    gone = of_host(resources, host, [each.name for each in stack.inputs.fleet.hosts], hub=is_hub)
+    gone = of_host(resources, host, [host.name for host in stack.inputs.fleet.hosts], hub=is_hub)
     state["deployment"]["resources"] = without(resources, gone)
     stack.pulumi("stack", "import", stdin=json.dumps(state))
     print(f"{host}: the state has forgotten {len(gone)} resources of the machine that was there")
@@ -76,7 +76,7 @@ def next_steps(stack: str, placement: Placement) -> Iterator[str]:
 
 def of_host(resources: Sequence[Resource], host: str, hosts: Collection[str], *, hub: bool) -> frozenset[str]:
     """The URNs of everything that stands on `host`, by name."""
-    names = {str(each["urn"]): str(each["urn"]).rpartition("::")[2] for each in resources}
+    names = {str(resource["urn"]): str(resource["urn"]).rpartition("::")[2] for resource in resources}
     return frozenset(urn for urn, name in names.items() if host_of(name, hosts) == host or (hub and name == _OF_HUB))
 
 
@@ -141,7 +141,9 @@ def _of_the_mesh(stack: Stack, host: str) -> Mapping[str, Laid]:
 
     [repository] = repositories(stack, host)
     now = datetime.now(UTC)
-    runs = [each for each in repository.snapshots() if "complete" in (each.get("tags") or ()) and _made(each) <= now]
+    runs = [
+        snapshot for snapshot in repository.snapshots() if "complete" in (snapshot.get("tags") or ()) and _made(snapshot) <= now
+    ]
     if not runs:
         refuse([_no_run(host, repository.to.repository)])
     latest = max(runs, key=_made)["short_id"]

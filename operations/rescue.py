@@ -60,10 +60,10 @@ class Versions:
             kind = key.partition("/")[0]
             if kind == _CONFIG:
                 first = self._read(versions[-1])
-                right[key] = next(each for each in versions if self._read(each) == first)
+                right[key] = next(version for version in versions if self._read(version) == first)
             elif kind in _HASHED:
                 wanted = key.rpartition("/")[2]
-                whole = next((each for each in versions if hashlib.sha256(self._read(each)).hexdigest() == wanted), None)
+                whole = next((version for version in versions if hashlib.sha256(self._read(version)).hexdigest() == wanted), None)
                 if whole:
                     right[key] = whole
                 else:
@@ -91,9 +91,9 @@ class Versions:
         """Versions by object, the newest first, as S3 lists them; markers of deletion are none."""
         found: dict[str, list[Version]] = defaultdict(list)
         for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=self._prefix):
-            for each in page.get("Versions", ()):
-                key = each["Key"].removeprefix(self._prefix)
-                found[key].append(Version(key=key, id=each["VersionId"], latest=each["IsLatest"]))
+            for version in page.get("Versions", ()):
+                key = version["Key"].removeprefix(self._prefix)
+                found[key].append(Version(key=key, id=version["VersionId"], latest=version["IsLatest"]))
         return found
 
 

@@ -52,8 +52,8 @@ def copy(here: Any, source: str, there: Any, target: str, prefix: str) -> tuple[
 
 def _listed(s3: Any, bucket: str, prefix: str) -> Iterator[tuple[str, int, datetime]]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
-        for each in page.get("Contents", ()):
-            yield each["Key"], each["Size"], each["LastModified"]
+        for content in page.get("Contents", ()):
+            yield content["Key"], content["Size"], content["LastModified"]
 
 
 def _problems(stack: Stack, keys: list[str]) -> Iterator[Problem]:

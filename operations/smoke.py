@@ -169,7 +169,7 @@ def _network(stack: Stack, host: SshHost, network: Network, placement: Placement
     def ask() -> tuple[str, bool]:
         name = f"{stack.inputs.fleet.project}_{network.name}"
         shown: dict[str, Any] = json.loads(on_host(host, ["docker", "network", "inspect", name]))[0]
-        names = {it["Name"] for it in shown["Containers"].values()}
+        names = {container["Name"] for container in shown["Containers"].values()}
         by_name = {c["Name"].lstrip("/"): c["Config"]["Labels"][LABEL_SERVICE] for c in stack.containers(host)}
         members = ", ".join(sorted(by_name.get(name, name) for name in names)) or "nobody"
         found = f"{shown['IPAM']['Config'][0]['Subnet']}{' internal' if shown['Internal'] else ''}: {members}"

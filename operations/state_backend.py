@@ -40,7 +40,7 @@ def move(stack: str, bucket: str, environment: Mapping[str, str], endpoint: str 
         refuse([_no_bucket(stack, bucket)])
     s3 = client(endpoint, region, *(environment[name] for name in KEYS))
     try:
-        if bucket not in {each["Name"] for each in s3.list_buckets()["Buckets"]}:
+        if bucket not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
             s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": region})
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
     except (ClientError, BotoCoreError) as error:

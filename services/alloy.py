@@ -44,7 +44,7 @@ def services(of: Context) -> Iterator[Service]:
 
 def _meeting(service: Service, others: Sequence[Service]) -> Service:
     """On a network of each that shows metrics."""
-    return replace(service, networks=networks.joined(service, (it for it in others if isinstance(it.metrics, Metrics))))
+    return replace(service, networks=networks.joined(service, (other for other in others if isinstance(other.metrics, Metrics))))
 
 
 def service(

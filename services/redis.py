@@ -85,7 +85,7 @@ def _with_users(service: Service, others: Sequence[Service]) -> Service:
         replace(file, content=file.content + "".join(map(_user, clients))) if file.path == _USERS else file
         for file in service.configuration.files
     )
-    logins = (Credential(secret=it.password, holder=it.holder, proof=RedisLogin(user=it.user)) for it in clients)
+    logins = (Credential(secret=client.password, holder=client.holder, proof=RedisLogin(user=client.user)) for client in clients)
     return replace(
         service,
         configuration=replace(service.configuration, files=tuple(files)),

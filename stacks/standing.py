@@ -93,7 +93,7 @@ def _seen(place: "_Files | _Bucket", url: str, stack: str, project: Path) -> Sta
         return None if zipped else found
     locks = f"locks/organization/{_NAME}/{stack}/"
     taken = tuple(
-        lock for each in place.names(locks) if each.endswith(".json") and (lock := _lock(each, place.read(locks + each)))
+        lock for name in place.names(locks) if name.endswith(".json") and (lock := _lock(name, place.read(locks + name)))
     )
     return read(found, data, taken)
 
@@ -106,12 +106,15 @@ def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing
         resources = latest.get("resources") or ()
         whole["resources"] = len(resources)
         whole["salt"] = ((latest.get("secrets_providers") or {}).get("state") or {}).get("salt", "")
-        whole["generated"] = frozenset(_name(each) for each in resources if each["type"].startswith("random:"))
-        whole["hosts"] = frozenset(_name(each).removesuffix(_OURS) for each in resources if _name(each).endswith(_OURS))
-        whole["project"] = next((named[1] for each in resources if (named := _DATA.search(_directories(each)))), "")
-        whole["guarded"] = any(_name(each) == DESTROY_GUARD and each.get("protect") for each in resources)
+        whole["generated"] = frozenset(_name(resource) for resource in resources if resource["type"].startswith("random:"))
+        whole["hosts"] = frozenset(
+            _name(resource).removesuffix(_OURS) for resource in resources if _name(resource).endswith(_OURS)
+        )
+        whole["project"] = next((named[1] for resource in resources if (named := _DATA.search(_directories(resource)))), "")
+        whole["guarded"] = any(_name(resource) == DESTROY_GUARD and resource.get("protect") for resource in resources)
         whole["pending"] = tuple(
-            f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}" for each in latest.get("pending_operations") or ()
+            f"{operation['type']} {operation['resource']['urn'].rpartition('::')[2]}"
+            for operation in latest.get("pending_operations") or ()
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         whole["resources"] = None

@@ -231,7 +231,9 @@ def _write(path: Path, text: str) -> None:
 def _failed(done: subprocess.CompletedProcess[str]) -> CommandFailed:
     """With what the program said, where it is the program that refuses."""
     try:
-        reported = [each["message"] for each in json.loads(done.stdout)["diagnostics"] if each["severity"] == "error"]
+        reported = [
+            diagnostic["message"] for diagnostic in json.loads(done.stdout)["diagnostics"] if diagnostic["severity"] == "error"
+        ]
     except (ValueError, KeyError):
         reported = [f"{' '.join(done.args[:3])} failed:", done.stdout + done.stderr]
     return CommandFailed("\n".join(text.strip().removeprefix("error: ") for text in reported))

@@ -43,7 +43,7 @@ class Store:
 def bearers(services: Iterable[Service]) -> tuple[Secret, ...]:
     """The secrets that the scrapes show; each lies beside the configuration, in the file `token_file` names."""
     metrics = (service.metrics for service in services if isinstance(service.metrics, Metrics))
-    return tuple(each.bearer for each in metrics if each.bearer)
+    return tuple(metric.bearer for metric in metrics if metric.bearer)
 
 
 def token_file(bearer: Secret) -> str:

@@ -89,7 +89,7 @@ def test_a_thief_with_a_hosts_key_deletes_nothing_and_locks_nothing(repository: 
     for name in before:
         assert _refusal(partial(s3.delete_object, Bucket=NAME, Key=name)) == "AccessDenied", name
     left = s3.delete_objects(Bucket=NAME, Delete={"Objects": [{"Key": name} for name in before]})
-    assert sorted(each["Key"] for each in left["Errors"]) == before
+    assert sorted(error["Key"] for error in left["Errors"]) == before
     name = before[0]
     version = repository.storage.as_account(ADMIN).head_object(Bucket=NAME, Key=name)["VersionId"]
     century = {"Mode": "COMPLIANCE", "RetainUntilDate": "2126-01-01T00:00:00Z"}
@@ -126,7 +126,7 @@ def test_zerobytes_key_looks_into_every_repository_and_adds_nothing(repository: 
 
 def _names(repository: Repository, prefix: str) -> list[str]:
     found = repository.storage.as_account(ADMIN).list_objects_v2(Bucket=NAME, Prefix=prefix)
-    return sorted(each["Key"] for each in found.get("Contents", ()))
+    return sorted(content["Key"] for content in found.get("Contents", ()))
 
 
 def _refusal(attempt: Callable[[], Any]) -> str:

@@ -708,7 +708,7 @@ def test_after_its_last_run_a_host_stands_still_until_it_is_to_serve_again(machi
     known = machine.data()
     try:
         [run] = re.findall(r"^sese: the last run is (\S+); it stands still$", machine.ask("run", "--last"), re.MULTILINE)
-        assert run in {each["run"] for each in machine.runs()}
+        assert run in {run["run"] for run in machine.runs()}
         assert _running(machine) == set()
         assert machine.manifest["items"].keys() == {"postgresql", "redis", "qdrant", "app"}
         assert all(item["status"] == "ok" for item in machine.manifest["items"].values())

@@ -158,7 +158,7 @@ def test_what_s3_says_is_said_in_words_that_help(stack: Stack) -> None:
 
 def test_a_state_of_an_earlier_commit_is_destroyed_by_this_one(stack: Stack, endpoint: str) -> None:
     state = json.loads(EARLIER.read_text())
-    (resource,) = [each for each in state["deployment"]["resources"] if each["type"] == BUCKET]
+    (resource,) = [resource for resource in state["deployment"]["resources"] if resource["type"] == BUCKET]
     assert {"keys", "emptied"}.isdisjoint(resource["inputs"]), "it is of before these were there"
     for values in (resource["inputs"], resource["outputs"]):
         values["endpoint"] = endpoint

@@ -482,4 +482,4 @@ def _found(part: Any, key: str) -> Iterator[Any]:
 def test_a_site_can_only_be_made_of_routes_that_say_who() -> None:
     with pytest.raises(TypeError, match="access"):
         Route(subdomain="new", port=1)  # type: ignore[call-arg]
-    assert all(isinstance(each, Site) for each in SITES)
+    assert all(isinstance(site, Site) for site in SITES)

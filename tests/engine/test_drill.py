@@ -94,7 +94,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Ite
                 _back_up(copy, placement, lab.image("restic"))
             finally:
                 copy.destroy()
-        entries = kit_repositories.repositories([each.backup for each in placements if each.backup], secrets)
+        entries = kit_repositories.repositories([placement.backup for placement in placements if placement.backup], secrets)
         yield Production(fleet, secrets, entries, images)
 
 
@@ -105,7 +105,7 @@ def _stand(copy: OfTheLab, placement: Placement) -> None:
     if placement.host.name == "sese":
         credential = [{"id": "known", "name": "known", "type": "httpHeaderAuth", "data": {"name": "x", "value": SECRET}}]
         load = "cat > /home/node/.n8n/known.json && n8n import:credentials --input=/home/node/.n8n/known.json"
-        service = next(each for each in placement.services if each.name == "n8n")
+        service = next(service for service in placement.services if service.name == "n8n")
         words = (*service.with_secrets, "sh", "-c", load)
         docker("exec", "-i", _container(copy, "n8n"), *words, input=json.dumps(credential).encode())
     else:

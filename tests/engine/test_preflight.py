@@ -145,7 +145,7 @@ def test_a_fresh_machine_in_the_place_of_a_host_is_told_before_an_up_finds_nothi
 
 
 def test_a_backup_that_would_not_fit_beside_the_data_is_told_before_anything_is_touched(shell: Path) -> None:
-    [sese] = [each for each in inputs("lab").fleet.placements if each.host.name == "sese"]
+    [sese] = [placement for placement in inputs("lab").fleet.placements if placement.host.name == "sese"]
     assert "redis" in preflight.staged_directories(sese)
     assert "qdrant/snapshots" not in preflight.staged_directories(sese), "of what is not backed up nothing is staged"
     assert preflight.staged_directories(replace(sese, backup=None)) == ()

@@ -126,7 +126,7 @@ def test_what_is_wrong_with_a_state_is_told_and_nothing_is_run_on_it(project: Pr
     file.write_text(configured)
 
     half = json.loads(well)
-    begun = next(each for each in half["checkpoint"]["latest"]["resources"] if each["urn"].endswith("::data"))
+    begun = next(resource for resource in half["checkpoint"]["latest"]["resources"] if resource["urn"].endswith("::data"))
     half["checkpoint"]["latest"]["pending_operations"] = [{"resource": begun, "type": "creating"}]
     state(project).write_text(json.dumps(half))
     command = [sys.executable, "-m", "operations", "state", "--stack", "prod"]

@@ -46,7 +46,7 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     project.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
     s3 = storage.as_account(ADMIN)
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
-    objects = [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    objects = [content["Key"] for content in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
     (checkpoint,) = [key for key in objects if key.startswith(".pulumi/stacks/") and key.endswith("test.json")]
     text = s3.get_object(Bucket=BUCKET, Key=checkpoint)["Body"].read().decode()
     assert kept.strip() not in text
@@ -70,7 +70,7 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     # A damaged checkpoint: its former version is still there.
     s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=b"damaged")
     versions = s3.list_object_versions(Bucket=BUCKET, Prefix=checkpoint)["Versions"]
-    former = next(each["VersionId"] for each in versions if not each["IsLatest"] and each["Key"] == checkpoint)
+    former = next(version["VersionId"] for version in versions if not version["IsLatest"] and version["Key"] == checkpoint)
     whole = s3.get_object(Bucket=BUCKET, Key=checkpoint, VersionId=former)["Body"].read()
     s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=whole)
     assert project.pulumi("stack", "output", "kept", "--show-secrets").stdout == kept

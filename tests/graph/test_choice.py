@@ -66,8 +66,8 @@ def _openers() -> Mapping[str, set[str]]:
     """By secret, the services that it opens something of."""
     openers: dict[str, set[str]] = {}
     for _, service in chosen().fleet.services():
-        for each in service.credentials:
-            openers.setdefault(each.secret.name, set()).add(service.name)
+        for credential in service.credentials:
+            openers.setdefault(credential.secret.name, set()).add(service.name)
     return openers
 
 

@@ -25,12 +25,12 @@ def placed(**placement: str) -> Inputs:
 
 
 def on(of: Inputs, host: str) -> Placement:
-    [found] = (each for each in of.fleet.placements if each.host.name == host)
+    [found] = (placement for placement in of.fleet.placements if placement.host.name == host)
     return found
 
 
 def service(of: Inputs, host: str, name: str) -> Service:
-    [found] = (each for each in on(of, host).services if each.name == name)
+    [found] = (service for service in on(of, host).services if service.name == name)
     return found
 
 
@@ -48,7 +48,7 @@ def hook(of: Inputs) -> dict[str, str]:
 
 def own(graph: Graph) -> list[Registered]:
     """What is registered, but for the stack itself."""
-    return [each for each in graph.resources if each.type != "pulumi:pulumi:Stack"]
+    return [resource for resource in graph.resources if resource.type != "pulumi:pulumi:Stack"]
 
 
 def test_who_calls_it_does_so_by_its_site_over_the_mesh(apart: Inputs) -> None:
@@ -180,7 +180,7 @@ def test_each_service_either_stands_there_with_all_that_it_calls_or_is_refused(n
     except Refused as refused:
         assert all(problem.what.startswith("vpai:placement ") for problem in refused.problems), str(refused)
         return
-    assert name in {each.name for each in on(found, "waza").services}
+    assert name in {service.name for service in on(found, "waza").services}
     assert not [*moved.apart(found.settings, "prod", found.fleet.placements)]
 
 
@@ -198,10 +198,10 @@ def test_several_services_that_belong_together_move_together() -> None:
         services='["grafana", "couchdb"]',
         placement=json.dumps(together),
     )
-    assert together.keys() <= {each.name for each in on(found, "beta").services}
-    [alloy] = (each for each in on(found, "alpha").services if each.name == "alloy")
+    assert together.keys() <= {service.name for service in on(found, "beta").services}
+    [alloy] = (service for service in on(found, "alpha").services if service.name == "alloy")
     assert {link.service for link in alloy.links} == {"victoriametrics", "loki"}
-    [own] = (each for each in on(found, "beta").services if each.name == "alloy")
+    [own] = (service for service in on(found, "beta").services if service.name == "alloy")
     assert own.links == () and {"victoriametrics", "loki"} <= set(own.needs)
 
 

@@ -10,7 +10,7 @@ from services import couchdb, postgresql, qdrant
 from tests.fleets import stack_services
 from tests.lab.deployment import Deployment
 
-ROLES = {each.keeps.user: each.keeps for each in stack_services() if each.keeps}
+ROLES = {service.keeps.user: service.keeps for service in stack_services() if service.keeps}
 
 
 @pytest.mark.parametrize("role", ROLES)

@@ -130,7 +130,9 @@ def reported(client: Any, requests: Iterable[Any]) -> Reported:
     broken: dict[str, list[str]] = {}
     for diagnostic in diagnostics:
         broken.setdefault(diagnostic.policyName, []).append(diagnostic.message)
-    advisory = frozenset(each.policyName for each in diagnostics if each.enforcementLevel == analyzer_pb2.ADVISORY)
+    advisory = frozenset(
+        diagnostic.policyName for diagnostic in diagnostics if diagnostic.enforcementLevel == analyzer_pb2.ADVISORY
+    )
     return Reported(broken, advisory, reports[WAIVERS], reports[UNDECIDED])
 
 

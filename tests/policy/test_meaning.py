@@ -41,15 +41,15 @@ def found(rule: str, *resources: Planted) -> list[str]:
     program = Program(stack="prod", kind="production", today=TODAY)
     learned = [
         Resource(
-            urn=each.urn,
-            type=each.type,
-            name=each.name,
-            inputs=each.inputs,
-            host=each.host,
-            protect=each.protect,
-            parent=next((other.urn for other in resources if other.name == each.parent), ""),
+            urn=resource.urn,
+            type=resource.type,
+            name=resource.name,
+            inputs=resource.inputs,
+            host=resource.host,
+            protect=resource.protect,
+            parent=next((other.urn for other in resources if other.name == resource.parent), ""),
         )
-        for each in resources
+        for resource in resources
     ]
     for resource in learned:
         program.learn(resource)
@@ -595,7 +595,7 @@ _TLS = {
             {"Action": "s3:GetObject"},
             {"Resource": _RESOURCES[0]},
             {"Resource": _RESOURCES[1]},
-            {"Resource": [each + "x" for each in _RESOURCES]},
+            {"Resource": [resource + "x" for resource in _RESOURCES]},
             {"Resource": f"arn:aws:s3:::{_NAME}/*"},
         ]
     ),

@@ -155,7 +155,7 @@ def of_a_stopped(host: str, name: str) -> Iterator[str]:
 def firing(stack: Deployment) -> set[str]:
     """The alerts that fire now, of those whose cause is made here."""
     shown = json.loads(stack.lab.operator.run(["curl", "-sf", "http://127.0.0.1:8880/api/v1/alerts"]).stdout)
-    return {each["name"] for each in shown["data"]["alerts"] if each["state"] == "firing" and made(each["name"])}
+    return {alert["name"] for alert in shown["data"]["alerts"] if alert["state"] == "firing" and made(alert["name"])}
 
 
 def forget(uids: set[str]) -> None:

@@ -236,7 +236,7 @@ def _kill_a_check(machine: Machine) -> None:
 
 def _locks(machine: Machine) -> list[str]:
     listed = machine.storage.as_account(ADMIN).list_objects_v2(Bucket=BUCKET, Prefix="sese/locks/")
-    return [each["Key"] for each in listed.get("Contents", ())]
+    return [content["Key"] for content in listed.get("Contents", ())]
 
 
 @pytest.mark.usefixtures("app_alone")

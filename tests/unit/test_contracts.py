@@ -175,7 +175,7 @@ def test_uptime_kuma_takes_the_catalogues_monitors() -> None:
 )
 def test_uptime_kuma_refuses_another_monitor(change: dict[str, Any], said: str) -> None:
     [task] = SERVICES["uptime-kuma"].tasks
-    push = next(each for each in json.loads(task.stdin)["monitors"] if each["type"] == "push")
+    push = next(monitor for monitor in json.loads(task.stdin)["monitors"] if monitor["type"] == "push")
     assert said in kuma({**push, **change})
 
 

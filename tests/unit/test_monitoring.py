@@ -39,12 +39,12 @@ def file_of(host: str, service: str, path: str) -> str:
 
 
 def alert(uid: str) -> Alert:
-    return next(each for each in ALERTS if each.uid == uid)
+    return next(alert for alert in ALERTS if alert.uid == uid)
 
 
 @pytest.mark.parametrize(("placement", "service"), EVERY, ids=IDS)
 def test_a_service_is_told_of_when_down_unhealthy_or_near_its_limit(placement: Placement, service: Service) -> None:
-    names = {each.name for each in ALERTS if each.host == placement.host.name and each.service == service.name}
+    names = {alert.name for alert in ALERTS if alert.host == placement.host.name and alert.service == service.name}
     assert names >= {"down", "unhealthy", "memory"}
     if isinstance(service.metrics, Metrics) and service.name != REPORTER:
         assert "metrics" in names
@@ -53,20 +53,20 @@ def test_a_service_is_told_of_when_down_unhealthy_or_near_its_limit(placement: P
 def test_a_service_that_is_added_is_watched_without_a_line_here() -> None:
     added = replace(node_exporter.service(), name="added")
     more = replace(WHOLE[0], services=(*WHOLE[0].services, added))
-    new = {each.uid for each in monitoring.alerts((more,))} - {each.uid for each in ALERTS}
+    new = {alert.uid for alert in monitoring.alerts((more,))} - {alert.uid for alert in ALERTS}
     assert new == {"sese-added-down", "sese-added-unhealthy", "sese-added-memory", "sese-added-metrics"}
 
 
 @pytest.mark.parametrize("placement", WHOLE, ids=lambda placement: placement.host.name)
 def test_a_host_is_told_of(placement: Placement) -> None:
-    names = {each.name for each in ALERTS if each.host == placement.host.name and not each.service}
+    names = {alert.name for alert in ALERTS if alert.host == placement.host.name and not alert.service}
     own = {"silent", "disk", "memory", "processor", "containers-unseen"}
     assert {name for name in names if not name.startswith("backup-")} == own
     assert ("backup-late" in names) == bool(placement.backup)
 
 
 def test_every_alert_has_a_name_of_its_own_that_grafana_takes() -> None:
-    uids = [each.uid for each in ALERTS]
+    uids = [alert.uid for alert in ALERTS]
     assert len(set(uids)) == len(uids)
     for uid in uids:
         assert re.fullmatch(r"[a-z0-9-]{1,40}", uid), uid
@@ -83,7 +83,7 @@ def test_an_alert_says_what_it_means_and_what_to_do(each: Alert) -> None:
 
 def test_grafana_forgets_no_rule_that_it_ever_had() -> None:
     """It keeps what merely vanishes from the files (lesson 133), so that a uid stays on the list for ever."""
-    unknown = {each.uid for each in ALERTS} - set(known_uids())
+    unknown = {alert.uid for alert in ALERTS} - set(known_uids())
     assert not unknown, f"run `make docs`: services/monitoring/uids.txt lacks {sorted(unknown)}"
     fewer = monitoring.with_monitoring(
         [replace(WHOLE[0], services=tuple(s for s in WHOLE[0].services if s.name != "n8n")), *WHOLE[1:]], NAMES, ""

@@ -14,7 +14,7 @@ FITS = {"free": ["10000"], "memory": ["64000"], "release": ["debian-13"]}
 
 
 def placement() -> Placement:
-    return next(each for each in inputs("lab").fleet.placements if each.host.name == "sese")
+    return next(placement for placement in inputs("lab").fleet.placements if placement.host.name == "sese")
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,9 @@ def test_what_the_guide_says_adds_a_service(copy: Path) -> None:
     assert shown.returncode == 0, shown.stderr[-2000:]
     resources, sites = map(json.loads, shown.stdout.splitlines()[-2:])
     wanted = {f"sese-{name}", f"sese-{name}-healthy", f"sese-{name}-configuration", f"sese-database-{name}"}
-    assert wanted | {f"{name}-admin-password", f"postgresql-{name}-password"} <= {each.replace("_", "-") for each in resources}
+    assert wanted | {f"{name}-admin-password", f"postgresql-{name}-password"} <= {
+        resource.replace("_", "-") for resource in resources
+    }
     assert f"{name}.vpai.example.org" in sites
 
     changed = {path.relative_to(copy) for path in copy.rglob("*") if path.is_file() and before.get(path) != path.read_bytes()}

@@ -32,7 +32,7 @@ def test_the_narrower_route_comes_first_and_takes_nothing_of_the_wider() -> None
     led = [RouteTarget(route=route, upstream=None) for route in (WIDE, HOOKS, EXACT)]
     [site] = sites(led, "vpai.test")
     assert site.host == "hq.vpai.test"
-    assert [each.route for each in site.routes] == [EXACT, HOOKS, WIDE]
+    assert [route.route for route in site.routes] == [EXACT, HOOKS, WIDE]
     assert site.paths(Access.PUBLIC) == ("/webhook/*",)
     assert site.paths(Access.VPN) == ("/webhook/health", ALL)
     assert in_the_way([WIDE, HOOKS, EXACT]) == ()
@@ -41,7 +41,7 @@ def test_the_narrower_route_comes_first_and_takes_nothing_of_the_wider() -> None
 def test_of_two_prefixes_the_longer_one_answers() -> None:
     longer = replace(WIDE, paths=("/webhook/deep/*",))
     [site] = sites([RouteTarget(route=route, upstream=None) for route in (HOOKS, longer)], "vpai.test")
-    assert [each.route for each in site.routes] == [longer, HOOKS]
+    assert [route.route for route in site.routes] == [longer, HOOKS]
 
 
 def test_equal_paths_are_in_each_others_way() -> None:

@@ -92,7 +92,7 @@ class Host:
     @property
     def items(self) -> tuple["Item", ...]:
         kinds: Mapping[str, type[Item]] = {"postgresql": Postgres, "redis": Redis, "qdrant": Qdrant, "files": Files}
-        return tuple(kinds[each["kind"]](self, each) for each in self.plan["items"])
+        return tuple(kinds[item["kind"]](self, item) for item in self.plan["items"])
 
     @property
     def waiting(self) -> Path:
@@ -117,14 +117,14 @@ class Host:
     @property
     def order(self) -> tuple[str, ...]:
         """Services, each after those that it needs."""
-        return tuple(each["name"] for each in self.plan["services"])
+        return tuple(service["name"] for service in self.plan["services"])
 
     def dependants(self, names: Sequence[str]) -> set[str]:
         """Whatever cannot do without one of `names`, however far."""
         found: set[str] = set()
-        for each in self.plan["services"]:
-            if set(each["needs"]) & {*names, *found}:
-                found.add(each["name"])
+        for service in self.plan["services"]:
+            if set(service["needs"]) & {*names, *found}:
+                found.add(service["name"])
         return found
 
     def container(self, service: str, *, running: bool = True) -> str:
@@ -450,7 +450,7 @@ class Qdrant(Item):
 
     def restore(self, source: Path, manifest: Json, safety: Path, only: str) -> str:
         restored = 0
-        known = {each["name"] for each in self._ask("GET", "/collections")["collections"]}
+        known = {collection["name"] for collection in self._ask("GET", "/collections")["collections"]}
         for name in manifest["collections"]:
             if name in known and not (safety / f"{name}.jsonl").exists():
                 self._dump(name, safety)
@@ -545,7 +545,7 @@ class Files(Item):
         listed = directory / "files.json"
         listed.write_text(json.dumps(found))
         files = [each for each in found if each["type"] == "file"]
-        return {"files": len(files), "bytes": sum(each["size"] for each in files), "sqlite": tables, "list": _file(listed)}
+        return {"files": len(files), "bytes": sum(file["size"] for file in files), "sqlite": tables, "list": _file(listed)}
 
     def _copy(self, volume: Json, to: Path, tables: Json) -> Iterator[Json]:
         place = self.host.data / volume["directory"]
@@ -1036,7 +1036,7 @@ def _is_whole(staged: Path) -> bool:
 
 
 def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, began: float) -> Json:
-    items = sum(each.is_dir() for each in staged.iterdir())
+    items = sum(path.is_dir() for path in staged.iterdir())
     tags = ("--tag", f"run={name}", "--tag", state, "--tag", f"items={items}", "--tag", f"seconds={time.monotonic() - began:.0f}")
     # Every file is read: a database's copy keeps size and time of the one before it while what is new is in its log.
     options = ("--force", "--read-concurrency", "1", "--retry-lock", LOCK_WAIT, "--json", "--quiet")
@@ -1131,7 +1131,7 @@ def _size(size: float) -> str:
 def runs(host: Host) -> list[Json]:
     """The runs that a restore can take, of the bucket and of the staging directory, the latest last."""
     staged = {path.name for path in host.staging.iterdir() if (path / "manifest.json").exists()}
-    return [{**each, "staged": each["run"] in staged} for each in Restic(host).snapshots()]
+    return [{**snapshot, "staged": snapshot["run"] in staged} for snapshot in Restic(host).snapshots()]
 
 
 class Source:
