@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.meter import Run
 from benchmarks.results import Row, machine, shown
-from operations.offline.ephemeral_stack import EphemeralStack
+from operations.previews.ephemeral_stack import EphemeralStack
 from operations.stack import PROJECT
 
 NAME = "policy pack on a preview of prod, above none"

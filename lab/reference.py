@@ -9,7 +9,7 @@ from model.credential import Basic, Credential, Header, Login, PostgresLogin, Re
 from model.fleet import Fleet
 from model.secret import External, Secret
 from model.service import Service
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
 from operations.table import markdown
 
 PAGE = Path(__file__).parent.parent / "docs/reference/authentication.md"

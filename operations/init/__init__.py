@@ -3,6 +3,7 @@
 import os
 
 from model.problem import Refused, refuse
+from operations.deploy.terminal import Terminal, of_questions
 from operations.init.dialogue import Dialogue
 from operations.init.hosts import hosts
 from operations.init.identity import domain, keys, kind, shown, state
@@ -12,9 +13,8 @@ from operations.init.rest import rest
 from operations.init.services import from_others, services
 from operations.init.session import Session
 from operations.init.written import Written
-from operations.recovery_kit import FILE
+from operations.secrets.recovery_kit import FILE
 from operations.stack import CommandFailed, Stack
-from operations.terminal import Terminal, of_questions
 
 QUESTIONS = (state, shown, kind, domain, keys, hosts, others, services, from_others)
 """In their order; each asks for what is not configured."""

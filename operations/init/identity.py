@@ -12,7 +12,7 @@ from model.problem import refuse
 from operations.init import answers
 from operations.init.dialogue import Wrong
 from operations.init.session import Session
-from operations.recovery_kit import FILE, PASSPHRASE
+from operations.secrets.recovery_kit import FILE, PASSPHRASE
 from operations.stack import PROJECT, CommandFailed
 from operations.table import table
 from stacks import standing

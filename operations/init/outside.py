@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from operations import dns
 from operations.init.dialogue import Wrong
+from operations.mesh import dns
 from stacks.inputs import CLOUD_TOKEN
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from model.fleet import Fleet
 from model.problem import Problem, Refused
 from model.secret import External
-from operations import dns
 from operations.init.services import missing
 from operations.init.session import Session
-from operations.recovery_kit import FILE
+from operations.mesh import dns
+from operations.secrets.recovery_kit import FILE
 from operations.stack import CommandFailed, Stack
 from stacks import inputs
 

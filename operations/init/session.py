@@ -9,11 +9,11 @@ from model.fleet import Fleet
 from model.host import Host
 from model.kind import Kind
 from model.settings import Settings
-from operations import dns
 from operations.init.dialogue import Dialogue, Wrong
 from operations.init.machine import Facts
 from operations.init.outside import Outside
 from operations.init.written import Written
+from operations.mesh import dns
 from operations.stack import PROJECT, CommandFailed
 from stacks import inputs
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from operations.offline.pull_request import Deployed, against, converged
+from operations.previews.pull_request import Deployed, against, converged
 from tests.copies import checkout, unset
 from tests.fleets import PROJECT
 

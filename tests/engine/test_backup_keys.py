@@ -16,8 +16,9 @@ from botocore.exceptions import ClientError
 from lab.storage import ADMIN, BACKUPS, SEKO, SESE, Account
 from model.bucket import Bucket, Keys, policy
 from model.problem import Refused
-from operations import kit_repositories, prune, rescue, second_copy
-from operations.buckets import checks
+from operations.backups import prune, rescue, second_copy
+from operations.checks.buckets import checks
+from operations.secrets import kit_repositories
 from operations.stack import CommandFailed
 from services import storage
 from tests.object_storage import PRINCIPAL, ObjectStorage, running

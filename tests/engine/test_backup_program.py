@@ -29,8 +29,9 @@ from model.backup_plan import FORMAT
 from model.bucket import Bucket, Keys, policy
 from model.image import ImageLock
 from model.secret import resolve
-from operations import drill, kit_repositories
-from operations.reference import example_fleet
+from operations.backups import drill
+from operations.reference.catalogue import example_fleet
+from operations.secrets import kit_repositories
 from services import litellm, qdrant, redis, storage
 from tests.fleets import PROJECT, stack_services
 from tests.object_storage import PRINCIPAL, ObjectStorage, running

@@ -28,9 +28,10 @@ from model.fleet import Fleet
 from model.image import ImageLock
 from model.placement import Placement
 from model.secret import resolve
-from operations import drill, kit_repositories
-from operations.reference import example_fleet
-from operations.verify_images import dummy_of
+from operations.backups import drill
+from operations.checks.verify_images import dummy_of
+from operations.reference.catalogue import example_fleet
+from operations.secrets import kit_repositories
 from services import couchdb, n8n, storage
 from tests import runbook
 from tests.copies import checkout

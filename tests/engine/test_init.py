@@ -20,7 +20,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from lab.providers import ovh
-from operations.configuration_reference import HEADER, schema
+from operations.reference.configuration import HEADER, schema
 from tests import sshd
 from tests.copies import tracked, unset
 from tests.fleets import DUMMY_SECRETS, PROJECT
@@ -35,7 +35,7 @@ PUBLISHED = {f"litellm.{DOMAIN}": STACK, f"mesh.{DOMAIN}": "203.0.113.99"}
 """Of all names that the fleet needs: one as it should be, one elsewhere."""
 DRIVER = """
     import sys
-    from operations import dns
+    from operations.mesh import dns
     from operations.init import init
     from operations.init.outside import Outside
     from operations.stack import Stack

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from operations.offline import converged, ephemeral_stack
-from operations.offline.converged import converge, secret
-from operations.offline.ephemeral_stack import EphemeralStack
-from operations.offline.pull_request import against, published
+from operations.previews import converged, ephemeral_stack
+from operations.previews.converged import converge, secret
+from operations.previews.ephemeral_stack import EphemeralStack
+from operations.previews.pull_request import against, published
 from tests.copies import checkout
 from tests.fleets import PROJECT
 

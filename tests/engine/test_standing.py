@@ -18,10 +18,10 @@ import pytest
 from lab.storage import ADMIN
 from model.problem import Refused
 from operations import stack
-from operations.recover import recover
+from operations.deploy.recover import recover
+from operations.deploy.state_backend import move
+from operations.deploy.up import failure
 from operations.stack import Stack
-from operations.state_backend import move
-from operations.up import failure
 from stacks import standing
 from stacks.standing import Standing
 from tests.copies import copy

@@ -8,7 +8,8 @@ import pytest
 
 from lab.storage import ADMIN
 from model.problem import Refused
-from operations import stack, state_backend
+from operations import stack
+from operations.deploy import state_backend
 from tests.engine.project import Project
 from tests.object_storage import ObjectStorage, running
 

@@ -11,7 +11,7 @@ from model.laws import broken_laws
 from model.placement import Placement
 from model.problem import Refused
 from model.service import Database
-from operations.cost import FALLBACK, committed, rented
+from operations.cloud.cost import FALLBACK, committed, rented
 from services import catalogue
 from services.apps import APPS
 from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK

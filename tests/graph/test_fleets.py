@@ -11,7 +11,7 @@ from model.laws import host_names_are_distinct
 from model.network import MESH
 from model.problem import Refused
 from model.reachability import reachability
-from operations.dns import zone
+from operations.mesh.dns import zone
 from stacks.inputs import Inputs
 from tests.fleets import OTHERS, host_config, inputs
 from tests.graph.program import Graph, build

@@ -8,7 +8,7 @@ import pytest
 from components.host_script import text
 from lab import Machine
 from model.host import DEPLOY_UID
-from operations.drift import DRIFTED, IN_ORDER
+from operations.checks.drift import DRIFTED, IN_ORDER
 from tests.lab.deployment import Deployment
 from tests.waiting import until
 

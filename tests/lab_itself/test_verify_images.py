@@ -12,7 +12,7 @@ from lab.engine import docker
 from lab.layout import LABEL
 from model.image import ImageLock
 from model.service import Configuration, File, Healthcheck, Limits, Logs, NotCollected, Replacement, Service
-from operations.verify_images import Engine
+from operations.checks.verify_images import Engine
 from services import zerobyte
 from services.networks import BACKEND
 from tests.fleets import NAMES, PROJECT

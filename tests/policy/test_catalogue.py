@@ -10,7 +10,7 @@ import pytest
 
 from components.bucket import Bucket
 from components.hetzner.server import WAIVERS as SERVER_WAIVERS
-from operations.policy_reference import in_force
+from operations.reference.policy import in_force
 from policy.rule import ResourceRule
 from policy.rules import RULES
 from stacks.inputs import Inputs

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from model.waiver import WARNED, Waiver
-from operations.policy_reference import in_force
+from operations.reference.policy import in_force
 from policy.judge import ENDING
 from tests.fleets import inputs
 from tests.policy.cases import CASES

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from model.credential import StoredSecret
-from operations.authentication import own_hash
+from operations.checks.authentication import own_hash
 from services import couchdb, nocodb, openclaw, qdrant, sandboxes, sure, zerobyte
 from services.litellm.models import MODELS
 from services.n8n.workflows import workflows

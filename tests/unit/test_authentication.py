@@ -8,7 +8,7 @@ from lab.reference import PAGE, page, unproven
 from model.credential import Credential
 from model.fleet import Fleet
 from model.secret import Generated, Secret
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
 
 FLEET = example_fleet()
 CREDENTIALS = [

@@ -11,9 +11,11 @@ import pytest
 
 from lab.providers import server
 from model.problem import Refused
-from operations import git_refs, notify, pull_request_comment, runner, stack, up
-from operations.comment import MARK
-from operations.revision import commit_of
+from operations import notify, stack
+from operations.deploy import git_refs, runner, up
+from operations.deploy.revision import commit_of
+from operations.previews import pull_request_comment
+from operations.previews.comment import MARK
 from operations.stack import Stack
 from tests import fleets
 from tests.waiting import until

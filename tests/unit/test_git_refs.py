@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from operations import git_refs, stack
+from operations import stack
+from operations.deploy import git_refs
 
 REF = "refs/snapshots/prod"
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from model.host import host_of
-from operations import guard
-from operations.comment import Change
-from operations.guard import Backup, Tree
+from operations.deploy import guard
+from operations.deploy.guard import Backup, Tree
+from operations.previews.comment import Change
 from services import alloy, postgresql, redis
 from tests.fleets import HOST, placement
 

@@ -15,7 +15,7 @@ import yaml
 from model.placement import Placement
 from model.route import Access, Route
 from model.service import Metrics, NotCollected, Service
-from operations import reference
+from operations.reference import catalogue as reference
 from services import caddy, monitoring, node_exporter
 from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
 from services.monitoring.dashboards import DASHBOARDS

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from model.placement import Placement
-from operations.move_host import STEPS, Move, as_before, of_machine
+from operations.hosts.move_host import STEPS, Move, as_before, of_machine
 from tests.fleets import inputs
 
 URN = "urn:pulumi:lab::vpai::x::"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from operations.phases import Phase, phases
+from operations.deploy.phases import Phase, phases
 
 _SERVER = "vpai:index:HetznerServer$hcloud:index/server:Server::pr-1"
 _BASELINE = "vpai:index:ManagedHost$command:local:Command::pr-1-baseline"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from operations.prune import MOST_A_DAY, MOST_OF_DATABASES, objections
+from operations.backups.prune import MOST_A_DAY, MOST_OF_DATABASES, objections
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from model.reachability import ANYONE, INTERNET, MEMBER, Reach, difference, reachability
 from model.route import Access, RateLimit, Route, Site
-from operations.reachability_reference import PAGE, page, read
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
+from operations.reference.reachability import PAGE, page, read
 from services.networks import BACKEND, EGRESS, FRONTEND, HUB, MONITORING, SANDBOX, UPLINK
 
 FLEET = example_fleet()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from operations.recover import of_another_state
+from operations.deploy.recover import of_another_state
 
 
 @pytest.mark.parametrize(("unknown", "all_of_them"), [(20, 20), (11, 20), (2, 3)])

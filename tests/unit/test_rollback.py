@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from model.problem import Problem, Refused
-from operations import guard, rollback, up
+from operations.deploy import guard, rollback, up
+from operations.deploy.terminal import Terminal
 from operations.stack import Stack
-from operations.terminal import Terminal
 from stacks.standing import SCHEMA
 from tests.fleets import PROJECT, inputs
 

@@ -8,8 +8,8 @@ import pytest
 
 from components.host_script import SCRIPTS
 from model.service import HostMount
-from operations.reference import example_fleet
-from operations.security_reference import PAGE, page
+from operations.reference.catalogue import example_fleet
+from operations.reference.security import PAGE, page
 from tests.fleets import PROJECT, placement
 
 TEXT = PAGE.read_text()
@@ -47,7 +47,7 @@ def test_each_foothold_is_answered_and_shown(foothold: str) -> None:
 def test_whatever_root_runs_is_listed() -> None:
     _, _, rest = TEXT.partition("## What root runs")
     listed = set(re.findall(r"`([\w*.-]+)`", rest.partition("\n## ")[0]))
-    scripts = {path.name for path in (*SCRIPTS.glob("*.sh"), *(PROJECT / "operations").glob("*.sh"))}
+    scripts = {path.name for path in (*SCRIPTS.glob("*.sh"), *(PROJECT / "operations").rglob("*.sh"))}
     installed = {path.stem for path in (SCRIPTS / "installed").glob("*.sh")}
     assert scripts | installed <= listed
     tasks = {task.name for _, service in FLEET.services() for task in service.tasks}

@@ -11,7 +11,7 @@ import yaml
 from model.image import ImageLock
 from model.route import Access, Route
 from model.service import Configuration, File, Healthcheck, Limits, Logs, NotCollected, Replacement, Service
-from operations.verify_images import Image, Verdict, lies, record, write
+from operations.checks.verify_images import Image, Verdict, lies, record, write
 from services import zerobyte
 from stacks import deployment
 from tests.fleets import NAMES, inputs

@@ -96,7 +96,7 @@ class Host:
 
     @property
     def waiting(self) -> Path:
-        """Stands from a machine's first minute until the data of the one before it is back (operations/replace_host.py)."""
+        """Stands from a machine's first minute until the data of the one before it is back (operations/hosts/replace_host.py)."""
         return self.backups / "waits.json"
 
     @property
@@ -106,7 +106,7 @@ class Host:
 
     @property
     def moving(self) -> Path:
-        """Stands from the moment in which a last run begins to stop things (operations/move_host.py)."""
+        """Stands from the moment in which a last run begins to stop things (operations/hosts/move_host.py)."""
         return self.backups / "moved.json"
 
     @property
