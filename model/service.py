@@ -127,6 +127,15 @@ class HostMount:
         return tuple(Waiver(rule=rule, reason=self.reason, until=self.until, subject=self.path) for rule in rules)
 
 
+class About(StrEnum):
+    """Of whom metrics tell."""
+
+    ITSELF = "the service that shows them"
+    HOST = "its host's processor, memory and disks"
+    CONTAINERS = "each container of its host, by a label: what it uses"
+    SERVICES = "each service of its host, by name: whether it runs and is healthy"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
     """Where a service shows its metrics in Prometheus' text format."""
@@ -134,6 +143,7 @@ class Metrics:
     port: int
     path: str = "/metrics"
     bearer: Secret | None = None
+    about: About = field(default=About.ITSELF, repr=False)
 
 
 class Logs(StrEnum):
@@ -350,6 +360,10 @@ class Service:
         """Its own, those of its host mounts, and what namespaces of its own ask for."""
         namespaces = _FOR_USER_NAMESPACES if self.user_namespaces else ()
         return (*self.waivers, *(waiver for mount in self.host_mounts for waiver in mount.waivers), *namespaces)
+
+    def tells_of(self, about: About) -> bool:
+        """Whether its metrics are about that."""
+        return isinstance(self.metrics, Metrics) and self.metrics.about is about
 
     @property
     def uid(self) -> int:

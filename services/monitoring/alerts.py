@@ -12,11 +12,7 @@ from string import Template
 
 from model.alert import Severity, Watch
 from model.placement import Placement
-from model.service import Metrics, Service
-
-REPORTER = "docker-proxy"
-"""Who tells which services run and which are healthy: the pinned cAdvisor shows a container's health as it was when it first
-saw it, for ever (google/cadvisor#3760, merged later)."""
+from model.service import About, Metrics, Service
 
 _MIB = 1024 * 1024
 _HOUR = 3600
@@ -59,8 +55,9 @@ def _of_placement(placement: Placement) -> Iterator[Alert]:
     yield from _of_host(host)
     if placement.backup:
         yield from _of_backup(host, hourly=placement.backup.hourly)
+    reporter = next((service.name for service in placement.services if service.tells_of(About.SERVICES)), "")
     for service in placement.services:
-        yield from _of_service(host, service)
+        yield from _of_service(host, service, reporter)
         yield from (_own(host, service, watch) for watch in service.alerts)
 
 
@@ -175,13 +172,14 @@ def _of_backup(host: str, *, hourly: bool) -> Iterator[Alert]:
         yield alert("backup-databases", since, Severity.CRITICAL, missed, above=3 * _HOUR)
 
 
-def _of_service(host: str, service: Service) -> Iterator[Alert]:
+def _of_service(host: str, service: Service, reporter: str) -> Iterator[Alert]:
+    """`reporter` tells which services of the host run and which are healthy."""
     labels = f'host="{host}",service="{service.name}"'
     # Zero where the host reports and the service is not in the report: its container is gone. Nothing where the host is silent.
-    reporting = f'0 * max(up{{host="{host}",service="{REPORTER}"}} == 1)'
+    reporting = f'0 * max(up{{host="{host}",service="{reporter}"}} == 1)'
     logs = f"make logs SERVICE={service.name}"
     # The one that tells about the others is told about by whether it answers.
-    running = f"up{{{labels}}}" if service.name == REPORTER else f"vpai_service_running{{{labels}}}"
+    running = f"up{{{labels}}}" if service.name == reporter else f"vpai_service_running{{{labels}}}"
     yield Alert(
         host=host,
         service=service.name,
@@ -216,7 +214,7 @@ def _of_service(host: str, service: Service) -> Iterator[Alert]:
         summary=f"{service.name} on {host} uses more than 90 % of its {service.limits.memory_mib} MiB",
         runbook=f"at 100 % the kernel kills it: raise memory_mib of {service.name} in services/, or find the leak",
     )
-    if isinstance(service.metrics, Metrics) and service.name != REPORTER:
+    if isinstance(service.metrics, Metrics) and service.name != reporter:
         yield Alert(
             host=host,
             service=service.name,

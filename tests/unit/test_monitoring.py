@@ -14,10 +14,10 @@ import yaml
 
 from model.placement import Placement
 from model.route import Access, Route
-from model.service import Metrics, Service, Silent
+from model.service import About, Metrics, Service, Silent
 from operations import reference
 from services import caddy, monitoring, node_exporter
-from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
+from services.monitoring.alerts import Alert, prometheus_rules
 from services.monitoring.dashboards import DASHBOARDS
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page
@@ -46,7 +46,7 @@ def alert(uid: str) -> Alert:
 def test_a_service_is_told_of_when_down_unhealthy_or_near_its_limit(placement: Placement, service: Service) -> None:
     names = {each.name for each in ALERTS if each.host == placement.host.name and each.service == service.name}
     assert names >= {"down", "unhealthy", "memory"}
-    if isinstance(service.metrics, Metrics) and service.name != REPORTER:
+    if isinstance(service.metrics, Metrics) and not service.tells_of(About.SERVICES):
         assert "metrics" in names
 
 
@@ -142,6 +142,19 @@ def test_the_other_hosts_push_through_the_door_of_the_stores() -> None:
 def test_a_host_is_measured_once() -> None:
     assert "prometheus.exporter.unix" in file_of("seko", "alloy", "config.alloy")
     assert "prometheus.exporter.unix" not in file_of("waza", "alloy", "config.alloy"), "node-exporter stands there"
+
+
+def test_of_whom_metrics_tell_is_said_by_the_service_whatever_its_name() -> None:
+    renamed = tuple(
+        replace(service, name="other") if service.tells_of(About.SERVICES) else service for service in WHOLE[0].services
+    )
+    [down] = (each for each in monitoring.alerts((replace(WHOLE[0], services=renamed),)) if each.uid == "sese-redis-down")
+    assert 'service="other"' in down.measure
+    [told] = monitoring.watched((replace(WHOLE[0], services=renamed),), NAMES, "")
+    alloy = next(service.configuration for service in told.services if service.name == "alloy")
+    assert alloy
+    [scrape] = re.findall(r"[^{}]*honor_labels", alloy.files[0].content)
+    assert 'job_name        = "other"' in scrape
 
 
 def test_logs_of_a_silent_service_are_dropped() -> None:
