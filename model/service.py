@@ -6,6 +6,7 @@ from datetime import date
 from enum import StrEnum
 from math import ceil
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from model.alert import Watch
 from model.backup import Backup
@@ -13,6 +14,9 @@ from model.credential import Credential, Unproven
 from model.route import Access, Route, Site
 from model.secret import Generated, Secret, references
 from model.waiver import Waiver
+
+if TYPE_CHECKING:
+    from model.overview import Overview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,6 +314,8 @@ class Service:
     """Databases that live in this service."""
     completed: "Callable[[Service, Sequence[Service]], Service] | None" = field(default=None, repr=False, compare=False)
     """What follows from all services of its host, itself among them: asked when they are known."""
+    completed_last: "Callable[[Service, Overview], Service] | None" = field(default=None, repr=False, compare=False)
+    """What follows from all services of all hosts: asked of who watches them, when everything else is known."""
     tasks: tuple[Task, ...] = ()
     """Steps that must be done before whatever needs this service starts."""
     routes: tuple[Route, ...] = ()
@@ -392,6 +398,11 @@ class Service:
         if not (self.secret_environment and self.configuration):
             return ()
         return ("sh", "-c", f'set -a; . {self.configuration.directory}/environment; set +a; exec "$@"', "sh")
+
+    def with_files(self, *files: File) -> "Service":
+        """The same service with more files of configuration."""
+        assert self.configuration
+        return replace(self, configuration=replace(self.configuration, files=(*self.configuration.files, *files)))
 
     @property
     def texts(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from model.secret import Generated, Secret
 from model.service import Service
 from services import storage, uptime_kuma
 from services.networks import EGRESS, FRONTEND
+from services.uptime_kuma.outside import PORT
 
 IMAGE = "docker.io/restic/restic:0.19.1"
 # 80 MB for 0.9 GiB that nothing compresses, 121 MB for their restore (/usr/bin/time, restic 0.19.1, GOGC=20 GOMEMLIMIT=90MiB
@@ -53,7 +54,7 @@ def of(
 
 def _heartbeat(services: Iterable[Service], names: Names) -> Mapping[str, str | int]:
     if any(service.name == "uptime-kuma" for service in services):
-        return {"service": "uptime-kuma", "port": uptime_kuma.PORT}
+        return {"service": "uptime-kuma", "port": PORT}
     return {"url": f"https://{names.host(uptime_kuma.SITE)}/api/push/"}
 
 

@@ -12,8 +12,9 @@ from model.waiver import Waiver
 from services.context import Context
 from services.networks import BACKEND, MONITORING
 
+NAME = "docker-proxy"
 READ_PORT = 2376
-URL = f"tcp://docker-proxy:{READ_PORT}"
+URL = f"tcp://{NAME}:{READ_PORT}"
 """Docker's own interface, as far as it answers questions."""
 # What ten thousand strangers made it hold was 22 MiB (images/docker-proxy/siege_test.go).
 _LIMITS = Limits(memory_mib=32, cpus=0.25)
@@ -27,7 +28,7 @@ def services(of: Context) -> Iterator[Service]:
 def service(*networks: str) -> Service:
     """The proxy on `networks`."""
     return Service(
-        name="docker-proxy",
+        name=NAME,
         image="ghcr.io/mobutoo/vpai-docker-proxy:1.0.0",
         networks=networks,
         limits=_LIMITS,

@@ -1,4 +1,4 @@
-"""What wakes somebody up, derived from what stands where: one typed alert, rendered for Grafana and for Prometheus.
+"""What wakes somebody up, derived from what stands where: one typed alert, rendered for Prometheus here.
 
 An alert compares a measure with a threshold, and its measure has a value while all is well: an expression that is empty
 when healthy turns into its opposite as soon as missing data alarms (predecessor lesson 134).
@@ -7,6 +7,7 @@ when healthy turns into its opposite as soon as missing data alarms (predecessor
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from math import ceil
 from string import Template
 
@@ -42,6 +43,14 @@ class Alert(Watch):
         """What a notification is grouped and routed by."""
         labels = {"host": self.host, "service": self.service, "severity": str(self.severity)}
         return {name: value for name, value in labels.items() if value}
+
+
+def known_uids() -> tuple[str, ...]:
+    """Every alert that ever was: Grafana keeps a rule that vanished from the files until it is told to delete it.
+
+    `make docs` adds what is new; nothing leaves the list.
+    """
+    return tuple(resources.files(__package__).joinpath("uids.txt").read_text().split())
 
 
 def alerts(placements: Iterable[Placement]) -> tuple[Alert, ...]:
@@ -254,52 +263,3 @@ def prometheus_rules(of: Iterable[Alert]) -> str:
             }
         )
     return json.dumps({"groups": [{"name": host, "rules": rules} for host, rules in groups.items()]}, indent=1)
-
-
-def grafana_rules(of: Iterable[Alert], retired: Iterable[str]) -> str:
-    """Grafana's provisioning of the same. Rules that only vanish from the file live on: `retired` names them (lesson 133)."""
-    groups: dict[str, list[object]] = {}
-    for alert in of:
-        groups.setdefault(alert.host, []).append(_grafana_rule(alert))
-    return json.dumps(
-        {
-            "apiVersion": 1,
-            "groups": [
-                {"orgId": 1, "name": host, "folder": "Alerts", "interval": "1m", "rules": rules} for host, rules in groups.items()
-            ],
-            "deleteRules": [{"orgId": 1, "uid": uid} for uid in retired],
-        },
-        indent=1,
-    )
-
-
-def _grafana_rule(alert: Alert) -> object:
-    sign, threshold = ("gt", alert.above) if alert.above is not None else ("lt", alert.below)
-    return {
-        "uid": alert.uid,
-        "title": alert.uid,
-        "condition": "beyond",
-        "data": [
-            {
-                "refId": "measure",
-                "datasourceUid": "victoriametrics",
-                "relativeTimeRange": {"from": 600, "to": 0},
-                "model": {"refId": "measure", "expr": alert.measure, "instant": True},
-            },
-            {
-                "refId": "beyond",
-                "datasourceUid": "__expr__",
-                "model": {
-                    "refId": "beyond",
-                    "type": "threshold",
-                    "expression": "measure",
-                    "conditions": [{"evaluator": {"type": sign, "params": [threshold]}}],
-                },
-            },
-        ],
-        "noDataState": "OK",
-        "execErrState": "Error",
-        "for": f"{alert.seconds}s",
-        "labels": dict(alert.labels),
-        "annotations": {"summary": alert.summary, "runbook": alert.runbook},
-    }

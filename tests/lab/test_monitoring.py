@@ -24,9 +24,9 @@ from lab.layout import LABEL
 from model.secret import resolve
 from model.service import Metrics, Silent
 from services import monitoring
+from services.grafana.dashboards import DASHBOARDS, Form, texts
+from services.grafana.provisioning import MESSAGE
 from services.monitoring.alerts import Alert, prometheus_rules
-from services.monitoring.dashboards import DASHBOARDS, Form, texts
-from services.monitoring.provisioning import MESSAGE
 from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.selectors import Selector, selectors

@@ -35,6 +35,7 @@ from services import (
     victoriametrics,
     zerobyte,
 )
+from services.alloy.collection import DIRECTORY as ALLOY_DIRECTORY
 from tests.fleets import NAMES, PROJECT
 
 DOMAIN = "vpai.test"
@@ -59,7 +60,7 @@ CATALOGUE: Mapping[str, Service] = {
         loki.service(),
         replace(
             alloy.service((), ()),
-            configuration=Configuration(directory=alloy.DIRECTORY, files=(File(path="config.alloy", content=""),)),
+            configuration=Configuration(directory=ALLOY_DIRECTORY, files=(File(path="config.alloy", content=""),)),
         ),
         cadvisor.service(),
         couchdb.service(),

@@ -17,9 +17,8 @@ from model.route import Access, Route
 from model.service import About, Metrics, Service, Silent
 from operations import reference
 from services import caddy, monitoring, node_exporter
-from services.monitoring.alerts import Alert, prometheus_rules
-from services.monitoring.dashboards import DASHBOARDS
-from services.monitoring.provisioning import known_uids
+from services.grafana.dashboards import DASHBOARDS
+from services.monitoring.alerts import Alert, known_uids, prometheus_rules
 from services.monitoring.reference import page
 from tests.fleets import NAMES, PROJECT, stack_services
 from tests.whole import DOMAIN, placements

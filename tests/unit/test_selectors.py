@@ -3,7 +3,7 @@
 import pytest
 
 from services import monitoring
-from services.monitoring.dashboards import DASHBOARDS, Form
+from services.grafana.dashboards import DASHBOARDS, Form
 from tests.selectors import Selector, selectors
 from tests.whole import placements
 

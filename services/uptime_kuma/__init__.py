@@ -7,20 +7,12 @@ from model.backup import Files
 from model.credential import Unproven
 from model.host import TIMEZONE
 from model.route import Access, Route
-from model.secret import Generated, Secret
 from model.service import Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
 from model.waiver import Waiver
 from services.context import Context
 from services.networks import MONITORING, UPLINK
+from services.uptime_kuma.outside import ADMIN_PASSWORD, PORT, told
 
-ADMIN = "admin"
-ADMIN_PASSWORD = Secret(
-    name="uptime_kuma_admin_password",
-    source=Generated(),
-    irreplaceable="Uptime Kuma keeps it in its own database, and only its interface changes it there",
-)
-DIRECTORY = "/etc/uptime-kuma"
-PORT = 3001
 SITE = "status"
 
 
@@ -30,7 +22,7 @@ def services(of: Context) -> Iterator[Service]:
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """Uptime Kuma, the site `status`. What it asks is put in by `services.monitoring.watched`, when all is known."""
+    """Uptime Kuma, the site `status`. What it asks comes last, when all is known."""
     return Service(
         name="uptime-kuma",
         # The predecessor followed `latest`.
@@ -44,6 +36,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         environment={"UPTIME_KUMA_DB_TYPE": "sqlite", "TZ": timezone},
         volumes=(Volume(path="/app/data", directory="uptime-kuma", owner="0:0", mode=0o700, backup=Files(sqlite=("kuma.db",))),),
         secrets=(ADMIN_PASSWORD,),
+        completed_last=told,
         credentials=(
             Unproven(
                 secret=ADMIN_PASSWORD, reason="its interface logs in over a WebSocket; the task that seeds its monitors does so"

@@ -11,8 +11,9 @@ from model.endpoint import Endpoint
 from model.names import Names
 from model.secret import Secret
 from model.service import About, Link, Metrics, Service, Silent
-from services import alloy, docker_proxy, loki, victoriametrics
+from services import docker_proxy, loki, victoriametrics
 
+DIRECTORY = "/etc/alloy"
 _META = "__meta_docker_container_label_vpai_service"
 
 
@@ -106,7 +107,7 @@ def _scrape(host: str, name: str, metrics: Metrics) -> str:
     receiver = "prometheus.relabel.containers" if metrics.about is About.CONTAINERS else "prometheus.remote_write.store"
     # Numbers about others: the service that each names is the one that counts.
     honor = "\thonor_labels    = true\n" if metrics.about is About.SERVICES else ""
-    bearer = f'\tbearer_token_file = "{alloy.DIRECTORY}/{token_file(metrics.bearer)}"\n' if metrics.bearer else ""
+    bearer = f'\tbearer_token_file = "{DIRECTORY}/{token_file(metrics.bearer)}"\n' if metrics.bearer else ""
     return f"""prometheus.scrape "{_identifier(name)}" {{
 	targets         = [{target}]
 	forward_to      = [{receiver}.receiver]

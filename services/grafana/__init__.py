@@ -1,11 +1,13 @@
 """Grafana 12.3: dashboards over VictoriaMetrics, Loki and n8n's database."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 
 from model.backup import Files
 from model.credential import Basic, Credential, Request
 from model.names import Names
+from model.overview import Overview
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
@@ -13,12 +15,13 @@ from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
 from services.chosen import Runs, every_one
 from services.context import Context
+from services.grafana import provisioning
+from services.grafana.provisioning import DIRECTORY, LINES, METRICS
+from services.monitoring.alerts import alerts
 from services.networks import BACKEND, FRONTEND, MONITORING
 
 ADMIN = "admin"
 ADMIN_PASSWORD = Secret(name="grafana_admin_password", source=Generated())
-# Grafana reads the directories below it that it knows; the password lies beside them.
-DIRECTORY = "/etc/grafana/provisioning"
 PORT = 3000
 SITE = "grafana"
 
@@ -63,6 +66,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             ),
         ),
         secrets=(ADMIN_PASSWORD,),
+        completed_last=_told,
         credentials=(
             Credential(
                 secret=ADMIN_PASSWORD,
@@ -92,7 +96,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             ),
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
-        needs=("victoriametrics", "loki", *(("postgresql",) if runs("n8n") else ())),
+        needs=(METRICS, LINES, *(("postgresql",) if runs("n8n") else ())),
         brings=("alloy",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/health"),
@@ -113,6 +117,14 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
     )
 
 
+def _told(service: Service, of: Overview) -> Service:
+    """With the rules and the dashboards of all that stands."""
+    there = frozenset(each.name for placement in of.placements for each in placement.services)
+    kept = any(placement.backup for placement in of.placements)
+    told = service.with_files(*provisioning.files(alerts(of.placements), there, backed_up=kept))
+    return replace(told, secrets=(*service.secrets, *provisioning.SECRETS))
+
+
 def _datasources(runs: Runs) -> str:
     """JSON is YAML. Fixed uids: dashboards name them (predecessor lesson 132)."""
     return json_text(
@@ -122,20 +134,20 @@ def _datasources(runs: Runs) -> str:
             "datasources": [
                 {
                     "name": "VictoriaMetrics",
-                    "uid": "victoriametrics",
+                    "uid": METRICS,
                     "type": "prometheus",
                     "access": "proxy",
-                    "url": f"http://victoriametrics:{victoriametrics.PORT}",
+                    "url": victoriametrics.ENDPOINT.beside,
                     "isDefault": True,
                     "editable": False,
                     "jsonData": {"httpMethod": "POST", "timeInterval": "30s"},
                 },
                 {
                     "name": "Loki",
-                    "uid": "loki",
+                    "uid": LINES,
                     "type": "loki",
                     "access": "proxy",
-                    "url": f"http://loki:{loki.PORT}",
+                    "url": loki.ENDPOINT.beside,
                     "editable": False,
                     "jsonData": {"maxLines": 1000},
                 },

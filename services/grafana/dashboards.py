@@ -16,8 +16,10 @@ from grafana_foundation_sdk.models.common import LogsSortOrder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
 from grafana_foundation_sdk.models.dashboard import Panel as Built
 
-METRICS = DataSourceRef(type_val="prometheus", uid="victoriametrics")
-LINES = DataSourceRef(type_val="loki", uid="loki")
+from services.grafana.provisioning import LINES, METRICS
+
+_METRICS = DataSourceRef(type_val="prometheus", uid=METRICS)
+_LINES = DataSourceRef(type_val="loki", uid=LINES)
 _ALL = ".*"
 _ABOUT = ("litellm", "postgresql", "caddy")
 """Dashboards of one service, whose name is theirs."""
@@ -207,7 +209,7 @@ def _dashboard(of: Dashboard) -> dashboard.Dashboard:
     for variable in of.variables:
         builder.with_variable(
             dashboard.QueryVariable(variable)
-            .datasource(METRICS)
+            .datasource(_METRICS)
             .query(f"label_values(up, {variable})")
             .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
             .multi(True)
@@ -222,12 +224,12 @@ def _dashboard(of: Dashboard) -> dashboard.Dashboard:
 def _panel(panel: Panel) -> Builder[Built]:
     match panel.form:
         case Form.LOG:
-            shown = logs.Panel().sort_order(LogsSortOrder.DESCENDING).span(24).height(10).datasource(LINES)
+            shown = logs.Panel().sort_order(LogsSortOrder.DESCENDING).span(24).height(10).datasource(_LINES)
             for query in panel.queries.values():
                 shown.with_target(loki.Dataquery().expr(query).ref_id("A"))
             return shown.title(panel.title)
         case Form.NUMBER:
-            number = stat.Panel().title(panel.title).unit(panel.unit).span(8).height(5).datasource(METRICS)
+            number = stat.Panel().title(panel.title).unit(panel.unit).span(8).height(5).datasource(_METRICS)
             for target in _targets(panel):
                 number.with_target(target.instant())
             return number
@@ -239,7 +241,7 @@ def _panel(panel: Panel) -> Builder[Built]:
 
 
 def _source(panel: Panel) -> DataSourceRef:
-    return LINES if any("count_over_time" in query for query in panel.queries.values()) else METRICS
+    return _LINES if any("count_over_time" in query for query in panel.queries.values()) else _METRICS
 
 
 def _targets(panel: Panel) -> Iterator[prometheus.Dataquery]:

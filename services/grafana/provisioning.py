@@ -1,42 +1,87 @@
 """What Grafana reads at its start: rules, whom they tell, dashboards."""
 
-from collections.abc import Collection, Sequence
-from importlib import resources
+import json
+from collections.abc import Collection, Iterable, Sequence
 
 from model.secret import Secret, json_text
 from model.service import File
-from services import grafana, telegram
-from services.monitoring.alerts import Alert, grafana_rules
+from services import loki, telegram, victoriametrics
+from services.monitoring.alerts import Alert, known_uids
 
+# Grafana reads the directories below it that it knows; the password lies beside them.
+DIRECTORY = "/etc/grafana/provisioning"
+METRICS = victoriametrics.ENDPOINT.service
+LINES = loki.ENDPOINT.service
+"""What its sources of numbers and of log lines are called, by whom dashboards and rules know them."""
 _RECEIVER = "telegram"
 
 
-def grafana_secrets() -> tuple[Secret, ...]:
-    """The monitoring bot and where it writes."""
-    return telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT
+SECRETS: tuple[Secret, ...] = (telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT)
+"""The monitoring bot and where it writes."""
 
 
-def grafana_files(alerts: Sequence[Alert], services: Collection[str], *, backed_up: bool) -> tuple[File, ...]:
+def files(alerts: Sequence[Alert], services: Collection[str], *, backed_up: bool) -> tuple[File, ...]:
     """The files below Grafana's provisioning directory, datasources apart, for what there is: services by name, and backups."""
     # Here, so that only what makes Grafana's files waits for the builders.
-    from services.monitoring import dashboards
+    from services.grafana import dashboards
 
     current = {alert.uid for alert in alerts}
     retired = [uid for uid in known_uids() if uid not in current]
     return (
-        File(path="alerting/rules.yaml", content=grafana_rules(alerts, retired)),
+        File(path="alerting/rules.yaml", content=rules(alerts, retired)),
         File(path="alerting/contact.yaml", content=_contact()),
         File(path="dashboards/dashboards.yaml", content=_provider()),
         *(File(path=f"dashboards/{uid}.json", content=text) for uid, text in dashboards.texts(services, backed_up=backed_up)),
     )
 
 
-def known_uids() -> tuple[str, ...]:
-    """Every alert that ever was: Grafana keeps a rule that vanished from the files until it is told to delete it.
+def rules(of: Iterable[Alert], retired: Iterable[str]) -> str:
+    """The same alerts as for Prometheus. Rules that only vanish from the file live on: `retired` names them (lesson 133)."""
+    groups: dict[str, list[object]] = {}
+    for alert in of:
+        groups.setdefault(alert.host, []).append(_rule(alert))
+    return json.dumps(
+        {
+            "apiVersion": 1,
+            "groups": [
+                {"orgId": 1, "name": host, "folder": "Alerts", "interval": "1m", "rules": each} for host, each in groups.items()
+            ],
+            "deleteRules": [{"orgId": 1, "uid": uid} for uid in retired],
+        },
+        indent=1,
+    )
 
-    `make docs` adds what is new; nothing leaves the list.
-    """
-    return tuple(resources.files(__package__).joinpath("uids.txt").read_text().split())
+
+def _rule(alert: Alert) -> object:
+    sign, threshold = ("gt", alert.above) if alert.above is not None else ("lt", alert.below)
+    return {
+        "uid": alert.uid,
+        "title": alert.uid,
+        "condition": "beyond",
+        "data": [
+            {
+                "refId": "measure",
+                "datasourceUid": METRICS,
+                "relativeTimeRange": {"from": 600, "to": 0},
+                "model": {"refId": "measure", "expr": alert.measure, "instant": True},
+            },
+            {
+                "refId": "beyond",
+                "datasourceUid": "__expr__",
+                "model": {
+                    "refId": "beyond",
+                    "type": "threshold",
+                    "expression": "measure",
+                    "conditions": [{"evaluator": {"type": sign, "params": [threshold]}}],
+                },
+            },
+        ],
+        "noDataState": "OK",
+        "execErrState": "Error",
+        "for": f"{alert.seconds}s",
+        "labels": dict(alert.labels),
+        "annotations": {"summary": alert.summary, "runbook": alert.runbook},
+    }
 
 
 def _contact() -> str:
@@ -96,7 +141,7 @@ def _provider() -> str:
                     "folder": "VPAI",
                     "editable": False,
                     "disableDeletion": False,
-                    "options": {"path": f"{grafana.DIRECTORY}/dashboards"},
+                    "options": {"path": f"{DIRECTORY}/dashboards"},
                 }
             ],
         },
