@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from model.alert import Watch
 from model.backup import Backup
 from model.credential import Credential, Unproven
+from model.dashboard import Dashboard
 from model.route import Access, Route, Site
 from model.secret import Generated, Secret, references
 from model.waiver import Waiver
@@ -356,6 +357,8 @@ class Service:
     """Seconds before a stopping service is killed."""
     alerts: tuple[Watch, ...] = field(default=(), repr=False)
     """What it is watched for besides what every service is."""
+    dashboard: Dashboard | None = field(default=None, repr=False)
+    """What is drawn of it besides what is drawn of every service."""
     may: May = field(default_factory=May, repr=False)
     """What of its host it may have."""
     waivers: tuple[Waiver, ...] = ()

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from model.backup import PostgresDump
 from model.credential import Credential, PostgresLogin, Unproven
+from model.dashboard import Dashboard, Form, Panel, of_service
 from model.host import TIMEZONE, Role
 from model.secret import Generated, Secret
 from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
@@ -70,6 +71,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
             ),
         ),
         completed=_with_databases,
+        dashboard=_DASHBOARD,
         # Over TCP: while it is being created, PostgreSQL answers on its socket already. And not as the superuser, whose
         # refusal over TCP would be a FATAL in the log each time: anybody else is asked for a password, which says enough.
         healthcheck=Healthcheck(
@@ -84,6 +86,19 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         stop_signal="SIGINT",
         stop_timeout=60,
     )
+
+
+_HERE = of_service("postgresql")
+_DASHBOARD = Dashboard(
+    "postgresql",
+    "PostgreSQL",
+    (
+        Panel("Memory", {"": f"max(container_memory_working_set_bytes{{{_HERE}}})"}, "bytes"),
+        Panel("Processors", {"": f"sum(rate(container_cpu_usage_seconds_total{{{_HERE}}}[5m]))"}),
+        Panel("Errors a minute", {"": f'sum(count_over_time({{{_HERE}}} |= "ERROR" [1m]))'}),
+        Panel("Log", {"": f"{{{_HERE}}}"}, form=Form.LOG),
+    ),
+)
 
 
 def _with_databases(service: Service, others: Sequence[Service]) -> Service:

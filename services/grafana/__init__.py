@@ -119,7 +119,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
 
 def _told(service: Service, of: Overview) -> Service:
     """With the rules and the dashboards of all that stands."""
-    there = frozenset(each.name for placement in of.placements for each in placement.services)
+    there = (each for placement in of.placements for each in placement.services)
     kept = any(placement.backup for placement in of.placements)
     told = service.with_files(*provisioning.files(alerts(of.placements), there, backed_up=kept))
     return replace(told, secrets=(*service.secrets, *provisioning.SECRETS))

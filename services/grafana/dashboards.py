@@ -1,12 +1,10 @@
-"""The dashboards: what is on each, in one small vocabulary; Grafana's own builders make the JSON.
+"""The dashboards: those of the fleet, and each service's own; Grafana's own builders make the JSON.
 
-Nothing here names a service or a host of ours but where the dashboard is about that one: variables ask what there is.
+Nothing here names a service or a host of ours: variables ask what there is.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from grafana_foundation_sdk.builders import dashboard, logs, loki, prometheus, stat, timeseries
@@ -16,55 +14,21 @@ from grafana_foundation_sdk.models.common import LogsSortOrder
 from grafana_foundation_sdk.models.dashboard import DataSourceRef, VariableRefresh
 from grafana_foundation_sdk.models.dashboard import Panel as Built
 
+from model.dashboard import HERE, Dashboard, Form, Panel
+from model.service import Service
 from services.grafana.provisioning import LINES, METRICS
 
 _METRICS = DataSourceRef(type_val="prometheus", uid=METRICS)
 _LINES = DataSourceRef(type_val="loki", uid=LINES)
 _ALL = ".*"
-_ABOUT = ("litellm", "postgresql", "caddy")
-"""Dashboards of one service, whose name is theirs."""
-
-
-class Form(Enum):
-    """How a panel shows its numbers."""
-
-    CURVES = auto()
-    NUMBER = auto()
-    LOG = auto()
-
-
-@dataclass(frozen=True)
-class Panel:
-    """Queries by legend; for `LOG` one LogQL query."""
-
-    title: str
-    queries: Mapping[str, str]
-    unit: str = "short"
-    form: Form = Form.CURVES
-
-
-@dataclass(frozen=True)
-class Dashboard:
-    """`variables` are labels that the viewer chooses values of."""
-
-    uid: str
-    title: str
-    panels: tuple[Panel, ...]
-    variables: tuple[str, ...] = ("host",)
-
-
-_HOST = 'host=~"$host"'
-_BOTH = f'{_HOST},service=~"$service"'
-_POSTGRESQL = f'{_HOST},service="postgresql"'
-_LITELLM = f'{_HOST},service="litellm"'
-_REQUESTS = f"caddy_http_request_duration_seconds_count{{{_HOST}}}"
+_BOTH = f'{HERE},service=~"$service"'
 
 
 def _since(what: str) -> str:
-    return f"time() - max by (host) (vpai_backup_{what}_timestamp_seconds{{{_HOST}}})"
+    return f"time() - max by (host) (vpai_backup_{what}_timestamp_seconds{{{HERE}}})"
 
 
-DASHBOARDS = (
+_OF_THE_FLEET = (
     Dashboard(
         "fleet",
         "Fleet",
@@ -72,11 +36,11 @@ DASHBOARDS = (
             Panel("Services that run", {"{{host}}": "sum by (host) (vpai_service_running)"}, form=Form.NUMBER),
             Panel("Services that are not healthy", {"{{host}}": "sum by (host) (1 - vpai_service_healthy)"}, form=Form.NUMBER),
             Panel("Alerts", {"": 'sum(grafana_alerting_alerts{state="alerting"}) or vector(0)'}, form=Form.NUMBER),
-            Panel("Health", {"{{host}} {{service}}": f"vpai_service_healthy{{{_HOST}}}"}),
-            Panel("Targets that answer", {"{{host}} {{service}}": f'up{{{_HOST},service!=""}}'}),
+            Panel("Health", {"{{host}} {{service}}": f"vpai_service_healthy{{{HERE}}}"}),
+            Panel("Targets that answer", {"{{host}} {{service}}": f'up{{{HERE},service!=""}}'}),
             Panel(
                 "Days until certificates run out",
-                {"{{site}}": f"(probe_ssl_earliest_cert_expiry{{{_HOST}}} - time()) / 86400"},
+                {"{{site}}": f"(probe_ssl_earliest_cert_expiry{{{HERE}}} - time()) / 86400"},
                 unit="d",
             ),
         ),
@@ -107,101 +71,56 @@ DASHBOARDS = (
         variables=("host", "service"),
     ),
     Dashboard(
-        "litellm",
-        "LiteLLM",
-        (
-            Panel("Spent today (UTC)", {"": f"max(litellm_budget_spent_usd{{{_LITELLM}}})"}, "currencyUSD", Form.NUMBER),
-            Panel(
-                "Spent this month",
-                {"{{provider}}": f"max by (provider) (litellm_budget_month_spent_usd{{{_LITELLM}}})"},
-                "currencyUSD",
-            ),
-            Panel(
-                "Spend an hour",
-                {"{{model}}": f"sum by (model) (increase(litellm_spend_metric_total{{{_LITELLM}}}[1h]))"},
-                "currencyUSD",
-            ),
-            Panel("Requests", {"{{model}}": f"sum by (model) (rate(litellm_requests_metric_total{{{_LITELLM}}}[5m]))"}, "reqps"),
-            Panel("Tokens", {"{{model}}": f"sum by (model) (rate(litellm_total_tokens_metric_total{{{_LITELLM}}}[5m]))"}),
-            Panel("Memory", {"": f"max(container_memory_working_set_bytes{{{_LITELLM}}})"}, "bytes"),
-            Panel("Log", {"": f"{{{_LITELLM}}}"}, form=Form.LOG),
-        ),
-    ),
-    Dashboard(
-        "postgresql",
-        "PostgreSQL",
-        (
-            Panel("Memory", {"": f"max(container_memory_working_set_bytes{{{_POSTGRESQL}}})"}, "bytes"),
-            Panel("Processors", {"": f"sum(rate(container_cpu_usage_seconds_total{{{_POSTGRESQL}}}[5m]))"}),
-            Panel("Errors a minute", {"": f'sum(count_over_time({{{_POSTGRESQL}}} |= "ERROR" [1m]))'}),
-            Panel("Log", {"": f"{{{_POSTGRESQL}}}"}, form=Form.LOG),
-        ),
-    ),
-    Dashboard(
-        "caddy",
-        "Caddy",
-        (
-            Panel("Requests", {"{{host}} {{code}}": f"sum by (host, code) (rate({_REQUESTS}[5m]))"}, "reqps"),
-            Panel(
-                "Slowest twentieth",
-                {
-                    "{{host}}": "histogram_quantile(0.95, sum by (host, le) "
-                    f"(rate(caddy_http_request_duration_seconds_bucket{{{_HOST}}}[5m])))"
-                },
-                "s",
-            ),
-            Panel("Requests in flight", {"{{host}}": f"sum by (host) (caddy_http_requests_in_flight{{{_HOST}}})"}),
-            Panel("Log", {"": f'{{{_HOST},service="caddy"}}'}, form=Form.LOG),
-        ),
-    ),
-    Dashboard(
         "hosts",
         "Hosts",
         (
             Panel(
                 "Processors busy",
-                {"{{host}}": f'1 - avg by (host) (rate(node_cpu_seconds_total{{{_HOST},mode="idle"}}[5m]))'},
+                {"{{host}}": f'1 - avg by (host) (rate(node_cpu_seconds_total{{{HERE},mode="idle"}}[5m]))'},
                 "percentunit",
             ),
-            Panel("Load", {"{{host}}": f"node_load5{{{_HOST}}}"}),
+            Panel("Load", {"{{host}}": f"node_load5{{{HERE}}}"}),
             Panel(
                 "Memory available",
-                {"{{host}}": f"node_memory_MemAvailable_bytes{{{_HOST}}} / node_memory_MemTotal_bytes{{{_HOST}}}"},
+                {"{{host}}": f"node_memory_MemAvailable_bytes{{{HERE}}} / node_memory_MemTotal_bytes{{{HERE}}}"},
                 "percentunit",
             ),
             Panel(
                 "Disk free",
                 {
-                    "{{host}} {{mountpoint}}": f'node_filesystem_avail_bytes{{{_HOST},fstype!~"tmpfs|overlay"}}'
-                    f' / node_filesystem_size_bytes{{{_HOST},fstype!~"tmpfs|overlay"}}'
+                    "{{host}} {{mountpoint}}": f'node_filesystem_avail_bytes{{{HERE},fstype!~"tmpfs|overlay"}}'
+                    f' / node_filesystem_size_bytes{{{HERE},fstype!~"tmpfs|overlay"}}'
                 },
                 "percentunit",
             ),
-            Panel("Disk busy", {"{{host}} {{device}}": f"rate(node_disk_io_time_seconds_total{{{_HOST}}}[5m])"}, "percentunit"),
+            Panel("Disk busy", {"{{host}} {{device}}": f"rate(node_disk_io_time_seconds_total{{{HERE}}}[5m])"}, "percentunit"),
         ),
     ),
-    Dashboard(
-        "backups",
-        "Backups",
-        (
-            Panel("Age of the last complete one", {"{{host}}": _since("last_success")}, "s", Form.NUMBER),
-            Panel("Checked from outside", {"{{host}}": _since("checked")}, "s", Form.NUMBER),
-            Panel("Items that failed", {"{{host}}": f"max by (host) (vpai_backup_failed_items{{{_HOST}}})"}, form=Form.NUMBER),
-            Panel("Size", {"{{host}} {{item}}": f"max by (host, item) (vpai_backup_bytes{{{_HOST}}})"}, "bytes"),
-            Panel("Added to the bucket", {"{{host}}": f"max by (host) (vpai_backup_added_bytes{{{_HOST}}})"}, "bytes"),
-            Panel("Time that it took", {"{{host}}": f"max by (host) (vpai_backup_seconds{{{_HOST}}})"}, "s"),
-            Panel("Free after a run", {"{{host}}": f"min by (host) (vpai_backup_spare_bytes{{{_HOST}}})"}, "bytes"),
-        ),
+)
+_BACKUPS = Dashboard(
+    "backups",
+    "Backups",
+    (
+        Panel("Age of the last complete one", {"{{host}}": _since("last_success")}, "s", Form.NUMBER),
+        Panel("Checked from outside", {"{{host}}": _since("checked")}, "s", Form.NUMBER),
+        Panel("Items that failed", {"{{host}}": f"max by (host) (vpai_backup_failed_items{{{HERE}}})"}, form=Form.NUMBER),
+        Panel("Size", {"{{host}} {{item}}": f"max by (host, item) (vpai_backup_bytes{{{HERE}}})"}, "bytes"),
+        Panel("Added to the bucket", {"{{host}}": f"max by (host) (vpai_backup_added_bytes{{{HERE}}})"}, "bytes"),
+        Panel("Time that it took", {"{{host}}": f"max by (host) (vpai_backup_seconds{{{HERE}}})"}, "s"),
+        Panel("Free after a run", {"{{host}}": f"min by (host) (vpai_backup_spare_bytes{{{HERE}}})"}, "bytes"),
     ),
 )
 
 
-def texts(services: Collection[str], *, backed_up: bool) -> Iterator[tuple[str, str]]:
-    """Uid and JSON of each dashboard that is about something that there is."""
-    for each in DASHBOARDS:
-        if (each.uid in _ABOUT and each.uid not in services) or (each.uid == "backups" and not backed_up):
-            continue
-        yield each.uid, json.dumps(_dashboard(each).build(), cls=JSONEncoder, indent=1, sort_keys=True)
+def of(services: Iterable[Service], *, backed_up: bool) -> tuple[Dashboard, ...]:
+    """The fleet's, those of its services, each once, and that of backups where there are any."""
+    own = {service.dashboard.uid: service.dashboard for service in services if service.dashboard}
+    return (*_OF_THE_FLEET, *own.values(), *((_BACKUPS,) if backed_up else ()))
+
+
+def text(of: Dashboard) -> str:
+    """It as Grafana reads it."""
+    return json.dumps(_dashboard(of).build(), cls=JSONEncoder, indent=1, sort_keys=True)
 
 
 def _dashboard(of: Dashboard) -> dashboard.Dashboard:

@@ -1,10 +1,10 @@
 """What Grafana reads at its start: rules, whom they tell, dashboards."""
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from model.secret import Secret, json_text
-from model.service import File
+from model.service import File, Service
 from services import loki, telegram, victoriametrics
 from services.monitoring.alerts import Alert, known_uids
 
@@ -20,18 +20,19 @@ SECRETS: tuple[Secret, ...] = (telegram.MONITORING_TOKEN, telegram.MONITORING_CH
 """The monitoring bot and where it writes."""
 
 
-def files(alerts: Sequence[Alert], services: Collection[str], *, backed_up: bool) -> tuple[File, ...]:
-    """The files below Grafana's provisioning directory, datasources apart, for what there is: services by name, and backups."""
+def files(alerts: Sequence[Alert], services: Iterable[Service], *, backed_up: bool) -> tuple[File, ...]:
+    """The files below Grafana's provisioning directory, datasources apart, for what there is: services, and backups."""
     # Here, so that only what makes Grafana's files waits for the builders.
     from services.grafana import dashboards
 
+    boards = dashboards.of(services, backed_up=backed_up)
     current = {alert.uid for alert in alerts}
     retired = [uid for uid in known_uids() if uid not in current]
     return (
         File(path="alerting/rules.yaml", content=rules(alerts, retired)),
         File(path="alerting/contact.yaml", content=_contact()),
         File(path="dashboards/dashboards.yaml", content=_provider()),
-        *(File(path=f"dashboards/{uid}.json", content=text) for uid, text in dashboards.texts(services, backed_up=backed_up)),
+        *(File(path=f"dashboards/{each.uid}.json", content=dashboards.text(each)) for each in boards),
     )
 
 

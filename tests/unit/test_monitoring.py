@@ -12,12 +12,13 @@ from typing import cast
 import pytest
 import yaml
 
+from model.dashboard import Dashboard
 from model.placement import Placement
 from model.route import Access, Route
 from model.service import About, Metrics, Service, Silent
 from operations import reference
 from services import caddy, monitoring, node_exporter
-from services.grafana.dashboards import DASHBOARDS
+from services.grafana import dashboards
 from services.monitoring.alerts import Alert, known_uids, prometheus_rules
 from services.monitoring.reference import page
 from tests.fleets import NAMES, PROJECT, stack_services
@@ -300,12 +301,23 @@ def test_a_probe_of_a_service_is_not_taken_for_the_service() -> None:
     assert "service" not in alert("sese-caddy-certificate").measure
 
 
+def test_what_a_service_draws_of_itself_is_shown_once_under_a_name_of_its_own() -> None:
+    drawn = replace(node_exporter.service(), name="added", dashboard=Dashboard("added", "Added", ()))
+    services = [*(service for _, service in EVERY), drawn, drawn]
+    uids = [board.uid for board in dashboards.of(services, backed_up=True)]
+    assert sorted(uids) == sorted({*uids}) and "added" in uids
+    assert {service.dashboard.uid: service.name for service in services if service.dashboard} == {
+        name: name for name in ("litellm", "postgresql", "caddy", "added")
+    }
+
+
 def test_no_panel_asks_for_what_cadvisor_cannot_know() -> None:
     """It counts kills for memory from /dev/kmsg, which it does not get: 0 for ever."""
     cadvisor = next(service for service in WATCHED[0].services if service.name == "cadvisor")
     [off] = [word for word in cadvisor.command if word.startswith("--disable_metrics=")]
     assert "oom_event" in off.partition("=")[2].split(",")
-    for panel in (panel for board in DASHBOARDS for panel in board.panels):
+    boards = dashboards.of((service for _, service in EVERY), backed_up=True)
+    for panel in (panel for board in boards for panel in board.panels):
         assert "oom" not in json.dumps(dict(panel.queries)), panel.title
 
 

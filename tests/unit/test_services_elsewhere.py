@@ -31,7 +31,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "services/backups.py": (NOT_YET, ("uptime-kuma",)),
     "services/catalogue.py": ("the two that stand wherever there is something for them to do", ("caddy", "headscale")),
     "services/grafana/__init__.py": (CALLS, ("alloy", "loki", "n8n", "postgresql")),
-    "services/grafana/dashboards.py": (NOT_YET, ("caddy", "litellm", "loki", "postgresql")),
+    "services/grafana/dashboards.py": ("a word of Grafana's: the type of a source", ("loki",)),
     "services/litellm/__init__.py": (CALLS, ("postgresql", "qdrant", "redis")),
     "services/litellm/configuration.py": ("a word of LiteLLM's own: the type of its cache", ("redis",)),
     "services/n8n/__init__.py": (CALLS, ("litellm", "nocodb", "openclaw", "postgresql", "webhook-gate")),
