@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from model.alert import Watch
 from model.backup import Backup
+from model.check import Check
 from model.credential import Credential, Unproven
 from model.dashboard import Dashboard
 from model.route import Access, Route, Site
@@ -359,6 +360,10 @@ class Service:
     """What it is watched for besides what every service is."""
     dashboard: Dashboard | None = field(default=None, repr=False)
     """What is drawn of it besides what is drawn of every service."""
+    checks: tuple[Check, ...] = field(default=(), repr=False)
+    """What it is asked by `make smoke`."""
+    lends_bash: bool = field(default=False, repr=False)
+    """Whether its image has bash, from which others of its networks are asked: by `/dev/tcp`, without any other program."""
     may: May = field(default_factory=May, repr=False)
     """What of its host it may have."""
     waivers: tuple[Waiver, ...] = ()

@@ -1,9 +1,11 @@
 """LiteLLM: one OpenAI-shaped door to every model provider, with a budget for each."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
 
 from model.alert import Severity, Watch
+from model.check import AtSite
 from model.credential import Credential, Header, Held, Login, Request
 from model.dashboard import Dashboard, Form, Panel, of_service
 from model.route import Access, Route
@@ -92,6 +94,7 @@ def service(of: Context) -> Service:
         links=index.links if index else (),
         alerts=(_SPEND,),
         dashboard=_DASHBOARD,
+        checks=_CHECKS,
         may=May(share_uid=0),
         healthcheck=Healthcheck(
             # GET /health would call, and pay, every model (predecessor lesson 27).
@@ -144,6 +147,25 @@ _DASHBOARD = Dashboard(
         Panel("Tokens", {"{{model}}": f"sum by (model) (rate(litellm_total_tokens_metric_total{{{_HERE}}}[5m]))"}),
         Panel("Memory", {"": f"max(container_memory_working_set_bytes{{{_HERE}}})"}, "bytes"),
         Panel("Log", {"": f"{{{_HERE}}}"}, form=Form.LOG),
+    ),
+)
+
+
+def _has_answer(body: bytes) -> bool:
+    return bool(json.loads(body)["choices"][0]["message"]["content"])
+
+
+_CHECKS = (
+    AtSite(path="/v1/models", about=" with its key", bearer=MASTER_KEY),
+    AtSite(path="/v1/models", about=" without", expected="refused", accepted=(400, 401, 500)),
+    AtSite(
+        path="/v1/chat/completions",
+        about=": gpt-4o-mini",
+        expected="200, an answer",
+        bearer=MASTER_KEY,
+        body={"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "smoke"}]},
+        answers=_has_answer,
+        billed=True,
     ),
 )
 _PROBE = (
