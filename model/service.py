@@ -18,6 +18,7 @@ from model.secret import Generated, Secret, references
 from model.waiver import Waiver
 
 if TYPE_CHECKING:
+    from model.endpoint import Endpoint
     from model.overview import Overview
 
 
@@ -364,6 +365,8 @@ class Service:
     """What it is asked by `make smoke`."""
     lends_bash: bool = field(default=False, repr=False)
     """Whether its image has bash, from which others of its networks are asked: by `/dev/tcp`, without any other program."""
+    heartbeats: "Endpoint | None" = field(default=None, repr=False)
+    """Where a host tells of each complete backup, in Uptime Kuma's way: `/api/push/` and a token."""
     may: May = field(default_factory=May, repr=False)
     """What of its host it may have."""
     waivers: tuple[Waiver, ...] = ()

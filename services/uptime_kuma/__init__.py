@@ -5,6 +5,7 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Unproven
+from model.endpoint import Endpoint
 from model.host import TIMEZONE
 from model.route import Access, Route
 from model.service import Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
@@ -13,7 +14,7 @@ from services.context import Context
 from services.networks import MONITORING, UPLINK
 from services.uptime_kuma.outside import ADMIN_PASSWORD, PORT, told
 
-SITE = "status"
+HEARTBEATS = Endpoint(service="uptime-kuma", port=PORT, network=MONITORING.name, site="status")
 
 
 def services(of: Context) -> Iterator[Service]:
@@ -24,7 +25,7 @@ def services(of: Context) -> Iterator[Service]:
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """Uptime Kuma, the site `status`. What it asks comes last, when all is known."""
     return Service(
-        name="uptime-kuma",
+        name=HEARTBEATS.service,
         # The predecessor followed `latest`.
         image="docker.io/louislam/uptime-kuma:2.1.3",
         networks=(MONITORING.name, UPLINK.name),
@@ -42,7 +43,8 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
                 secret=ADMIN_PASSWORD, reason="its interface logs in over a WebSocket; the task that seeds its monitors does so"
             ),
         ),
-        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
+        routes=(Route(subdomain=HEARTBEATS.site, port=PORT, access=Access.VPN, upgrades=True),),
+        heartbeats=HEARTBEATS,
         may=May(share_uid=0),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=120),
         read_only_root=False,

@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from model.dashboard import Dashboard
+from model.endpoint import Endpoint
 from model.placement import Placement
 from model.route import Access, Route
 from model.service import About, Metrics, Service, Silent
 from operations import reference
-from services import caddy, monitoring, node_exporter
+from services import backups, caddy, monitoring, node_exporter
 from services.grafana import dashboards
 from services.monitoring.alerts import Alert, known_uids, prometheus_rules
 from services.monitoring.reference import page
@@ -264,6 +265,19 @@ def test_the_rules_of_a_service_fire_when_they_must(change: Mapping[str, str], f
     case.write_text(yaml.safe_dump(document))
     run = subprocess.run([PROMTOOL, "test", "rules", case], capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [("sese", {"url": f"https://beats.{DOMAIN}/api/push/"}), ("seko", {"service": "other", "port": 1})],
+)
+def test_a_backup_tells_whoever_waits_for_it_by_whatever_name(host: str, told: Mapping[str, object]) -> None:
+    placement = next(placement for placement in WHOLE if placement.host.name == host)
+    waits = Endpoint(service="other", port=1, network="monitoring", site="beats")
+    services = [replace(each, name="other") if each.heartbeats else each for each in placement.services]
+    to = backups.of(host, services, placement.networks, "example-org", NAMES, heartbeats=waits)
+    assert to and to.heartbeat == told
+    assert to.heartbeat_token and to.heartbeat_token.name == f"other_backup_{host}_token"
 
 
 def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the_hub() -> None:

@@ -26,7 +26,6 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "policy/rules/secrets.py": ("an example in a message", ("n8n", "postgresql")),
     "services/alloy/__init__.py": (CALLS, ("cadvisor", "node-exporter")),
     "services/apps.py": (CALLS, ("caddy", "postgresql")),
-    "services/backups.py": (NOT_YET, ("uptime-kuma",)),
     "services/catalogue.py": ("the two that stand wherever there is something for them to do", ("caddy", "headscale")),
     "services/grafana/__init__.py": (CALLS, ("alloy", "loki", "n8n", "postgresql")),
     "services/grafana/dashboards.py": ("a word of Grafana's: the type of a source", ("loki",)),
@@ -40,7 +39,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "services/sure.py": (CALLS, ("litellm", "postgresql", "redis")),
     "services/webhook_gate.py": (CALLS, ("n8n",)),
     "stacks/deployment.py": (MESH, ("headscale",)),
-    "stacks/placing.py": (NOT_YET, ("litellm", "postgresql", "redis", "uptime-kuma")),
+    "stacks/placing.py": ("a choice: what a copy runs that expires", ("litellm",)),
 }
 """By module, the services that it may name and why."""
 
