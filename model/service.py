@@ -13,6 +13,7 @@ from model.backup import Backup
 from model.check import Check
 from model.credential import Credential, Unproven
 from model.dashboard import Dashboard
+from model.proof import Proof
 from model.route import Access, Route, Site
 from model.secret import Generated, Secret, references
 from model.waiver import Waiver
@@ -367,6 +368,8 @@ class Service:
     """Whether its image has bash, from which others of its networks are asked: by `/dev/tcp`, without any other program."""
     heartbeats: "Endpoint | None" = field(default=None, repr=False)
     """Where a host tells of each complete backup, in Uptime Kuma's way: `/api/push/` and a token."""
+    proof: Proof | None = field(default=None, repr=False)
+    """The question that shows after a drill that its data came back whole."""
     may: May = field(default_factory=May, repr=False)
     """What of its host it may have."""
     waivers: tuple[Waiver, ...] = ()

@@ -9,6 +9,7 @@ from model.backup import Files
 from model.credential import Credential, Held, Login, Request
 from model.host import TIMEZONE
 from model.names import Names
+from model.proof import Found, Restored
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import (
@@ -149,6 +150,7 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs:
             ),
         ),
         tasks=(_provisioning(domain, runs),),
+        proof=_credentials_open,
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
         needs=("postgresql",),
         keeps=DATABASE,
@@ -172,6 +174,19 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs:
         ),
         stop_timeout=30,
     )
+
+
+def _credentials_open(restored: Restored) -> Found:
+    """Every credential that the database has is decrypted."""
+    query = ("-d", DATABASE.name, "-c", "SELECT count(*) FROM credentials_entity")
+    kept = int(restored.inside("postgresql", "psql", "-XAtqU", "postgres", *query))
+    if not kept:
+        return Found(words="no credential is kept")
+    said = restored.inside("n8n", "n8n", "export:credentials", "--all", "--decrypted")
+    found = json.loads(said[said.index("[") : said.rindex("]") + 1])
+    # What stays sealed is a text.
+    opened = sum(isinstance(each["data"], dict) and bool(each["data"]) for each in found)
+    return Found(words=f"{opened} of {kept} credentials decrypt with the kit's {ENCRYPTION_KEY.name}", right=opened == kept)
 
 
 def _owner(domain: str) -> str:

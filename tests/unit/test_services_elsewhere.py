@@ -14,12 +14,10 @@ ROOMS = ("model", "components", "services", "stacks", "operations", "policy")
 CALLS = "it calls, needs or brings them, or has keys to them"
 KIND = "a kind of backup, called after the store's protocol: the backup program knows four"
 MESH = "Headscale's own command, or the container that keeps the mesh"
-NOT_YET = "not a field of the service yet"
 REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "components/scripts/installed/vpai-backup.py": (KIND, ("postgresql", "qdrant", "redis")),
     "model/backup_plan.py": (KIND, ("postgresql", "qdrant", "redis")),
     "model/secret.py": ("an example of what a text may be", ("litellm",)),
-    "operations/drill.py": (NOT_YET, ("couchdb", "n8n", "postgresql", "qdrant")),
     "operations/new_service.py": ("the database of the module that it writes", ("postgresql",)),
     "operations/renew.py": (MESH, ("headscale",)),
     "operations/replace_host.py": (MESH, ("headscale",)),
