@@ -6,14 +6,12 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Basic, Credential, Request
-from model.names import Names
 from model.overview import Overview
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
-from services.chosen import Runs, every_one
 from services.context import Context
 from services.grafana import provisioning
 from services.grafana.provisioning import DIRECTORY, LINES, METRICS
@@ -28,10 +26,10 @@ SITE = "grafana"
 
 def services(of: Context) -> Iterator[Service]:
     """It alone."""
-    yield service(of.names, of.scale, runs=of.runs)
+    yield service(of)
 
 
-def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Service:
+def service(of: Context) -> Service:
     """Grafana behind the site of its name."""
     return Service(
         name="grafana",
@@ -40,7 +38,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
         networks=(FRONTEND.name, BACKEND.name, MONITORING.name),
         # Grafana asks for 512 at least (its documentation, Installation, Hardware recommendations). The task below runs a second
         # Grafana program in the same control group.
-        limits=Limits(memory_mib=768, cpus=0.5).scaled(scale, least_mib=512),
+        limits=Limits(memory_mib=768, cpus=0.5).scaled(of.scale, least_mib=512),
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT),
         logs=Logs.LOGFMT,
@@ -49,7 +47,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             # For the first start; afterwards the task below keeps it true.
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{DIRECTORY}/admin-password",
             "GF_USERS_ALLOW_SIGN_UP": "false",
-            "GF_SERVER_ROOT_URL": f"https://{names.host(SITE)}/",
+            "GF_SERVER_ROOT_URL": f"https://{of.names.host(SITE)}/",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
@@ -61,7 +59,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             directory=DIRECTORY,
             owner="472:0",
             files=(
-                File(path="datasources/datasources.yaml", content=_datasources(runs)),
+                File(path="datasources/datasources.yaml", content=_datasources(of)),
                 File(path="admin-password", content=f"{ADMIN_PASSWORD}"),
             ),
         ),
@@ -96,7 +94,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             ),
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
-        needs=(METRICS, LINES, *(("postgresql",) if runs("n8n") else ())),
+        needs=(METRICS, LINES, *(("postgresql",) if of.runs("n8n") else ())),
         brings=("alloy",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/health"),
@@ -125,7 +123,7 @@ def _told(service: Service, of: Overview) -> Service:
     return replace(told, secrets=(*service.secrets, *provisioning.SECRETS))
 
 
-def _datasources(runs: Runs) -> str:
+def _datasources(of: Context) -> str:
     """JSON is YAML. Fixed uids: dashboards name them (predecessor lesson 132)."""
     return json_text(
         {
@@ -151,7 +149,7 @@ def _datasources(runs: Runs) -> str:
                     "editable": False,
                     "jsonData": {"maxLines": 1000},
                 },
-                *([_of_n8n()] if runs("n8n") else []),
+                *([_of_n8n()] if of.runs("n8n") else []),
             ],
         },
         indent=2,

@@ -36,7 +36,7 @@ from services import (
     zerobyte,
 )
 from services.alloy.collection import DIRECTORY as ALLOY_DIRECTORY
-from tests.fleets import NAMES, PROJECT
+from tests.fleets import NAMES, PROJECT, context
 
 DOMAIN = "vpai.test"
 SETTLED = 1.0
@@ -52,11 +52,11 @@ CATALOGUE: Mapping[str, Service] = {
     service.name: service
     for service in (
         qdrant.service(),
-        openclaw.service(NAMES, "javisi"),
+        openclaw.service(context()),
         nocodb.service(NAMES),
-        sure.web(),
-        sure.worker(),
-        grafana.service(NAMES),
+        sure.web(context()),
+        sure.worker(context()),
+        grafana.service(context()),
         loki.service(),
         replace(
             alloy.service((), ()),

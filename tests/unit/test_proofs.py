@@ -9,7 +9,7 @@ import pytest
 from model.proof import Proof
 from model.secret import Secret
 from services import couchdb, n8n, qdrant
-from tests.fleets import NAMES
+from tests.fleets import context
 
 _DOCUMENT = {"_id": "a/b", "_attachments": {"note": {"length": 3}}}
 _SEALED = '[{"data": {"key": "x"}}, {"data": "U2FsdGVk"}]'
@@ -40,7 +40,7 @@ def _listed(*documents: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"rows": [{"id": each["_id"], "doc": each} for each in documents]}
 
 
-N8N, COUCHDB, QDRANT = n8n.service(NAMES).proof, couchdb.service().proof, qdrant.service().proof
+N8N, COUCHDB, QDRANT = n8n.service(context()).proof, couchdb.service().proof, qdrant.service().proof
 
 
 @pytest.mark.parametrize(
