@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from components.host_script import SCRIPTS
+from components.ssh.host_script import SCRIPTS
 from model import backup_plan
 from model.fleet import Fleet
 from model.image import ImageLock

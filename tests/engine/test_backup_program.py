@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from components.host_script import SCRIPTS
+from components.ssh.host_script import SCRIPTS
 from lab import Lab
 from lab.engine import docker
 from lab.storage import ADMIN, SESE

@@ -152,7 +152,7 @@ _MINE = ("--label", f"{LABEL}.test=images")
 
 
 def _options(service: Service, directory: Path, server: str) -> list[str]:
-    """As components/service_container.py runs it; data lies in memory."""
+    """As components/docker/service_container.py runs it; data lies in memory."""
     words = [*_MINE, "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", f"{service.limits.memory_mib}m"]
     words += [f"--add-host={name}:{server}" for name in ("postgresql", "redis")]
     words += [f"--cap-add={name}" for name in service.capabilities]
