@@ -11,8 +11,8 @@ import pulumi_random
 from components import ssh
 from components.destroy_guard import DestroyGuard
 from components.docker.docker_host import LABEL_SERVICE, DockerHost
+from components.docker.host_backup import HostBackup
 from components.docker.service_container import ServiceContainer
-from components.host.host_backup import HostBackup
 from components.host.managed_host import ManagedHost
 from components.mesh import mesh_member
 from components.mesh.direct_path import DirectPath

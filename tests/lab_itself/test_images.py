@@ -143,7 +143,7 @@ def test_only_the_tools_of_the_real_image_are_there(start: Start) -> None:
 
 def test_make_images_finds_each_image_in_the_registry_as_it_is_pinned(lab: Lab) -> None:
     lock, authority = ".lab/images.lock.yaml", ".lab/ca/root.crt"
-    command = ["vpai-python", "-m", "operations.deploy.images", "--lock", lock, "--mirror", REGISTRY, "--authority", authority]
+    command = ["vpai-python", "-m", "operations.checks.images", "--lock", lock, "--mirror", REGISTRY, "--authority", authority]
     reported = lab.operator.run(command, directory=str(PROJECT)).stdout
     assert f"{len(lab.served)} same" in reported.splitlines()[-1], reported
 

@@ -32,8 +32,8 @@ from model.proof import Found
 from model.secret import Secret, resolve
 from model.service import Service
 from operations.backups.prune import restic_program
+from operations.checks.images import LOCK
 from operations.checks.verify_images import CommandRefused, Engine, dummy_of
-from operations.deploy.images import LOCK
 from operations.reference.catalogue import example_fleet
 from operations.secrets.recovery_kit import opened
 from operations.stack import PROJECT
