@@ -14,7 +14,7 @@ from model.network import MESH
 from model.placement import Placement
 from model.secret import External
 from model.service import Service
-from operations.previews.ephemeral_stack import dummy
+from operations.secrets.dummies import dummy
 from services import catalogue, storage
 from services.caddy import IngressSettings
 from services.context import Context

@@ -20,15 +20,13 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from components.storage.properties import FOUND
 from model import bucket as model
 from model.problem import refuse
 
 if TYPE_CHECKING:
     from components.storage.object_storage import ObjectStorage
 
-ACCESS_KEY, SECRET_KEY = "s3_admin_access_key", "s3_admin_secret_key"
-FOUND = ("versioning", "lifecycle", "policy", "lock_days")
-"""What S3 can be asked."""
 _COMPARED = (*FOUND, "keys", "emptied")
 _PLACE = ("bucket", "endpoint", "region")
 

@@ -25,8 +25,8 @@ from model.image import ImageLock, verified_file
 from model.secret import External, Generated, Secret, resolve
 from model.service import Metrics, Service
 from operations.checks.images import LOCK
-from operations.previews.ephemeral_stack import dummy
 from operations.reference.catalogue import example_fleet
+from operations.secrets.dummies import dummy
 from operations.stack import PROJECT
 from operations.table import table
 

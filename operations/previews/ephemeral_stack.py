@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import yaml
 
 from model.kind import Kind
 from operations.deploy.up import refused_by_policy
+from operations.secrets.dummies import dummy
 from operations.stack import CommandFailed, output
 
 Step = Mapping[str, Any]
@@ -52,16 +52,6 @@ from operations.reference.reachability import page
 from operations.reference.catalogue import example_fleet
 print(page(reachability(example_fleet())))
 """
-
-
-def dummy(name: str, pattern: str) -> str:
-    """What stands for the external secret `name`, whose values match `pattern`, wherever there is no real one."""
-    filled = f"preview0value0of0{name}"
-    shapes = (filled, f"1000000001:{filled}", "-1000000001", "preview0" * 8)
-    for shape in shapes:
-        if re.fullmatch(pattern, shape):
-            return shape
-    raise CommandFailed(f"no dummy has the shape of {name}, {pattern}: add one to {Path(__file__).name}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from model.problem import Problem, refuse
 from model.secret import External
-from operations.previews.ephemeral_stack import dummy
+from operations.secrets.dummies import dummy
 from operations.stack import Stack
 from services import caddy, catalogue
 

@@ -28,24 +28,6 @@ _NAMESPACES = ("--pid", "--ipc", "--network", "--uts", "--userns", "--cgroupns")
 _MOUNT = re.compile(r"(?:^|,)(?:source|src)=([^,]+)")
 
 
-def _waivers(component: Resource, program: Program) -> Iterator[Finding]:
-    # Not at the top: the list of rules holds this one.
-    from policy.rules import RULES
-
-    known = {rule.name for rule in RULES}
-    for waiver in component.waivers:
-        if waiver.until < program.today:
-            what = f"{component.name}: the waiver of {waiver.rule} ended on {waiver.until}: {waiver.reason}"
-            yield Finding(what=what, subject=waiver.rule)
-        elif not waiver.holds(program.today):
-            what = f"{component.name} waives {waiver.rule} until {waiver.until}, more than a year ahead: it covers nothing"
-            yield Finding(what=what, subject=waiver.rule)
-        if waiver.rule not in known:
-            yield Finding(what=f"{component.name} waives {waiver.rule!r}, which is no rule", subject=waiver.rule)
-        if not waiver.reason.strip():
-            yield Finding(what=f"{component.name} waives {waiver.rule} without a reason", subject=waiver.rule)
-
-
 def _delete_commands(command: Resource, _: Program) -> Iterator[Finding]:
     if not command.text("delete").strip():
         yield Finding(what=f"{command.name} says nothing of its deletion")
@@ -117,17 +99,6 @@ def _memory(program: Program) -> Iterator[Finding]:
             )
 
 
-WAIVERS = ResourceRule(
-    name="hygiene-waivers",
-    asks="A waiver names a rule, has a reason, and ends within a year.",
-    severity=Severity.HIGH,
-    decides=(),
-    why="an exception that nobody looks at again is a hole",
-    fix="fix what it is for, or look at the reason again and set a later day, at most a year ahead",
-    example='Waiver(rule="containers-read-only-root", reason="it writes beside its program", until=date(2027, 5, 31))',
-    types=(),
-    check=_waivers,
-)
 DELETE_COMMANDS = ResourceRule(
     name="hygiene-delete-commands",
     asks="A command says what its deletion does.",
@@ -172,4 +143,4 @@ MEMORY_SUM = ProgramRule(
     check=_memory,
 )
 
-RULES = (WAIVERS, DELETE_COMMANDS, DOCKER_COMMANDS, DATA_PROTECTED, MEMORY_SUM)
+RULES = (DELETE_COMMANDS, DOCKER_COMMANDS, DATA_PROTECTED, MEMORY_SUM)

@@ -14,7 +14,8 @@ from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
 from services.context import Context
 from services.grafana import provisioning
-from services.grafana.provisioning import DIRECTORY, LINES, METRICS
+from services.grafana.provisioning import DIRECTORY
+from services.grafana.sources import LINES, METRICS
 from services.monitoring.alerts import alerts
 from services.networks import BACKEND, FRONTEND, MONITORING
 

@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.dashboard import Panel as Built
 
 from model.dashboard import HERE, Dashboard, Form, Panel
 from model.service import Service
-from services.grafana.provisioning import LINES, METRICS
+from services.grafana.sources import LINES, METRICS
 
 _METRICS = DataSourceRef(type_val="prometheus", uid=METRICS)
 _LINES = DataSourceRef(type_val="loki", uid=LINES)

@@ -5,14 +5,12 @@ from collections.abc import Iterable, Sequence
 
 from model.secret import Secret, json_text
 from model.service import File, Service
-from services import loki, telegram, victoriametrics
+from services import telegram
+from services.grafana.sources import METRICS
 from services.monitoring.alerts import Alert, known_uids
 
 # Grafana reads the directories below it that it knows; the password lies beside them.
 DIRECTORY = "/etc/grafana/provisioning"
-METRICS = victoriametrics.ENDPOINT.service
-LINES = loki.ENDPOINT.service
-"""What its sources of numbers and of log lines are called, by whom dashboards and rules know them."""
 _RECEIVER = "telegram"
 
 

@@ -12,6 +12,7 @@ from operations.previews import converged, ephemeral_stack
 from operations.previews.converged import converge, secret
 from operations.previews.ephemeral_stack import EphemeralStack
 from operations.previews.pull_request import against, published
+from operations.secrets import dummies
 from tests.copies import checkout
 from tests.fleets import PROJECT
 
@@ -33,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Ephemera
     """A stack that stands, with values of its own for every secret: nothing here has seen a dummy."""
     directory = tmp_path_factory.mktemp("deployed")
     with pytest.MonkeyPatch.context() as patch:
-        dummy, seed = ephemeral_stack.dummy, converged.seed
+        dummy, seed = dummies.dummy, converged.seed
         patch.setattr(
             ephemeral_stack, "dummy", lambda *of: dummy(*of).replace("preview0", "genuine7").replace("1000000001", "2000000002")
         )

@@ -11,8 +11,8 @@ import pytest
 from model.problem import Refused
 from model.secret import External
 from operations.previews.converged import SECRET_KEY, secret
-from operations.previews.ephemeral_stack import dummy
 from operations.previews.snapshot import Snapshot, emptied, leaks
+from operations.secrets.dummies import dummy
 from operations.stack import CommandFailed
 from services import catalogue
 from stacks.inputs import CLOUD_TOKEN
