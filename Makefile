@@ -55,6 +55,9 @@ engine: # what of it deploys
 
 venv: .venv/ready
 
+requirements: venv ## uv.lock and requirements.txt from pyproject.toml; a version moves when its line there asks for it
+	@bash toolchain/requirements.sh
+
 packages: # what the checks need from Debian
 	@command -v shellcheck >/dev/null && command -v systemd-analyze >/dev/null && test -x /usr/sbin/sshd || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends shellcheck openssh-server systemd >/dev/null; }
 
@@ -280,4 +283,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files replace-host move-host engine init may-answer may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help requirements chromium drill backup backups prune rescue copy-attachments restore restore-files replace-host move-host engine init may-answer may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
