@@ -109,7 +109,7 @@ def networks_are_known(placement: Placement) -> Iterator[Problem]:
         if not service.networks:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} joins no network",
-                why="Docker would put it on its default bridge (predecessor lesson 14)",
+                why="Docker would put it on its default bridge, where every other container reaches it",
                 mend="name the networks it joins",
                 example='networks=("backend",)',
             )
@@ -320,7 +320,7 @@ def healthchecks_are_sound(placement: Placement) -> Iterator[Problem]:
         if not check.command or any("localhost" in word for word in check.command):
             yield Problem(
                 what=f"{placement.host.name}: the healthcheck of {service.name} is empty or asks 'localhost'",
-                why="'localhost' is ::1 in Alpine images, where services listen on IPv4 only (predecessor lesson 23)",
+                why="'localhost' is ::1 in Alpine images, where services listen on IPv4 only",
                 mend="give a command that asks 127.0.0.1 with a tool of the image",
                 example='command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:2020/health")',
             )

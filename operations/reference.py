@@ -24,7 +24,7 @@ PAGE = _PROJECT / "docs/reference/catalogue.md"
 ALERTS = _PROJECT / "docs/reference/alerts.md"
 UIDS = _PROJECT / "services/monitoring/uids.txt"
 DOMAIN = "example.org"
-# The sizes that production's hosts have (predecessor.md 1.1); everything else of an operator is an example.
+# The sizes that production's hosts have; everything else of an operator is an example.
 _HOSTS = {
     "sese": (11264, Role.STACK),
     "seko": (2048, Role.HUB),

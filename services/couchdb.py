@@ -126,7 +126,7 @@ def service(scale: float = 1.0) -> Service:
     )
 
 
-# Of CouchDB's own answers: set by Caddy on them too, the header would come twice and clients refuse (lesson 57).
+# Of CouchDB's own answers: set by Caddy on them too, the header would come twice and clients refuse.
 _SETTINGS = f"""[couchdb]
 single_node = true
 uuid = {UUID}

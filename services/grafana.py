@@ -80,7 +80,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             ),
         ),
         tasks=(
-            # A database that is there keeps the password that it was made with (predecessor lesson 135).
+            # A database that is there keeps the password that it was made with.
             Task(
                 name="grafana-admin-password",
                 service="grafana",
@@ -114,7 +114,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
 
 
 def _datasources(runs: Runs) -> str:
-    """JSON is YAML. Fixed uids: dashboards name them (predecessor lesson 132)."""
+    """JSON is YAML. Fixed uids: dashboards name them."""
     return json_text(
         {
             "apiVersion": 1,
@@ -153,7 +153,7 @@ def _of_n8n() -> dict[str, object]:
         "type": "postgres",
         "access": "proxy",
         "url": "postgresql:5432",
-        # At the root, not in jsonData (predecessor lesson 131).
+        # At the root, not in jsonData.
         "user": n8n.DATABASE.user,
         "editable": False,
         "jsonData": {
