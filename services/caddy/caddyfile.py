@@ -2,7 +2,7 @@
 
 A site is one `route` block, whose directives run in the order written. Its first one refuses every stranger all paths but those
 declared public; only then are paths, methods, sizes and rates looked at, and nothing follows the routes but a 404.
-Outside of a `route`, Caddy would run `handle` before `error` and open the site (docs/adr/0016-access-is-decided-before-the-path.md).
+Outside of a `route`, Caddy would run `handle` before `error` and open the site (ADR 16).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Packages have one list, pyproject.toml: the lock and requirements.txt are written from it, and whoever changes one alone is told."""
+"""Packages have one list, pyproject.toml: the lock and requirements.txt are written from it, and neither is changed alone."""
 
 import os
 import re

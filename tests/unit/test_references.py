@@ -11,7 +11,7 @@ from tests.fleets import PROJECT
 
 HERE = "tests/unit/test_references.py"
 NUMBERED = re.compile(
-    r"\blessons? \d|\b[Tt]raps? [A-G]\d?\b|\blaws? \d|\bpredecessor \d+\.\d+[):;,]|\bfindings? \d+[);,]|\bshared/\S*\.md"
+    r"\blessons? \d|\b[Tt]raps? [A-G]\d?\b|\blaws? \d|\bpredecessor \d+\.\d+[):;,]|\bfindings? \d+[);,]|\bshared/\S*\.md",
 )
 """A number in somebody's own list says nothing to whoever has not got the list."""
 PAGE = re.compile(r"(?<![\w./:@*-])(?:[\w.-]+/)*[\w-]+\.md\b")
