@@ -26,7 +26,7 @@ def copy(tmp_path: Path) -> Path:
 
 def _check(checkout: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PATH": f"{PROJECT / '.venv/bin'}:{os.environ['PATH']}"}
-    command = ["bash", checkout / "toolchain/requirements.sh", "--check"]
+    command = ["bash", str(checkout / "toolchain/requirements.sh"), "--check"]
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 

@@ -11,11 +11,11 @@ from tests.fleets import PROJECT
 
 HERE = "tests/unit/test_references.py"
 NUMBERED = re.compile(
-    r"\blessons? \d|\b[Tt]raps? [A-G]\d?\b|\blaws? \d|\bpredecessor \d+\.\d+[):;,]|\bfindings? \d+[);,]|\bshared/\S*\.md",
+    r"\b[Ll]essons? \d|\b[Tt]raps? [A-G]\d?\b|\b[Ll]aws? \d|\bpredecessor \d+\.\d+[):;,]|\bfindings? \d+[);,]|\bshared/\S*\.md",
 )
 """A number in somebody's own list says nothing to whoever has not got the list."""
 PAGE = re.compile(r"(?<![\w./:@*-])(?:[\w.-]+/)*[\w-]+\.md\b")
-ELSEWHERE = {"comment.md", "summary.md", "b.md", "7.md", "obsidian.md", "webhook.md"}
+ELSEWHERE = {"comment.md", "summary.md", "b.md", "7.md", "obsidian.md", "webhook.md", "index.md", "other.md", "0090-x.md"}
 """Written by a command or a test; a program's address; a page of OpenClaw's package."""
 TEXTS = {".py", ".sh", ".md", ".go", ".json", ".yaml", ".yml", ".toml", ".txt", ".in", ".ts", ""}
 
