@@ -74,8 +74,7 @@ def test_a_log_of_a_run_that_did_not_end_is_refused(tmp_path: Path, capsys: pyte
     before = terminal.KEPT.read_text()
     assert terminal.main([str(log)]) == 1
     assert terminal.KEPT.read_text() == before
-    told = capsys.readouterr().err
-    assert "make lab 2>&1 | tee lab.log" in told
+    assert "make lab 2>&1 | tee lab.log" in capsys.readouterr().err
 
 
 def test_the_index_of_decisions_is_what_make_docs_writes() -> None:

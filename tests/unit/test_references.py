@@ -13,7 +13,7 @@ HERE = "tests/unit/test_references.py"
 NUMBERED = re.compile(
     r"\b[Ll]essons? \d|\b[Tt]raps? [A-G]\d?\b|\b[Ll]aws? \d|\bpredecessor \d+\.\d+[):;,]|\bfindings? \d+[);,]|\bshared/\S*\.md",
 )
-"""A number in somebody's own list says nothing to whoever has not got the list."""
+"""A number in a list is no reason for a reader who has not got the list."""
 PAGE = re.compile(r"(?<![\w./:@*-])(?:[\w.-]+/)*[\w-]+\.md\b")
 ELSEWHERE = {"comment.md", "summary.md", "b.md", "7.md", "obsidian.md", "webhook.md", "index.md", "other.md", "0090-x.md"}
 """Written by a command or a test; a program's address; a page of OpenClaw's package."""
@@ -43,7 +43,7 @@ def _absent(text: str) -> Iterator[str]:
 
 
 def test_no_text_refers_to_a_document_that_is_not_here() -> None:
-    told, read = [], 0
+    absent, read = [], 0
     for name in FILES:
         path = PurePosixPath(name)
         # Contracts name the pages of others.
@@ -54,9 +54,9 @@ def test_no_text_refers_to_a_document_that_is_not_here() -> None:
         except UnicodeDecodeError:
             continue
         read += 1
-        told += [f"{name}: {reference}" for reference in _absent(text)]
+        absent += [f"{name}: {reference}" for reference in _absent(text)]
     assert read > 500
-    assert told == [], "say the reason itself, or link to a page below docs/"
+    assert absent == [], "say the reason itself, or link to a page below docs/"
 
 
 @pytest.mark.parametrize(
