@@ -119,7 +119,7 @@ bench: venv toolchain ## measures, prints and saves benchmarks/results.json: [ON
 	@source toolchain/env.sh && $(VENV)/python -m benchmarks
 
 may-answer:
-	@python3 -m operations.terminal --stack "$$STACK" --questions
+	@python3 -m operations.deploy.terminal --stack "$$STACK" --questions
 
 init: may-answer venv engine ## a first configuration by questions, each answer checked and kept; a second start goes on where the first was
 	@$(RUN) $(PYTHON) -m operations init --stack "$$STACK"
@@ -144,7 +144,7 @@ standing:
 	@python3 -m stacks.standing --stack "$$STACK"
 
 may-ask:
-	@python3 -m operations.terminal --stack "$$STACK" $${YES:+--yes}
+	@python3 -m operations.deploy.terminal --stack "$$STACK" $${YES:+--yes}
 
 up: may-ask standing venv engine ## pulumi up under the policy pack, for prod with its guards, for a copy with its checks: [YES=1]; seals the recovery kit when there is none, or it is stale
 	@$(RUN) $(PYTHON) -m operations up --stack "$$STACK" --may-lose "$$MAY_LOSE" $${YES:+--yes}
@@ -178,21 +178,21 @@ policy: standing venv engine ## the policy pack's verdict on what stands
 	@$(RUN) pulumi policy analyze --stack "$$STACK" --policy-pack policy
 
 images: venv ## ask the registries for the digest of each image of the lock: [WRITE=1]
-	@$(VENV)/python -m operations.images $${WRITE:+--write}
+	@$(VENV)/python -m operations.deploy.images $${WRITE:+--write}
 
 verify-images: venv ## pull each image of the lock, compare it with its service, start it alone: STACK= [SERVICE=]
-	@$(VENV)/python -m operations.verify_images --stack "$$STACK" "$$SERVICE"
+	@$(VENV)/python -m operations.checks.verify_images --stack "$$STACK" "$$SERVICE"
 
 service: venv ## a module for a new service, with what has to be decided left open: NAME=
 	@$(VENV)/python -m operations.new_service "$$NAME"
 
 docs: venv ## write docs/reference/ and what Pulumi.yaml declares, from catalogue and settings
-	@$(VENV)/python -m operations.reference
-	@$(VENV)/python -m operations.configuration_reference
-	@$(VENV)/python -m operations.reachability_reference
-	@$(VENV)/python -m operations.security_reference
+	@$(VENV)/python -m operations.reference.catalogue
+	@$(VENV)/python -m operations.reference.configuration
+	@$(VENV)/python -m operations.reference.reachability
+	@$(VENV)/python -m operations.reference.security
 	@$(VENV)/python -m lab.reference
-	@$(VENV)/python -m operations.policy_reference
+	@$(VENV)/python -m operations.reference.policy
 	@$(VENV)/python -m tests.policy.compose_lint
 	@$(VENV)/python -m operations.pages.architecture
 	@$(VENV)/python -m operations.pages.decisions
@@ -270,14 +270,14 @@ backup: ## a backup now, followed line by line: [HOST=]
 backups: ## the runs of each host: age, items, size; exit code 1 when one is late: [HOST=]
 	@$(RUN) $(PYTHON) -m operations backups --stack "$$STACK" --host "$$HOST"
 
-prune: ## give old runs up and check the repositories, with the keeper's key: [HOST=]
+prune: ## give old runs up and check the repositories, with the admin key: [HOST=]
 	@$(RUN) $(PYTHON) -m operations prune --stack "$$STACK" --host "$$HOST"
 
-rescue: ## undo an overwriting of a host's backups from the former versions, with the keeper's key: HOST= TO=directory | IN_PLACE=yes
+rescue: ## undo an overwriting of a host's backups from the former versions, with the admin key: HOST= TO=directory | IN_PLACE=yes
 	@$(RUN) $(PYTHON) -m operations rescue --stack "$$STACK" --host "$$HOST" --to "$$TO" --in-place "$$IN_PLACE"
 
 drill: venv engine ## the latest backup into a copy that is thrown away, from the recovery kit alone: [KIT=recovery-kit-prod.age] [KEY=recovery.key] [HOST=]
-	@source toolchain/env.sh && $(VENV)/python -m operations.drill --stack "$$STACK" --kit "$$KIT" --key "$$KEY" --host "$$HOST"
+	@source toolchain/env.sh && $(VENV)/python -m operations.backups.drill --stack "$$STACK" --kit "$$KIT" --key "$$KEY" --host "$$HOST"
 
 copy-attachments: ## attachments into a bucket of another account (vpai:attachmentsCopy)
 	@$(RUN) $(PYTHON) -m operations copy-attachments --stack "$$STACK"

@@ -25,5 +25,5 @@ def main() -> None:
 
 # Nearly everything is needed to the end, and the collector looks at it again and again: a fifth of the program's time.
 gc.disable()
-event_loop.spare()
+event_loop.patch_sdk()
 main()

@@ -120,7 +120,7 @@ def _baselines(lab: Lab) -> str:
     exported = lab.operator.run(["pulumi", "stack", "export", "--stack", "lab"], directory=str(CHECKOUT)).stdout
     resources = json.loads(exported)["deployment"]["resources"]
     lines = ["set -e", ": >/tmp/changed"]
-    for each in (each for each in resources if each["urn"].endswith("-baseline")):
+    for each in (resource for resource in resources if resource["urn"].endswith("-baseline")):
         name, inputs = each["urn"].rpartition("::")[2], each["inputs"]
         lab.operator.run(["sh", "-c", f"cat >/tmp/{name}"], input=inputs["stdin"])
         lines += [f"({inputs['create']}) </tmp/{name} >>/tmp/changed &", 'all="$all $!"']

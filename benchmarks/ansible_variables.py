@@ -79,7 +79,7 @@ def _container(service: Service, image: str) -> Mapping[str, Any]:
         "env": dict(service.environment),
         "user": service.user,
         "read_only": service.read_only_root,
-        "tmpfs": [f"{path}:rw,noexec,nosuid,nodev,size=64m" for path in service.scratch],
+        "tmpfs": [f"{path}:rw,noexec,nosuid,nodev,size=64m" for path in service.tmpfs],
         "capabilities": list(service.capabilities),
         "volumes": binds,
         "networks": [{"name": _named(name), "aliases": [service.name]} for name in sorted(service.networks)],

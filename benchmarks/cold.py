@@ -18,12 +18,12 @@ def measure(checkout: Path) -> list[Run]:
         directory = Path(temporary)
         clone = directory / "vpai"
         meter.measure(1, ["git", "clone", "--quiet", str(checkout), str(clone)], warm_up=False)
-        surroundings = ["env", "-u", "VPAI_LAB_ID", *_empty_caches(directory)]
+        placement_inputs = ["env", "-u", "VPAI_LAB_ID", *_empty_caches(directory)]
         try:
-            return meter.measure(1, [*surroundings, "make", "lab"], clone, warm_up=False)
+            return meter.measure(1, [*placement_inputs, "make", "lab"], clone, warm_up=False)
         finally:
             images = _own_images(directory / "cache")
-            meter.measure(1, [*surroundings, "make", "lab-down"], clone, warm_up=False)
+            meter.measure(1, [*placement_inputs, "make", "lab-down"], clone, warm_up=False)
             docker("image", "rm", "--force", *images, check=False)
 
 

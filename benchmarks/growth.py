@@ -37,7 +37,7 @@ def deployed(lab: Lab, checkout: Path, times: int) -> Iterator[Path]:
     for name in ("__init__.py", "grown.py", "meter.py"):
         shutil.copy(checkout / "benchmarks" / name, directory / "benchmarks")
     (directory / ".lab").symlink_to(lab.layout.directory)
-    with (directory / "stacks/placing.py").open("a") as program:
+    with (directory / "stacks/fleets.py").open("a") as program:
         program.write(_GROWN.format(times=times))
     try:
         operate(lab, directory, "vpai-python", "-m", "operations", "ssh-config", "--stack", "lab")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.meter import Run
 from benchmarks.results import Row, machine, shown
-from operations.offline.throwaway import Throwaway
+from operations.previews.ephemeral_stack import EphemeralStack
 from operations.stack import PROJECT
 
 NAME = "policy pack on a preview of prod, above none"
@@ -17,7 +17,7 @@ RUNS = 5
 def measure() -> list[Row]:
     """With and without in turn, so that what else the machine does weighs on both; the first pair is not counted."""
     with tempfile.TemporaryDirectory() as directory:
-        program = Throwaway(PROJECT, Path(directory), "prod")
+        program = EphemeralStack(PROJECT, Path(directory), "prod")
         pairs = [
             (_timed(program.previewed), _timed(lambda: program.previewed("--policy-pack", "policy"))) for _ in range(RUNS + 1)
         ]

@@ -1,4 +1,4 @@
-"""Buckets as resources with a real difference: what was changed by hand is named by a refresh and mended by an up.
+"""Buckets as resources with a real difference: what was changed by hand is named by a refresh and fixed by an up.
 
 Dynamic, because none of the bridged providers converges on Ceph's S3 (ADR 20). This module's path is part of the state
 (the engine imports the provider by name): moving it breaks `destroy`. The credentials are the stack's

@@ -105,7 +105,7 @@ def _converge(props: Mapping[str, Any]) -> None:
             f"{alias}: this machine cannot log in over the mesh, so SSH stays open to the public (keys only).\n"
             f"tailscale here says: {mesh_status.trouble(alias)}.\n"
             "Why: closing it now would lock you out.\n"
-            "How to mend it: join this machine to the mesh (vpai:runner and `pulumi up --refresh` do it; docs/runbooks/mesh.md), "
+            "How to fix it: join this machine to the mesh (vpai:runner and `pulumi up --refresh` do it; docs/runbooks/mesh.md), "
             f"then run `pulumi up` again. Test it with: ssh -F {props['config']} {ssh.mesh_alias(alias)} true"
         )
     _change(props, in_mesh=in_mesh)
@@ -159,7 +159,7 @@ def _gone_back(host: SshHost, way: str, what: str, said: str, start: float, seco
         f"The host says: {words or ('no change was begun' if back else 'nothing yet')}\n"
         "Why: a rule set that closes the port; a network that broke meanwhile; or the provider's own firewall in front of the "
         f"host (IONOS lets only a few ports through: open {SSH_PORT}/tcp, 41641/udp and 3478/udp in its panel).\n"
-        f"How to mend it: docs/runbooks/locked-out.md, then `pulumi up` again. Test with: ssh -F {host.config} {way} true"
+        f"How to fix it: docs/runbooks/locked-out.md, then `pulumi up` again. Test with: ssh -F {host.config} {way} true"
     )
 
 

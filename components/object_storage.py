@@ -43,7 +43,7 @@ class ObjectStorage:
     def create(self, props: Mapping[str, Any]) -> None:
         """Make the bucket, or adopt it; one that could not be made whole is not left behind."""
         name = props["bucket"]
-        with self._told(props) as s3:
+        with self._reported(props) as s3:
             try:
                 found = self._read(s3, name, props)
             except ClientError as error:
@@ -63,19 +63,19 @@ class ObjectStorage:
 
     def read(self, name: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
         """What the bucket is, in the terms of its inputs; None when there is none."""
-        with self._told(props) as s3:
+        with self._reported(props) as s3:
             return self._read(s3, name, props)
 
     def update(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
         """Make it what `news` say."""
-        with self._told(news) as s3:
+        with self._reported(news) as s3:
             if bool(olds.get("lock_days")) != bool(news["lock_days"]):
                 raise S3Refused(_lock_at_birth(news["bucket"]))
             self._apply(s3, news)
 
     def delete(self, name: str, props: Mapping[str, Any]) -> None:
         """Delete it when it is empty, or may be emptied."""
-        with self._told(props) as s3:
+        with self._reported(props) as s3:
             try:
                 if props.get("emptied"):
                     _empty(s3, name)
@@ -108,7 +108,7 @@ class ObjectStorage:
         return values
 
     @contextmanager
-    def _told(self, props: Mapping[str, Any]) -> Iterator[Any]:
+    def _reported(self, props: Mapping[str, Any]) -> Iterator[Any]:
         """A client; what goes wrong with it is said in words that help."""
         access_key, secret_key = self._secret(ACCESS_KEY), self._secret(SECRET_KEY)
         try:
@@ -293,7 +293,7 @@ def _there_already(name: str, changes: str) -> Problem:
     return Problem(
         what=f"the bucket {name} is there already, and no state knows it",
         why="it may be somebody's, with what they keep in it",
-        mend=f"let it be adopted, or take another name; adopting it changes: {changes}",
+        fix=f"let it be adopted, or take another name; adopting it changes: {changes}",
         example="pulumi config set vpai:adoptBuckets true",
     )
 
@@ -302,7 +302,7 @@ def _no_credentials() -> Problem:
     return Problem(
         what="there are no credentials for the buckets",
         why="buckets are made with a key of the project, which only the console makes",
-        mend="make one in Hetzner's console (Security, S3 credentials) and set both halves",
+        fix="make one in Hetzner's console (Security, S3 credentials) and set both halves",
         example=f"pulumi config set --secret vpai:{ACCESS_KEY}; pulumi config set --secret vpai:{SECRET_KEY}",
     )
 
@@ -311,7 +311,7 @@ def _unknown_keys(names: list[str]) -> Problem:
     return Problem(
         what=f"the bucket's policy names keys that are not set: {', '.join(names)}",
         why="a policy without them would deny nothing to nobody",
-        mend="set them, encrypted",
+        fix="set them, encrypted",
         example=f"pulumi config set --secret vpai:{names[0]}",
     )
 
@@ -320,7 +320,7 @@ def _still_there(name: str, error: Mapping[str, str]) -> Problem:
     return Problem(
         what=f"{name}: {error.get('Key')} could not be deleted: {error.get('Message', error.get('Code'))}",
         why="a bucket goes only when it is empty",
-        mend="destroy again with a key that may delete versions",
+        fix="destroy again with a key that may delete versions",
         example=f"pulumi config set --secret vpai:{ACCESS_KEY}",
     )
 
@@ -329,7 +329,7 @@ def _taken(name: str) -> Problem:
     return Problem(
         what=f"the name {name} is taken",
         why="names of buckets are unique among all customers; or it is yours, and denies this key everything",
-        mend="take a name with your own in it, or use the key that the bucket's policy names as keeper",
+        fix="take a name with your own in it, or use the key that the bucket's policy names as admin",
         example=f"example-org-{name}",
     )
 
@@ -338,7 +338,7 @@ def _lock_at_birth(name: str) -> Problem:
     return Problem(
         what=f"{name}: a lock can neither be added to a bucket nor taken from it",
         why="S3 decides that when a bucket is made",
-        mend="make a bucket with another name, copy what is needed, and let this one go",
+        fix="make a bucket with another name, copy what is needed, and let this one go",
         example='Bucket(name="example-org-backups-locked", lock_days=14)',
     )
 
@@ -347,7 +347,7 @@ def _not_empty(name: str, endpoint: str) -> Problem:
     return Problem(
         what=f"the bucket {name} is not empty, so it is not deleted",
         why="what is in it, older versions included, would be gone for good",
-        mend="empty it yourself if that is what you want, then destroy again",
+        fix="empty it yourself if that is what you want, then destroy again",
         example=f"rclone purge remote:{name}   # of {endpoint}; then its versions",
     )
 
@@ -359,7 +359,7 @@ def _problem(error: ClientError | BotoCoreError, props: Mapping[str, Any]) -> Pr
         return Problem(
             what=f"{endpoint} does not answer: {error}",
             why=f"the bucket {name} is there",
-            mend="check the endpoint and the way to it",
+            fix="check the endpoint and the way to it",
             example="https://fsn1.your-objectstorage.com",
         )
     said = error.response.get("Error", {})
@@ -368,14 +368,14 @@ def _problem(error: ClientError | BotoCoreError, props: Mapping[str, Any]) -> Pr
         return Problem(
             what=f"{endpoint} does not take the credentials ({code})",
             why=f"the bucket {name} cannot be asked nor changed",
-            mend="set both halves of one key of this project again",
+            fix="set both halves of one key of this project again",
             example=f"pulumi config set --secret vpai:{ACCESS_KEY}; pulumi config set --secret vpai:{SECRET_KEY}",
         )
     if code in _ELSEWHERE or status == 301:
         return Problem(
             what=f"{name}: {region} is not the region of {endpoint} ({code or status})",
             why="a bucket lives in one region, and its endpoint is that region's",
-            mend="let the region be the first part of the endpoint's name",
+            fix="let the region be the first part of the endpoint's name",
             example="https://fsn1.your-objectstorage.com and fsn1",
         )
     if code in ("BucketAlreadyExists", "BucketAlreadyOwnedByYou"):
@@ -384,7 +384,7 @@ def _problem(error: ClientError | BotoCoreError, props: Mapping[str, Any]) -> Pr
         return Problem(
             what=f"{name}: the key may not do that ({said.get('Message', code)})",
             why="the bucket belongs to somebody else, or its policy denies it to this key",
-            mend="use the key that the policy names as keeper, or another name",
+            fix="use the key that the policy names as admin, or another name",
             example=f"pulumi config set --secret vpai:{ACCESS_KEY}",
         )
-    return Problem(what=f"{name}: {error}", why="S3 refused it", mend="see the error's code", example="")
+    return Problem(what=f"{name}: {error}", why="S3 refused it", fix="see the error's code", example="")

@@ -29,7 +29,7 @@ STANDING_WAIVERS = (
     Waiver(
         rule="containers-restart",
         subject="unless-stopped",
-        reason="a service comes back by itself once what it failed on is mended; Grafana tells of one that is down",
+        reason="a service comes back by itself once what it failed on is fixed; Grafana tells of one that is down",
         until=date(2027, 7, 5),
     ),
 )
@@ -166,14 +166,14 @@ class ServiceContainer(pulumi.ComponentResource):
             user=service.user or None,
             read_only=service.read_only_root,
             cgroupns_mode="host" if service.host_cgroups else None,
-            init=service.reaper or None,
-            tmpfs=dict.fromkeys(service.scratch, _scratch(service)) or None,
+            init=service.init_process or None,
+            tmpfs=dict.fromkeys(service.tmpfs, _tmpfs_options(service)) or None,
             sysctls=dict(service.sysctls) or None,
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
             **_confined(service),
             volumes=[*data, *shown, *([configuration] if configuration else [])],
             # The names of the mesh, which the resolvers of all other containers do not know.
-            dns=[str(MAGIC_DNS)] if service.links and not service.finds_links else None,
+            dns=[str(MAGIC_DNS)] if service.links and not service.uses_mesh_dns else None,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=host.networks[name].name, aliases=[service.name])
                 for name in sorted(service.networks)
@@ -271,7 +271,7 @@ def _sites(sites: Sequence[Site]) -> Mapping[str, str]:
     }
 
 
-def _scratch(service: Service) -> str:
+def _tmpfs_options(service: Service) -> str:
     """Options of a directory in memory, the service's own: from its second start on Docker makes it 755, whatever `mode` says."""
     user, _, group = service.user.partition(":")
     return "rw,noexec,nosuid,nodev,size=64m" + (f",uid={user},gid={group}" if user else "")

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from model.host import Endpoint, Host
 
-_DIAL = Path(__file__).with_name("dial.py")
+_PROXY_COMMAND = (sys.executable, "-SE", str(Path(__file__).with_name("ssh_proxy_command.py")))
 
 
 def write_client_config(directory: Path, hosts: Sequence[Host], known_hosts: Path) -> Path:
@@ -85,7 +85,7 @@ def client_config(directory: Path, hosts: Sequence[Host], known_hosts: Path, con
     User {user}
     HostKeyAlias {host.name}
     UserKnownHostsFile {_quoted(_server_files(directory, host.name)[1] if host.rented else known_hosts)}
-    ProxyCommand {_literal(shlex.join([sys.executable, "-SE", str(_DIAL), *_dialled(directory, host, endpoints)]))}
+    ProxyCommand {_literal(shlex.join([*_PROXY_COMMAND, *_proxy_arguments(directory, host, endpoints)]))}
 """
         for host in hosts
         for alias, user, endpoints in _ways(host)
@@ -147,15 +147,15 @@ def command(config: str, alias: str, remote: Sequence[str], *, new: bool = False
     return ("ssh", "-F", config, *(("-o", "ControlPath=none") if new else ()), alias, "--", shlex.join(remote))
 
 
-def _dialled(directory: Path, host: Host, endpoints: Sequence[Endpoint]) -> list[str]:
+def _proxy_arguments(directory: Path, host: Host, endpoints: Sequence[Endpoint]) -> list[str]:
     """Each as host:port, or as @file:port where the address stands in a file."""
     at = f"@{_server_files(directory, host.name)[0]}"
     return [str(endpoint) if endpoint.address else f"{at}:{endpoint.port}" for endpoint in endpoints]
 
 
-def dial(directory: Path, host: Host) -> str:
+def why_unreachable(directory: Path, host: Host) -> str:
     """What keeps `host` from answering; ssh itself hides it while it shares connections. Empty when sshd answers."""
-    words = [sys.executable, "-SE", str(_DIAL), *_dialled(directory.resolve(), host, host.endpoints)]
+    words = [*_PROXY_COMMAND, *_proxy_arguments(directory.resolve(), host, host.endpoints)]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return done.stderr.strip() if done.returncode else ""
 

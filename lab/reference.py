@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lab.images import SERVICES
-from model.credential import Basic, Credential, Header, Held, Login, PostgresLogin, RedisLogin, Request, Unproven
+from model.credential import Basic, Credential, Header, Login, PostgresLogin, RedisLogin, Request, StoredSecret, Unverifiable
 from model.fleet import Fleet
 from model.secret import External, Secret
 from model.service import Service
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
 from operations.table import markdown
 
 PAGE = Path(__file__).parent.parent / "docs/reference/authentication.md"
@@ -44,9 +44,9 @@ exactly this value, "wrong" that it has no other.
 
 def unproven(fleet: Fleet) -> Iterator[tuple[Secret, str]]:
     """Every secret without a row above, with the reason; an empty reason is an omission."""
-    told = [(service, each) for _, service in fleet.services() for each in service.credentials]
-    proven = {each.secret.name for _, each in told if isinstance(each, Credential)}
-    reasons = {each.secret.name: each.reason for _, each in told if isinstance(each, Unproven)}
+    reported = [(service, each) for _, service in fleet.services() for each in service.credentials]
+    proven = {each.secret.name for _, each in reported if isinstance(each, Credential)}
+    reasons = {each.secret.name: each.reason for _, each in reported if isinstance(each, Unverifiable)}
     repository = "opens the host's repository: `make backups` asks it, another is refused (`tests/engine/test_backup_program.py`)"
     reasons |= {placement.backup.password.name: repository for placement in fleet.placements if placement.backup}
     for secret in fleet.secrets():
@@ -57,12 +57,22 @@ def unproven(fleet: Fleet) -> Iterator[tuple[Secret, str]]:
 
 def _rows(fleet: Fleet) -> Iterator[tuple[str, ...]]:
     for placement, service in fleet.services():
-        for each in service.credentials:
-            if isinstance(each, Credential):
-                asked, place, right, wrong = _question(each)
-                note = f" ({each.note})" if each.note else ""
-                name = f"`{each.secret.name}`"
-                yield placement.host.name, service.name, name, each.holder, asked, place, right, wrong + note, _in_lab(service)
+        for credential in service.credentials:
+            if isinstance(credential, Credential):
+                asked, place, right, wrong = _question(credential)
+                note = f" ({credential.note})" if credential.note else ""
+                name = f"`{credential.secret.name}`"
+                yield (
+                    placement.host.name,
+                    service.name,
+                    name,
+                    credential.holder,
+                    asked,
+                    place,
+                    right,
+                    wrong + note,
+                    _in_lab(service),
+                )
 
 
 def _question(credential: Credential) -> tuple[str, str, str, str]:
@@ -74,7 +84,7 @@ def _question(credential: Credential) -> tuple[str, str, str, str]:
             return f"psql to `{database}`", f"password of `{user}`", "logged in", "password authentication failed"
         case RedisLogin(user=user):
             return "`PING`", f"password of `{user}`", "PONG", "WRONGPASS, NOAUTH"
-        case Held(variable=variable, file=file):
+        case StoredSecret(variable=variable, file=file):
             return "held", f"`{variable or file}`", "the same", "another"
 
 

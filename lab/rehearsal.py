@@ -84,6 +84,6 @@ def _operate(lab: Lab, command: str, *arguments: str) -> None:
     words = ["vpai-python", "-m", "operations", command, "--stack", STACK, *arguments]
     if subprocess.run([*lab.operator.exec_command(directory=str(lab.layout.checkout)), *words]).returncode:
         raise LabError(
-            f"`{' '.join(words)}` failed; what it said stands above. The lab keeps running: mend the cause and run "
+            f"`{' '.join(words)}` failed; what it said stands above. The lab keeps running: fix the cause and run "
             "`make lab` again, or look around with `make shell STACK=lab`."
         )

@@ -17,7 +17,7 @@ class Account:
     owns: bool = False
 
 
-KEEPER = Account("LABKEEPER0000000000A", "lab-secret-of-the-keeper-000000000000000", owns=True)
+ADMIN = Account("LABADMIN000000000000A", "lab-secret-of-the-admin-0000000000000000", owns=True)
 SHARED = Account("LABSHARED0000000000A", "lab-secret-of-the-shared-bucket-00000000")
 BACKUPS = Account("LABBACKUPS000000000A", "lab-secret-of-the-backups-bucket-0000000")
 SESE = Account("LABBACKUPSSESE00000A", "lab-secret-of-the-backups-of-sese-0000000")
@@ -39,7 +39,7 @@ def accounts(*who: Account) -> str:
                     "groupID": 0,
                     "projectID": 0,
                 }
-                for each in who or (KEEPER, SHARED, BACKUPS, SESE, SEKO, STRANGER)
+                for each in who or (ADMIN, SHARED, BACKUPS, SESE, SEKO, STRANGER)
             }
         }
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from model.route import Route
-from model.service import Database, Limits, Logs, Metrics, Silent
+from model.service import Database, Limits, Logs, Metrics, NotCollected
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class App:
     healthy: tuple[str, ...]
     """A command with a tool of the image that fails when the application does not answer on 127.0.0.1."""
     limits: Limits
-    metrics: Metrics | Silent
+    metrics: Metrics | NotCollected
     logs: Logs
     user: str
     database: Database | None = None

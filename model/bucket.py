@@ -51,7 +51,7 @@ class Keys:
     A key is a reference to a secret (`f"{S3_ACCESS_KEY}"`), whose value no state gets to see, or the access key itself.
     """
 
-    keeper: str
+    admin: str
     """The access key that may delete versions and administer the bucket."""
     limited: Mapping[str, str] = field(default_factory=dict)
     """Access key -> prefix; the whole bucket with an empty one."""
@@ -79,7 +79,7 @@ class Bucket:
     keys: Keys | None = None
     https_only: bool = True
     lock_days: int = 0
-    """For so long nobody deletes a version, the keeper only by saying so; 0: no lock. Only a new bucket can have one."""
+    """For so long nobody deletes a version, the admin key only by saying so; 0: no lock. Only a new bucket can have one."""
     emptied: bool = False
     """Whether a destroy deletes what is in it: for copies that are thrown away. Else a bucket that is not empty stays."""
 
@@ -90,14 +90,14 @@ def problems(bucket: Bucket) -> Iterator[Problem]:
         yield Problem(
             what=f"{bucket.name!r} cannot be a bucket's name",
             why="it becomes part of an address, and is unique among all customers",
-            mend="use 3 to 63 lower case letters, digits and dashes",
+            fix="use 3 to 63 lower case letters, digits and dashes",
             example="example-org-backups",
         )
     if bucket.lock_days and not bucket.versioning:
         yield Problem(
             what=f"{bucket.name}: a lock without versioning",
             why="versions are what is locked",
-            mend="switch versioning on, or leave the lock out",
+            fix="switch versioning on, or leave the lock out",
             example="Bucket(versioning=True, lock_days=14)",
         )
     for expiry in bucket.expiries:
@@ -105,21 +105,21 @@ def problems(bucket: Bucket) -> Iterator[Problem]:
             yield Problem(
                 what=f"{bucket.name}: {expiry.prefix or 'everything'} expires after {expiry.days} days",
                 why=f"it would go before its lock ends ({bucket.lock_days} days)" if expiry.days > 0 else "it would go at once",
-                mend="let it stay longer",
+                fix="let it stay longer",
                 example=f'Expiry(prefix="{expiry.prefix}", days={max(30, bucket.lock_days)})',
             )
     if bucket.lock_days and bucket.emptied:
         yield Problem(
             what=f"{bucket.name}: what is locked cannot be emptied",
             why="a destroy would fail until the lock has ended",
-            mend="leave out one of the two",
+            fix="leave out one of the two",
             example="Bucket(lock_days=14)",
         )
     if bucket.keys and "{project}" in bucket.keys.principal:
         yield Problem(
             what=f"{bucket.name}: the form of principals still has {{project}} in it",
             why="a principal that is nobody denies nothing, without an error",
-            mend="put in the project's number, from the address of Hetzner's console",
+            fix="put in the project's number, from the address of Hetzner's console",
             example=HETZNER_PRINCIPAL.replace("{project}", "1234567"),
         )
 
@@ -153,14 +153,14 @@ def policy(bucket: Bucket) -> str:
             }
         )
     if keys := bucket.keys:
-        keeper = {"AWS": [keys.principal.replace("{key}", keys.keeper)]}
+        admin = {"AWS": [keys.principal.replace("{key}", keys.admin)]}
         both = {"Resource": [whole, inside]}
         statements += [
-            {"Sid": "TheKeeperMayAll", "Effect": "Allow", "Principal": keeper, "Action": "s3:*", **both},
+            {"Sid": "TheKeeperMayAll", "Effect": "Allow", "Principal": admin, "Action": "s3:*", **both},
             {
                 "Sid": "OnlyTheKeeperDeletesVersions",
                 "Effect": "Deny",
-                "NotPrincipal": keeper,
+                "NotPrincipal": admin,
                 "Action": ["s3:DeleteObjectVersion", *_ADMINISTRATION],
                 **both,
             },

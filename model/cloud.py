@@ -41,7 +41,7 @@ def problems(servers: tuple[CloudServer, ...], network: IPv4Network | None = Non
             yield Problem(
                 what=f"{server.name!r} cannot be a server's name",
                 why="it becomes the machine's host name",
-                mend="use lower case letters, digits and dashes, at most 63",
+                fix="use lower case letters, digits and dashes, at most 63",
                 example="app-prod-01",
             )
         yield from label_problems(server.name, server.labels)
@@ -49,14 +49,14 @@ def problems(servers: tuple[CloudServer, ...], network: IPv4Network | None = Non
             yield Problem(
                 what=f"{server.name}: {server.private_address} is not in the private network ({network or 'there is none'})",
                 why="the cloud would refuse to attach the server",
-                mend="choose an address inside, not the first one, which is the gateway's",
+                fix="choose an address inside, not the first one, which is the gateway's",
                 example=f"{network[2] if network else '10.77.0.2'}",
             )
     if network and (network.overlaps(MESH) or network.overlaps(_DOCKER_POOL)):
         yield Problem(
             what=f"the private network {network} overlaps the mesh ({MESH}) or Docker's networks ({_DOCKER_POOL})",
             why="packets for one of them would go to the other",
-            mend="take another private range",
+            fix="take another private range",
             example="10.77.0.0/24",
         )
 
@@ -68,14 +68,14 @@ def label_problems(owner: str, labels: Mapping[str, str]) -> Iterator[Problem]:
             yield Problem(
                 what=f"{owner}: {key!r} cannot be the key of a label",
                 why="the API refuses the whole request",
-                mend="at most 63 letters, digits, dashes, underscores and dots, the first and the last a letter or digit",
+                fix="at most 63 letters, digits, dashes, underscores and dots, the first and the last a letter or digit",
                 example="vpai.stack",
             )
         if not re.fullmatch(f"({_WORD})?", value):
             yield Problem(
                 what=f"{owner}: {value!r} cannot be the value of the label {key}",
                 why="the API refuses the whole request; a time has colons and a branch has slashes, which it does not take",
-                mend="at most 63 letters, digits, dashes, underscores and dots, the first and the last a letter or digit",
+                fix="at most 63 letters, digits, dashes, underscores and dots, the first and the last a letter or digit",
                 example="2026-11-23T02.55Z",
             )
 
@@ -134,7 +134,7 @@ def unavailable(servers: tuple[CloudServer, ...], offers: tuple[Offer, ...]) -> 
         yield Problem(
             what=f"{server.name}: a {server.type} in {server.location} cannot be had",
             why=why,
-            mend=f"in {server.location} there are: {', '.join(here) or 'none that fit'}"
+            fix=f"in {server.location} there are: {', '.join(here) or 'none that fit'}"
             + (f"; {server.type} is to be had in: {', '.join(elsewhere)}" if elsewhere else ""),
             example=f"type: {here[0]}" if here else f"location: {elsewhere[0]}" if elsewhere else "",
         )

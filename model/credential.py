@@ -60,7 +60,7 @@ class RedisLogin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
+class StoredSecret:
     """A secret that a service signs or encrypts with. No client presents it: the service's copy is compared with the state's."""
 
     variable: str = ""
@@ -74,12 +74,12 @@ class Credential:
     secret: Secret
     holder: str
     """Who shows it, in words."""
-    proof: Request | PostgresLogin | RedisLogin | Held
+    proof: Request | PostgresLogin | RedisLogin | StoredSecret
     note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unproven:
+class Unverifiable:
     """Why no question shows what a secret opens."""
 
     secret: Secret

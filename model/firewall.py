@@ -23,7 +23,7 @@ class Target(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opening:
+class IngressRule:
     """One port that lets somebody in; everything that no opening names stays closed."""
 
     port: int
@@ -34,7 +34,7 @@ class Opening:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Exit:
+class EgressRule:
     """What the containers of one network may call in the mesh; to all others it is closed."""
 
     source: IPv4Network
@@ -47,23 +47,23 @@ class Exit:
 class Firewall:
     """All openings of a host. `ssh` is apart: until the runner has logged in over the mesh it stays open to everybody."""
 
-    ssh: Opening
-    openings: tuple[Opening, ...]
+    ssh: IngressRule
+    openings: tuple[IngressRule, ...]
     has_mesh: bool
     has_containers: bool
-    exits: tuple[Exit, ...] = ()
+    exits: tuple[EgressRule, ...] = ()
 
-    def all_openings(self, *, ssh_public: bool) -> tuple[Opening, ...]:
+    def all_openings(self, *, ssh_public: bool) -> tuple[IngressRule, ...]:
         """Every opening, SSH once or twice."""
         public = (PUBLIC_SSH,) if ssh_public and self.ssh != PUBLIC_SSH else ()
         return (self.ssh, *public, *self.openings)
 
 
-MESH_SSH = Opening(port=SSH_PORT, protocol="tcp", access=Access.VPN, target=Target.HOST, reason="SSH over the mesh")
-PUBLIC_SSH = Opening(
+MESH_SSH = IngressRule(port=SSH_PORT, protocol="tcp", access=Access.VPN, target=Target.HOST, reason="SSH over the mesh")
+PUBLIC_SSH = IngressRule(
     port=SSH_PORT, protocol="tcp", access=Access.PUBLIC, target=Target.HOST, reason="SSH until the mesh is proven"
 )
-_WIREGUARD = Opening(
+_WIREGUARD = IngressRule(
     port=WIREGUARD_PORT, protocol="udp", access=Access.PUBLIC, target=Target.HOST, reason="WireGuard between mesh members"
 )
 
@@ -72,7 +72,7 @@ def firewall(placement: Placement) -> Firewall:
     """The firewall of a host: SSH, the mesh, and the ports that its services publish."""
     has_mesh = bool(placement.host.mesh_domain)
     published = tuple(
-        Opening(port=port.number, protocol=port.protocol, access=port.access, target=Target.CONTAINER, reason=port.reason)
+        IngressRule(port=port.number, protocol=port.protocol, access=port.access, target=Target.CONTAINER, reason=port.reason)
         for service in placement.services
         for port in service.ports
     )
@@ -85,13 +85,13 @@ def firewall(placement: Placement) -> Firewall:
     )
 
 
-def _exits(placement: Placement) -> Iterator[Exit]:
+def _exits(placement: Placement) -> Iterator[EgressRule]:
     """A link's service asks the mesh's names of its own host, and then a site. Which members have sites that this host may
     call is the mesh's policy: Docker lends the container its host's address."""
     names = IPv4Network(MAGIC_DNS)
     for source in dict.fromkeys(
         network.cidr for service in placement.services if service.links for network in placement.ways_out(service)
     ):
-        yield Exit(source=source, destination=names, port=53, protocol="udp")
-        yield Exit(source=source, destination=names, port=53, protocol="tcp")
-        yield Exit(source=source, destination=MESH, port=443, protocol="tcp")
+        yield EgressRule(source=source, destination=names, port=53, protocol="udp")
+        yield EgressRule(source=source, destination=names, port=53, protocol="tcp")
+        yield EgressRule(source=source, destination=MESH, port=443, protocol="tcp")

@@ -24,7 +24,7 @@ class Role(StrEnum):
     HUB = "hub"
     """Of the mesh: Headscale, and what must stand elsewhere than what it watches or keeps."""
     WORKSTATION = "workstation"
-    """At home: what watches it, and the worker that mends issues."""
+    """At home: what watches it, and the worker that fixes issues."""
     APPLICATIONS = "applications"
     """Applications of our own (services/apps.py)."""
 

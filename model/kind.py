@@ -55,6 +55,6 @@ def problems(stack: str, kind: str) -> Iterator[Problem]:
         yield Problem(
             what=f"Pulumi.{stack}.yaml says {f'vpai:kind {kind!r}' if kind else 'no vpai:kind'}",
             why="what is guarded and protected follows from whether this is production, a copy or a lab; a name does not say it",
-            mend=f"say it: {', '.join(Kind)}",
+            fix=f"say it: {', '.join(Kind)}",
             example=f"pulumi config set -s {stack} vpai:kind {Kind.PRODUCTION}",
         )

@@ -13,7 +13,7 @@ from model.placement import Placement
 from model.problem import Problem
 from model.route import Access, Route, covers, in_the_way
 from model.secret import External, Generated, Secret
-from model.service import Reload, Replacement, Service, Silent, Volume
+from model.service import NotCollected, Reload, Replacement, Service, Volume
 
 Law = Callable[[Placement], Iterator[Problem]]
 FleetLaw = Callable[[Sequence[Placement]], Iterator[Problem]]
@@ -47,7 +47,7 @@ def names_are_unique(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: the {kind} name {name!r} is used {names.count(name)} times",
                 why="whoever asks for the name gets either of them, by chance",
-                mend=f"give each {kind} a name of its own in services/",
+                fix=f"give each {kind} a name of its own in services/",
             )
 
 
@@ -62,7 +62,7 @@ def needs_are_met(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} needs {need!r}, which does not stand there",
                     why="the service would start without what it needs and fail at its first request",
-                    mend=f"place {need!r} on {placement.host.name} in stacks/, or remove it from `needs`",
+                    fix=f"place {need!r} on {placement.host.name} in stacks/, or remove it from `needs`",
                     example=f"needs=({', '.join(sorted(names - {service.name}))},)",
                 )
     if not unmet:
@@ -73,7 +73,7 @@ def needs_are_met(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: services need each other in a circle: {circle}",
                 why="none of them could be started first",
-                mend="remove one of these `needs`",
+                fix="remove one of these `needs`",
             )
 
 
@@ -89,7 +89,7 @@ def networks_do_not_overlap(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: network {name!r} ({cidr}) overlaps {other} ({other_cidr})",
                 why="packets for one would be routed to the other, and access lists by CIDR would let the wrong side in",
-                mend="choose a range that nobody has",
+                fix="choose a range that nobody has",
                 example="Network(name='frontend', cidr=IPv4Network('172.20.1.0/24'), internal=False)",
             )
 
@@ -103,14 +103,14 @@ def networks_are_known(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} joins an unknown network {name!r}",
                     why="the service would be cut off, or land on a network that nobody reviewed",
-                    mend=f"use one of {', '.join(sorted(known))}, or declare {name!r} in services/networks.py",
+                    fix=f"use one of {', '.join(sorted(known))}, or declare {name!r} in services/networks.py",
                     example='networks=("backend",)',
                 )
         if not service.networks:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} joins no network",
                 why="Docker would put it on its default bridge, where every other container reaches it",
-                mend="name the networks it joins",
+                fix="name the networks it joins",
                 example='networks=("backend",)',
             )
 
@@ -126,7 +126,7 @@ def host_ports_are_used_once(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: host port {number}/{protocol} is published by {' and '.join(names)}",
                 why="the second one to start fails with 'port is already allocated'",
-                mend="publish it once; services behind Caddy need a Route, not a port",
+                fix="publish it once; services behind Caddy need a Route, not a port",
                 example='routes=(Route(subdomain="llm", port=4000, access=Access.VPN),)',
             )
 
@@ -139,14 +139,14 @@ def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} publishes port {port.number}/{port.protocol}",
                     why="a port that Docker publishes goes past UFW and past Caddy's access list",
-                    mend="give the service a Route; Caddy leads to it",
+                    fix="give the service a Route; Caddy leads to it",
                     example='routes=(Route(subdomain="llm", port=4000, access=Access.VPN),)',
                 )
             if not port.reason:
                 yield Problem(
                     what=f"{placement.host.name}: port {port.number}/{port.protocol} of {service.name} is open without a reason",
                     why="what strangers may reach is decided and reviewed port by port",
-                    mend="fill in `reason`",
+                    fix="fill in `reason`",
                     example='Port(number=443, protocol="tcp", access=Access.PUBLIC, reason="VPN-only sites answer 403")',
                 )
 
@@ -160,7 +160,7 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
                     what=f"{placement.host.name}: route {route.subdomain!r} of {service.name} is {route.access} "
                     + ("without a reason" if not route.reason else "but gives a reason to be public"),
                     why="what the whole Internet may reach is decided and reviewed route by route",
-                    mend="say why it is public, or make it Access.VPN",
+                    fix="say why it is public, or make it Access.VPN",
                     example='access=Access.PUBLIC, reason="Obsidian on iOS syncs without the VPN"',
                 )
             if bool(route.port) == bool(route.answer):
@@ -168,14 +168,14 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
                     what=f"{placement.host.name}: route {route.subdomain!r} of {service.name} has "
                     + ("a port and an answer of Caddy's own" if route.port else "neither a port nor an answer of Caddy's own"),
                     why="one of the two is what a client gets",
-                    mend="give it the service's port, or the `answer` that Caddy gives without a service",
+                    fix="give it the service's port, or the `answer` that Caddy gives without a service",
                     example='Route(subdomain="hook", paths=("/health",), answer="OK", access=Access.VPN)',
                 )
             if placement.door is None or not set(placement.door.networks) & set(service.networks):
                 yield Problem(
                     what=f"{placement.host.name}: Caddy cannot reach {service.name}, which has the route {route.subdomain!r}",
                     why="every request would end in 502",
-                    mend="place caddy on the host and let the service join one of its networks",
+                    fix="place caddy on the host and let the service join one of its networks",
                 )
 
 
@@ -187,14 +187,14 @@ def strangers_are_limited(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: the public route {route.subdomain!r} of {service.name} has no rate limit",
                     why="one stranger could keep the service busy for everybody",
-                    mend="measure what a client needs and allow it several times that",
+                    fix="measure what a client needs and allow it several times that",
                     example="rate_limit=RateLimit(requests=300, seconds=60)",
                 )
             if route.relayed and route.access is not Access.PUBLIC:
                 yield Problem(
                     what=f"{placement.host.name}: the route {route.subdomain!r} of {service.name} is relayed but not public",
                     why="the hub hands on what strangers ask; members reach the host itself",
-                    mend="leave `relayed` off, or make it public with its reason",
+                    fix="leave `relayed` off, or make it public with its reason",
                 )
 
 
@@ -209,7 +209,7 @@ def paths_have_one_answer(placement: Placement) -> Iterator[Problem]:
                     yield Problem(
                         what=f"{placement.host.name}: the route {route.subdomain!r} of {service.name} has the path {path!r}",
                         why="Caddy compares paths that are clean and decoded: this one would never match, or too much",
-                        mend="begin with one slash, write it as the service does, with a star at the end only",
+                        fix="begin with one slash, write it as the service does, with a star at the end only",
                         example='paths=("/webhook/*", "/health")',
                     )
     for name, routes in by_host.items():
@@ -218,7 +218,7 @@ def paths_have_one_answer(placement: Placement) -> Iterator[Problem]:
                 what=f"{placement.host.name}: of the routes of {name!r} the one for {' '.join(first.paths)} takes requests of the"
                 + f" one for {' '.join(second.paths)}",
                 why="the narrower route answers, and of these two neither is",
-                mend="give each path to one route; put exact paths and prefixes into routes of their own",
+                fix="give each path to one route; put exact paths and prefixes into routes of their own",
                 example='Route(subdomain="hq", paths=("/webhook/*",), ...), Route(subdomain="hq", ...)',
             )
         for wide in routes:
@@ -230,7 +230,7 @@ def paths_have_one_answer(placement: Placement) -> Iterator[Problem]:
                         what=f"{placement.host.name}: {name!r} is public for {' '.join(wide.paths)}, and {' '.join(narrow.paths)}"
                         + " below it is for the VPN",
                         why="a site that is open but for exceptions is open wherever one was forgotten",
-                        mend="name the public paths, and let the wide route be for the VPN",
+                        fix="name the public paths, and let the wide route be for the VPN",
                         example='paths=("/webhook/*",), access=Access.PUBLIC',
                     )
 
@@ -252,7 +252,7 @@ def memory_fits(placement: Placement) -> Iterator[Problem]:
             what=f"{host.name}: memory limits add up to {total} MiB; the host has {host.memory_mib} MiB"
             + f", {host.reserve_mib} of them reserved",
             why="the kernel would kill services under load (the predecessor was overcommitted 1.6 times)",
-            mend=f"{choice}lower limits (largest: "
+            fix=f"{choice}lower limits (largest: "
             + ", ".join(f"{service.name} {service.limits.memory_mib}" for service in largest)
             + "), move a service, or take a larger host",
             example=f"pulumi config set --path 'vpai:hosts.{host.name}.memoryMib' {total + host.reserve_mib}",
@@ -293,14 +293,14 @@ def services_are_confined(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{where} has no limit on its memory or its CPUs",
                 why="Docker takes 0 for unlimited, and one service could take the host down with it",
-                mend="measure what it uses and give it that with headroom",
+                fix="measure what it uses and give it that with headroom",
                 example="limits=Limits(memory_mib=256, cpus=0.5)",
             )
         if "ALL" in service.capabilities:
             yield Problem(
                 what=f"{where} adds back ALL capabilities",
                 why="its root would be the host's in everything but the file system",
-                mend="name those that it needs",
+                fix="name those that it needs",
                 example='capabilities=("CHOWN", "SETGID", "SETUID")',
             )
         _, _, tag = service.image.rpartition("/")[2].partition(":")
@@ -308,7 +308,7 @@ def services_are_confined(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{where} runs the image {service.image}, whose version nobody chose",
                 why="the next pull brings whatever is newest, and no rollback knows what ran before",
-                mend="name the version as the tag; the image lock adds its digest",
+                fix="name the version as the tag; the image lock adds its digest",
                 example='image="docker.io/library/redis:8.0-bookworm"',
             )
 
@@ -321,14 +321,14 @@ def healthchecks_are_sound(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: the healthcheck of {service.name} is empty or asks 'localhost'",
                 why="'localhost' is ::1 in Alpine images, where services listen on IPv4 only",
-                mend="give a command that asks 127.0.0.1 with a tool of the image",
+                fix="give a command that asks 127.0.0.1 with a tool of the image",
                 example='command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:2020/health")',
             )
         if not 10 <= check.interval <= 30:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} is checked every {check.interval} s",
                 why="the specification asks for 10 to 30 s: rarer hides a fault, more often costs CPU",
-                mend="set the interval between 10 and 30",
+                fix="set the interval between 10 and 30",
             )
 
 
@@ -341,7 +341,7 @@ def secrets_are_declared(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} refers to the secret {name!r}, which nobody declares",
                 why="there is no value to put in",
-                mend="add it to the service's `secrets`",
+                fix="add it to the service's `secrets`",
                 example=f'Secret(name="{name}", source=Generated())',
             )
         for key, text in service.environment.items():
@@ -349,21 +349,21 @@ def secrets_are_declared(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} has a secret in the environment variable {key}",
                     why="`docker inspect` would show it",
-                    mend="use secret_environment or a File",
+                    fix="use secret_environment or a File",
                     example=f'secret_environment={{"{key}": f"{{secret}}"}}',
                 )
         for key in sorted(set(service.environment) & set(service.secret_environment)):
             yield Problem(
                 what=f"{placement.host.name}: {service.name} sets the environment variable {key} twice",
                 why="the secret value would win inside the service while `docker inspect` shows the other",
-                mend="keep it in environment or in secret_environment, not in both",
+                fix="keep it in environment or in secret_environment, not in both",
                 example=f'secret_environment={{"{key}": f"{{secret}}"}}',
             )
         if service.secret_environment and not (service.entrypoint and service.configuration):
             yield Problem(
                 what=f"{placement.host.name}: {service.name} has a secret_environment but no entrypoint or configuration",
                 why="a line before the image's entrypoint reads the variables from a file of the configuration",
-                mend="state the image's own entrypoint and a Configuration",
+                fix="state the image's own entrypoint and a Configuration",
             )
 
 
@@ -376,20 +376,20 @@ def secrets_are_sound(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: the secret {secret.name!r} is declared in two ways",
                     why="one of the two would win by chance",
-                    mend="declare it once and import it",
+                    fix="declare it once and import it",
                 )
             match secret.source:
                 case Generated(length=length) if length < 24:
                     yield Problem(
                         what=f"{placement.host.name}: the generated secret {secret.name!r} has only {length} characters",
                         why="anything below 24 can be guessed in the long run",
-                        mend="leave the default of 32",
+                        fix="leave the default of 32",
                     )
                 case External(obtain=obtain) if not obtain:
                     yield Problem(
                         what=f"{placement.host.name}: the external secret {secret.name!r} does not say where to get it",
                         why="whoever deploys first would have to guess",
-                        mend="fill in `obtain`",
+                        fix="fill in `obtain`",
                         example='External(obtain="console.anthropic.com > API keys")',
                     )
 
@@ -404,7 +404,7 @@ def data_is_owned(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: the data directory {volume.directory!r} belongs to {first} and {service.name}",
                     why="two services writing the same files damage them",
-                    mend="give each its own directory",
+                    fix="give each its own directory",
                 )
             for inside in placement.services:
                 for other in inside.volumes:
@@ -413,13 +413,13 @@ def data_is_owned(placement: Placement) -> Iterator[Problem]:
                             what=f"{placement.host.name}: the data directory {other.directory!r} of {inside.name} lies in"
                             + f" {volume.directory!r} of {service.name}",
                             why="root makes it anew at each `up`, by a path in which the other could put a link",
-                            mend="give each its own directory below data/",
+                            fix="give each its own directory below data/",
                         )
         if (service.volumes or service.ports) and service.replacement is not Replacement.STOP_FIRST:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} owns data or a host port but is replaced {service.replacement}",
                 why="two versions at once would write the same files or fight for the port",
-                mend="use Replacement.STOP_FIRST",
+                fix="use Replacement.STOP_FIRST",
             )
 
 
@@ -432,7 +432,7 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{where}: the backup of {volume.path} {wrong}",
                     why="a backup that does not hold, or cannot be read again, is found missing at the restore",
-                    mend="correct the volume's `backup` in services/",
+                    fix="correct the volume's `backup` in services/",
                     example='backup=Nothing(reason="a cache, refilled on demand")',
                 )
         dumped = any(isinstance(volume.backup, PostgresDump) for volume in service.volumes)
@@ -440,7 +440,7 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{where} has databases that nothing dumps",
                 why="files of a running PostgreSQL are no backup, and what no job knows is not restored",
-                mend="let the volume of the server be a PostgresDump",
+                fix="let the volume of the server be a PostgresDump",
                 example="Volume(path='/var/lib/postgresql', ..., backup=PostgresDump())",
             )
         for database in service.databases:
@@ -449,7 +449,7 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
                     yield Problem(
                         what=f"{where}: the database {database.name} cannot be read without {key.name}, which may be rotated",
                         why="a restore after a rotation would bring back rows that nothing decrypts",
-                        mend="say on the secret why it is irreplaceable",
+                        fix="say on the secret why it is irreplaceable",
                         example='Secret(..., irreplaceable="n8n encrypts every stored credential with it")',
                     )
 
@@ -469,7 +469,7 @@ def what_is_kept_has_a_place(placement: Placement) -> Iterator[Problem]:
                     what=f"{placement.host.name}: {service.name} {kept} something as {user}, and nobody beside it knows "
                     "that user",
                     why="its first query would be refused",
-                    mend="let it need the store, which then stands on its host",
+                    fix="let it need the store, which then stands on its host",
                     example='needs=("postgresql",)',
                 )
 
@@ -485,19 +485,21 @@ def users_are_their_own(placement: Placement) -> Iterator[Problem]:
         for uid in service.uids:
             listed = service.may.share_uid == uid
             other = first.setdefault(uid, service)
-            parts = {it.directory for it in service.volumes if it.shared} & {it.directory for it in other.volumes}
+            parts = {volume.directory for volume in service.volumes if volume.shared} & {
+                volume.directory for volume in other.volumes
+            }
             if other is not service and not parts and not (listed and other.may.share_uid == uid):
                 yield Problem(
                     what=f"{where} runs as user {uid}, as {other.name} does",
                     why="to the kernel they are one: whatever lets one of them out of its own files lets it into the other's",
-                    mend=_OWN_UID,
+                    fix=_OWN_UID,
                     example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
                 )
             elif not listed and (uid == 0 or uid in PEOPLE):
                 yield Problem(
                     what=f"{where} runs as user {uid}, " + ("which is root" if uid == 0 else "which is of those who log in"),
                     why="whatever lets it out of its own files makes it that user of the host",
-                    mend=_OWN_UID,
+                    fix=_OWN_UID,
                     example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
                 )
         owners = {volume.path: volume.owner for volume in service.volumes if not volume.read_only}
@@ -508,7 +510,7 @@ def users_are_their_own(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{where} runs as user {service.uid}, and its {path} belongs to {owner}",
                     why="it could not read its own files, or another user of the host could write them",
-                    mend="make the service's user the owner",
+                    fix="make the service's user the owner",
                     example=f'owner="{service.uid}:{service.uid}"',
                 )
 
@@ -525,13 +527,13 @@ def links_leave_by_networks_of_their_own(placement: Placement) -> Iterator[Probl
                 what=f"{placement.host.name}: {service.name} calls {service.links[0].service} over the mesh, of which the host"
                 + " is no member",
                 why="there is no way there",
-                mend="place both services on one host",
+                fix="place both services on one host",
             )
         if len(ways) != 1:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} has links and {len(ways)} ways out",
                 why="the firewall knows who may enter the mesh by the one network that it comes from",
-                mend="let it join one network that is not internal, made for those with links",
+                fix="let it join one network that is not internal, made for those with links",
                 example="networks=(MONITORING.name, UPLINK.name)",
             )
         for network in ways:
@@ -540,7 +542,7 @@ def links_leave_by_networks_of_their_own(placement: Placement) -> Iterator[Probl
                     what=f"{placement.host.name}: {', '.join(sorted(others))} shares the network {network.name!r} with"
                     + f" {service.name}, which has links",
                     why="the firewall cannot tell them apart: what one may call in the mesh, the other could too",
-                    mend=f"take it off {network.name!r}, or declare what it calls",
+                    fix=f"take it off {network.name!r}, or declare what it calls",
                 )
 
 
@@ -552,7 +554,7 @@ def tasks_run_in_their_service(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: the task {task.name!r} of {service.name} runs in {task.service!r}",
                     why="it would wait for the wrong service to be healthy",
-                    mend=f"declare it in services/{task.service}",
+                    fix=f"declare it in services/{task.service}",
                 )
 
 
@@ -565,7 +567,7 @@ def files_are_taken_up(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} reloads its files by no command",
                 why="it would keep running on the old ones, silently",
-                mend="give the command, or let a change replace the service",
+                fix="give the command, or let a change replace the service",
                 example='on_change=Reload(command=("caddy", "reload", "--config", "/etc/caddy/current/Caddyfile"))',
             )
         paths = [file.path for file in configuration.files]
@@ -573,7 +575,7 @@ def files_are_taken_up(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} has {paths.count(path)} files at {path}",
                 why="the last one written would win, by chance",
-                mend="keep one of them",
+                fix="keep one of them",
             )
 
 
@@ -585,39 +587,39 @@ def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host",
                     why="files of the host are outside of every limit: the Docker socket alone makes whoever holds it root",
-                    mend="use a Volume or a Configuration; if it must be, say may=May(mount=...), and why",
+                    fix="use a Volume or a Configuration; if it must be, say may=May(mount=...), and why",
                     example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup=Files())',
                 )
             if not mount.reason:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host without a reason",
                     why="what a container sees of its host is decided and reviewed path by path",
-                    mend="fill in `reason`",
+                    fix="fill in `reason`",
                 )
         if service.host_cgroups and not service.may.see_control_groups:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} sees the control groups of its host",
                 why="it could tell every process of every other service apart, for nothing",
-                mend="leave host_cgroups off; only a service that measures containers needs it",
+                fix="leave host_cgroups off; only a service that measures containers needs it",
             )
         if service.user_namespaces and not service.may.make_namespaces:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} makes user namespaces of its own",
                 why="for that it runs without seccomp and AppArmor, and its programs may gain privileges",
-                mend="leave user_namespaces off; only a service that runs containers of strangers needs it",
+                fix="leave user_namespaces off; only a service that runs containers of strangers needs it",
             )
 
 
-def monitoring_is_told(placement: Placement) -> Iterator[Problem]:
+def monitoring_is_declared(placement: Placement) -> Iterator[Problem]:
     """What shows no metrics or no logs says why; a bearer of metrics is one of the service's own secrets."""
     for service in placement.services:
         for kind in ("metrics", "logs"):
-            told = getattr(service, kind)
-            if isinstance(told, Silent) and not told.reason:
+            reported = getattr(service, kind)
+            if isinstance(reported, NotCollected) and not reported.reason:
                 yield Problem(
                     what=f"{placement.host.name}: {service.name} has no {kind} and does not say why",
                     why="a service that nobody sees fails unseen",
-                    mend=f"say where its {kind} are, or give the reason",
+                    fix=f"say where its {kind} are, or give the reason",
                     example="metrics=Metrics(port=8080)" if kind == "metrics" else "logs=Logs.JSON",
                 )
         bearer = _bearer(service)
@@ -625,12 +627,12 @@ def monitoring_is_told(placement: Placement) -> Iterator[Problem]:
             yield Problem(
                 what=f"{placement.host.name}: the metrics of {service.name} want the secret {bearer.name!r}, not declared",
                 why="the collector would be refused",
-                mend="add it to the service's `secrets`",
+                fix="add it to the service's `secrets`",
             )
 
 
 def _bearer(service: Service) -> Secret | None:
-    return None if isinstance(service.metrics, Silent) else service.metrics.bearer
+    return None if isinstance(service.metrics, NotCollected) else service.metrics.bearer
 
 
 def hosts_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
@@ -643,12 +645,12 @@ def hosts_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
             yield Problem(
                 what=f"the {kind} {name!r} belongs to {names.count(name)} hosts",
                 why="one of them would get the services, the keys and the firewall of the other",
-                mend=f"give each host a {kind} of its own in vpai:hosts",
+                fix=f"give each host a {kind} of its own in vpai:hosts",
                 example="pulumi config set --path 'vpai:hosts.seko.address' 203.0.113.11",
             )
 
 
-def hosts_are_told_apart(placements: Sequence[Placement]) -> Iterator[Problem]:
+def host_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
     """A resource is of the host whose name its own begins with: no host's name is another's and the beginning of a service's."""
     for placement in placements:
         for other in placements:
@@ -661,7 +663,7 @@ def hosts_are_told_apart(placements: Sequence[Placement]) -> Iterator[Problem]:
                 yield Problem(
                     what=f"the host {other.host.name} is called like {taken[0]} on {placement.host.name}",
                     why="what is of one of them would be taken for the other's, when a host is switched off or made anew",
-                    mend="give one of the two hosts another name in vpai:hosts",
+                    fix="give one of the two hosts another name in vpai:hosts",
                     example=f"pulumi config set --path 'vpai:hosts.{placement.host.name}2.address' 203.0.113.10",
                 )
 
@@ -677,7 +679,7 @@ def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem
                     yield Problem(
                         what=f"the route {route.subdomain!r} stands on {first} and on {placement.host.name}",
                         why="DNS can lead to one of them only, and which one would be chance",
-                        mend="rename one of the two routes in services/",
+                        fix="rename one of the two routes in services/",
                     )
 
 
@@ -693,26 +695,31 @@ def links_lead_to_vpn_routes(placements: Sequence[Placement]) -> Iterator[Proble
                     yield Problem(
                         what=f"{placement.host.name}: the link of {service.name} to {link.service} leads to {', '.join(others)}",
                         why="one name cannot mean several hosts, and the firewall opens the way to one",
-                        mend="place that service on one of them, or give one of the two another name",
+                        fix="place that service on one of them, or give one of the two another name",
                     )
                 if not others:
                     yield Problem(
                         what=f"{placement.host.name}: {service.name} has a link to {link.service!r}, which has no VPN route on"
                         + " another host",
                         why="services of one host meet on its networks; over the mesh nothing but Caddy's sites can be reached",
-                        mend="use `needs` and a common network, or give that service a route",
+                        fix="use `needs` and a common network, or give that service a route",
                         example='routes=(Route(subdomain="metrics", port=8428, access=Access.VPN),)',
                     )
                 if not link.reason:
                     yield Problem(
                         what=f"{placement.host.name}: the link of {service.name} to {link.service} says no reason",
                         why="what a container reaches in the mesh is decided and reviewed link by link",
-                        mend="fill in `reason`",
+                        fix="fill in `reason`",
                         example='Link(service="loki", reason="logs are written where Grafana asks for them")',
                     )
 
 
-FLEET_LAWS: tuple[FleetLaw, ...] = (hosts_are_distinct, hosts_are_told_apart, site_names_are_distinct, links_lead_to_vpn_routes)
+FLEET_LAWS: tuple[FleetLaw, ...] = (
+    hosts_are_distinct,
+    host_names_are_distinct,
+    site_names_are_distinct,
+    links_lead_to_vpn_routes,
+)
 GRAPH_LAWS: tuple[Law, ...] = (names_are_unique, needs_are_met)
 LAWS: tuple[Law, ...] = (
     networks_do_not_overlap,
@@ -733,7 +740,7 @@ LAWS: tuple[Law, ...] = (
     users_are_their_own,
     files_are_taken_up,
     hosts_are_shown_with_reason,
-    monitoring_is_told,
+    monitoring_is_declared,
     links_leave_by_networks_of_their_own,
     tasks_run_in_their_service,
 )

@@ -34,7 +34,7 @@ def problems(stack: str, renamed: Mapping[str, str], sites: Collection[str]) -> 
         yield Problem(
             what=f"vpai:subdomains names {site!r}, which no service is asked by",
             why="nothing would be called so, and nobody would see that",
-            mend=f"use some of: {', '.join(known)}",
+            fix=f"use some of: {', '.join(known)}",
             example=f"pulumi config rm -s {stack} --path 'vpai:subdomains.{site}'",
         )
     called: dict[str, list[str]] = {}
@@ -45,6 +45,6 @@ def problems(stack: str, renamed: Mapping[str, str], sites: Collection[str]) -> 
             yield Problem(
                 what=f"vpai:subdomains gives the name {name!r} to {' and '.join(several)}",
                 why="a name leads to one of them, and strangers could be led to what is for members alone",
-                mend="give each a name of its own",
+                fix="give each a name of its own",
                 example=f"pulumi config set -s {stack} --path 'vpai:subdomains.{several[-1]}' my-{several[-1]}",
             )

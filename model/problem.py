@@ -10,11 +10,11 @@ class Problem:
 
     what: str
     why: str
-    mend: str
+    fix: str
     example: str = ""
 
     def __str__(self) -> str:
-        lines = [self.what, f"  why it matters: {self.why}", f"  how to mend it: {self.mend}"]
+        lines = [self.what, f"  why it matters: {self.why}", f"  how to fix it: {self.fix}"]
         if self.example:
             lines.append(f"  example: {self.example}")
         return "\n".join(lines)

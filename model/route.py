@@ -90,7 +90,7 @@ class Upstream:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Led:
+class RouteTarget:
     """A route and where it leads; nowhere when Caddy answers itself."""
 
     route: Route
@@ -102,7 +102,7 @@ class Site:
     """All routes of one host name at one Caddy, the narrower before the wider."""
 
     host: str
-    routes: tuple[Led, ...]
+    routes: tuple[RouteTarget, ...]
 
     def paths(self, access: Access) -> tuple[str, ...]:
         """Every path declared with `access`."""
@@ -124,9 +124,9 @@ class Site:
         return self.declared != (ALL,) or any(led.route.refused_paths for led in self.routes)
 
 
-def sites(led: Iterable[Led], domain: str) -> tuple[Site, ...]:
+def sites(led: Iterable[RouteTarget], domain: str) -> tuple[Site, ...]:
     """The sites that `led` add up to, in the order in which their names first appear."""
-    by_host: dict[str, list[Led]] = {}
+    by_host: dict[str, list[RouteTarget]] = {}
     for each in led:
         by_host.setdefault(each.route.host(domain), []).append(each)
     return tuple(

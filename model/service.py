@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 from model.alert import Watch
 from model.backup import Backup
-from model.credential import Credential, Unproven
+from model.credential import Credential, Unverifiable
 from model.route import Access, Route, Site
 from model.secret import Generated, Secret, references
 from model.waiver import Waiver
@@ -145,7 +145,7 @@ class Logs(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Silent:
+class NotCollected:
     """Why a service shows no metrics, or why its logs are not collected."""
 
     reason: str
@@ -281,8 +281,8 @@ class Service:
     healthcheck: Healthcheck
     limits: Limits
     replacement: Replacement
-    metrics: Metrics | Silent
-    logs: Logs | Silent
+    metrics: Metrics | NotCollected
+    logs: Logs | NotCollected
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -306,7 +306,7 @@ class Service:
     ports: tuple[Port, ...] = ()
     links: tuple[Link, ...] = ()
     """What it calls on other hosts; its way out is then a network of such services alone, by which the firewall knows them."""
-    finds_links: bool = False
+    uses_mesh_dns: bool = False
     """Whether it asks the mesh's resolver for them itself: all other names it then finds while there is no mesh yet."""
     needs: tuple[str, ...] = ()
     """Services that must be healthy, their tasks done, before this one starts."""
@@ -314,7 +314,7 @@ class Service:
     """Services without which it starts, and is of no use: whoever chooses it gets them too."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that the strings above refer to."""
-    credentials: tuple[Credential | Unproven, ...] = ()
+    credentials: tuple[Credential | Unverifiable, ...] = ()
     """What each secret that the service itself checks, signs or encrypts with opens, and the question that shows it."""
     capabilities: tuple[str, ...] = ()
     """Added back after ALL were dropped."""
@@ -325,13 +325,13 @@ class Service:
     other_users: tuple[str, ...] = ()
     """uid:gid of the users as which it runs parts of itself besides; its files belong to any of them."""
     read_only_root: bool = True
-    scratch: tuple[str, ...] = ()
+    tmpfs: tuple[str, ...] = ()
     """Writable directories in memory."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
     """Of its own network, by the kernel's names; the policy pack knows each that was looked at (policy/known.py)."""
     host_cgroups: bool = False
     """Sees the control groups of every container of its host instead of its own."""
-    reaper: bool = False
+    init_process: bool = False
     """Whether a first process of the engine's collects the children that the service leaves behind."""
     user_namespaces: bool = False
     """Whether it makes namespaces of its own, for containers in which users are not the host's."""
@@ -370,7 +370,7 @@ class Service:
             for mount in self.host_mounts
             if socket.is_relative_to(mount.path)
         )
-        return self.uid == 0 and any(not any(path.is_relative_to(hidden) for hidden in self.scratch) for path in seen)
+        return self.uid == 0 and any(not any(path.is_relative_to(hidden) for hidden in self.tmpfs) for path in seen)
 
     @property
     def with_secrets(self) -> tuple[str, ...]:

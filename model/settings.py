@@ -387,7 +387,7 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
         return Problem(
             what=f"vpai:{key} is not a setting",
             why="a misspelt key would be ignored in silence",
-            mend=f"remove it, or use one of: {known}",
+            fix=f"remove it, or use one of: {known}",
             example=f"pulumi config rm -s {stack} --path 'vpai:{key}'",
         )
     example = (field.examples or [""])[0]
@@ -398,7 +398,7 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
     return Problem(
         what=f"vpai:{key} is missing" if missing else f"vpai:{key} = {shown(location[0], detail['input'])}: {detail['msg']}",
         why=field.description or "",
-        mend=_mend(stack, location, example),
+        fix=_fix(stack, location, example),
     )
 
 
@@ -410,12 +410,12 @@ def _name(mapping: tuple[object, ...], name: object, why: object) -> Problem:
     return Problem(
         what=f"vpai:{key}.{name} has a name that it cannot have: {why}",
         why=field.description or "",
-        mend="name it otherwise",
+        fix="name it otherwise",
         example=f"vpai:{key}: {(field.examples or [''])[0]}",
     )
 
 
-def _mend(stack: str, location: tuple[object, ...], example: str) -> str:
+def _fix(stack: str, location: tuple[object, ...], example: str) -> str:
     """What sets it. The engine takes the text of a list or mapping for a text, and then refuses it."""
     key = ".".join(map(str, location))
     if not example.startswith(("[", "{")):

@@ -11,23 +11,23 @@ from components import ssh
 from components.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from model.service import Service
-from operations.authentication import authentication
-from operations.backups import backup, backups, restore, restore_files
-from operations.cost import cost
-from operations.drift import drift
-from operations.junit import junit
+from operations.backups.host_program import backup, backups, restore, restore_files
+from operations.checks.authentication import authentication
+from operations.checks.drift import drift
+from operations.checks.junit import junit
+from operations.checks.smoke import report, smoke
+from operations.cloud.cost import cost
+from operations.deploy.recover import recover
+from operations.deploy.rollback import rollback
+from operations.deploy.runner import prepare
+from operations.deploy.state_backend import state_backend
+from operations.deploy.up import apply_plan, plan, plan_digest, publish_plan, take_plan, up
+from operations.mesh.renew import renew
 from operations.notify import notify
-from operations.pull_request_comment import say
-from operations.recover import recover
-from operations.recovery_kit import check_recovery_kit, stale, write_recovery_kit
-from operations.renew import renew
-from operations.rollback import rollback
-from operations.runner import prepare
-from operations.smoke import report, smoke
+from operations.previews.pull_request_comment import publish
+from operations.secrets.recovery_kit import check_recovery_kit, stale, write_recovery_kit
 from operations.stack import CommandFailed, Stack
-from operations.state_backend import state_backend
 from operations.table import table
-from operations.up import apply_plan, plan, plan_digest, publish_plan, take_plan, up
 from stacks import standing
 
 
@@ -109,7 +109,7 @@ def _in_service(stack: Stack, service: str, command: Callable[[Service, str], li
             Problem(
                 what=f"no running container of the service {service!r}",
                 why="there is nothing to look into",
-                mend=f"use one of: {names}; `make status STACK={stack.name}` shows their state",
+                fix=f"use one of: {names}; `make status STACK={stack.name}` shows their state",
                 example=f"make logs STACK={stack.name} SERVICE=litellm",
             )
         ]
@@ -142,7 +142,7 @@ def _drift(stack: Stack, _: argparse.Namespace) -> int:
 
 
 def _dns(stack: Stack, _: argparse.Namespace) -> int:
-    from operations.dns import check  # brings dnspython
+    from operations.mesh.dns import check  # brings dnspython
 
     return check(stack)
 
@@ -206,7 +206,7 @@ def _euros(text: str) -> Decimal:
                 Problem(
                     what=f"LIMIT is {text!r}, which is no amount",
                     why="the cost is compared with it",
-                    mend="give EUR a month, net",
+                    fix="give EUR a month, net",
                     example="make cost LIMIT=25.50",
                 )
             ]
@@ -240,32 +240,32 @@ def _restore(stack: Stack, arguments: argparse.Namespace) -> int:
 
 
 def _prune(stack: Stack, arguments: argparse.Namespace) -> int:
-    from operations.prune import prune
+    from operations.backups.prune import prune
 
     return prune(stack, arguments.host)
 
 
 def _rescue(stack: Stack, arguments: argparse.Namespace) -> int:
-    from operations.rescue import rescue
+    from operations.backups.rescue import rescue
 
     return rescue(stack, arguments.host, arguments.to, in_place=arguments.in_place == "yes")
 
 
 def _replace_host(stack: Stack, arguments: argparse.Namespace) -> int:
-    from operations.replace_host import replace_host
+    from operations.hosts.replace_host import replace_host
 
     return replace_host(stack, arguments.host)
 
 
 def _move_host(stack: Stack, arguments: argparse.Namespace) -> int:
-    from operations.move_host import move_host
+    from operations.hosts.move_host import move_host
 
     replace_it, undo = arguments.replace == "yes", arguments.undo == "yes"
     return move_host(stack, arguments.host, arguments.to, arguments.key, replace_it=replace_it, undo=undo)
 
 
 def _copy_attachments(stack: Stack, _: argparse.Namespace) -> int:
-    from operations.second_copy import copy_attachments
+    from operations.backups.second_copy import copy_attachments
 
     return copy_attachments(stack)
 
@@ -283,7 +283,7 @@ def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def _fake_secrets(stack: Stack, _: argparse.Namespace) -> None:
-    from operations.fake_secrets import fake_secrets  # brings the whole catalogue
+    from operations.secrets.fake_secrets import fake_secrets  # brings the whole catalogue
 
     fake_secrets(stack)
 
@@ -319,7 +319,7 @@ def _plan_digest(stack: Stack, _: argparse.Namespace) -> None:
 
 
 def _comment(_: Stack, arguments: argparse.Namespace) -> None:
-    say(arguments.number, sys.stdin.read())
+    publish(arguments.number, sys.stdin.read())
 
 
 def _notify(stack: Stack, arguments: argparse.Namespace) -> None:
@@ -331,31 +331,31 @@ def _runner(stack: Stack, _: argparse.Namespace) -> None:
 
 
 def _preview_pull_request(stack: Stack, arguments: argparse.Namespace) -> int:
-    from operations.offline.pull_request import preview_pull_request
+    from operations.previews.pull_request import preview_pull_request
 
     return preview_pull_request(stack.name, arguments.base, arguments.snapshot)
 
 
 def _snapshot(stack: Stack, _: argparse.Namespace) -> None:
-    from operations.offline import snapshot
+    from operations.previews import snapshot
 
     snapshot.snapshot(stack)
 
 
 def _publish_snapshot(stack: Stack, arguments: argparse.Namespace) -> None:
-    from operations.offline import snapshot
+    from operations.previews import snapshot
 
     snapshot.publish(stack.name, arguments.remote)
 
 
 def _fetch_snapshot(stack: Stack, arguments: argparse.Namespace) -> None:
-    from operations.offline import snapshot
+    from operations.previews import snapshot
 
     snapshot.fetch(stack.name, arguments.remote)
 
 
 def _reap(_: Stack, arguments: argparse.Namespace) -> int:
-    from operations.reap import reap  # brings Hetzner's client
+    from operations.cloud.reap import reap  # brings Hetzner's client
 
     return reap(dry_run=arguments.dry_run)
 

@@ -39,7 +39,7 @@ def problems(name: str) -> list[Problem]:
             Problem(
                 what=f"{name!r} cannot be the name of a service",
                 why="a container, a directory and a file are called after it",
-                mend="use small letters and digits, with a hyphen between words",
+                fix="use small letters and digits, with a hyphen between words",
                 example=example,
             )
         ]
@@ -49,7 +49,7 @@ def problems(name: str) -> list[Problem]:
             Problem(
                 what=f"services/ has a {name} already",
                 why="what stands there would be overwritten",
-                mend="give the new one another name",
+                fix="give the new one another name",
                 example=example,
             )
         ]
@@ -64,7 +64,7 @@ def module(name: str) -> str:
 from collections.abc import Iterator
 
 from model.backup import Files
-from model.credential import Unproven
+from model.credential import Unverifiable
 from model.endpoint import Endpoint
 from model.route import Access, Route
 from model.secret import Generated, Secret
@@ -87,7 +87,7 @@ def services(of: Context) -> Iterator[Service]:
         networks=(BACKEND.name,),  # and EGRESS, if it calls the Internet
         limits=Limits(memory_mib=DECIDE, cpus=0.5).scaled(of.scale),
         replacement=Replacement.STOP_FIRST,
-        metrics=Metrics(port=DECIDE),  # or Silent(reason=...)
+        metrics=Metrics(port=DECIDE),  # or NotCollected(reason=...)
         logs=Logs.DECIDE,
         # The image's own, from its Dockerfile: the secrets below go past `docker inspect` in front of it.
         entrypoint=DECIDE,
@@ -99,13 +99,13 @@ def services(of: Context) -> Iterator[Service]:
         configuration=Configuration(directory=DIRECTORY, owner=_USER, files=()),
         volumes=(Volume(path=DECIDE, directory="{name}", owner=_USER, mode=0o700, backup=Files()),),
         secrets=(KEY,),
-        credentials=(Unproven(secret=KEY, reason=DECIDE),),  # or a Credential with the question that shows what it opens
+        credentials=(Unverifiable(secret=KEY, reason=DECIDE),),  # or a Credential with the question that shows what it opens
         routes=(Route(subdomain=ENDPOINT.site, port=ENDPOINT.port, access=Access.VPN),),
         needs=("postgresql",),
         keeps=DATABASE,
         healthcheck=Healthcheck(command=DECIDE, interval=30, timeout=5, retries=3, start_period=60),  # a tool of the image
         user=_USER,
-        scratch=("/tmp",),
+        tmpfs=("/tmp",),
     )
 '''
 

@@ -30,7 +30,7 @@ def notify(stack: Stack, text: str) -> None:
                 Problem(
                     what=f"Telegram has not taken the message: {status or 'no answer'}, {_reason(answer)}",
                     why="nobody is told of the result",
-                    mend="check the bot's token and the chat's number; the bot has to be a member of the chat",
+                    fix="check the bot's token and the chat's number; the bot has to be a member of the chat",
                     example=f"pulumi config set -s {stack.name} --secret vpai:{MONITORING_TOKEN.name}",
                 )
             ]

@@ -123,7 +123,7 @@ def _not_made(stack: str, secret: str) -> Problem:
     return Problem(
         what=f"the stack {stack} has no {secret} yet",
         why="the code asks for it, and the code that is deployed did not",
-        mend="deploy first",
+        fix="deploy first",
         example=f"make up STACK={stack}",
     )
 
@@ -132,7 +132,7 @@ def _not_deployed(stack: str) -> Problem:
     return Problem(
         what=f"the stack {stack} has not been deployed, or no up of it has ever come to its end",
         why="its secrets do not exist yet",
-        mend="deploy it; where that fails, what stands is said by `make state`",
+        fix="deploy it; where that fails, what stands is said by `make state`",
         example=f"make up STACK={stack}",
     )
 

@@ -31,8 +31,8 @@ if pipes := os.environ.get("PULUMI_POLICY_PIPE"):
     from policy.pipe import answer
 
     calls, answers = map(int, pipes.split(","))
-    with os.fdopen(calls, "rb") as asked, os.fdopen(answers, "wb") as told:
-        answer(asked, told, analyzer)
+    with os.fdopen(calls, "rb") as asked, os.fdopen(answers, "wb") as reported:
+        answer(asked, reported, analyzer)
 else:
     from policy.server import serve
 

@@ -48,12 +48,12 @@ class Judge:
         resource = _resource(request)
         self._program.learn(resource)
         for rule in _RESOURCE_RULES:
-            yield from self._told(rule, rule.findings(resource, self._program), resource)
+            yield from self._reported(rule, rule.findings(resource, self._program), resource)
 
     def program(self) -> Iterator[Any]:
         """What the whole breaks, and the reports. Its resources' inputs have been learned by now."""
         for rule in _PROGRAM_RULES:
-            yield from self._told(rule, rule.findings(self._program), None)
+            yield from self._reported(rule, rule.findings(self._program), None)
         for open_ in RULES:
             if whats := self._open.get(open_.name):
                 text = open_.message(Finding(what="\n".join(whats)))
@@ -63,7 +63,7 @@ class Judge:
             if text := "\n".join(lines):
                 yield _diagnostic(name, _REPORTS[name], text, analyzer_pb2.ADVISORY)
 
-    def _told(self, rule: Rule, findings: Iterable[Finding], resource: Resource | None) -> Iterator[Any]:
+    def _reported(self, rule: Rule, findings: Iterable[Finding], resource: Resource | None) -> Iterator[Any]:
         try:
             for finding in findings:
                 if self._preview and rule.open_in_preview:

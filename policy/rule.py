@@ -1,4 +1,4 @@
-"""A rule of the pack as a value: what it asks, of which resources, which published controls it decides, and how to mend."""
+"""A rule of the pack as a value: what it asks, of which resources, which published controls it decides, and how to fix."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """`check` finds what breaks it; `why`, `mend` and `example` complete the message."""
+    """`check` finds what breaks it; `why`, `fix` and `example` complete the message."""
 
     name: str
     asks: str
@@ -38,14 +38,14 @@ class Rule:
     decides: tuple[str, ...]
     """Ids of `policy.benchmarks`."""
     why: str
-    mend: str
+    fix: str
     example: str
     open_in_preview: bool = False
     """Asks for facts that nobody may have looked up yet: a preview warns of them, an `up` refuses."""
 
     def message(self, finding: Finding) -> str:
         """What an operator reads, after `asks`."""
-        return str(Problem(what=finding.what, why=self.why, mend=self.mend, example=self.example))
+        return str(Problem(what=finding.what, why=self.why, fix=self.fix, example=self.example))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -44,7 +44,7 @@ def services(of: Context) -> Iterator[Service]:
 
 def _meeting(service: Service, others: Sequence[Service]) -> Service:
     """On a network of each that shows metrics."""
-    return replace(service, networks=networks.joined(service, (it for it in others if isinstance(it.metrics, Metrics))))
+    return replace(service, networks=networks.joined(service, (other for other in others if isinstance(other.metrics, Metrics))))
 
 
 def service(
@@ -54,7 +54,7 @@ def service(
     memory_mib: int = 320,
     scale: float = 1.0,
 ) -> Service:
-    """Alloy on the networks `joined`. What it collects is put in by `services.monitoring.watched`, when all is known.
+    """Alloy on the networks `joined`. What it collects is put in by `services.monitoring.with_monitoring`, when all is known.
 
     On the predecessor's Sese-AI, with twice the containers, 256 MiB were too little and 512 held. Below 256 its data pushes its
     program, some 160 MiB of which are in use, out of memory: 50 page faults a second at 192, no kill (measured, v1.13.0).
@@ -115,5 +115,5 @@ def service(
             ),
         ),
         # Above the host's /run: whose sockets make root of what opens them as root (Docker, D-Bus, tailscaled).
-        scratch=("/tmp", "/host/run"),
+        tmpfs=("/tmp", "/host/run"),
     )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from model.application import App
 from model.route import Access, Route
-from model.service import Configuration, Database, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Silent
+from model.service import Configuration, Database, Healthcheck, Limits, Logs, Metrics, NotCollected, Replacement, Service
 from services import caddy
 from services.context import Context
 from services.networks import BACKEND, FRONTEND, MONITORING
@@ -17,7 +17,7 @@ APPS = (
         command=("caddy", "respond", "--listen", ":8080", "--access-log", "hello from app-prod"),
         healthy=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:8080/"),
         limits=Limits(memory_mib=64, cpus=0.25),
-        metrics=Silent(reason="it answers one sentence; cAdvisor sees the container, Uptime Kuma the site"),
+        metrics=NotCollected(reason="it answers one sentence; cAdvisor sees the container, Uptime Kuma the site"),
         logs=Logs.JSON,
         user="20006:20006",
         # Without what its file says that it needs, the program does not even start.
@@ -63,7 +63,7 @@ def service(app: App) -> Service:
         healthcheck=Healthcheck(command=app.healthy, interval=10, timeout=5, retries=3, start_period=30),
         capabilities=app.capabilities,
         user=app.user,
-        scratch=("/tmp",),
+        tmpfs=("/tmp",),
     )
 
 

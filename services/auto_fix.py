@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Nothing
-from model.credential import Unproven
+from model.credential import Unverifiable
 from model.secret import External, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Metrics, Replacement, Service, Volume
 from model.waiver import Waiver
@@ -76,7 +76,7 @@ def service(of: Context) -> Service:
         secrets=(JOBS_TOKEN, GITHUB_TOKEN, ANTHROPIC_KEY),
         credentials=(
             *(
-                Unproven(secret=secret, reason=f"{whose} checks it, not we: the worker's log tells of a refusal")
+                Unverifiable(secret=secret, reason=f"{whose} checks it, not we: the worker's log tells of a refusal")
                 for secret, whose in ((GITHUB_TOKEN, "GitHub"), (ANTHROPIC_KEY, "Anthropic"))
             ),
         ),
@@ -95,7 +95,7 @@ def service(of: Context) -> Service:
         healthcheck=Healthcheck(
             command=("/usr/local/bin/auto-fix", "-health"), interval=15, timeout=5, retries=3, start_period=10
         ),
-        reaper=True,
+        init_process=True,
         user="0:0",
         other_users=(worker, tool),
         capabilities=("SETGID", "SETUID"),
@@ -107,5 +107,5 @@ def service(of: Context) -> Service:
                 until=date(2027, 10, 25),
             ),
         ),
-        scratch=("/tmp",),
+        tmpfs=("/tmp",),
     )

@@ -9,7 +9,7 @@ from model.host import Role
 from model.mesh import Mesh
 from model.names import HOSTS, Names
 from model.network import Network
-from model.route import Access, Led, Route, Site, Upstream, sites
+from model.route import Access, Route, RouteTarget, Site, Upstream, sites
 from model.secret import External, Secret
 from model.service import Link, Service
 from services import (
@@ -70,7 +70,7 @@ BY_ROLE: Mapping[Role, Sequence[Module]] = {
         diun,
     ),
     Role.HUB: (headscale, couchdb, uptime_kuma, zerobyte),
-    # What watches the workstation, and the worker that mends issues; its other work is not of this program.
+    # What watches the workstation, and the worker that fixes issues; its other work is not of this program.
     Role.WORKSTATION: (node_exporter, auto_fix),
     Role.APPLICATIONS: (postgresql, apps, node_exporter),
 }
@@ -79,7 +79,7 @@ EVERYWHERE: Sequence[Module] = (docker_proxy, cadvisor, alloy)
 """What watches a host."""
 
 
-def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service, ...]:
+def on(roles: Collection[Role], of: Context, ingress: caddy.IngressSettings) -> tuple[Service, ...]:
     """Everything that stands on the context's host, which plays these `roles`, once each, and a Caddy for what has routes."""
     wanted = of.standing.get(of.host)
     of = replace(of, roles=frozenset(roles), standing=of.standing or {of.host: names_of(roles)})
@@ -96,7 +96,7 @@ def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service,
     routed = tuple(service for service in behind if service.routes)
     if not relayed and not routed:
         return behind
-    relays = (Led(route=route, upstream=Upstream(name=of.relayed_to, port=443, over_mesh=True)) for _, route in relayed)
+    relays = (RouteTarget(route=route, upstream=Upstream(name=of.relayed_to, port=443, over_mesh=True)) for _, route in relayed)
     links = tuple(
         Link(service=name, reason="hands on what strangers ask of it")
         for name in dict.fromkeys(service.name for service, _ in relayed)
@@ -104,7 +104,7 @@ def on(roles: Collection[Role], of: Context, door: caddy.Door) -> tuple[Service,
     at = _sites(behind, of.names, by_hub=bool(of.relayed_to), others=relays)
     small = {"memory_mib": 80} if set(roles) <= {Role.HUB} else {}
     scale = of.scale if Role.STACK in roles else 1.0
-    own = caddy.service(at, door, _door_networks(roles, behind, links), links, scale=scale, **small)
+    own = caddy.service(at, ingress, _ingress_networks(roles, behind, links), links, scale=scale, **small)
     return (*behind, replace(own, networks=joined(own, routed)))
 
 
@@ -159,7 +159,9 @@ def with_needs(chosen: Iterable[str]) -> frozenset[str]:
     while more != wanted:
         wanted = more
         # What one needs may depend on who else is there.
-        there = _everywhere(Context(names=Names(""), project="", only=wanted), caddy.Door(vpn=(), acme_email="", authority=""))
+        there = _everywhere(
+            Context(names=Names(""), project="", only=wanted), caddy.IngressSettings(vpn=(), acme_email="", authority="")
+        )
         asked = (name for it in there for name in (*it.needs, *it.brings, *(link.service for link in it.links)))
         more = wanted.union(asked)
     return wanted
@@ -187,7 +189,7 @@ def sites_of_all() -> frozenset[str]:
 @cache
 def _all(authority: str) -> tuple[Service, ...]:
     """Every service on whatever host, for what does not depend on any setting."""
-    return _everywhere(Context(names=Names(""), project=""), caddy.Door(vpn=(), acme_email="", authority=authority))
+    return _everywhere(Context(names=Names(""), project=""), caddy.IngressSettings(vpn=(), acme_email="", authority=authority))
 
 
 @cache
@@ -197,17 +199,17 @@ def _by_role() -> Mapping[Role, tuple[str, ...]]:
     return {role: tuple(_made({role}, replace(of, roles=frozenset({role})))) for role in Role}
 
 
-def _everywhere(of: Context, door: caddy.Door) -> tuple[Service, ...]:
+def _everywhere(of: Context, ingress: caddy.IngressSettings) -> tuple[Service, ...]:
     """What stands on hosts of each role."""
     of = _of_no_fleet(of)
-    return tuple(service for role in Role for service in on({role}, of, door))
+    return tuple(service for role in Role for service in on({role}, of, ingress))
 
 
 def _of_no_fleet(of: Context) -> Context:
     return replace(of, mesh=Mesh(hub="", server="", domain="", nameservers=()))
 
 
-def _door_networks(roles: Collection[Role], behind: Iterable[Service], links: tuple[Link, ...]) -> tuple[str, ...]:
+def _ingress_networks(roles: Collection[Role], behind: Iterable[Service], links: tuple[Link, ...]) -> tuple[str, ...]:
     """Those of what stands behind Caddy, and the one by which it hands on."""
     if Role.STACK in roles:
         return (FRONTEND.name, BACKEND.name, MONITORING.name, *((HUB.name,) if Role.HUB in roles else ()))
@@ -220,10 +222,12 @@ def _relayed(stack: Iterable[Service]) -> tuple[tuple[Service, Route], ...]:
     return tuple((service, route) for service in stack for route in service.routes if route.relayed)
 
 
-def _sites(behind: Iterable[Service], names: Names, *, by_hub: bool = True, others: Iterable[Led] = ()) -> tuple[Site, ...]:
+def _sites(
+    behind: Iterable[Service], names: Names, *, by_hub: bool = True, others: Iterable[RouteTarget] = ()
+) -> tuple[Site, ...]:
     """The sites of a Caddy with `behind` it; `by_hub` tells whether a hub hands on what is relayed."""
     own = (
-        Led(
+        RouteTarget(
             route=_for_members(route) if route.relayed and by_hub else route,
             upstream=None if route.answer else Upstream(name=service.name, port=route.port),
         )

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
-from model.credential import Basic, Credential, Request, Unproven
+from model.credential import Basic, Credential, Request, Unverifiable
 from model.route import Access, Cors, RateLimit, Route
 from model.secret import Generated, Secret
-from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, NotCollected, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services.context import Context
 from services.networks import HUB
@@ -45,7 +45,7 @@ def service(scale: float = 1.0) -> Service:
         networks=(HUB.name,),
         limits=Limits(memory_mib=448, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="only an administrator may ask for them, and no collector is to hold that password"),
+        metrics=NotCollected(reason="only an administrator may ask for them, and no collector is to hold that password"),
         logs=Logs.PLAIN,
         # As in the image (apache/couchdb-docker). As the user below it neither needs nor tries to change owners.
         entrypoint=("tini", "--", "/docker-entrypoint.sh"),
@@ -70,8 +70,8 @@ def service(scale: float = 1.0) -> Service:
                 holder="Obsidian's LiveSync",
                 proof=Request(port=PORT, path=f"/{VAULT}", place=Basic(user=OBSIDIAN)),
             ),
-            Unproven(secret=UUID, reason="a name and no key: every user of the server is shown it"),
-            Unproven(secret=COOKIE_SECRET, reason="CouchDB signs its sessions' cookies with it, and shows it nobody"),
+            Unverifiable(secret=UUID, reason="a name and no key: every user of the server is shown it"),
+            Unverifiable(secret=COOKIE_SECRET, reason="CouchDB signs its sessions' cookies with it, and shows it nobody"),
         ),
         volumes=(
             Volume(
@@ -181,6 +181,6 @@ if [[ $(session) != 200 ]]; then
 	if [[ $(session) != 200 ]]; then echo "CouchDB refuses the password it was just given for {OBSIDIAN}" >&2; exit 1; fi
 fi
 nobody='{{"names": [], "roles": ["_admin"]}}'
-put "{VAULT}/_security" "{{\\"admins\\": $nobody, \\"members\\": {{\\"names\\": [\\"{OBSIDIAN}\\"], \\"roles\\": []}}}}"
+put "{VAULT}/_security" "{{\\"keepers\\": $nobody, \\"members\\": {{\\"names\\": [\\"{OBSIDIAN}\\"], \\"roles\\": []}}}}"
 """,
 )

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Iterator
 from model.backup import Nothing
 from model.host import TIMEZONE
 from model.secret import json_text
-from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, May, NotCollected, Replacement, Service, Volume
 from services import telegram
 from services.context import Context
 from services.networks import EGRESS
 
 DIRECTORY = "/etc/diun"
 IMAGES = "images.yml"
-"""Written by `services.monitoring.watched`, when all images are known."""
+"""Written by `services.monitoring.with_monitoring`, when all images are known."""
 _OWN = "ghcr.io/mobutoo/vpai-"
 _DEBIAN = "(bookworm|trixie)"
 """Redis from 8.4 on is built for the next one alone."""
@@ -26,7 +26,7 @@ def services(of: Context) -> Iterator[Service]:
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """DIUN, which asks the registries over egress. What it asks for is put in by `services.monitoring.watched`.
+    """DIUN, which asks the registries over egress. What it asks for is put in by `services.monitoring.with_monitoring`.
 
     Not Docker: containers there are made of images by digest, and a digest has no tag that could be older than another.
     """
@@ -36,7 +36,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         networks=(EGRESS.name,),
         limits=Limits(memory_mib=64, cpus=0.25).scaled(scale),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none; what it finds goes to Telegram"),
+        metrics=NotCollected(reason="shows none; what it finds goes to Telegram"),
         logs=Logs.PLAIN,
         environment={"TZ": timezone, "CONFIG": f"{DIRECTORY}/diun.yml"},
         configuration=Configuration(directory=DIRECTORY, files=(File(path="diun.yml", content=_settings()),)),
@@ -54,7 +54,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         may=May(share_uid=0),
         healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=30),
         capabilities=("DAC_OVERRIDE", "FOWNER"),
-        scratch=("/tmp",),
+        tmpfs=("/tmp",),
     )
 
 

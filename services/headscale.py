@@ -12,7 +12,7 @@ from model.backup import Files, Nothing
 from model.mesh import Mesh
 from model.names import MESH
 from model.route import Access, RateLimit, Route
-from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Port, Replacement, Service, Silent, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, May, NotCollected, Port, Replacement, Service, Volume
 from model.waiver import Waiver
 from services.context import Context
 from services.networks import EGRESS, HUB
@@ -41,7 +41,7 @@ def service(mesh: Mesh, scale: float = 1.0) -> Service:
         # 20 MiB in the lab with five members and the relay in use (docker stats, 2026-11-23).
         limits=Limits(memory_mib=80, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="its metrics listener serves /debug/ too, to whoever reaches it: it stays on 127.0.0.1"),
+        metrics=NotCollected(reason="its metrics listener serves /debug/ too, to whoever reaches it: it stays on 127.0.0.1"),
         logs=Logs.PLAIN,
         command=("serve",),
         configuration=Configuration(directory=DIRECTORY, owner=_USER, files=(File(path="config.yaml", content=_settings(mesh)),)),
@@ -80,7 +80,7 @@ def service(mesh: Mesh, scale: float = 1.0) -> Service:
         may=May(publish=(3478,)),
         healthcheck=Healthcheck(command=("headscale", "health"), interval=10, timeout=5, retries=5, start_period=30),
         user=_USER,
-        scratch=("/var/run/headscale",),
+        tmpfs=("/var/run/headscale",),
         waivers=(
             Waiver(
                 rule="containers-bound-ports",

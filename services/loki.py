@@ -51,7 +51,7 @@ def service(scale: float = 1.0) -> Service:
         # The image has no shell; the flag exists from 3.6.5 on.
         healthcheck=Healthcheck(command=("/usr/bin/loki", "-health"), interval=30, timeout=5, retries=5, start_period=60),
         user="10001:10001",
-        scratch=("/tmp",),
+        tmpfs=("/tmp",),
         stop_timeout=30,
     )
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
-from model.credential import Credential, Header, Held, Request
+from model.credential import Credential, Header, Request, StoredSecret
 from model.names import Names
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
-from model.service import Configuration, Database, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
+from model.service import Configuration, Database, Healthcheck, Limits, Logs, May, NotCollected, Replacement, Service, Volume
 from model.waiver import Waiver
 from services import storage
 from services.context import Context
@@ -41,7 +41,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
         # Half of them leaves 12 MiB at rest (0.301.3, measured): it would end with the first import.
         limits=Limits(memory_mib=512, cpus=0.5).scaled(scale, least_mib=512),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none; cAdvisor sees the container, smoke asks its API"),
+        metrics=NotCollected(reason="shows none; cAdvisor sees the container, smoke asks its API"),
         logs=Logs.PLAIN,
         # As in the image (nocodb/nocodb, packages/nocodb/Dockerfile).
         entrypoint=("/usr/bin/dumb-init", "--"),
@@ -68,7 +68,9 @@ def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
                 proof=Request(port=PORT, path="/api/v2/meta/bases", place=Header(name="xc-token", scheme=""), refused=(401, 403)),
             ),
             Credential(
-                secret=JWT_SECRET, holder="NocoDB itself: it signs sessions with it", proof=Held(variable="NC_AUTH_JWT_SECRET")
+                secret=JWT_SECRET,
+                holder="NocoDB itself: it signs sessions with it",
+                proof=StoredSecret(variable="NC_AUTH_JWT_SECRET"),
             ),
         ),
         volumes=(

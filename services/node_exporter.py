@@ -46,5 +46,5 @@ def service() -> Service:
         ),
         user="20005:20005",
         # Above the host's /run: sockets are no measure.
-        scratch=("/host/run",),
+        tmpfs=("/host/run",),
     )

@@ -10,12 +10,24 @@ from datetime import date
 from pathlib import Path
 
 from model.backup import Files
-from model.credential import Credential, Header, Request, Unproven
+from model.credential import Credential, Header, Request, Unverifiable
 from model.host import TIMEZONE
 from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
-from model.service import Configuration, File, Healthcheck, HostMount, Limits, Logs, May, Replacement, Service, Silent, Volume
+from model.service import (
+    Configuration,
+    File,
+    Healthcheck,
+    HostMount,
+    Limits,
+    Logs,
+    May,
+    NotCollected,
+    Replacement,
+    Service,
+    Volume,
+)
 from model.waiver import Waiver
 from services import sandboxes, telegram, webhook_gate
 from services.chosen import Runs, every_one
@@ -99,9 +111,9 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
         # The heap and what Node needs beside it: 875 MiB at its start (measured).
         limits=Limits(memory_mib=1280, cpus=1.0).scaled(scale, least_mib=1280),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none; cAdvisor sees the container"),
+        metrics=NotCollected(reason="shows none; cAdvisor sees the container"),
         logs=Logs.PLAIN,
-        reaper=True,
+        init_process=True,
         # As in the image: node's own entrypoint, then the gateway (openclaw/openclaw, Dockerfile).
         entrypoint=("docker-entrypoint.sh",),
         command=("node", "openclaw.mjs", "gateway", "--allow-unconfigured"),
@@ -218,7 +230,7 @@ _CREDENTIALS = (
         note="400: let in, and told that there is no message",
     ),
 )
-_CALLS = Unproven(
+_CALLS = Unverifiable(
     secret=webhook_gate.CALLS_SECRET, reason="OpenClaw's plugin signs what agents give back to n8n; the gate checks it"
 )
 

@@ -4,10 +4,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from model.backup import PostgresDump
-from model.credential import Credential, PostgresLogin, Unproven
+from model.credential import Credential, PostgresLogin, Unverifiable
 from model.host import TIMEZONE, Role
 from model.secret import Generated, Secret
-from model.service import Configuration, Database, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Task, Volume
+from model.service import (
+    Configuration,
+    Database,
+    File,
+    Healthcheck,
+    Limits,
+    Logs,
+    NotCollected,
+    Replacement,
+    Service,
+    Task,
+    Volume,
+)
 from services import apps
 from services.context import Context
 from services.networks import BACKEND
@@ -33,7 +45,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         networks=(BACKEND.name,),
         limits=limits,
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none itself; Grafana asks the databases, cAdvisor sees the container"),
+        metrics=NotCollected(reason="shows none itself; Grafana asks the databases, cAdvisor sees the container"),
         logs=Logs.PLAIN,
         command=("postgres", "-c", f"config_file={DIRECTORY}/postgresql.conf", "-c", f"hba_file={DIRECTORY}/pg_hba.conf"),
         environment={
@@ -55,7 +67,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         ),
         secrets=(SUPERUSER_PASSWORD,),
         credentials=(
-            Unproven(
+            Unverifiable(
                 secret=SUPERUSER_PASSWORD, reason="the image asks for one; pg_hba.conf refuses the superuser over the network"
             ),
         ),
@@ -80,7 +92,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
             start_period=120,
         ),
         user="999:999",
-        scratch=("/tmp", "/var/run/postgresql"),
+        tmpfs=("/tmp", "/var/run/postgresql"),
         stop_signal="SIGINT",
         stop_timeout=60,
     )
@@ -123,12 +135,13 @@ logging_collector = off
 """
 
 
-# Local sockets by the operating system's user; everybody else by password, and nobody over the network as superuser.
-_HBA = f"""local all postgres peer
+# Local sockets by the operating system's user; its own network (`samenet`: it is on one alone) by password, and nobody over the
+# network as superuser. No address is written here, so a drill or a check of images may give it a network of any.
+_HBA = """local all postgres peer
 local all all scram-sha-256
 host all postgres all reject
 host all all 127.0.0.1/32 scram-sha-256
-host all all {BACKEND.cidr} scram-sha-256
+host all all samenet scram-sha-256
 """
 
 

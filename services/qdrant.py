@@ -91,7 +91,7 @@ def service(scale: float = 1.0) -> Service:
             command=("bash", "-c", f"</dev/tcp/127.0.0.1/{PORT}"), interval=10, timeout=5, retries=5, start_period=30
         ),
         user="20003:20003",
-        scratch=("/tmp",),
+        tmpfs=("/tmp",),
         stop_timeout=30,
     )
 

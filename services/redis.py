@@ -6,7 +6,7 @@ from dataclasses import replace
 from model.backup import RedisDump
 from model.credential import Credential, RedisLogin
 from model.secret import Generated, Secret
-from model.service import CacheUser, Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent, Volume
+from model.service import CacheUser, Configuration, File, Healthcheck, Limits, Logs, NotCollected, Replacement, Service, Volume
 from services.context import Context
 from services.networks import BACKEND
 
@@ -32,7 +32,7 @@ def service(scale: float = 1.0) -> Service:
         networks=(BACKEND.name,),
         limits=limits,
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none itself; cAdvisor sees the container"),
+        metrics=NotCollected(reason="shows none itself; cAdvisor sees the container"),
         logs=Logs.PLAIN,
         command=("redis-server", f"{DIRECTORY}/redis.conf"),
         configuration=Configuration(
@@ -72,7 +72,7 @@ def service(scale: float = 1.0) -> Service:
             start_period=30,
         ),
         user=_USER,
-        scratch=("/tmp",),
+        tmpfs=("/tmp",),
         stop_timeout=30,
     )
 
@@ -85,7 +85,7 @@ def _with_users(service: Service, others: Sequence[Service]) -> Service:
         replace(file, content=file.content + "".join(map(_user, clients))) if file.path == _USERS else file
         for file in service.configuration.files
     )
-    logins = (Credential(secret=it.password, holder=it.holder, proof=RedisLogin(user=it.user)) for it in clients)
+    logins = (Credential(secret=client.password, holder=client.holder, proof=RedisLogin(user=client.user)) for client in clients)
     return replace(
         service,
         configuration=replace(service.configuration, files=tuple(files)),

@@ -11,7 +11,7 @@ from model.backup import Nothing
 from model.credential import Credential, Header, Request
 from model.network import Network
 from model.secret import Generated, Secret
-from model.service import Configuration, File, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
+from model.service import Configuration, File, Healthcheck, Limits, Logs, May, NotCollected, Replacement, Service, Volume
 from services.networks import BACKEND, EGRESS, SANDBOX
 
 TOKEN = Secret(name="docker_proxy_token", source=Generated(length=48))
@@ -60,9 +60,9 @@ def service(project: str, sandbox: Sandbox) -> Service:
         limits=Limits(memory_mib=_ENGINE_MIB + sandbox.at_most * sandbox.memory_mib, cpus=2.0),
         command=tuple(_reached(project, network) for network in NETWORKS),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none; cAdvisor sees the container with all of its sandboxes"),
+        metrics=NotCollected(reason="shows none; cAdvisor sees the container with all of its sandboxes"),
         logs=Logs.PLAIN,
-        reaper=True,
+        init_process=True,
         user_namespaces=True,
         configuration=Configuration(
             directory=DIRECTORY,
@@ -91,7 +91,7 @@ def service(project: str, sandbox: Sandbox) -> Service:
         other_users=(USER,),
         # Two programs of its image may map users into a namespace, and nothing else has the right (images/sandboxes/install.sh).
         capabilities=("SETUID", "SETGID"),
-        scratch=("/run", "/tmp"),
+        tmpfs=("/run", "/tmp"),
         stop_timeout=30,
     )
 

@@ -20,8 +20,8 @@ def _key(name: str, use: str) -> Secret:
     return Secret(name=name, source=External(obtain=f"{_CONSOLE}; {use}", optional=True))
 
 
-KEEPER_ACCESS_KEY = _key("s3_admin_access_key", "makes the buckets, and alone deletes versions")
-KEEPER_SECRET_KEY = _key("s3_admin_secret_key", "makes the buckets, and alone deletes versions")
+ADMIN_ACCESS_KEY = _key("s3_admin_access_key", "makes the buckets, and alone deletes versions")
+ADMIN_SECRET_KEY = _key("s3_admin_secret_key", "makes the buckets, and alone deletes versions")
 SHARED_ACCESS_KEY = _key("s3_access_key", "for NocoDB's attachments")
 SHARED_SECRET_KEY = _key("s3_secret_key", "for NocoDB's attachments")
 BACKUPS_ACCESS_KEY = _key("s3_backups_access_key", "for Zerobyte, which only looks at backups")
@@ -43,9 +43,9 @@ def backup_keys(host: str) -> tuple[Secret, Secret]:
 
 
 def secrets(hosts: Iterable[str]) -> tuple[Secret, ...]:
-    """What a stack with both buckets needs, with a key for each of `hosts`; no service gets the keeper's."""
+    """What a stack with both buckets needs, with a key for each of `hosts`; no service gets the admin key."""
     return (
-        *(KEEPER_ACCESS_KEY, KEEPER_SECRET_KEY),
+        *(ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY),
         *(SHARED_ACCESS_KEY, SHARED_SECRET_KEY),
         *(BACKUPS_ACCESS_KEY, BACKUPS_SECRET_KEY),
         *(key for host in hosts for key in backup_keys(host)),
@@ -70,7 +70,7 @@ def production(prefix: str, principal: str, lock_days: int, hosts: Sequence[str]
         name=backups_name(prefix),
         lock_days=lock_days,
         keys=Keys(
-            keeper=f"{KEEPER_ACCESS_KEY}",
+            admin=f"{ADMIN_ACCESS_KEY}",
             appending={f"{backup_keys(host)[0]}": f"{host}/" for host in hosts},
             looking=(f"{BACKUPS_ACCESS_KEY}",),
             excluded=(f"{SHARED_ACCESS_KEY}",),
@@ -82,7 +82,7 @@ def production(prefix: str, principal: str, lock_days: int, hosts: Sequence[str]
         name=shared_name(prefix),
         expiries=(Expiry(prefix="exports/", days=30),),
         keys=Keys(
-            keeper=f"{KEEPER_ACCESS_KEY}",
+            admin=f"{ADMIN_ACCESS_KEY}",
             limited={f"{SHARED_ACCESS_KEY}": ATTACHMENTS},
             excluded=(f"{BACKUPS_ACCESS_KEY}", *(f"{backup_keys(host)[0]}" for host in hosts)),
             principal=principal,
@@ -95,5 +95,5 @@ def preproduction(prefix: str, principal: str) -> tuple[Bucket, ...]:
     """A bucket of its own for attachments, which a destroy empties: a copy of production has no backups."""
     if not prefix:
         return ()
-    keys = Keys(keeper=f"{KEEPER_ACCESS_KEY}", limited={f"{SHARED_ACCESS_KEY}": ATTACHMENTS}, principal=principal)
+    keys = Keys(admin=f"{ADMIN_ACCESS_KEY}", limited={f"{SHARED_ACCESS_KEY}": ATTACHMENTS}, principal=principal)
     return (Bucket(name=shared_name(prefix), noncurrent_days=1, keys=keys, emptied=True),)

@@ -4,11 +4,23 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
-from model.credential import Credential, Header, Held, Request, Unproven
+from model.credential import Credential, Header, Request, StoredSecret, Unverifiable
 from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
-from model.service import CacheUser, Configuration, Database, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
+from model.service import (
+    CacheUser,
+    Configuration,
+    Database,
+    Healthcheck,
+    Limits,
+    Logs,
+    May,
+    NotCollected,
+    Replacement,
+    Service,
+    Volume,
+)
 from model.waiver import Waiver
 from services.chosen import Runs, every_one
 from services.context import Context
@@ -31,7 +43,7 @@ IMAGE = "ghcr.io/we-promise/sure:nightly"
 DIRECTORY = "/etc/sure"
 PORT = 3000
 _BASE = Credential(
-    secret=SECRET_KEY_BASE, holder="Rails itself: it signs and encrypts with it", proof=Held(variable="SECRET_KEY_BASE")
+    secret=SECRET_KEY_BASE, holder="Rails itself: it signs and encrypts with it", proof=StoredSecret(variable="SECRET_KEY_BASE")
 )
 
 
@@ -106,7 +118,7 @@ def _service(
     routes: tuple[Route, ...],
     needs: tuple[str, ...],
     healthcheck: Healthcheck,
-    credentials: tuple[Credential | Unproven, ...],
+    credentials: tuple[Credential | Unverifiable, ...],
 ) -> Service:
     database = f"postgresql://{DATABASE.user}:{DATABASE.password}@postgresql:5432/{DATABASE.name}"
     return Service(
@@ -115,7 +127,7 @@ def _service(
         networks=networks,
         limits=limits,
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none; cAdvisor sees the container"),
+        metrics=NotCollected(reason="shows none; cAdvisor sees the container"),
         logs=Logs.PLAIN,
         # As in the image (we-promise/sure, Dockerfile).
         entrypoint=("/rails/bin/docker-entrypoint",),

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
-from model.credential import Unproven
+from model.credential import Unverifiable
 from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
+from model.service import Healthcheck, Limits, Logs, May, NotCollected, Replacement, Service, Volume
 from model.waiver import Waiver
 from services.context import Context
 from services.networks import MONITORING, UPLINK
@@ -30,7 +30,7 @@ def services(of: Context) -> Iterator[Service]:
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """Uptime Kuma, the site `status`. What it asks is put in by `services.monitoring.watched`, when all is known."""
+    """Uptime Kuma, the site `status`. What it asks is put in by `services.monitoring.with_monitoring`, when all is known."""
     return Service(
         name="uptime-kuma",
         # The predecessor followed `latest`.
@@ -38,14 +38,14 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         networks=(MONITORING.name, UPLINK.name),
         limits=Limits(memory_mib=256, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="wants an API key that is made by hand in its interface"),
+        metrics=NotCollected(reason="wants an API key that is made by hand in its interface"),
         logs=Logs.PLAIN,
         # Skips the page that would let the first visitor choose a database.
         environment={"UPTIME_KUMA_DB_TYPE": "sqlite", "TZ": timezone},
         volumes=(Volume(path="/app/data", directory="uptime-kuma", owner="0:0", mode=0o700, backup=Files(sqlite=("kuma.db",))),),
         secrets=(ADMIN_PASSWORD,),
         credentials=(
-            Unproven(
+            Unverifiable(
                 secret=ADMIN_PASSWORD, reason="its interface logs in over a WebSocket; the task that seeds its monitors does so"
             ),
         ),

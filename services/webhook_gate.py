@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from model.alert import Severity, Watch
 from model.backup import Nothing
-from model.credential import Credential, Header, Request, Unproven
+from model.credential import Credential, Header, Request, Unverifiable
 from model.endpoint import Endpoint
 from model.route import Access, RateLimit, Route
 from model.secret import External, Generated, Secret
@@ -103,7 +103,7 @@ def service(n8n: str, scale: float = 1.0) -> Service:
                 proof=Request(port=JOBS.port, path="/jobs/none/taken", method="POST", place=Header(), accepted=(410,)),
             ),
             *(
-                Unproven(secret=secret, reason=reason)
+                Unverifiable(secret=secret, reason=reason)
                 for secret, reason in (
                     (GITHUB_SECRET, "it signs what GitHub sends: tests/lab/test_webhooks.py sends such events"),
                     (META_APP_SECRET, "it signs what Meta sends: tests/lab/test_webhooks.py sends such events"),

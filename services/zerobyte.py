@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files
-from model.credential import Credential, Held
+from model.credential import Credential, StoredSecret
 from model.host import TIMEZONE
 from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret
-from model.service import Configuration, Healthcheck, Limits, Logs, May, Replacement, Service, Silent, Volume
+from model.service import Configuration, Healthcheck, Limits, Logs, May, NotCollected, Replacement, Service, Volume
 from model.waiver import Waiver
 from services import storage
 from services.context import Context
@@ -42,7 +42,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "", *, timezone: str
         networks=(HUB.name, EGRESS.name),
         limits=Limits(memory_mib=256, cpus=0.5).scaled(scale),
         replacement=Replacement.STOP_FIRST,
-        metrics=Silent(reason="shows none; each backup reports to Uptime Kuma"),
+        metrics=NotCollected(reason="shows none; each backup reports to Uptime Kuma"),
         logs=Logs.PLAIN,
         # As in the image (nicotsx/zerobyte v0.26.0, Dockerfile); the way there differs with every minor version.
         entrypoint=("/sbin/tini", "-s", "--"),
@@ -57,7 +57,9 @@ def service(names: Names, scale: float = 1.0, bucket: str = "", *, timezone: str
         configuration=Configuration(directory=DIRECTORY, files=()),
         secrets=(APP_SECRET, *((storage.BACKUPS_ACCESS_KEY, storage.BACKUPS_SECRET_KEY) if bucket else ())),
         credentials=(
-            Credential(secret=APP_SECRET, holder="Zerobyte itself: it encrypts with it", proof=Held(variable="APP_SECRET")),
+            Credential(
+                secret=APP_SECRET, holder="Zerobyte itself: it encrypts with it", proof=StoredSecret(variable="APP_SECRET")
+            ),
         ),
         volumes=(
             Volume(

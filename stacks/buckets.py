@@ -37,7 +37,7 @@ def problems(stack: str, buckets: Sequence[Bucket], hosts: Iterable[str], extern
             yield Problem(
                 what=f"the secret {secret.name} is missing",
                 why="vpai:bucketPrefix asks for buckets, and their policies name who may do what",
-                mend=f"get it: {getattr(secret.source, 'obtain', '')}; or leave vpai:bucketPrefix empty: no buckets",
+                fix=f"get it: {getattr(secret.source, 'obtain', '')}; or leave vpai:bucketPrefix empty: no buckets",
                 example=f"pulumi config set -s {stack} --secret vpai:{secret.name}",
             )
 

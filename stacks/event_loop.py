@@ -12,7 +12,7 @@ from pulumi.runtime.proto import source_pb2
 Tasks = set[asyncio.Task[Any]]
 
 
-def spare() -> None:
+def patch_sdk() -> None:
     """Replace functions of Pulumi's SDK that are slow for a program of hundreds of resources."""
     # Four messages a resource, each a call to the engine that the whole program waits for; `pulumi --debug` alone shows them.
     pulumi.log.debug = _unsaid

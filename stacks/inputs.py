@@ -22,9 +22,9 @@ from model.secret import External, Generated, Secret, fault
 from model.settings import Settings, shown
 from services import catalogue, storage
 from services.caddy import AUTHORITY_KEY
-from stacks import buckets, placing
+from stacks import buckets, fleets
 from stacks.host_plan import HostPlan, host_plans
-from stacks.surroundings import Surroundings
+from stacks.placement_inputs import PlacementInputs
 
 PRICES = "prices.yaml"
 CLOUD_TOKEN = Secret(
@@ -148,7 +148,7 @@ def placed(stack: str, settings: Settings, directory: Path) -> Fleet:
 
 def _placed(stack: str, settings: Settings, files: "_Files") -> Fleet:
     types = _server_types(files.prices)
-    return placing.fleet(settings, Surroundings(stack=stack, lock=files.lock, authority=files.authority, types=types))
+    return fleets.fleet(settings, PlacementInputs(stack=stack, lock=files.lock, authority=files.authority, types=types))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,7 +224,7 @@ def _unreadable(stack: str, key: str, text: str) -> Problem:
     return Problem(
         what=f"vpai:{key} = {shown(key, text)} is neither a plain value nor a whole list or mapping",
         why="nothing of it can be used, and what it was meant to set would stay as it is by default",
-        mend="close every bracket and quote; or set one member of a list or mapping at a time",
+        fix="close every bracket and quote; or set one member of a list or mapping at a time",
         example=f"pulumi config set -s {stack} --path 'vpai:{key}[0]' value",
     )
 
@@ -261,7 +261,7 @@ def _image_lock(path: Path) -> ImageLock:
                 Problem(
                     what=f"{path.name} (vpai:imageLock) is no list of images with their digests",
                     why="no image could be pinned",
-                    mend="take it out of git as it was, or write one image and its digest a line",
+                    fix="take it out of git as it was, or write one image and its digest a line",
                     example=f"git checkout {path.name}",
                 )
             ]
@@ -270,7 +270,7 @@ def _image_lock(path: Path) -> ImageLock:
         Problem(
             what=f"{path.name}: {image}: {digest!r} is no digest",
             why="an image that is not pinned can change under us",
-            mend="write the digest that the registry shows, or null",
+            fix="write the digest that the registry shows, or null",
             example=f"{image}: sha256:<64 hexadecimal digits>",
         )
         for image, digest in digests.items()
@@ -314,7 +314,7 @@ def _read(path: Path, key: str) -> str:
             Problem(
                 what=f"{path.name} ({key}) is not plain UTF-8",
                 why="saved in another encoding, or with a mark in front, its first line would not be understood",
-                mend="save it as UTF-8 without BOM",
+                fix="save it as UTF-8 without BOM",
                 example=f"iconv -f UTF-16 -t UTF-8 {path.name} > {path.name}.new",
             )
         ]
@@ -323,7 +323,7 @@ def _read(path: Path, key: str) -> str:
 
 
 def _missing_file(path: Path, key: str, why: str, example: str) -> Problem:
-    return Problem(what=f"{path} does not exist ({key})", why=why, mend="make the file, or correct the setting", example=example)
+    return Problem(what=f"{path} does not exist ({key})", why=why, fix="make the file, or correct the setting", example=example)
 
 
 def _bad_secrets(stack: str, secrets: tuple[Secret, ...], external: Mapping[str, str]) -> list[Problem]:
@@ -331,7 +331,7 @@ def _bad_secrets(stack: str, secrets: tuple[Secret, ...], external: Mapping[str,
         Problem(
             what=f"the secret {secret.name} {wrong}",
             why="the service that reads it would start and fail at its first use",
-            mend=f"get it: {secret.source.obtain}",
+            fix=f"get it: {secret.source.obtain}",
             example=f"pulumi config set -s {stack} --secret vpai:{secret.name}",
         )
         for secret in secrets
@@ -344,7 +344,7 @@ def _shut_out(stack: str, settings: Settings) -> Iterator[Problem]:
         yield Problem(
             what="vpai:trustedAddresses is empty",
             why="Hetzner's firewall lets SSH into production's servers from these addresses alone: nobody could set up a new one",
-            mend="name the address of the machine that deploys, as the Internet sees it",
+            fix="name the address of the machine that deploys, as the Internet sees it",
             example=f"pulumi config set -s {stack} --path 'vpai:trustedAddresses[0]' 203.0.113.7/32",
         )
 
@@ -354,7 +354,7 @@ def _plain_secrets(stack: str, configured: Iterable[str], encrypted: Set[str]) -
         Problem(
             what=f"the secret {name} stands in plain text in Pulumi.{stack}.yaml",
             why="the file is committed, and the value would be readable in the state and in every preview",
-            mend="set it again, encrypted, and replace it at its issuer: it may have been read",
+            fix="set it again, encrypted, and replace it at its issuer: it may have been read",
             example=f"pulumi config set -s {stack} --secret vpai:{name}",
         )
         for name in configured
@@ -368,12 +368,12 @@ def _bad_rotations(settings: Settings, secrets: tuple[Secret, ...]) -> list[Prob
     for name in settings.rotations:
         secret = generated.get(name)
         if secret is None:
-            why, mend = "nothing would happen", f"use one of: {', '.join(sorted(generated))}"
+            why, fix = "nothing would happen", f"use one of: {', '.join(sorted(generated))}"
         elif secret.irreplaceable:
-            why, mend = secret.irreplaceable, "leave it; a new value makes the old data unreadable"
+            why, fix = secret.irreplaceable, "leave it; a new value makes the old data unreadable"
         else:
             continue
-        found.append(Problem(what=f"vpai:rotations names {name!r}, which cannot be rotated", why=why, mend=mend))
+        found.append(Problem(what=f"vpai:rotations names {name!r}, which cannot be rotated", why=why, fix=fix))
     return found
 
 
@@ -383,14 +383,14 @@ def _bad_kept(stack: str, settings: Settings, secrets: tuple[Secret, ...], encry
         yield Problem(
             what=f"vpai:kept names {name!r}, which is no irreplaceable secret",
             why="any other is made anew, and whoever uses it is told",
-            mend=f"use one of: {', '.join(irreplaceable)}",
+            fix=f"use one of: {', '.join(irreplaceable)}",
         )
     for name, value in settings.kept.items():
         if not value.get_secret_value().isprintable():
             yield Problem(
                 what=f"vpai:kept: the value of {name} has an end of line or another control character in it",
                 why="no program would read it as it was",
-                mend="give the value alone, as the recovery kit shows it",
+                fix="give the value alone, as the recovery kit shows it",
                 example=f"pulumi config set -s {stack} --secret --path 'vpai:kept.{name}' ...",
             )
     if settings.kept:
@@ -403,7 +403,7 @@ def unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
         Problem(
             what=f"the image {image} has no digest in {settings.image_lock}",
             why="its tag can be moved to other content under us",
-            mend="look the digest up where the registry can be reached and write it there",
+            fix="look the digest up where the registry can be reached and write it there",
             example=f"docker buildx imagetools inspect {image}",
         )
         for image in fleet.images()
@@ -425,7 +425,7 @@ def unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
         Problem(
             what=f"the {ssh_key.HOST_KEY_TYPE} host key of {host.name} is not pinned in {known_hosts}",
             why="at the first contact anybody could play the host and would get every secret; sshd shows no other key afterwards",
-            mend="read the key on the provider's console and add a whole line with the host's name",
+            fix="read the key on the provider's console and add a whole line with the host's name",
             example=f"{host.name} ssh-ed25519 AAAA...   # from: cat /etc/ssh/ssh_host_ed25519_key.pub",
         )
         for host in fleet.hosts

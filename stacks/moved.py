@@ -24,7 +24,7 @@ def misplaced(settings: Settings, stack: str, hosts: Mapping[str, Collection[Rol
             yield Problem(
                 what=f"vpai:placement names {service!r}, which is no service",
                 why="nothing would stand there, and nobody would see",
-                mend=f"use some of: {', '.join(known)}",
+                fix=f"use some of: {', '.join(known)}",
                 example=gone,
             )
             continue
@@ -32,14 +32,14 @@ def misplaced(settings: Settings, stack: str, hosts: Mapping[str, Collection[Rol
             yield Problem(
                 what=f"vpai:placement puts {service} on {host!r}, which is no host of this stack's own",
                 why="it would stand nowhere",
-                mend=f"use one of: {', '.join(hosts)}",
+                fix=f"use one of: {', '.join(hosts)}",
                 example=f"pulumi config set -s {stack} --path vpai:placement.{service} {next(iter(hosts))}",
             )
         if only and service not in only:
             yield Problem(
                 what=f"vpai:placement names {service}, which vpai:services leaves out",
                 why="it would not run, and nobody would see",
-                mend="choose it, or take it out here",
+                fix="choose it, or take it out here",
                 example=gone,
             )
         several = [name for name, roles in hosts.items() if service in catalogue.names_of(roles)]
@@ -47,7 +47,7 @@ def misplaced(settings: Settings, stack: str, hosts: Mapping[str, Collection[Rol
             yield Problem(
                 what=f"vpai:placement names {service}, which stands on {' and '.join(several)}",
                 why="each of them needs its own: it watches its host, or keeps what stands beside it",
-                mend="take it out",
+                fix="take it out",
                 example=gone,
             )
 
@@ -67,15 +67,15 @@ def apart(settings: Settings, stack: str, placements: Sequence[Placement]) -> It
             continue  # of no move: the laws tell it
         asked = {called: where[called] for caller, called in calls if caller == moved}
         asking = {caller: where[caller] for caller, called in calls if called == moved}
-        told = (
+        reported = (
             *([f"it calls {_listed(asked)}"] if asked else []),
             *([f"{_listed(asking)} call{'s' * (len(asking) == 1)} it"] if asking else []),
         )
         yield Problem(
-            what=f"vpai:placement puts {moved} on {where[moved]}, and {'; '.join(told)}",
+            what=f"vpai:placement puts {moved} on {where[moved]}, and {'; '.join(reported)}",
             why="they meet by name on a network of one host, which leads to no other: over the mesh only sites are asked, and "
             "a database, a cache and what was never made for it answer at none",
-            mend=f"let {moved} stand on {' or '.join(sorted({*asked.values(), *asking.values()}))}, with them",
+            fix=f"let {moved} stand on {' or '.join(sorted({*asked.values(), *asking.values()}))}, with them",
             example=f"pulumi config rm -s {stack} --path vpai:placement.{moved}",
         )
 
@@ -91,7 +91,7 @@ def shut_in(settings: Settings, stack: str, placements: Sequence[Placement]) -> 
                     what=f"vpai:placement puts {service.name} on {placement.host.name}, where Caddy hands on over the mesh",
                     why=f"{service.name} is on no network without a way out: Caddy would share one with it, and the firewall "
                     "could not tell the two apart",
-                    mend="let it stand elsewhere, or join a network without a way out",
+                    fix="let it stand elsewhere, or join a network without a way out",
                     example=f"pulumi config rm -s {stack} --path vpai:placement.{service.name}",
                 )
 
@@ -116,7 +116,7 @@ def unverified(settings: Settings, stack: str, placements: Sequence[Placement], 
                         what=f"vpai:placement puts {link.service} where {service.name} calls it over the mesh, and certificates "
                         "are of an own authority",
                         why=f"{service.name} knows the public authorities alone: it would take the answer for somebody else's",
-                        mend=f"let {link.service} stand on {placement.host.name}, or let a public authority issue certificates: "
+                        fix=f"let {link.service} stand on {placement.host.name}, or let a public authority issue certificates: "
                         "leave vpai:certificateAuthority out",
                         example=f"pulumi config rm -s {stack} --path vpai:placement.{link.service}",
                     )

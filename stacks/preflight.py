@@ -96,7 +96,7 @@ def _host_problems(
         changed = "host key verification failed" in done.stderr.lower()
         said = (
             done.stderr.strip()
-            or ssh.dial(Path(host.config).parent, placement.host)
+            or ssh.why_unreachable(Path(host.config).parent, placement.host)
             or "the connection broke; sshd answers again now: run it once more"
         )
         yield (_wrong_key if changed else _unreachable)(placement, said)
@@ -108,8 +108,8 @@ def _host_problems(
         elif kind == "data":
             yield _keys_lost(host.alias, f"{arguments[0]}/data/{finding}", sealed[finding])
         else:
-            told = {"docker": _docker_down, "disk": _disk_full, "image": _image_missing, "staging": _no_room_for_backups}
-            yield told[kind](host.alias, finding)
+            reported = {"docker": _docker_down, "disk": _disk_full, "image": _image_missing, "staging": _no_room_for_backups}
+            yield reported[kind](host.alias, finding)
 
 
 def _judged_files(placement: Placement) -> Iterator[tuple[Service, Configuration, tuple[str, ...]]]:
@@ -132,7 +132,7 @@ def _keys_lost(host: str, directory: str, secrets: Sequence[str]) -> Problem:
     return Problem(
         what=f"{host}: {directory} holds data, and the state has no {', '.join(secrets)}",
         why="new values would be made, with which the data there cannot be read, or not be opened",
-        mend="use the state that the data was deployed by (docs/runbooks/state.md); where it is lost, give the values out of the "
+        fix="use the state that the data was deployed by (docs/runbooks/state.md); where it is lost, give the values out of the "
         "recovery kit; if the data may go, remove it on the host",
         example=f"pulumi config set --path --secret vpai:kept.{secrets[0]} VALUE",
     )
@@ -143,7 +143,7 @@ def _unreachable(placement: Placement, said: str) -> Problem:
     return Problem(
         what=f"{name} cannot be reached over SSH: {said}",
         why="everything on it is deployed over SSH",
-        mend="check the address, that the host runs, and that your key may log in"
+        fix="check the address, that the host runs, and that your key may log in"
         + (
             f"; once deployed it answers in the mesh alone, and {mesh_status.trouble(name)}: docs/runbooks/mesh.md says how to "
             "join, docs/runbooks/locked-out.md how to get in without. A host that is switched off belongs into vpai:offline"
@@ -159,7 +159,7 @@ def _wrong_key(placement: Placement, said: str) -> Problem:
     return Problem(
         what=f"{name} shows another host key than the pinned one: {said}",
         why="somebody may sit in between, and would get every secret",
-        mend="compare with the key on the provider's console; only if the host was really reinstalled, change the pin",
+        fix="compare with the key on the provider's console; only if the host was really reinstalled, change the pin",
         example=f"{name} ssh-ed25519 AAAA...   # one line of the file in vpai:knownHosts",
     )
 
@@ -168,7 +168,7 @@ def another_machine(host: str) -> Problem:
     return Problem(
         what=f"{host} is a machine as its provider hands it over, and the state says that everything stands there",
         why="an up would find nothing to do on it, or fail in the middle",
-        mend="if a fresh machine has taken the place of the old one, have the state forget what stood there, then bring the data "
+        fix="if a fresh machine has taken the place of the old one, have the state forget what stood there, then bring the data "
         "back: docs/runbooks/restore.md, 'The machine is gone'; else it is the wrong machine: correct its address",
         example=f"make replace-host HOST={host}",
     )
@@ -178,7 +178,7 @@ def _docker_down(host: str, said: str) -> Problem:
     return Problem(
         what=f"{host}: the Docker daemon does not answer: {said}",
         why="containers and networks are made by it",
-        mend="start it, and read its journal if it does not stay up",
+        fix="start it, and read its journal if it does not stay up",
         example=f"ssh {host} sudo systemctl restart docker; ssh {host} journalctl -u docker -n 50",
     )
 
@@ -188,7 +188,7 @@ def _disk_full(host: str, finding: str) -> Problem:
     return Problem(
         what=f"{host}: {path} has {free} MiB left, {MINIMUM_FREE_MIB} are needed",
         why="images and configuration would be written half, and databases stop when the disk is full",
-        mend="free space or enlarge the disk",
+        fix="free space or enlarge the disk",
         example=f"ssh {host} 'sudo du -xhd2 {path} | sort -h | tail'; ssh {host} docker image prune",
     )
 
@@ -198,7 +198,7 @@ def _no_room_for_backups(host: str, finding: str) -> Problem:
     return Problem(
         what=f"{host}: a backup needs up to {needed} MiB beside the data, and {free} MiB are free, what is staged now included",
         why="every night's backup would fail, and a restore has no more room than it",
-        mend="enlarge the disk, move to a larger machine (make move-host), or free space",
+        fix="enlarge the disk, move to a larger machine (make move-host), or free space",
         example=f"ssh {host} docker image prune -a",
     )
 
@@ -208,7 +208,7 @@ def _image_missing(host: str, finding: str) -> Problem:
     return Problem(
         what=f"{host} can get no image {image}: {said}",
         why="the service could not be started",
-        mend="where its registry is slow or away: try again, or push the image to a mirror (vpai:imageMirror); else correct its "
+        fix="where its registry is slow or away: try again, or push the image to a mirror (vpai:imageMirror); else correct its "
         "name or digest in the image lock",
         example=f"docker manifest inspect {image}",
     )
@@ -222,6 +222,6 @@ def _file_refused(placement: Placement, finding: str) -> Problem:
     return Problem(
         what=f"{placement.host.name}: {name} would refuse its new {file.path}: {said}",
         why="the old one would stay in force after half a deployment, or the service would not start again",
-        mend=f"correct what services/{name.replace('-', '_')} renders",
+        fix=f"correct what services/{name.replace('-', '_')} renders",
         example=" ".join(command),
     )

@@ -66,7 +66,7 @@ def _too_many(inputs: Inputs) -> Iterator[Problem]:
         yield Problem(
             what=f"{len(stacks)} stacks that expire have a server already ({', '.join(sorted(stacks))}), and {most} may",
             why="each of them is paid for by the hour, and one that is forgotten for a month",
-            mend="destroy one that is not needed, or raise vpai:mostEphemeral",
+            fix="destroy one that is not needed, or raise vpai:mostEphemeral",
             example=f"make reap; pulumi destroy --remove -s {min(stacks, default='pr-1')}",
         )
 

@@ -93,7 +93,7 @@ def _seen(place: "_Files | _Bucket", url: str, stack: str, project: Path) -> Sta
         return None if zipped else found
     locks = f"locks/organization/{_NAME}/{stack}/"
     taken = tuple(
-        lock for each in place.names(locks) if each.endswith(".json") and (lock := _lock(each, place.read(locks + each)))
+        lock for name in place.names(locks) if name.endswith(".json") and (lock := _lock(name, place.read(locks + name)))
     )
     return read(found, data, taken)
 
@@ -106,12 +106,15 @@ def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing
         resources = latest.get("resources") or ()
         whole["resources"] = len(resources)
         whole["salt"] = ((latest.get("secrets_providers") or {}).get("state") or {}).get("salt", "")
-        whole["generated"] = frozenset(_name(each) for each in resources if each["type"].startswith("random:"))
-        whole["hosts"] = frozenset(_name(each).removesuffix(_OURS) for each in resources if _name(each).endswith(_OURS))
-        whole["project"] = next((named[1] for each in resources if (named := _DATA.search(_directories(each)))), "")
-        whole["guarded"] = any(_name(each) == DESTROY_GUARD and each.get("protect") for each in resources)
+        whole["generated"] = frozenset(_name(resource) for resource in resources if resource["type"].startswith("random:"))
+        whole["hosts"] = frozenset(
+            _name(resource).removesuffix(_OURS) for resource in resources if _name(resource).endswith(_OURS)
+        )
+        whole["project"] = next((named[1] for resource in resources if (named := _DATA.search(_directories(resource)))), "")
+        whole["guarded"] = any(_name(resource) == DESTROY_GUARD and resource.get("protect") for resource in resources)
         whole["pending"] = tuple(
-            f"{each['type']} {each['resource']['urn'].rpartition('::')[2]}" for each in latest.get("pending_operations") or ()
+            f"{operation['type']} {operation['resource']['urn'].rpartition('::')[2]}"
+            for operation in latest.get("pending_operations") or ()
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         whole["resources"] = None
@@ -125,7 +128,7 @@ def problems(found: Standing) -> Iterator[Problem]:
         yield Problem(
             what=f"there is no stack {found.stack} in {found.backend}{beside}",
             why="nothing was deployed from there; or its state lies elsewhere, and a new one would not know what stands",
-            mend="for a first deployment let `make init` make the stack (docs/runbooks/first-deploy.md, step 4); if it was "
+            fix="for a first deployment let `make init` make the stack (docs/runbooks/first-deploy.md, step 4); if it was "
             f"deployed, say where its state lies; if that is lost, bring it back: {_RUNBOOK}",
             example=f"make init STACK={found.stack}; or: export PULUMI_BACKEND_URL=...",
         )
@@ -133,14 +136,14 @@ def problems(found: Standing) -> Iterator[Problem]:
         yield Problem(
             what=f"the state of {found.stack} is damaged: {found.size} bytes of {found.file} in {found.backend} are no state",
             why="the engine cannot tell what stands, and an empty state would make everything a second time",
-            mend=f"put the last good version back, as {_RUNBOOK} says under 'A damaged state'",
+            fix=f"put the last good version back, as {_RUNBOOK} says under 'A damaged state'",
             example=f"make state STACK={found.stack}",
         )
     elif found.salt and not found.configured_salt:
         yield Problem(
             what=f"Pulumi.{found.stack}.yaml has no encryptionsalt, and the state has one",
             why="the next command would write another, and no secret of the file could be opened any more",
-            mend="take the file out of git as it was; or put this line at its end: it is the state's, and no secret",
+            fix="take the file out of git as it was; or put this line at its end: it is the state's, and no secret",
             example=f"encryptionsalt: {found.salt}",
         )
 
@@ -156,7 +159,7 @@ def of_configuration(stack: str, project: Path = _PROJECT) -> Iterator[Problem]:
         yield Problem(
             what=f"{file.name} does not say {', '.join(missing)}" if file.exists() else f"there is no {file.name}",
             why="it is the stack's configuration: what is to be deployed, and where",
-            mend="answer the questions of `make init`, which checks each answer; or set each by hand: "
+            fix="answer the questions of `make init`, which checks each answer; or set each by hand: "
             "docs/runbooks/first-deploy.md, step 4",
             example=f"make init STACK={stack}",
         )
@@ -168,7 +171,7 @@ def of_pending(found: Standing) -> Iterator[Problem]:
         yield Problem(
             what=f"a run of {found.stack} was killed while it was {_listed(found.pending)}",
             why="the state does not know whether that was done, and a plan would say 'no changes'",
-            mend="make state and hosts agree first",
+            fix="make state and hosts agree first",
             example=f"make recover STACK={found.stack}",
         )
 
@@ -179,14 +182,14 @@ def of_settings(found: Standing, project: str, *, guarded: bool) -> Iterator[Pro
         yield Problem(
             what=f"vpai:project is {project}, and what stands of {found.stack} is {found.project}'s",
             why=f"the data lies in /opt/{found.project}/data: every service would be made anew, on empty directories",
-            mend="set it back. A new name is a new deployment: back up, destroy, deploy under the new name, restore",
+            fix="set it back. A new name is a new deployment: back up, destroy, deploy under the new name, restore",
             example=f"pulumi config set -s {found.stack} vpai:project {found.project}",
         )
     if found.guarded and not guarded:
         yield Problem(
             what=f"vpai:kind makes {found.stack} a stack that nothing guards, and what stands of it was deployed as production",
             why="the same up would take the protection of its data away, and ask for no plan, no pushed commit and no name",
-            mend="set it back. What is to be no production any more is destroyed as such, and deployed anew",
+            fix="set it back. What is to be no production any more is destroyed as such, and deployed anew",
             example=f"pulumi config set -s {found.stack} vpai:kind {Kind.PRODUCTION}",
         )
 
@@ -198,7 +201,7 @@ def of_locks(found: Standing, dead: Mapping[str, bool], breaks: str) -> Iterator
             yield Problem(
                 what=f"{found.stack} is locked by {lock}",
                 why="two runs at once damage the state, and what one makes the other does not know",
-                mend="wait until that run has ended, or ask who runs it; only if it has died for certain, name its lock",
+                fix="wait until that run has ended, or ask who runs it; only if it has died for certain, name its lock",
                 example=f"make recover STACK={found.stack} LOCK={lock.identity}",
             )
 
@@ -290,21 +293,21 @@ class _Bucket:
         self._bucket, self._prefix, self._s3 = bucket, f"{prefix}/.pulumi/".lstrip("/"), asked
 
     def names(self, under: str) -> list[str]:
-        with self._told():
+        with self._reported():
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + under)
             keys = [each["Key"].removeprefix(self._prefix + under) for page in pages for each in page.get("Contents", ())]
         return [key for key in keys if "/" not in key]
 
     def read(self, name: str) -> bytes | None:
         try:
-            with self._told():
+            with self._reported():
                 data: bytes = self._s3.get_object(Bucket=self._bucket, Key=self._prefix + name)["Body"].read()
         except self._s3.exceptions.NoSuchKey:
             return None
         return data
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _reported(self) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -319,7 +322,7 @@ def _silent(bucket: str, said: str) -> Problem:
     return Problem(
         what=f"the bucket {bucket} cannot be asked for the state: {said}",
         why="nothing can be said of what stands, and nothing may be run",
-        mend="check the network, PULUMI_BACKEND_URL, and the two keys of the bucket",
+        fix="check the network, PULUMI_BACKEND_URL, and the two keys of the bucket",
         example="export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...; pulumi whoami --verbose",
     )
 

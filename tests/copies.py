@@ -39,8 +39,8 @@ def tracked(to: Path) -> None:
 def last_commit(to: Path) -> None:
     """Make `to` a repository at the commit at which the checkout is, without what came before it."""
     shutil.rmtree(to / ".git", ignore_errors=True)
-    with TemporaryDirectory() as scratch:
-        clone = Path(scratch) / "clone"
+    with TemporaryDirectory() as tmpfs:
+        clone = Path(tmpfs) / "clone"
         command = ["git", "clone", "--quiet", "--no-checkout", "--depth", "1", PROJECT.as_uri(), str(clone)]
         subprocess.run(command, check=True)
         shutil.move(clone / ".git", to / ".git")

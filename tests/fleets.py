@@ -14,16 +14,16 @@ from model.network import MESH
 from model.placement import Placement
 from model.secret import External
 from model.service import Service
-from operations.offline.throwaway import dummy
+from operations.previews.ephemeral_stack import dummy
 from services import catalogue, storage
-from services.caddy import Door
+from services.caddy import IngressSettings
 from services.context import Context
 from services.networks import NETWORKS
 from stacks.inputs import CLOUD_TOKEN, Inputs, read
 
 PROJECT = Path(__file__).parent.parent
 HOST = Host(name="sese", address="203.0.113.10", user="deploy", mesh_domain="na.vpai.test", memory_mib=11264)
-DOOR = Door(vpn=(MESH,), acme_email="ops@example.org", authority="")
+DOOR = IngressSettings(vpn=(MESH,), acme_email="ops@example.org", authority="")
 NAMES = Names("vpai.test")
 EMPTY_LOCK = ImageLock({})
 

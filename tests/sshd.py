@@ -27,8 +27,8 @@ class Sshds:
         if self.silent:
             return
         place = Path(tempfile.mkdtemp(dir=self._directory))
-        told = json.loads(server["_user_data"].removeprefix("#cloud-config\n"))
-        (place / "key").write_text(told["ssh_keys"]["ed25519_private"])
+        reported = json.loads(server["_user_data"].removeprefix("#cloud-config\n"))
+        (place / "key").write_text(reported["ssh_keys"]["ed25519_private"])
         (place / "key").chmod(0o600)
         (place / "authorized_keys").write_text("".join(f"{key}\n" for key in server["_keys"]))
         command = f'cat >/dev/null; echo "$SSH_ORIGINAL_COMMAND" >>{self._log(server["id"])}'

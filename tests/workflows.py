@@ -16,9 +16,9 @@ DIRECTORY = PROJECT / ".github/workflows"
 def main() -> int:
     """Print what they find; 1 when it is anything."""
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY
-    told = judged(directory)
-    print(told, end="", file=sys.stderr)
-    return int(bool(told))
+    reported = judged(directory)
+    print(reported, end="", file=sys.stderr)
+    return int(bool(reported))
 
 
 def judged(directory: Path) -> str:

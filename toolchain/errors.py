@@ -2,4 +2,4 @@
 
 
 class ToolchainError(Exception):
-    """Says what is wrong, why it matters and how to mend it."""
+    """Says what is wrong, why it matters and how to fix it."""

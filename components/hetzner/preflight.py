@@ -25,7 +25,7 @@ def problems(client: Client, servers: Sequence[CloudServer], *, key_name: str, p
         yield Problem(
             what=f"Hetzner's cloud does not answer: {refused}",
             why="servers, keys and firewalls are made there",
-            mend="try again where it is out of order; else check the token of the project: one with read and write access",
+            fix="try again where it is out of order; else check the token of the project: one with read and write access",
             example="pulumi config set --secret vpai:hcloud_token",
         )
 
@@ -49,7 +49,7 @@ def _known_key(name: str, identity: int, wanted: str) -> Problem:
     return Problem(
         what=f"the deploy key is in the project already, under the name {name!r}",
         why="Hetzner takes a public key once, and refuses it under a second name",
-        mend="delete it: servers keep the keys that they were made with; where another program makes servers with it, let the "
+        fix="delete it: servers keep the keys that they were made with; where another program makes servers with it, let the "
         f"first line of vpai:authorizedKeys, which becomes {wanted}, be another key",
         example=f"hcloud ssh-key delete {identity}",
     )

@@ -19,7 +19,7 @@ from components.host_script import NO_ANSWER, SshHost
 DEADLINE_SECONDS = 300
 """Hetzner's servers answer within a minute; cloud-init may wait for the distribution's mirrors."""
 _SHORTEST_TRY_SECONDS = 3
-"""Longer than dial.py waits for a banner: the last try, too, ends with what keeps the server from answering."""
+"""Longer than ssh_proxy_command.py waits for a banner: the last try, too, ends with what keeps the server from answering."""
 
 
 class ServerContactProvider(ResourceProvider):
@@ -98,6 +98,6 @@ def _failed(props: Mapping[str, Any], what: str) -> str:
     return (
         f"{alias} ({props['address']}): {what}.\n"
         "Why: nothing can be deployed on a server that nobody can log in to.\n"
-        "How to mend it: `pulumi up` again waits once more; the server's console at Hetzner shows how far it came; a new one is "
+        "How to fix it: `pulumi up` again waits once more; the server's console at Hetzner shows how far it came; a new one is "
         f"made with `pulumi up --replace 'urn:...::hcloud:index/server:Server::{alias}'` (pulumi stack --show-urns shows it)."
     )

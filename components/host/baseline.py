@@ -128,14 +128,14 @@ def _problems(
         yield Problem(
             what=f"the deploy user {user!r} is not a name for one",
             why="sshd lets this user in and nobody else; root never logs in",
-            mend="a lower case name of its own",
+            fix="a lower case name of its own",
             example="deploy",
         )
     if not authorized_keys:
         yield Problem(
             what="no authorized key",
             why="the host would let nobody in",
-            mend="give the public key of everybody who deploys",
+            fix="give the public key of everybody who deploys",
             example="ssh-ed25519 AAAAC3Nz... you@laptop",
         )
     for number, key in enumerate(authorized_keys, 1):
@@ -143,21 +143,21 @@ def _problems(
             yield Problem(
                 what=f"key {number} of vpai:authorizedKeys {fault}",
                 why="sshd ignores such a line in silence; its owner would be locked out",
-                mend="give the one line of a .pub file; make a new key where the old one is too small",
+                fix="give the one line of a .pub file; make a new key where the old one is too small",
                 example="ssh-keygen -t ed25519; cat ~/.ssh/id_ed25519.pub",
             )
     if not re.fullmatch(r"[A-Z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+)*", timezone):
         yield Problem(
             what=f"{timezone!r} is not a time zone",
             why="logs, timers and the reboot window follow it",
-            mend="a name below /usr/share/zoneinfo",
+            fix="a name below /usr/share/zoneinfo",
             example="Europe/Paris",
         )
     if reboot_window is not None and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", reboot_window):
         yield Problem(
             what=f"the reboot window {reboot_window!r} is not a time of day",
             why="unattended-upgrades would ignore it and never restart the host, or at any time",
-            mend="HH:MM in the host's time zone; leave it out and the host never restarts by itself",
+            fix="HH:MM in the host's time zone; leave it out and the host never restarts by itself",
             example="04:30",
         )
     for address in dns:
@@ -165,7 +165,7 @@ def _problems(
             yield Problem(
                 what=f"the resolver {address!r} is not an address",
                 why="dockerd would not start, and with it no container",
-                mend="an IPv4 or IPv6 address",
+                fix="an IPv4 or IPv6 address",
                 example="9.9.9.9",
             )
     for address in trusted:
@@ -173,7 +173,7 @@ def _problems(
             yield Problem(
                 what=f"the trusted address {address!r} is neither an address nor a range",
                 why="fail2ban would not start, or ban whom it should spare",
-                mend="an address or a range in CIDR notation, without host bits",
+                fix="an address or a range in CIDR notation, without host bits",
                 example="203.0.113.7 or 203.0.113.0/24",
             )
 

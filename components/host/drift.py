@@ -15,7 +15,7 @@ SWAP_BELOW_MIB = 6144
 """As in scripts/baseline.sh."""
 
 
-class Mend(StrEnum):
+class Fix(StrEnum):
     """What puts a difference right."""
 
     BASELINE = "apply the baseline again"
@@ -72,7 +72,7 @@ class Difference:
     subject: str
     expected: str
     found: str
-    mend: Mend
+    fix: Fix
 
 
 def differences(desired: DesiredHost, facts: Facts) -> tuple[Difference, ...]:
@@ -83,9 +83,9 @@ def differences(desired: DesiredHost, facts: Facts) -> tuple[Difference, ...]:
         *_ufw(desired, facts),
         *_chains(desired, facts),
         *_mesh(desired.mesh, facts),
-        *_files(_access_files(desired, facts), facts, Mend.ACCESS),
-        *_units(desired.access_units, facts, Mend.ACCESS),
-        *_files(desired.baseline.files, facts, Mend.BASELINE),
+        *_files(_access_files(desired, facts), facts, Fix.ACCESS),
+        *_units(desired.access_units, facts, Fix.ACCESS),
+        *_files(desired.baseline.files, facts, Fix.BASELINE),
         *_machine(desired.baseline, facts),
         *_docker(desired.baseline, facts),
     )
@@ -98,22 +98,22 @@ def not_shown(facts: Facts) -> tuple[str, ...]:
 
 def _sshd(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
     if facts.sshd_error:
-        yield Difference("sshd's configuration", "valid", facts.sshd_error.splitlines()[-1], Mend.ACCESS)
+        yield Difference("sshd's configuration", "valid", facts.sshd_error.splitlines()[-1], Fix.ACCESS)
     else:
         for key, expected in desired.sshd.items():
             if (found := facts.sshd.get(key, "not set")) != expected:
-                yield Difference(f"sshd {key}", expected, found, Mend.ACCESS)
+                yield Difference(f"sshd {key}", expected, found, Fix.ACCESS)
     if desired.ssh_ports != facts.sshd_ports:
-        yield Difference("sshd listens on", _text(desired.ssh_ports), _text(facts.sshd_ports), Mend.ACCESS)
+        yield Difference("sshd listens on", _text(desired.ssh_ports), _text(facts.sshd_ports), Fix.ACCESS)
 
 
 def _keys(expected: Sequence[str], found: Sequence[str]) -> Iterator[Difference]:
     for key in expected:
         if key not in found:
-            yield Difference("authorized key", _short(key), "missing", Mend.BASELINE)
+            yield Difference("authorized key", _short(key), "missing", Fix.BASELINE)
     for key in found:
         if key not in expected:
-            yield Difference("authorized key", "nobody else", _short(key), Mend.BASELINE)
+            yield Difference("authorized key", "nobody else", _short(key), Fix.BASELINE)
 
 
 def _short(key: str) -> str:
@@ -126,7 +126,7 @@ def _short(key: str) -> str:
 def _ufw(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
     found = facts.firewall
     if found is None or not found.active:
-        yield Difference("UFW", "active", "not installed" if found is None else "inactive", Mend.ACCESS)
+        yield Difference("UFW", "active", "not installed" if found is None else "inactive", Fix.ACCESS)
         return
     for subject, expected, shown in (
         ("UFW at boot", "enabled", "enabled" if found.at_boot else "disabled"),
@@ -136,13 +136,13 @@ def _ufw(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
         ("UFW rules in force, of those stored", _text(found.stored), _text(found.loaded)),
     ):
         if expected != shown:
-            yield Difference(subject, expected, shown, Mend.ACCESS)
+            yield Difference(subject, expected, shown, Fix.ACCESS)
     for rule in desired.ufw_rules:
         if rule not in found.rules:
-            yield Difference("UFW rule", rule, "missing", Mend.ACCESS)
+            yield Difference("UFW rule", rule, "missing", Fix.ACCESS)
     for rule in found.rules:
         if rule not in desired.ufw_rules:
-            yield Difference("UFW rule", "no such rule", rule, Mend.ACCESS)
+            yield Difference("UFW rule", "no such rule", rule, Fix.ACCESS)
 
 
 def _chains(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
@@ -152,7 +152,7 @@ def _chains(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
     ):
         for rule in found:
             if _chain(rule) == "INPUT" and not _target(rule).startswith(("ufw-", "ufw6-", "VPAI-")):
-                yield Difference(f"{version} rule before UFW", "no such rule", rule, Mend.HAND)
+                yield Difference(f"{version} rule before UFW", "no such rule", rule, Fix.HAND)
         chains = dict.fromkeys([*map(_chain, expected), *(chain for chain in map(_chain, found) if _ours(chain))])
         for chain in chains:
             yield from _rules(
@@ -162,7 +162,7 @@ def _chains(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
             )
         for chain in dict.fromkeys(map(_chain, expected)):
             if not any(_target(rule) == chain for rule in found):
-                yield Difference(f"{version} {chain}", "traffic goes through it", "nothing leads into it", Mend.ACCESS)
+                yield Difference(f"{version} {chain}", "traffic goes through it", "nothing leads into it", Fix.ACCESS)
 
 
 def _rules(subject: str, expected: list[str], found: list[str]) -> Iterator[Difference]:
@@ -171,13 +171,13 @@ def _rules(subject: str, expected: list[str], found: list[str]) -> Iterator[Diff
         return
     for rule in expected:
         if rule not in found:
-            yield Difference(subject, rule, "missing", Mend.ACCESS)
+            yield Difference(subject, rule, "missing", Fix.ACCESS)
     for rule in found:
         if rule not in expected:
-            yield Difference(subject, "no such rule", rule, Mend.ACCESS)
+            yield Difference(subject, "no such rule", rule, Fix.ACCESS)
     if sorted(expected) == sorted(found) and expected != found:
         first = next(index for index, pair in enumerate(zip(expected, found, strict=True)) if pair[0] != pair[1])
-        yield Difference(f"{subject}, rule {first + 1}", expected[first], found[first], Mend.ACCESS)
+        yield Difference(f"{subject}, rule {first + 1}", expected[first], found[first], Fix.ACCESS)
 
 
 def _chain(rule: str) -> str:
@@ -196,7 +196,7 @@ def _mesh(desired: DesiredMesh | None, facts: Facts) -> Iterator[Difference]:
     if desired is None:
         return
     if facts.mesh is None:
-        yield Difference("mesh", "a member", "tailscaled does not answer", Mend.MESH)
+        yield Difference("mesh", "a member", "tailscaled does not answer", Fix.MESH)
         return
     for subject, expected, found in (
         ("mesh state", "Running", facts.mesh.state),
@@ -207,7 +207,7 @@ def _mesh(desired: DesiredMesh | None, facts: Facts) -> Iterator[Difference]:
         ("tailscale's own firewall rules", "off", "off" if facts.mesh.netfilter_mode == 0 else "on"),
     ):
         if expected != found:
-            yield Difference(subject, expected, found, Mend.MESH)
+            yield Difference(subject, expected, found, Fix.MESH)
 
 
 def _access_files(desired: DesiredHost, facts: Facts) -> list[HostFile]:
@@ -217,39 +217,39 @@ def _access_files(desired: DesiredHost, facts: Facts) -> list[HostFile]:
     return [file for file in desired.access_files if listens or file.path != SOCKET_DROP_IN]
 
 
-def _files(expected: Sequence[HostFile], facts: Facts, mend: Mend) -> Iterator[Difference]:
+def _files(expected: Sequence[HostFile], facts: Facts, fix: Fix) -> Iterator[Difference]:
     for file in expected:
         there = facts.files.get(file.path)
         if there is None:
-            yield Difference(file.path, "there", "missing", mend)
+            yield Difference(file.path, "there", "missing", fix)
             continue
         if there.sha256 != file.sha256:
-            yield Difference(file.path, f"sha256 {file.sha256[:12]}", f"sha256 {there.sha256[:12]}", mend)
+            yield Difference(file.path, f"sha256 {file.sha256[:12]}", f"sha256 {there.sha256[:12]}", fix)
         if (there.mode, there.owner) != (file.mode, "root:root"):
-            yield Difference(file.path, f"{file.mode:o} root:root", f"{there.mode:o} {there.owner}", mend)
+            yield Difference(file.path, f"{file.mode:o} root:root", f"{there.mode:o} {there.owner}", fix)
 
 
 def _machine(baseline: Baseline, facts: Facts) -> Iterator[Difference]:
     if facts.timezone != baseline.timezone:
-        yield Difference("time zone", baseline.timezone, facts.timezone or "none", Mend.BASELINE)
+        yield Difference("time zone", baseline.timezone, facts.timezone or "none", Fix.BASELINE)
     sysctls, units = dict(baseline.sysctls), baseline.units
     if not facts.container:
         sysctls |= baseline.kernel_sysctls
         units += baseline.machine_units
         if facts.memory_mib < SWAP_BELOW_MIB and not facts.swap_mib:
-            yield Difference("swap", "2048 MiB", "none", Mend.BASELINE)
+            yield Difference("swap", "2048 MiB", "none", Fix.BASELINE)
     for key, expected in sysctls.items():
         if (value := facts.sysctls.get(key, "unknown")) != expected:
-            yield Difference(key, expected, value, Mend.BASELINE)
-    yield from _units(units, facts, Mend.BASELINE)
+            yield Difference(key, expected, value, Fix.BASELINE)
+    yield from _units(units, facts, Fix.BASELINE)
 
 
-def _units(units: Sequence[str], facts: Facts, mend: Mend) -> Iterator[Difference]:
+def _units(units: Sequence[str], facts: Facts, fix: Fix) -> Iterator[Difference]:
     for unit in units:
         state = facts.units.get(unit)
         shown = f"{state.active}, {state.enabled or 'no such unit'}" if state else "not asked"
         if shown != "active, enabled":
-            yield Difference(unit, "active, enabled", shown, mend)
+            yield Difference(unit, "active, enabled", shown, fix)
 
 
 def _docker(baseline: Baseline, facts: Facts) -> Iterator[Difference]:
@@ -257,7 +257,7 @@ def _docker(baseline: Baseline, facts: Facts) -> Iterator[Difference]:
     if daemon_json is None:
         return
     if facts.docker is None:
-        yield Difference("dockerd", "answers", "does not answer", Mend.BASELINE)
+        yield Difference("dockerd", "answers", "does not answer", Fix.BASELINE)
         return
     settings = json.loads(daemon_json.content)
     pools = tuple((pool["base"], pool["size"]) for pool in settings["default-address-pools"])
@@ -269,7 +269,7 @@ def _docker(baseline: Baseline, facts: Facts) -> Iterator[Difference]:
         ("dockerd started after its file was written", True, facts.docker.read_its_file),
     ):
         if expected != found:
-            yield Difference(subject, str(expected), str(found), Mend.BASELINE)
+            yield Difference(subject, str(expected), str(found), Fix.BASELINE)
 
 
 def _text(values: Sequence[object]) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from model.firewall import PUBLIC_SSH, Firewall, Opening, Target
+from model.firewall import PUBLIC_SSH, Firewall, IngressRule, Target
 from model.mesh import INTERFACE
 from model.network import MESH, MESH_V6
 from model.route import Access
@@ -30,7 +30,7 @@ def ufw_rules(firewall: Firewall, *, ssh_public: bool) -> tuple[str, ...]:
     )
 
 
-def _comment(opening: Opening) -> str:
+def _comment(opening: IngressRule) -> str:
     """UFW takes no quotation marks."""
     return opening.reason.replace("'", "")
 
@@ -114,7 +114,7 @@ def cloud_rules(firewall: Firewall, *, ssh_from: Sequence[str]) -> tuple[CloudRu
     )
 
 
-def public_ports(firewall: Firewall) -> tuple[Opening, ...]:
+def public_ports(firewall: Firewall) -> tuple[IngressRule, ...]:
     """What a stranger may reach once SSH is closed to the public."""
     return tuple(opening for opening in firewall.all_openings(ssh_public=False) if opening.access is Access.PUBLIC)
 

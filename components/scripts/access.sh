@@ -30,7 +30,7 @@ apply() {
 		fail "a change waits for its confirmation since $(cat $TRANSACTION/since): another run makes it, or was killed.
 $(cat "$STATE/revert-failed" 2>/dev/null || true)
 Why: what it has not confirmed goes back by itself, to what was in force before it.
-How to mend it: run \`pulumi up\` again in $seconds s (vpai:revertSeconds); or, on the host: sudo vpai-revert"
+How to fix it: run \`pulumi up\` again in $seconds s (vpai:revertSeconds); or, on the host: sudo vpai-revert"
 	fi
 	draft=$(mktemp -d)
 	# shellcheck disable=SC2064 # the directory's name is known now

@@ -311,7 +311,7 @@ changed() {
 }
 
 fail() {
-	printf '%s\n  why it matters: %s\n  how to mend it: %s\n' "$1" "$2" "$3" >&2
+	printf '%s\n  why it matters: %s\n  how to fix it: %s\n' "$1" "$2" "$3" >&2
 	exit 1
 }
 

@@ -1,4 +1,4 @@
-// auto-fix fetches jobs from the webhook gate, one at a time: a program writes a branch that mends an issue, and this opens
+// auto-fix fetches jobs from the webhook gate, one at a time: a program writes a branch that fixes an issue, and this opens
 // the pull request. It listens to nobody but its own host's collector; nothing reaches the workstation from outside.
 package main
 

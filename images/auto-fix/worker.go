@@ -135,7 +135,7 @@ func (worker *Worker) kept() (Job, error) {
 func (worker *Worker) do(ctx context.Context, job Job) {
 	worker.note(true)
 	log := slog.With("repository", job.Repository, "issue", job.Number)
-	outcome, err := worker.mend(ctx, job)
+	outcome, err := worker.fix(ctx, job)
 	if ctx.Err() != nil {
 		return // Taken up again at the next start.
 	}
@@ -151,8 +151,8 @@ func (worker *Worker) do(ctx context.Context, job Job) {
 	}
 }
 
-// mend lets the program write the branch and opens the pull request, unless there is one.
-func (worker *Worker) mend(ctx context.Context, job Job) (string, error) {
+// fix lets the program write the branch and opens the pull request, unless there is one.
+func (worker *Worker) fix(ctx context.Context, job Job) (string, error) {
 	if err := worker.check(job); err != nil {
 		return "", err
 	}

@@ -98,7 +98,7 @@ func (worker *Worker) once(t *testing.T) {
 const sound = `{"repository":"Mobutoo/VPAI","number":7,"title":"broken","body":"it is"}`
 
 func TestAnIssueGetsOnePullRequestHoweverOftenItIsOffered(t *testing.T) {
-	worker, others := newBench(t, `grep -q '"branch":"fix/GH-7"' && echo mended`)
+	worker, others := newBench(t, `grep -q '"branch":"fix/GH-7"' && echo fixed`)
 	others.offers = []string{sound, sound}
 	worker.once(t)
 	worker.once(t)
@@ -142,7 +142,7 @@ func TestAProgramThatFailsOrHangsOpensNothingAndIsTold(t *testing.T) {
 }
 
 func TestAJobInHandIsDoneAfterARestart(t *testing.T) {
-	worker, others := newBench(t, "echo mended")
+	worker, others := newBench(t, "echo fixed")
 	if err := os.WriteFile(worker.file(), []byte(sound), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestAJobInHandIsDoneAfterARestart(t *testing.T) {
 }
 
 func TestWithoutATokenForGitHubNoJobIsTaken(t *testing.T) {
-	worker, others := newBench(t, "echo mended")
+	worker, others := newBench(t, "echo fixed")
 	worker.githubToken = ""
 	others.offers = []string{sound}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)

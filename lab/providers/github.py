@@ -134,9 +134,9 @@ class GitHub:
         if head not in self.branches or base not in self.branches or not body.get("title"):
             return _invalid({"resource": "PullRequest", "field": "head", "code": "invalid"})
         if self.branches[head] == self.branches[base]:
-            return _invalid(_told(f"No commits between {base} and {head}"))
+            return _invalid(_reported(f"No commits between {base} and {head}"))
         if any(pull.head == head for pull in self.pulls):
-            return _invalid(_told(f"A pull request already exists for {REPOSITORY.partition('/')[0]}:{head}."))
+            return _invalid(_reported(f"A pull request already exists for {REPOSITORY.partition('/')[0]}:{head}."))
         self._numbered += 1
         files = tuple(self.files.get(head, ()))
         pull = Pull(time.time(), self._numbered, head, base, str(body["title"]), str(body.get("body") or ""), files)
@@ -183,7 +183,7 @@ def _invalid(error: Mapping[str, str]) -> Reply:
     return 422, {"message": "Validation Failed", "errors": [dict(error)], "status": "422"}
 
 
-def _told(message: str) -> Mapping[str, str]:
+def _reported(message: str) -> Mapping[str, str]:
     return {"resource": "PullRequest", "code": "custom", "message": message}
 
 

@@ -3,6 +3,7 @@
 import os
 
 from model.problem import Refused, refuse
+from operations.deploy.terminal import Terminal, of_questions
 from operations.init.dialogue import Dialogue
 from operations.init.hosts import hosts
 from operations.init.identity import domain, keys, kind, shown, state
@@ -12,9 +13,8 @@ from operations.init.rest import rest
 from operations.init.services import from_others, services
 from operations.init.session import Session
 from operations.init.written import Written
-from operations.recovery_kit import FILE
+from operations.secrets.recovery_kit import FILE
 from operations.stack import CommandFailed, Stack
-from operations.terminal import Terminal, of_questions
 
 QUESTIONS = (state, shown, kind, domain, keys, hosts, others, services, from_others)
 """In their order; each asks for what is not configured."""
@@ -26,7 +26,7 @@ def init(stack: Stack, outside: Outside | None = None) -> int:
     dialogue, given = Dialogue(), os.environ.get(FILE, "")
     session = Session(stack=stack.name, dialogue=dialogue, outside=outside or Outside(), written=Written(stack.name))
     again = f"make init STACK={stack.name}"
-    dialogue.say(
+    dialogue.report(
         f"The configuration of {stack.name}, by questions. Each answer is kept at once in Pulumi.{stack.name}.yaml: Ctrl-C "
         f"ends at any time, and {again} goes on where it was. Nothing is deployed."
     )
@@ -35,9 +35,9 @@ def init(stack: Stack, outside: Outside | None = None) -> int:
             question(session)
         rest(session, given)
     except (KeyboardInterrupt, EOFError):
-        dialogue.say(f"\n\nInterrupted. What was answered is kept, whole. To go on where this was: {again}")
+        dialogue.report(f"\n\nInterrupted. What was answered is kept, whole. To go on where this was: {again}")
         return 130
     except (Refused, CommandFailed) as error:
-        dialogue.say(f"\n{error}\n\nWhat was answered before is kept. When that is mended, to go on: {again}")
+        dialogue.report(f"\n{error}\n\nWhat was answered before is kept. When that is fixed, to go on: {again}")
         return 1
     return 0

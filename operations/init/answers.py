@@ -125,6 +125,6 @@ def _faulty(raw: Mapping[str, str], path: str) -> bool:
     try:
         inputs.parsed("", raw)
     except Refused as refused:
-        told = (f"vpai:{path} = ", f"vpai:{path} has a name", f"vpai:{path}.")
-        return any(problem.what.startswith(told) for problem in refused.problems)
+        reported = (f"vpai:{path} = ", f"vpai:{path} has a name", f"vpai:{path}.")
+        return any(problem.what.startswith(reported) for problem in refused.problems)
     return False

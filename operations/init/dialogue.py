@@ -16,7 +16,7 @@ class Wrong(Exception):
 class Dialogue:
     """At stdin and stdout. Ctrl-C and the end of input are the caller's: KeyboardInterrupt, EOFError."""
 
-    def say(self, text: str = "", indent: str = "") -> None:
+    def report(self, text: str = "", indent: str = "") -> None:
         """Each line of `text`, wrapped."""
         for line in text.splitlines() or [""]:
             print(textwrap.fill(line, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
@@ -24,7 +24,7 @@ class Dialogue:
     def topic(self, title: str, text: str) -> None:
         """What the next questions are about."""
         print(f"\n== {title}")
-        self.say(text)
+        self.report(text)
 
     def ask(
         self, question: str, read: Callable[[str], T], *, example: str = "", enter: str | None = None, hidden: bool = False
@@ -41,7 +41,7 @@ class Dialogue:
                     raise Wrong("An answer is needed" + (f", for example: {example}" if example else "."))
                 return read(answer or enter or "")
             except Wrong as wrong:
-                self.say(str(wrong), indent="  ! ")
+                self.report(str(wrong), indent="  ! ")
 
     def yes(self, question: str, *, enter: str | None = None) -> bool:
         """Whether the answer is yes; it is typed in full."""

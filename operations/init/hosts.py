@@ -18,7 +18,7 @@ RENT = "rent"
 ROLES: Mapping[str, str] = {
     str(Role.STACK): "the platform itself: databases, models, workflows, monitoring",
     str(Role.HUB): "the way in: the VPN's centre, and what the Internet may ask; a fixed public address",
-    str(Role.WORKSTATION): "a machine at home that is watched, and mends issues",
+    str(Role.WORKSTATION): "a machine at home that is watched, and fixes issues",
     str(Role.APPLICATIONS): "applications of your own (services/apps.py)",
 }
 _FRESH = (
@@ -75,14 +75,14 @@ def _new(session: Session, role: Role | None = None) -> None:
     free = {each: text for each, text in ROLES.items() if each not in taken}
     example = {Role.STACK: "sese", Role.HUB: "seko"}.get(role or Role.APPLICATIONS, "app-prod-01")
     if session.is_copy:
-        told = "The hub of production's mesh, under its name there: the copy joins it. Nothing else is placed on it."
+        reported = "The hub of production's mesh, under its name there: the copy joins it. Nothing else is placed on it."
     else:
-        told = "A machine, and what it is for. One may be several:\n" + "\n".join(
+        reported = "A machine, and what it is for. One may be several:\n" + "\n".join(
             f"  {each}: {text}" for each, text in free.items()
         )
     session.dialogue.topic(
         f"The machine for the role {role}" if role else "A machine",
-        f"{told}\n{_FRESH}\nExample: name {example}, address 203.0.113.10, port 22, user debian",
+        f"{reported}\n{_FRESH}\nExample: name {example}, address 203.0.113.10, port 22, user debian",
     )
     name = session.dialogue.ask("name", answers.host_name(_configured(session).keys()), example=example)
     roles: tuple[str, ...] = (Role.HUB,)
@@ -128,7 +128,7 @@ def _host(session: Session, name: str, roles: tuple[str, ...], joined: Mapping[s
         return
     _pin(session, name, address, port)
     user, facts = _let_in(session, name, address, port)
-    memory, release = (facts.memory_mib, facts.release) if facts else _told(session)
+    memory, release = (facts.memory_mib, facts.release) if facts else _reported(session)
     plain = {"address": address, "memoryMib": memory, "firstUser": user, "firstPort": port, "release": release}
     session.written.set_host(name, {**{key: value for key, value in plain.items() if _USUAL.get(key) != value}, **played})
 
@@ -155,24 +155,24 @@ def _answers(endpoint: tuple[str, int]) -> None:
 def _pin(session: Session, name: str, address: str, port: int) -> None:
     """Show the host's key, and pin it when the operator has compared it."""
     if name in session.pinned:
-        session.dialogue.say(f"The key of {name} is pinned already, in {session.known_hosts.relative_to(PROJECT)}.")
+        session.dialogue.report(f"The key of {name} is pinned already, in {session.known_hosts.relative_to(PROJECT)}.")
         return
-    say = session.dialogue.say
+    report = session.dialogue.report
     try:
         key = machine.host_key(address, port)
     except Wrong as wrong:
-        say(f"{wrong} It is not pinned, and an up refuses until it is.", indent="  ! ")
+        report(f"{wrong} It is not pinned, and an up refuses until it is.", indent="  ! ")
         return
-    say(f"The machine at {address} shows this host key:\n    {ssh_key.fingerprint(key)} (ED25519)")
-    say(
+    report(f"The machine at {address} shows this host key:\n    {ssh_key.fingerprint(key)} (ED25519)")
+    report(
         "Log in on the provider's console (KVM, VNC, web console), where nobody can be in between, and let it say its key:\n"
         "    ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     )
     if session.dialogue.yes("is it the same there"):
         append(session.known_hosts, (f"{name} {key}",))
-        say(f"Pinned in {session.known_hosts.relative_to(PROJECT)}.")
+        report(f"Pinned in {session.known_hosts.relative_to(PROJECT)}.")
     else:
-        say(
+        report(
             "Not pinned: somebody may sit in between and would get every secret, or the address is another machine's. An up "
             "refuses until the right key is pinned.",
             indent="  ! ",
@@ -192,11 +192,11 @@ def _let_in(session: Session, name: str, address: str, port: int) -> tuple[str, 
         facts = session.facts.get(name)
         if facts is None:
             return user, None
-        session.dialogue.say(
+        session.dialogue.report(
             f"It lets you in: {facts.release}, {facts.memory_mib} MiB of memory, of which {facts.free_mib} are free."
         )
         if facts.release not in RELEASES:
-            session.dialogue.say(f"It has to run {' or '.join(RELEASES)}: install {RELEASES[0]} before an up.", indent="  ! ")
+            session.dialogue.report(f"It has to run {' or '.join(RELEASES)}: install {RELEASES[0]} before an up.", indent="  ! ")
             facts = replace(facts, release=RELEASES[0])
         return user, facts
 
@@ -205,7 +205,7 @@ def _facts(session: Session, host: Host) -> None:
     session.facts[host.name] = machine.facts(host, session.known_hosts, PROJECT / ".vpai" / session.stack / "init")
 
 
-def _told(session: Session) -> tuple[int, str]:
+def _reported(session: Session) -> tuple[int, str]:
     """Memory and release, where the machine cannot be asked."""
     form = "number of MiB, 1024 at least; free -m shows it as total"
     memory = session.dialogue.ask("memory in MiB", answers.of_host("memoryMib", form, "2048"), example="2048")

@@ -12,7 +12,7 @@ from model.problem import refuse
 from operations.init import answers
 from operations.init.dialogue import Wrong
 from operations.init.session import Session
-from operations.recovery_kit import FILE, PASSPHRASE
+from operations.secrets.recovery_kit import FILE, PASSPHRASE
 from operations.stack import PROJECT, CommandFailed
 from operations.table import table
 from stacks import standing
@@ -33,7 +33,7 @@ def state(session: Session) -> None:
         _passphrase(session)
     if there and not begun:
         session.written.begin()
-        session.dialogue.say(f"\nMade: the stack {session.stack}. Its state lies in {there.backend} (docs/runbooks/state.md).")
+        session.dialogue.report(f"\nMade: the stack {session.stack}. Its state lies in {there.backend} (docs/runbooks/state.md).")
     session.written.head()
 
 
@@ -41,7 +41,7 @@ def _passphrase(session: Session) -> None:
     name = f"~/.config/vpai/{session.stack}.passphrase"
     usual = Path(name).expanduser()
     if usual.exists():
-        session.dialogue.say(f"\nThe passphrase is taken from {name}.")
+        session.dialogue.report(f"\nThe passphrase is taken from {name}.")
         os.environ[FILE] = str(usual)
         return
     session.dialogue.topic(
@@ -75,8 +75,8 @@ def shown(session: Session) -> None:
     values, encrypted = session.written.values, session.written.secrets
     if values:
         rows = [row for key, value in values.items() for row in _rows(key, "set, encrypted" if key in encrypted else value)]
-        told = f"Not asked again. To change one: make shell STACK={session.stack}, then pulumi config set."
-        session.dialogue.topic("Configured already", told)
+        reported = f"Not asked again. To change one: make shell STACK={session.stack}, then pulumi config set."
+        session.dialogue.topic("Configured already", reported)
         print(table(("setting", "value"), rows))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import dial, ssh
+from components import ssh, ssh_proxy_command
 from model import ssh_key
 from model.host import Host
 from operations.init.dialogue import Wrong
@@ -32,7 +32,7 @@ def answers(address: str, port: int) -> None:
     """Raises `Wrong` where no sshd names itself at that port."""
     try:
         with socket.create_connection((address, port), timeout=_SECONDS / 4) as connection:
-            said = dial.greeting(connection)
+            said = ssh_proxy_command.greeting(connection)
     except TimeoutError:
         said_of_it = "nobody answers: a firewall is in between, or the machine does not run"
     except socket.gaierror:
@@ -40,7 +40,7 @@ def answers(address: str, port: int) -> None:
     except OSError as error:
         said_of_it = (error.strerror or str(error)).lower()
     else:
-        if dial.is_sshd(said):
+        if ssh_proxy_command.is_sshd(said):
             return
         said_of_it = "something answers there, but not sshd"
     raise Wrong(f"No SSH at {address}, port {port}: {said_of_it}.")

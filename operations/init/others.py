@@ -66,7 +66,7 @@ QUESTIONS = (
 
 def _kept(question: Question) -> str:
     """What is so where nothing is answered."""
-    field = next(each for each in Settings.model_fields.values() if each.alias == question.key)
+    field = next(field for field in Settings.model_fields.values() if field.alias == question.key)
     return str(field.default or "later")
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from operations import dns
 from operations.init.dialogue import Wrong
+from operations.mesh import dns
 from stacks.inputs import CLOUD_TOKEN
 
 
@@ -12,7 +12,7 @@ def _cloud_token(token: str) -> None:
     from components.hetzner import api, preflight  # brings Hetzner's client
 
     for problem in preflight.problems(api.client(token), (), key_name="", public_key=""):
-        raise Wrong(f"{problem.what}. {problem.mend[0].upper()}{problem.mend[1:]}.")
+        raise Wrong(f"{problem.what}. {problem.fix[0].upper()}{problem.fix[1:]}.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from model.fleet import Fleet
 from model.problem import Problem, Refused
 from model.secret import External
-from operations import dns
 from operations.init.services import missing
 from operations.init.session import Session
-from operations.recovery_kit import FILE
+from operations.mesh import dns
+from operations.secrets.recovery_kit import FILE
 from operations.stack import CommandFailed, Stack
 from stacks import inputs
 
 
 def rest(session: Session, given: str) -> None:
     """Print it; `given` is the file of the passphrase as the shell had it."""
-    say = session.dialogue.say
+    report = session.dialogue.report
     session.dialogue.topic("What remains", "")
     for number, text in enumerate(_left(session, given), 1):
         first, *more = text.splitlines()
-        say(f"{number}. {first}")
-        say("\n".join(more), indent="   ") if more else None
-    say(f"\nWhat an up would make, and what is still missing, at any time: make preview STACK={session.stack}")
+        report(f"{number}. {first}")
+        report("\n".join(more), indent="   ") if more else None
+    report(f"\nWhat an up would make, and what is still missing, at any time: make preview STACK={session.stack}")
 
 
 def _left(session: Session, given: str) -> Iterator[str]:
@@ -35,8 +35,8 @@ def _left(session: Session, given: str) -> Iterator[str]:
         lines = [f"{secret.name}: {secret.source.obtain}" for secret in secrets if isinstance(secret.source, External)]
         fake = f"\nOr fakes that open nothing: make fake-secrets STACK={stack}" if session.is_copy else ""
         yield f"Secrets; make init STACK={stack} asks for them again:\n" + "\n".join(lines) + fake
-    told = {f"pulumi config set -s {stack} --secret vpai:{secret.name}" for secret in secrets}
-    yield from (str(problem) for problem in _refused(stack) if problem.example not in told)
+    reported = {f"pulumi config set -s {stack} --secret vpai:{secret.name}" for secret in secrets}
+    yield from (str(problem) for problem in _refused(stack) if problem.example not in reported)
     yield from map(str, inputs.unpinned_hosts(fleet, session.known_hosts))
     if images := inputs.unpinned_images(fleet, settings):
         yield f"{len(images)} images have no digest in {settings.image_lock}, and an up refuses them:\nmake images WRITE=1"

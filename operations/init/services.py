@@ -43,9 +43,7 @@ def fits(session: Session, chosen: Sequence[str]) -> None:
     try:
         session.placed(services=tuple(chosen))
     except Refused as refused:
-        said = [
-            f"{problem.what}.\nWhy it matters: {problem.why}. How to mend it: {problem.mend}." for problem in refused.problems
-        ]
+        said = [f"{problem.what}.\nWhy it matters: {problem.why}. How to fix it: {problem.fix}." for problem in refused.problems]
         raise Wrong("\n".join(said)) from None
     try:
         session.placed(services=tuple(chosen), free={host: facts.free_mib for host, facts in session.facts.items()})
@@ -87,7 +85,9 @@ def from_others(session: Session) -> None:
 def _secret(session: Session, secret: Secret) -> None:
     assert isinstance(secret.source, External)
     chosen, checks = secret.source.chosen, session.outside.tokens.get(secret.name)
-    session.dialogue.say(f"\n{secret.name}\n  {secret.source.obtain}" + ("\n  or type new: one is made here" if chosen else ""))
+    session.dialogue.report(
+        f"\n{secret.name}\n  {secret.source.obtain}" + ("\n  or type new: one is made here" if chosen else "")
+    )
     read = answers.secret(secret)
     while True:
         value = session.dialogue.ask(
@@ -99,4 +99,4 @@ def _secret(session: Session, secret: Secret) -> None:
             break
     session.written.set_secret(secret.name, value)
     shown = f" To read it: pulumi config get -s {session.stack} vpai:{secret.name}" if chosen else ""
-    session.dialogue.say(f"{secret.name} is set, encrypted.{shown}")
+    session.dialogue.report(f"{secret.name} is set, encrypted.{shown}")

@@ -9,11 +9,11 @@ from model.fleet import Fleet
 from model.host import Host
 from model.kind import Kind
 from model.settings import Settings
-from operations import dns
 from operations.init.dialogue import Dialogue, Wrong
 from operations.init.machine import Facts
 from operations.init.outside import Outside
 from operations.init.written import Written
+from operations.mesh import dns
 from operations.stack import PROJECT, CommandFailed
 from stacks import inputs
 
@@ -62,7 +62,7 @@ class Session:
         try:
             check(answer)
         except Wrong as wrong:
-            self.dialogue.say(str(wrong), indent="  ! ")
+            self.dialogue.report(str(wrong), indent="  ! ")
             return self.dialogue.yes("keep it all the same", enter="no")
         return True
 
@@ -73,7 +73,7 @@ class Session:
         return self.outside.resolvers([str(each) for each in (named if isinstance(named, list) else default)])
 
     def unchecked(self, what: str, error: CommandFailed) -> None:
-        self.dialogue.say(f"Not checked: {what}. {str(error).splitlines()[0]}", indent="  ")
+        self.dialogue.report(f"Not checked: {what}. {str(error).splitlines()[0]}", indent="  ")
 
     def placed(self, memory_mib: int = 0, free: Mapping[str, int] | None = None, **changes: object) -> Fleet:
         """The fleet of the settings as they are written, with `changes`, and hosts of this memory or of what is `free`;

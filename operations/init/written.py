@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from operations.configuration_reference import HEADER
+from operations.reference.configuration import HEADER
 from operations.stack import PROJECT, output
 
 _NAMESPACE = "vpai:"

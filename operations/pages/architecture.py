@@ -15,7 +15,7 @@ from model.placement import Placement
 from model.route import Access
 from model.service import Service
 from operations.pages.svg import arrow, box, document, heads, text
-from operations.reference import DOMAIN, ROLES, example_fleet
+from operations.reference.catalogue import DOMAIN, ROLES, example_fleet
 
 PICTURE = Path(__file__).parents[2] / "docs/reference/architecture.svg"
 _WIDTH = 1180
@@ -77,14 +77,14 @@ def _playing(fleet: Fleet, role: Role) -> Placement:
 def _host(placement: Placement, common: frozenset[str], column: tuple[int, int, int], top: float) -> tuple[Sequence[str], float]:
     """A host's box and what stands on it; where it ends."""
     left, width, in_a_row = column
-    door = placement.door.name if placement.door else ""
-    own = [service for service in placement.services if service.name not in common and service.name != door]
+    ingress = placement.door.name if placement.door else ""
+    own = [service for service in placement.services if service.name not in common and service.name != ingress]
     groups = (
         ("with a site", [service for service in own if service.routes]),
-        ("behind them" if door else "services", [service for service in own if not service.routes]),
+        ("behind them" if ingress else "services", [service for service in own if not service.routes]),
     )
-    y, shapes = top + (62 if door else 72), list[str]()
-    if door:
+    y, shapes = top + (62 if ingress else 72), list[str]()
+    if ingress:
         names = [site.host.removesuffix(f".{DOMAIN}") for site in placement.sites()]
         shapes.append(box(left + 14, y, width - 28, _CHIP, "#e0e7ff", _MEMBERS))
         words = f"Caddy: {len(names)} {'site' if len(names) == 1 else 'sites'}, TLS, access lists"

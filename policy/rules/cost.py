@@ -41,7 +41,7 @@ LIMIT = ProgramRule(
     severity=Severity.MEDIUM,
     decides=("COST-1",),
     why="a typing error in a server's type is noticed on the invoice",
-    mend="take a smaller type, or raise the limit in policy/rules/cost.py; a price goes into prices.yaml with its date",
+    fix="take a smaller type, or raise the limit in policy/rules/cost.py; a price goes into prices.yaml with its date",
     example='server_type="cx23"',
     check=_limit,
 )

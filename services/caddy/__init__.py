@@ -46,7 +46,7 @@ OVH = tuple(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Door:
+class IngressSettings:
     """How clients come in: `authority` is the PEM root of the operator's own authority, empty for ACME over OVH."""
 
     vpn: tuple[IPv4Network, ...]
@@ -59,14 +59,14 @@ class Door:
 
 def service(
     sites: Sequence[Site],
-    door: Door,
+    ingress: IngressSettings,
     networks: tuple[str, ...],
     links: tuple[Link, ...] = (),
     memory_mib: int = 128,
     scale: float = 1.0,
 ) -> Service:
     """Caddy for `sites`, on the `networks` that it shares with what stands behind it; `links`: what it hands on over the mesh."""
-    tls, tls_files, tls_secrets = _tls(door)
+    tls, tls_files, tls_secrets = _tls(ingress)
     return Service(
         name="caddy",
         image=IMAGE,
@@ -80,7 +80,7 @@ def service(
         environment={"XDG_DATA_HOME": "/data", "XDG_CONFIG_HOME": "/config"},
         configuration=Configuration(
             directory=DIRECTORY,
-            files=(File(path="Caddyfile", content=render(sites, tls, door.vpn)), *tls_files),
+            files=(File(path="Caddyfile", content=render(sites, tls, ingress.vpn)), *tls_files),
             on_change=Reload(
                 command=("caddy", "reload", "--config", f"{CURRENT}/Caddyfile", "--force"),
                 accepts=("caddy", "validate", "--adapter", "caddyfile", "--config", "-"),
@@ -90,7 +90,7 @@ def service(
         secrets=tls_secrets,
         links=links,
         # The hub's needs a certificate before anybody can join its mesh: the authority's name must not be asked of the mesh.
-        finds_links=True,
+        uses_mesh_dns=True,
         volumes=(
             Volume(
                 path="/data",
@@ -110,7 +110,7 @@ def service(
             for number, protocol in ((80, "tcp"), (443, "tcp"), (443, "udp"))
         ),
         # A request against a real listener: `caddy version` would only prove the binary.
-        alerts=tuple(_alerts(sites, door)),
+        alerts=tuple(_alerts(sites, ingress)),
         may=May(publish=(80, 443), share_uid=0),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{HEALTH_PORT}/health"),
@@ -131,14 +131,14 @@ def service(
                 until=date(2027, 5, 10),
             ),
         ),
-        scratch=("/config", "/tmp"),
+        tmpfs=("/config", "/tmp"),
     )
 
 
 _HOUR = 3600
 
 
-def _alerts(sites: Sequence[Site], door: Door) -> Iterator[Watch]:
+def _alerts(sites: Sequence[Site], ingress: IngressSettings) -> Iterator[Watch]:
     requests = "caddy_http_request_duration_seconds_count"
     yield Watch(
         name="errors",
@@ -151,7 +151,7 @@ def _alerts(sites: Sequence[Site], door: Door) -> Iterator[Watch]:
     )
     if sites:
         # Renewed at a third of its lifetime: 30 days left of a public one, 4 hours of one from an authority of our own.
-        left = 2 * _HOUR if door.authority else 14 * 24 * _HOUR
+        left = 2 * _HOUR if ingress.authority else 14 * 24 * _HOUR
         yield Watch(
             name="certificate",
             measure="min(probe_ssl_earliest_cert_expiry{$on}) - time()",
@@ -163,10 +163,12 @@ def _alerts(sites: Sequence[Site], door: Door) -> Iterator[Watch]:
         )
 
 
-def _tls(door: Door) -> tuple[AcmeOverOvh | OwnAuthority, tuple[File, ...], tuple[Secret, ...]]:
-    if door.authority:
-        root = (File(path="root.crt", content=door.authority), File(path="root.key", content=f"{AUTHORITY_KEY}"))
+def _tls(ingress: IngressSettings) -> tuple[AcmeOverOvh | OwnAuthority, tuple[File, ...], tuple[Secret, ...]]:
+    if ingress.authority:
+        root = (File(path="root.crt", content=ingress.authority), File(path="root.key", content=f"{AUTHORITY_KEY}"))
         return OwnAuthority(certificate=f"{CURRENT}/root.crt", key=f"{CURRENT}/root.key"), root, (AUTHORITY_KEY,)
     files = tuple(File(path=secret.name.replace("_", "-"), content=f"{secret}") for secret in OVH)
-    issuer = AcmeOverOvh(email=door.acme_email, credentials=CURRENT, directory=door.acme_directory, wildcard=door.wildcard)
+    issuer = AcmeOverOvh(
+        email=ingress.acme_email, credentials=CURRENT, directory=ingress.acme_directory, wildcard=ingress.wildcard
+    )
     return issuer, files, OVH

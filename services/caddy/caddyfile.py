@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from model.network import MAGIC_DNS
-from model.route import ALL, Access, Cors, Led, Route, Site, Upstream
+from model.route import ALL, Access, Cors, Route, RouteTarget, Site, Upstream
 
 HEALTH_PORT = 2020
 METRICS_PORT = 2021
@@ -256,7 +256,7 @@ def _paths(site: Site) -> list[str]:
     return lines
 
 
-def _route(site: Site, led: Led, number: int) -> list[str]:
+def _route(site: Site, led: RouteTarget, number: int) -> list[str]:
     """One route: its limits, then what stands behind it. Routes exclude each other, the narrower comes first."""
     route = led.route
     name = f"@{number}"
@@ -289,7 +289,7 @@ def _limits(site: Site, route: Route, number: int) -> list[str]:
     return lines
 
 
-def _answer(led: Led, host: str) -> list[str]:
+def _answer(led: RouteTarget, host: str) -> list[str]:
     if led.upstream is None:
         return [f'respond "{led.route.answer}" 200']
     return [f"reverse_proxy {led.upstream} {{", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.alert import Severity, Watch
-from model.credential import Credential, Header, Held, Login, Request
+from model.credential import Credential, Header, Login, Request, StoredSecret
 from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import CacheUser, Configuration, Database, File, Healthcheck, Limits, Logs, May, Metrics, Replacement, Service
@@ -142,5 +142,5 @@ _CREDENTIALS = (
         proof=Request(port=PORT, method="POST", path="/login", place=Login(others={"username": UI_USER}), accepted=(303, 400)),
         note="400 where LiteLLM has no database: it tells so after the password was right",
     ),
-    Credential(secret=SALT_KEY, holder="LiteLLM itself: it encrypts with it", proof=Held(variable="LITELLM_SALT_KEY")),
+    Credential(secret=SALT_KEY, holder="LiteLLM itself: it encrypts with it", proof=StoredSecret(variable="LITELLM_SALT_KEY")),
 )

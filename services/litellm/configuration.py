@@ -81,7 +81,7 @@ def hook(
         redis_url=redis_url,
         daily_limit=models.DAILY_LIMIT,
         eco_share=models.ECO_SHARE,
-        told_shares=models.TOLD_SHARES,
+        reported_shares=models.TOLD_SHARES,
         monthly_limits=models.MONTHLY_LIMITS,
         models={model.name: _terms(model) for model in MODELS} | _other_terms(),
         qdrant_url=qdrant_url,

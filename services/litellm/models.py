@@ -294,7 +294,7 @@ def problems(models: Iterable[Model] = MODELS, providers: Iterable[Provider] = P
         yield Problem(
             what=f"the providers' daily budgets add up to {shares:.2f} USD, {shares / DAILY_LIMIT:.1%} of DAILY_LIMIT",
             why="the day's limit would end providers that still have a budget of their own",
-            mend="lower a daily_budget, or raise DAILY_LIMIT, in services/litellm/models.py",
+            fix="lower a daily_budget, or raise DAILY_LIMIT, in services/litellm/models.py",
             example="daily_budget=0.50",
         )
     for model in known.values():
@@ -302,14 +302,14 @@ def problems(models: Iterable[Model] = MODELS, providers: Iterable[Provider] = P
             yield Problem(
                 what=f"{model.name} is mapped to {model.eco!r} in eco mode, which is none of {', '.join(ECO)}",
                 why="in eco mode its requests would lead nowhere, or to a dear model",
-                mend="name one of them, or add the model to ECO and MODELS",
+                fix="name one of them, or add the model to ECO and MODELS",
                 example=f'eco="{ECO[0]}"',
             )
         if missing := [name for name in model.fallbacks if name not in known]:
             yield Problem(
                 what=f"{model.name} falls back on {', '.join(missing)}, which MODELS does not have",
                 why="LiteLLM would answer with the first error instead",
-                mend="name models of services/litellm/models.py",
+                fix="name models of services/litellm/models.py",
                 example=f'fallbacks=("{ECO[0]}",)',
             )
         leaving = [name for name in model.fallbacks if name in known and not known[name].goes_on_in_eco]
@@ -317,6 +317,6 @@ def problems(models: Iterable[Model] = MODELS, providers: Iterable[Provider] = P
             yield Problem(
                 what=f"{model.name} answers in eco mode, but falls back on {', '.join(leaving)}, which does not",
                 why="an error at its provider would end in a refusal although cheap models are there",
-                mend="let it fall back on eco or free models alone",
+                fix="let it fall back on eco or free models alone",
                 example=f'fallbacks=("{ECO[0]}",)',
             )

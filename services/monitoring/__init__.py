@@ -12,16 +12,16 @@ from services.monitoring.alerts import Alert, alerts
 from services.monitoring.collection import Store, bearers, configuration, token_file
 from services.monitoring.provisioning import grafana_files, grafana_secrets
 
-__all__ = ["Alert", "alerts", "watched"]
+__all__ = ["Alert", "alerts", "with_monitoring"]
 
 
-def watched(placements: Sequence[Placement], names: Names, authority: str) -> tuple[Placement, ...]:
+def with_monitoring(placements: Sequence[Placement], names: Names, authority: str) -> tuple[Placement, ...]:
     """The same placements, their Alloy and Grafana told of every service; it comes last, when all services are known.
 
     `authority` is the PEM root of the sites' certificates, empty where they are from a public one.
     """
 
-    def told(placement: Placement, service: Service) -> Service:
+    def configured(placement: Placement, service: Service) -> Service:
         match service.name:
             case "alloy":
                 store = Store.of(service.links, names, authority)
@@ -44,12 +44,13 @@ def watched(placements: Sequence[Placement], names: Names, authority: str) -> tu
                 images = (each.image for placement in placements for each in placement.services)
                 return replace(service, configuration=_with(service, (diun.watched(images),)))
             case "uptime-kuma":
-                return outside.told(service, placements, names.domain, authority)
+                return outside.configured(service, placements, names.domain, authority)
             case _:
                 return service
 
     return tuple(
-        replace(placement, services=tuple(told(placement, service) for service in placement.services)) for placement in placements
+        replace(placement, services=tuple(configured(placement, service) for service in placement.services))
+        for placement in placements
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from model.endpoint import Endpoint
 from model.names import Names
 from model.secret import Secret
-from model.service import Link, Metrics, Service, Silent
+from model.service import Link, Metrics, NotCollected, Service
 from services import alloy, docker_proxy, loki, victoriametrics
 from services.monitoring.alerts import REPORTER
 
@@ -43,7 +43,7 @@ class Store:
 def bearers(services: Iterable[Service]) -> tuple[Secret, ...]:
     """The secrets that the scrapes show; each lies beside the configuration, in the file `token_file` names."""
     metrics = (service.metrics for service in services if isinstance(service.metrics, Metrics))
-    return tuple(each.bearer for each in metrics if each.bearer)
+    return tuple(metric.bearer for metric in metrics if metric.bearer)
 
 
 def token_file(bearer: Secret) -> str:
@@ -216,7 +216,7 @@ loki.process "logs" {{
 
 def _silent(services: Iterable[Service]) -> str:
     """Containers without our label, sandboxes and strangers, have an empty one: they are collected under no name."""
-    return "|".join(service.name for service in services if isinstance(service.logs, Silent)) or "none-is-silent"
+    return "|".join(service.name for service in services if isinstance(service.logs, NotCollected)) or "none-is-silent"
 
 
 def _map(values: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 
-from model.credential import Unproven
+from model.credential import Unverifiable
 from model.placement import Placement
 from model.route import ALL, Access, Route
 from model.secret import Secret, json_text
@@ -21,7 +21,7 @@ _MARK = "(from the catalogue)"
 _ROOT = "root.crt"
 
 
-def told(service: Service, placements: Iterable[Placement], domain: str, authority: str) -> Service:
+def configured(service: Service, placements: Iterable[Placement], domain: str, authority: str) -> Service:
     """Uptime Kuma with its links, and with the task that seeds it."""
     asked = _asked(placements, service, domain)
     backups = {
@@ -49,7 +49,10 @@ def told(service: Service, placements: Iterable[Placement], domain: str, authori
         },
         credentials=(
             *service.credentials,
-            *(Unproven(secret=token, reason="the last part of an address: any other path finds no monitor") for token in tokens),
+            *(
+                Unverifiable(secret=token, reason="the last part of an address: any other path finds no monitor")
+                for token in tokens
+            ),
         ),
         secrets=(*service.secrets, telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT, *tokens),
         tasks=(

@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from model.backup import Files
-from model.credential import Credential, Held, Login, Request
+from model.credential import Credential, Login, Request, StoredSecret
 from model.host import TIMEZONE
 from model.names import Names
 from model.route import Access, Route
@@ -209,6 +209,6 @@ def _credentials(domain: str) -> tuple[Credential, ...]:
         Credential(
             secret=ENCRYPTION_KEY,
             holder="n8n itself: it encrypts stored credentials with it",
-            proof=Held(file=f"{DIRECTORY}/encryption-key"),
+            proof=StoredSecret(file=f"{DIRECTORY}/encryption-key"),
         ),
     )

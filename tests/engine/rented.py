@@ -20,7 +20,7 @@ PROGRAM = """
     from components.hetzner import HetznerProject, HetznerServer, ServerContact, provider
     from components.host_script import HostScript, SshHost
     from model.cloud import CloudServer
-    from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target
+    from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, IngressRule, Target
     from model.host import Host
     from model.route import Access
     from stacks.rented import goes_with
@@ -28,7 +28,7 @@ PROGRAM = """
     wanted = json.loads(Path("wanted.json").read_text())
     cloud = provider("hetzner", token=wanted["token"], endpoint=wanted["endpoint"])
     network = IPv4Network(wanted["network"]) if wanted.get("network") else None
-    web = Opening(port=443, protocol="tcp", access=Access.PUBLIC, target=Target.CONTAINER, reason="web")
+    web = IngressRule(port=443, protocol="tcp", access=Access.PUBLIC, target=Target.CONTAINER, reason="web")
     ssh_open = MESH_SSH if wanted.get("mesh") else PUBLIC_SSH
     firewall = Firewall(ssh=ssh_open, openings=(web,) if wanted.get("web", True) else (), has_mesh=False, has_containers=True)
     opts = pulumi.ResourceOptions(providers={"hcloud": cloud})

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from operations.offline.pull_request import Deployed, against, settled
+from operations.previews.pull_request import Deployed, against, converged
 from tests.copies import checkout, unset
 from tests.fleets import PROJECT
 
@@ -53,7 +53,7 @@ SAMPLES: Mapping[str, tuple[Edit, ...]] = {
 
 def deployed(directory: Path) -> Deployed:
     """Production as this checkout would have left it."""
-    return settled(_copy(directory / "checkout"), "prod", directory, "production as an example")
+    return converged(_copy(directory / "checkout"), "prod", directory, "production as an example")
 
 
 def shown(name: str, base: Deployed, directory: Path) -> str:

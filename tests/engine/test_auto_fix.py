@@ -68,7 +68,7 @@ class Others(ThreadingHTTPServer):
 class _Answers(BaseHTTPRequestHandler):
     server: Others
 
-    def _say(self, status: int, document: object, **headers: str) -> None:
+    def _report(self, status: int, document: object, **headers: str) -> None:
         text = json.dumps(document).encode() if status != 204 else b""
         self.send_response(status)
         for name, value in headers.items():
@@ -81,10 +81,10 @@ class _Answers(BaseHTTPRequestHandler):
         if self.path == "/jobs/next":
             if self.server.offered:
                 time.sleep(0.5)
-            self._say(204 if self.server.offered else 200, JOB, X_Job="1")
+            self._report(204 if self.server.offered else 200, JOB, X_Job="1")
             self.server.offered = True
         else:
-            self._say(200, [] if "/pulls?" in self.path else {"default_branch": "main"})
+            self._report(200, [] if "/pulls?" in self.path else {"default_branch": "main"})
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
@@ -92,7 +92,7 @@ class _Answers(BaseHTTPRequestHandler):
             self.server.pulls.append(json.loads(body))
         elif self.path.endswith("/comments"):
             self.server.comments.append(json.loads(body)["body"])
-        self._say(200, {"html_url": "made"})
+        self._report(200, {"html_url": "made"})
 
     def log_message(self, format: str, *args: object) -> None: ...
 

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.storage import BACKUPS, KEEPER, SEKO, SESE, Account
+from lab.storage import ADMIN, BACKUPS, SEKO, SESE, Account
 from model.bucket import Bucket, Keys, policy
 from model.problem import Refused
-from operations import kit_repositories, prune, rescue, second_copy
-from operations.buckets import checks
+from operations.backups import prune, rescue, second_copy
+from operations.checks.buckets import checks
+from operations.secrets import kit_repositories
 from operations.stack import CommandFailed
 from services import storage
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
@@ -25,7 +26,7 @@ from tests.whole import placements
 
 NAME = "example-org-backups"
 KEYS = Keys(
-    keeper=KEEPER.access_key,
+    admin=ADMIN.access_key,
     appending={SESE.access_key: "sese/", SEKO.access_key: "seko/"},
     looking=(BACKUPS.access_key,),
     principal=PRINCIPAL,
@@ -62,12 +63,12 @@ def repository(tmp_path: Path, toolchain: Path) -> Iterator[Repository]:
     data.mkdir()
     (data / "datum").write_text("what is known")
     with running(tmp_path / "s3", toolchain) as storage:
-        keeper = storage.as_account(KEEPER)
-        keeper.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
+        admin = storage.as_account(ADMIN)
+        admin.create_bucket(Bucket=NAME, ObjectLockEnabledForBucket=True)
         retention = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 14}}
         locked = {"ObjectLockEnabled": "Enabled", "Rule": retention}
-        keeper.put_object_lock_configuration(Bucket=NAME, ObjectLockConfiguration=locked)
-        keeper.put_bucket_policy(Bucket=NAME, Policy=policy(Bucket(name=NAME, keys=KEYS, https_only=False)))
+        admin.put_object_lock_configuration(Bucket=NAME, ObjectLockConfiguration=locked)
+        admin.put_bucket_policy(Bucket=NAME, Policy=policy(Bucket(name=NAME, keys=KEYS, https_only=False)))
         there = Repository(toolchain / "bin/restic", storage, SESE, data)
         assert there.ask("init").returncode == 0
         assert there.ask("backup", ".").returncode == 0
@@ -89,9 +90,9 @@ def test_a_thief_with_a_hosts_key_deletes_nothing_and_locks_nothing(repository: 
     for name in before:
         assert _refusal(partial(s3.delete_object, Bucket=NAME, Key=name)) == "AccessDenied", name
     left = s3.delete_objects(Bucket=NAME, Delete={"Objects": [{"Key": name} for name in before]})
-    assert sorted(each["Key"] for each in left["Errors"]) == before
+    assert sorted(error["Key"] for error in left["Errors"]) == before
     name = before[0]
-    version = repository.storage.as_account(KEEPER).head_object(Bucket=NAME, Key=name)["VersionId"]
+    version = repository.storage.as_account(ADMIN).head_object(Bucket=NAME, Key=name)["VersionId"]
     century = {"Mode": "COMPLIANCE", "RetainUntilDate": "2126-01-01T00:00:00Z"}
     attempts: dict[str, Callable[[], Any]] = {
         "delete a version": lambda: s3.delete_object(Bucket=NAME, Key=name, VersionId=version),
@@ -125,8 +126,8 @@ def test_zerobytes_key_looks_into_every_repository_and_adds_nothing(repository: 
 
 
 def _names(repository: Repository, prefix: str) -> list[str]:
-    found = repository.storage.as_account(KEEPER).list_objects_v2(Bucket=NAME, Prefix=prefix)
-    return sorted(each["Key"] for each in found.get("Contents", ()))
+    found = repository.storage.as_account(ADMIN).list_objects_v2(Bucket=NAME, Prefix=prefix)
+    return sorted(content["Key"] for content in found.get("Contents", ()))
 
 
 def _refusal(attempt: Callable[[], Any]) -> str:
@@ -135,13 +136,13 @@ def _refusal(attempt: Callable[[], Any]) -> str:
     return str(refused.value.response["Error"]["Code"])
 
 
-def test_the_keeper_prunes_and_reads_a_part_and_refuses_what_no_run_made(
+def test_the_admin_key_prunes_and_reads_a_part_and_refuses_what_no_run_made(
     repository: Repository, toolchain: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", f"{toolchain}/bin:{os.environ['PATH']}")
     assert HOST_BACKUP
     to = replace(HOST_BACKUP, endpoint=repository.storage.endpoint, region=repository.storage.region, bucket=NAME)
-    kept = prune.Repository(to=to, access_key=KEEPER.access_key, secret_key=KEEPER.secret_key, password="of sese")
+    kept = prune.Repository(to=to, access_key=ADMIN.access_key, secret_key=ADMIN.secret_key, password="of sese")
     now = datetime.now(UTC)
     with pytest.raises(Refused, match="snapshots that no run made"):
         kept.prune(now)
@@ -157,7 +158,7 @@ def test_the_keeper_prunes_and_reads_a_part_and_refuses_what_no_run_made(
 
 
 def test_smoke_asks_each_key_what_it_must_not(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
-    accounts = {"s3_admin": KEEPER, "s3_backups_sese": SESE, "s3_backups_seko": SEKO, "s3_backups": BACKUPS}
+    accounts = {"s3_admin": ADMIN, "s3_backups_sese": SESE, "s3_backups_seko": SEKO, "s3_backups": BACKUPS}
     secrets = {f"{name}_access_key": account.access_key for name, account in accounts.items()}
     secrets |= {f"{name}_secret_key": account.secret_key for name, account in accounts.items()}
     monkeypatch.setattr(storage, "ENDPOINT", repository.storage.endpoint)
@@ -176,11 +177,11 @@ def test_smoke_asks_each_key_what_it_must_not(repository: Repository, monkeypatc
         KEYS, appending={}, looking=(), limited={SESE.access_key: "", SEKO.access_key: "", BACKUPS.access_key: ""}
     )
     open_policy = policy(Bucket(name=NAME, keys=everything, https_only=False))
-    repository.storage.as_account(KEEPER).put_bucket_policy(Bucket=NAME, Policy=open_policy)
+    repository.storage.as_account(ADMIN).put_bucket_policy(Bucket=NAME, Policy=open_policy)
     answers = {what: ask() for what, _, ask in checks((bucket,), secrets) if what != f"bucket {NAME}"}
     assert {answers[what] for what in answers.keys() - may} == {("let in", False)}, "each would have told"
     closed = policy(Bucket(name=NAME, keys=replace(KEYS, appending={}, looking=()), https_only=False))
-    repository.storage.as_account(KEEPER).put_bucket_policy(Bucket=NAME, Policy=closed)
+    repository.storage.as_account(ADMIN).put_bucket_policy(Bucket=NAME, Policy=closed)
     answers = {what: ask() for what, _, ask in checks((bucket,), secrets) if what in may}
     assert set(answers.values()) == {("AccessDenied", False)}, "a key that makes no backup is told"
 
@@ -225,7 +226,7 @@ def test_a_kit_opens_every_repository_by_its_own_commands(
 def test_a_thiefs_overwriting_is_undone_by_content(repository: Repository, tmp_path: Path) -> None:
     """He has the host's key and password: what he may, he does, several times over."""
     assert repository.ask("backup", "--tag", "second", ".").returncode == 0
-    thief, keeper = repository.storage.as_account(SESE), repository.storage.as_account(KEEPER)
+    thief, admin = repository.storage.as_account(SESE), repository.storage.as_account(ADMIN)
     names = _names(repository, "sese/")
     for garbage in (b"first", b"second"):
         for name in names:
@@ -233,7 +234,7 @@ def test_a_thiefs_overwriting_is_undone_by_content(repository: Repository, tmp_p
     thief.put_object(Bucket=NAME, Key="sese/data/00/" + "0" * 64, Body=b"a pack that never was")
     assert repository.ask("snapshots", "--no-lock").returncode != 0
 
-    versions = rescue.Versions(keeper, NAME, "sese/")
+    versions = rescue.Versions(admin, NAME, "sese/")
     found = versions.find()
     assert sorted(f"sese/{version.key}" for version in found.changed) == names
     assert found.lost == ("data/00/" + "0" * 64,)
@@ -251,7 +252,7 @@ def test_a_thiefs_overwriting_is_undone_by_content(repository: Repository, tmp_p
 
 
 def test_a_second_copy_takes_what_is_new_and_keeps_what_is_deleted(repository: Repository) -> None:
-    s3 = repository.storage.as_account(KEEPER)
+    s3 = repository.storage.as_account(ADMIN)
     for bucket in ("shared", "elsewhere"):
         s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket="shared", Key="nc/uploads/one", Body=b"1", ContentType="image/png")
@@ -272,7 +273,7 @@ def test_four_weeks_of_checks_find_the_one_pack_that_is_damaged(
     monkeypatch.setenv("PATH", f"{toolchain}/bin:{os.environ['PATH']}")
     assert HOST_BACKUP
     to = replace(HOST_BACKUP, endpoint=repository.storage.endpoint, region=repository.storage.region, bucket=NAME)
-    kept = prune.Repository(to=to, access_key=KEEPER.access_key, secret_key=KEEPER.secret_key, password="of sese")
+    kept = prune.Repository(to=to, access_key=ADMIN.access_key, secret_key=ADMIN.secret_key, password="of sese")
     (repository.data / "large").write_bytes(os.urandom(200_000))  # in a pack without directories, which each check reads
     assert repository.ask("backup", ".").returncode == 0
     pack = max((tmp_path / f"s3/objects/{NAME}/sese/data").rglob("?" * 64), key=lambda path: path.stat().st_size)
@@ -285,6 +286,6 @@ def test_four_weeks_of_checks_find_the_one_pack_that_is_damaged(
             kept.check(datetime.now(UTC) + timedelta(weeks=week))
         except CommandFailed as failed:
             found.append(str(failed))
-    [told] = found
-    assert pack.name[:8] in told
-    assert "damaged" in told or "does not match" in told, told
+    [reported] = found
+    assert pack.name[:8] in reported
+    assert "damaged" in reported or "does not match" in reported, reported

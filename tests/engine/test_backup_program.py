@@ -24,13 +24,14 @@ import pytest
 from components.host_script import SCRIPTS
 from lab import Lab
 from lab.engine import docker
-from lab.storage import KEEPER, SESE
+from lab.storage import ADMIN, SESE
 from model.backup_plan import FORMAT
 from model.bucket import Bucket, Keys, policy
 from model.image import ImageLock
 from model.secret import resolve
-from operations import drill, kit_repositories
-from operations.reference import example_fleet
+from operations.backups import drill
+from operations.reference.catalogue import example_fleet
+from operations.secrets import kit_repositories
 from services import litellm, qdrant, redis, storage
 from tests.fleets import PROJECT, stack_services
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
@@ -222,10 +223,10 @@ def machine(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Iterat
         for service, recipe in (("postgresql", "postgres"), ("redis", "redis"), ("qdrant", "qdrant"), ("app", "pause"))
     }
     with running(tmp_path_factory.mktemp("s3") / "s3", toolchain) as storage:
-        keeper = storage.as_account(KEEPER)
-        keeper.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
-        keys = Keys(keeper=KEEPER.access_key, appending={SESE.access_key: "sese/"}, principal=PRINCIPAL)
-        keeper.put_bucket_policy(Bucket=BUCKET, Policy=policy(Bucket(name=BUCKET, keys=keys, https_only=False)))
+        admin = storage.as_account(ADMIN)
+        admin.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
+        keys = Keys(admin=ADMIN.access_key, appending={SESE.access_key: "sese/"}, principal=PRINCIPAL)
+        admin.put_bucket_policy(Bucket=BUCKET, Policy=policy(Bucket(name=BUCKET, keys=keys, https_only=False)))
         made = Machine(base, storage, f"backup-{os.getpid()}", lab.image("restic"), images)
         made.plan, made.secrets = _plan(made), _secrets()
         made.write()
@@ -476,7 +477,7 @@ def _with(machine: Machine, tmp_path: Path, case: str, then: str) -> Mapping[str
 
 @pytest.mark.usefixtures("app_and_databases")
 @pytest.mark.parametrize(
-    ("then", "told"),
+    ("then", "reported"),
     [
         ("exit 0", "it printed nothing"),
         ('REAL "$@" | head -c 3000; echo "connection lost" >&2; exit 7', "connection lost"),
@@ -485,13 +486,13 @@ def _with(machine: Machine, tmp_path: Path, case: str, then: str) -> Mapping[str
     ids=["empty", "half of it, and a failure", "half of it, and no failure"],
 )
 def test_a_dump_that_is_not_whole_fails_the_run_and_the_earlier_one_counts(
-    machine: Machine, tmp_path: Path, then: str, told: str
+    machine: Machine, tmp_path: Path, then: str, reported: str
 ) -> None:
     before = machine.last.read_text()
     complete = json.loads(before)[0]["run"]
     said = machine.ask("run", check=False, environment=_with(machine, tmp_path, '*"pg_dump "*', then))
     assert "exit code 1" in said
-    assert told in said
+    assert reported in said
     assert "NOT complete" in said
     assert machine.last.read_text() == before
     assert "vpai_backup_complete 0" in (machine.base / "metrics/backup.prom").read_text()
@@ -708,7 +709,7 @@ def test_after_its_last_run_a_host_stands_still_until_it_is_to_serve_again(machi
     known = machine.data()
     try:
         [run] = re.findall(r"^sese: the last run is (\S+); it stands still$", machine.ask("run", "--last"), re.MULTILINE)
-        assert run in {each["run"] for each in machine.runs()}
+        assert run in {run["run"] for run in machine.runs()}
         assert _running(machine) == set()
         assert machine.manifest["items"].keys() == {"postgresql", "redis", "qdrant", "app"}
         assert all(item["status"] == "ok" for item in machine.manifest["items"].values())

@@ -33,27 +33,27 @@ PROGRAM = """
            keys=wanted.get("keys", ""), adopt=wanted.get("adopt", False))
 """
 NAME, SECRET = "example-org-backups", "never-in-a-state"
-KEEPER = Account("KEEPER", SECRET)
+ADMIN = Account("KEEPER", SECRET)
 EARLIER = Path(__file__).parent / "facts/bucket_state.json"
 """What the engine wrote with commit 66b77a6, exported; only the resources' times and stack traces were taken out."""
-KEYS = {"keeper": "KEEPER", "limited": {"SECOND": "nc-attachments/"}, "principal": "arn:aws:iam:::user/p1234567:{key}"}
+KEYS = {"admin": "KEEPER", "limited": {"SECOND": "nc-attachments/"}, "principal": "arn:aws:iam:::user/p1234567:{key}"}
 
 
 class Stack(Project):
     """A stack of one bucket."""
 
     def __init__(
-        self, directory: Path, toolchain: Path, endpoint: str, region: str = "eu-central-1", keeper: Account = KEEPER
+        self, directory: Path, toolchain: Path, endpoint: str, region: str = "eu-central-1", admin: Account = ADMIN
     ) -> None:
         super().__init__(directory, toolchain, "test")
-        self.s3: Any = client(endpoint, region, keeper.access_key, keeper.secret_key)
+        self.s3: Any = client(endpoint, region, admin.access_key, admin.secret_key)
         self.wanted: dict[str, Any] = {"name": NAME, "endpoint": endpoint, "region": region}
         (self.directory / "__main__.py").write_text(textwrap.dedent(PROGRAM))
-        self.use(keeper)
+        self.use(admin)
 
-    def use(self, keeper: Account) -> None:
+    def use(self, admin: Account) -> None:
         """Set the credentials that make buckets."""
-        self.configure({}, {"s3_admin_access_key": keeper.access_key, "s3_admin_secret_key": keeper.secret_key})
+        self.configure({}, {"s3_admin_access_key": admin.access_key, "s3_admin_secret_key": admin.secret_key})
 
     def want(self, **changes: Any) -> None:
         """Change what the program asks for."""
@@ -82,7 +82,7 @@ def stack(tmp_path: Path, toolchain: Path, endpoint: str) -> Stack:
     return Stack(tmp_path, toolchain, endpoint)
 
 
-def test_a_bucket_is_made_mended_kept_and_given_up(stack: Stack) -> None:
+def test_a_bucket_is_made_fixed_kept_and_given_up(stack: Stack) -> None:
     stack.want(fields={"expiries": [{"prefix": "exports/", "days": 30}], "keys": KEYS, "https_only": False})
     stack.up()
     s3 = stack.s3
@@ -94,7 +94,7 @@ def test_a_bucket_is_made_mended_kept_and_given_up(stack: Stack) -> None:
     stack.up("--refresh", "--expect-no-changes")
     assert SECRET not in stack.pulumi("stack", "export").stdout
 
-    # What somebody changed by hand is named, and mended.
+    # What somebody changed by hand is named, and fixed.
     s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
     s3.delete_bucket_lifecycle(Bucket=NAME)
     s3.delete_bucket_policy(Bucket=NAME)
@@ -158,7 +158,7 @@ def test_what_s3_says_is_said_in_words_that_help(stack: Stack) -> None:
 
 def test_a_state_of_an_earlier_commit_is_destroyed_by_this_one(stack: Stack, endpoint: str) -> None:
     state = json.loads(EARLIER.read_text())
-    (resource,) = [each for each in state["deployment"]["resources"] if each["type"] == BUCKET]
+    (resource,) = [resource for resource in state["deployment"]["resources"] if resource["type"] == BUCKET]
     assert {"keys", "emptied"}.isdisjoint(resource["inputs"]), "it is of before these were there"
     for values in (resource["inputs"], resource["outputs"]):
         values["endpoint"] = endpoint

@@ -20,7 +20,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from model.network import MESH
-from model.route import Access, Cors, Led, RateLimit, Route, Site, Upstream, sites
+from model.route import Access, Cors, RateLimit, Route, RouteTarget, Site, Upstream, sites
 from model.settings import Settings
 from services.caddy.caddyfile import AcmeOverOvh, OwnAuthority, render
 from tests.ports import free_port
@@ -51,13 +51,13 @@ ISSUERS: list[AcmeOverOvh | OwnAuthority] = [
 ]
 
 
-def led(route: Route) -> Led:
+def led(route: Route) -> RouteTarget:
     name = "down" if route.paths == ("/down",) else route.subdomain or "root"
-    return Led(route=route, upstream=None if route.answer else Upstream(name=name, port=route.port))
+    return RouteTarget(route=route, upstream=None if route.answer else Upstream(name=name, port=route.port))
 
 
 RELAYED = tuple(
-    Led(route=replace(OPEN, subdomain=peer, paths=("/hook",)), upstream=Upstream(name=peer, port=443, over_mesh=True))
+    RouteTarget(route=replace(OPEN, subdomain=peer, paths=("/hook",)), upstream=Upstream(name=peer, port=443, over_mesh=True))
     for peer in ("peer", "impostor", "sought")
 )
 """Sites that another Caddy answers: the impostor has a certificate of its own making, and nobody tells where the sought is."""
@@ -408,10 +408,10 @@ def test_members_only_and_a_dead_service_are_told_apart(caddy: Caddy) -> None:
     assert "answers members of the VPN" in closed.text
     assert STRANGER in closed.text
     assert "is down or starting" in dead.text
-    [told] = [line for line in caddy.failures() if line["request"]["host"] == f"down.{DOMAIN}"]
-    assert (told["level"], told["status"], told["request"]["uri"]) == ("error", 502, "/")
-    assert "connection refused" in told["error"], "the operator reads why"
-    assert "hidden" not in json.dumps(told)
+    [reported] = [line for line in caddy.failures() if line["request"]["host"] == f"down.{DOMAIN}"]
+    assert (reported["level"], reported["status"], reported["request"]["uri"]) == ("error", 502, "/")
+    assert "connection refused" in reported["error"], "the operator reads why"
+    assert "hidden" not in json.dumps(reported)
     assert all(line["status"] >= 500 for line in caddy.failures())
 
 
@@ -428,10 +428,10 @@ def test_every_answer_carries_the_same_security_headers_once(caddy: Caddy, path:
 def test_what_is_relayed_keeps_its_host_and_goes_to_nobody_with_another_certificate(caddy: Caddy) -> None:
     body = b'{"signed":  true}'
     answer = caddy.ask("peer", "/hook?a=b", STRANGER, "POST", body=body)
-    told = json.loads(answer.text)
-    assert (answer.status, told["path"], told["body"]) == (200, "/hook?a=b", len(body))
+    reported = json.loads(answer.text)
+    assert (answer.status, reported["path"], reported["body"]) == (200, "/hook?a=b", len(body))
     # Before a TLS upstream Caddy 2.11 would put the upstream's own name there.
-    assert told["headers"]["Host"] == f"peer.{DOMAIN}"
+    assert reported["headers"]["Host"] == f"peer.{DOMAIN}"
     assert caddy.ask("impostor", "/hook", STRANGER, "POST", body=body).status == 502
 
 
@@ -482,4 +482,4 @@ def _found(part: Any, key: str) -> Iterator[Any]:
 def test_a_site_can_only_be_made_of_routes_that_say_who() -> None:
     with pytest.raises(TypeError, match="access"):
         Route(subdomain="new", port=1)  # type: ignore[call-arg]
-    assert all(isinstance(each, Site) for each in SITES)
+    assert all(isinstance(site, Site) for site in SITES)

@@ -17,7 +17,7 @@ from lab import authority, fetch
 from lab.providers import ovh
 from lab.providers.server import Answer, Request, Server
 from model.network import MESH
-from model.route import Access, Led, Route, sites
+from model.route import Access, Route, RouteTarget, sites
 from services.caddy.caddyfile import AcmeOverOvh, render
 from tests.fleets import PROJECT
 from tests.ports import free_port
@@ -27,7 +27,7 @@ DOMAIN = ovh.ZONE
 NAMES = (DOMAIN, f"llm.{DOMAIN}", f"mayi.{DOMAIN}")
 SITES = sites(
     [
-        Led(route=Route(subdomain=name, port=0, access=Access.VPN, paths=("/health",), answer="OK"), upstream=None)
+        RouteTarget(route=Route(subdomain=name, port=0, access=Access.VPN, paths=("/health",), answer="OK"), upstream=None)
         for name in ("", "llm", "mayi")
     ],
     DOMAIN,
@@ -170,7 +170,7 @@ class Caddy:
 def caddy(toolchain: Path, tmp_path: Path, outside: Outside, request: pytest.FixtureRequest) -> Iterator[Caddy]:
     running = Caddy(toolchain / "bin/caddy", tmp_path, outside, getattr(request, "param", DOMAIN))
     try:
-        until(lambda: all(map(running.serves, NAMES)), 60, told=running.log.read_text)
+        until(lambda: all(map(running.serves, NAMES)), 60, describe=running.log.read_text)
         yield running
     finally:
         running.stop()
@@ -184,7 +184,7 @@ def test_one_certificate_serves_every_name_and_the_logs_of_the_world_learn_none_
     assert [alternatives(caddy.certificate(name)) for name in NAMES] == [{DOMAIN}, {f"*.{DOMAIN}"}, {f"*.{DOMAIN}"}]
     assert {record.sub_domain for record in outside.ovh.published} == {"_acme-challenge"}
     assert outside.refused == []
-    until(lambda: not outside.ovh.records, 20, told=lambda: f"left behind: {outside.ovh.records}")
+    until(lambda: not outside.ovh.records, 20, describe=lambda: f"left behind: {outside.ovh.records}")
 
 
 @pytest.mark.parametrize("caddy", [""], indirect=True)
@@ -198,7 +198,7 @@ def test_a_renewal_changes_the_certificate_and_fails_nobody(caddy: Caddy) -> Non
     before = caddy.certificate(NAMES[1])["serialNumber"]
     caddy.reload(HURRY)
     # Every question is answered, or the test has failed.
-    until(lambda: caddy.certificate(NAMES[1])["serialNumber"] != before, 40, every=0.02, told=caddy.log.read_text)
+    until(lambda: caddy.certificate(NAMES[1])["serialNumber"] != before, 40, every=0.02, describe=caddy.log.read_text)
 
 
 @pytest.mark.parametrize(("status", "said"), [(400, "Invalid signature"), (500, "status code 500")])
@@ -211,7 +211,7 @@ def test_when_ovh_refuses_or_fails_the_old_certificate_goes_on_serving_and_the_l
         outside.trouble.append(status)
     before = caddy.certificate(NAMES[1])["serialNumber"]
     caddy.reload(HURRY)
-    until(lambda: bool(outside.refused), 90, told=caddy.log.read_text)
+    until(lambda: bool(outside.refused), 90, describe=caddy.log.read_text)
     time.sleep(2)  # time enough for a renewal
     assert set(outside.refused) == {status}
     assert caddy.certificate(NAMES[1])["serialNumber"] == before

@@ -22,15 +22,16 @@ import yaml
 
 from lab import Lab
 from lab.engine import docker
-from lab.storage import KEEPER
+from lab.storage import ADMIN
 from model import backup_plan
 from model.fleet import Fleet
 from model.image import ImageLock
 from model.placement import Placement
 from model.secret import resolve
-from operations import drill, kit_repositories
-from operations.reference import example_fleet
-from operations.verify_images import dummy_of
+from operations.backups import drill
+from operations.checks.verify_images import dummy_of
+from operations.reference.catalogue import example_fleet
+from operations.secrets import kit_repositories
 from services import couchdb, n8n, storage
 from tests import runbook
 from tests.copies import checkout
@@ -81,9 +82,9 @@ def production(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Ite
         if service.name in recipes
     }
     secrets = {secret.name: dummy_of(secret) for secret in fleet.secrets()}
-    secrets |= {storage.BACKUPS_ACCESS_KEY.name: KEEPER.access_key, storage.BACKUPS_SECRET_KEY.name: KEEPER.secret_key}
+    secrets |= {storage.BACKUPS_ACCESS_KEY.name: ADMIN.access_key, storage.BACKUPS_SECRET_KEY.name: ADMIN.secret_key}
     with running(tmp_path_factory.mktemp("s3") / "s3", toolchain) as there:
-        there.as_account(KEEPER).create_bucket(Bucket=BUCKET)
+        there.as_account(ADMIN).create_bucket(Bucket=BUCKET)
         placements = list(_placements(fleet, there))
         for placement in placements:
             name, base = placement.host.name, tmp_path_factory.mktemp(placement.host.name)
@@ -94,7 +95,7 @@ def production(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Ite
                 _back_up(copy, placement, lab.image("restic"))
             finally:
                 copy.destroy()
-        entries = kit_repositories.repositories([each.backup for each in placements if each.backup], secrets)
+        entries = kit_repositories.repositories([placement.backup for placement in placements if placement.backup], secrets)
         yield Production(fleet, secrets, entries, images)
 
 
@@ -105,7 +106,7 @@ def _stand(copy: OfTheLab, placement: Placement) -> None:
     if placement.host.name == "sese":
         credential = [{"id": "known", "name": "known", "type": "httpHeaderAuth", "data": {"name": "x", "value": SECRET}}]
         load = "cat > /home/node/.n8n/known.json && n8n import:credentials --input=/home/node/.n8n/known.json"
-        service = next(each for each in placement.services if each.name == "n8n")
+        service = next(service for service in placement.services if service.name == "n8n")
         words = (*service.with_secrets, "sh", "-c", load)
         docker("exec", "-i", _container(copy, "n8n"), *words, input=json.dumps(credential).encode())
     else:
@@ -128,7 +129,7 @@ def _back_up(copy: OfTheLab, placement: Placement, restic: str) -> None:
     plan |= {"base": str(copy.base), "metrics": str(copy.base / "metrics"), "heartbeat": {}}
     plan["restic"]["network"] = "host"
     secrets = {**json.loads(resolve(backup_plan.secrets(placement), copy.secrets)), "heartbeat": ""}
-    secrets |= {"access_key": KEEPER.access_key, "secret_key": KEEPER.secret_key}
+    secrets |= {"access_key": ADMIN.access_key, "secret_key": ADMIN.secret_key}
     directory = copy.base / "plan"
     directory.mkdir()
     (directory / "plan.json").write_text(json.dumps(plan))

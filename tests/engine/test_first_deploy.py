@@ -102,7 +102,7 @@ def operator(tmp_path: Path, toolchain: Path) -> Operator:
 def test_a_newcomer_gets_as_far_as_the_hosts_by_the_runbook_alone(operator: Operator, tmp_path: Path) -> None:
     """What is typed wrong on the way, or not at all, is said by the next command, with what to type."""
     assert "docs/runbooks/first-deploy.md" in operator.types("make preview STACK=prod", fails=True)
-    told = ""
+    reported = ""
     for command in commands(PAGE):
         if command in SHOWN_ELSEWHERE or any(word in command for word in OPTIONAL):
             continue
@@ -124,14 +124,14 @@ def test_a_newcomer_gets_as_far_as_the_hosts_by_the_runbook_alone(operator: Oper
             lock = operator.clone / "images.lock.yaml"
             lock.write_text(lock.read_text().replace(": null", f": sha256:{'ab' * 32}"))
         elif command == "make up STACK=prod":
-            told = operator.ups()
+            reported = operator.ups()
         else:
             typed = command.replace("AAAA...", KEY.split()[1]).replace("OWNER", "our-company")
             operator.types(typed.replace("git@example.org:our-company/vpai.git", str(tmp_path / "remote")))
-    assert "- create Container `sese-n8n`" in told
-    assert "ghcr.io/mobutoo" not in told
-    problems = re.findall(r"^\s*\d+\. (.*)", told.partition("Type its name")[2], re.MULTILINE)
+    assert "- create Container `sese-n8n`" in reported
+    assert "ghcr.io/mobutoo" not in reported
+    problems = re.findall(r"^\s*\d+\. (.*)", reported.partition("Type its name")[2], re.MULTILINE)
     assert [problem.partition(" over SSH")[0] for problem in problems] == ["seko cannot be reached", "sese cannot be reached"], (
-        told
+        reported
     )
-    assert "Connection refused" in told and "nothing has been touched" in told
+    assert "Connection refused" in reported and "nothing has been touched" in reported

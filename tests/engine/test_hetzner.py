@@ -72,18 +72,18 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Rent
 def _told_its_host_key(stack: Rented, public: str) -> None:
     """What cloud-init is told is the private half of what is pinned, and nothing that anybody could use elsewhere."""
     server = next(iter(stack.cloud.project(TOKEN).tables["servers"].values()))
-    told = json.loads(server["_user_data"].removeprefix("#cloud-config\n"))
+    reported = json.loads(server["_user_data"].removeprefix("#cloud-config\n"))
     key = stack.directory / "key"
-    key.write_text(told["ssh_keys"].pop("ed25519_private"))
+    key.write_text(reported["ssh_keys"].pop("ed25519_private"))
     key.chmod(0o600)
     shown = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True).stdout
     assert shown.split()[:2] == public.split()[:2]
     # sshd answers where the cloud's firewall lets somebody in, from the first boot.
-    files = {file["path"]: file["content"] for file in told.pop("write_files")}
+    files = {file["path"]: file["content"] for file in reported.pop("write_files")}
     assert files[sshd.DROP_IN] == "Port 804\n"
     assert "ListenStream=0.0.0.0:804" in files[sshd.SOCKET_DROP_IN]
-    told.pop("runcmd")
-    assert told == {
+    reported.pop("runcmd")
+    assert reported == {
         "ssh_deletekeys": True,
         "ssh_genkeytypes": [],
         "ssh_keys": {},
@@ -139,8 +139,8 @@ def test_a_firewall_with_a_new_name_keeps_its_rules(stack: Rented) -> None:
     firewall = stack.api.firewalls.get_by_name("app-01-firewall")
     stack.api.firewalls.update(firewall, name="renamed by hand")
     stack.up("--refresh")
-    mended = stack.api.firewalls.get_by_name("app-01-firewall")
-    assert (mended.id, len(mended.rules)) == (firewall.id, 2)
+    fixed = stack.api.firewalls.get_by_name("app-01-firewall")
+    assert (fixed.id, len(fixed.rules)) == (firewall.id, 2)
     stack.api.firewalls.set_rules(firewall, [])
     stack.up("--refresh")
     assert len(stack.api.firewalls.get_by_name("app-01-firewall").rules) == 2

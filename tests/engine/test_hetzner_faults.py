@@ -65,9 +65,9 @@ def test_a_server_that_never_answers_is_told_after_the_deadline_and_met_by_the_n
         stack = Rented(tmp_path, toolchain, there)
         stack.environment |= environment
         stack.want(key=key, contact={"user": USER, "port": PORT, "seconds": 4})
-        told = stack.up(check=False)
-        assert "SSH has not answered within 4 s; the last try: 127.77.0.1:804: [Errno 111] Connection refused.\n" in told
-        assert "How to mend it: `pulumi up` again waits once more" in told
+        reported = stack.up(check=False)
+        assert "SSH has not answered within 4 s; the last try: 127.77.0.1:804: [Errno 111] Connection refused.\n" in reported
+        assert "How to fix it: `pulumi up` again waits once more" in reported
         [server] = there.cloud.project(stack.wanted["token"]).tables["servers"].values()
         machines.silent = False
         machines.boot(server, stack.server().public_net.ipv4.ip)
@@ -100,19 +100,19 @@ def test_before_anything_is_touched_everything_that_the_cloud_would_refuse_is_to
     production.cloud.sold_out.add(("cx43", "fsn1"))
     key = (PROJECT / "tests/authorized_keys").read_text().splitlines()[-1]
     known = production.api.ssh_keys.create("laptop", key)
-    told = production.up(check=False)
-    assert "nothing has been touched" in told
-    assert "sese: a cx43 in fsn1 cannot be had" in told
-    assert "in fsn1 there are: cx53" in told
-    assert "cx43 is to be had in: hel1, nbg1" in told
-    assert f"hcloud ssh-key delete {known.id}" in told
+    reported = production.up(check=False)
+    assert "nothing has been touched" in reported
+    assert "sese: a cx43 in fsn1 cannot be had" in reported
+    assert "in fsn1 there are: cx53" in reported
+    assert "cx43 is to be had in: hel1, nbg1" in reported
+    assert f"hcloud ssh-key delete {known.id}" in reported
     assert production.cloud.inventory(TOKEN) == {"ssh_keys": ["laptop"]}
 
 
 def test_a_cloud_that_does_not_answer_is_told_before_anything_is_touched(production: Rented) -> None:
     production.cloud.faults.append(Fault("GET /v1/servers", 503, "unavailable", "maintenance", times=99))
-    told = production.up(check=False)
-    assert "Hetzner's cloud does not answer: maintenance (unavailable)" in told
-    told = production.pulumi("up", "--yes", "--skip-preview", check=False, HCLOUD_ENDPOINT="http://127.0.0.1:9/v1").stdout
-    assert "Hetzner's cloud does not answer: " in told
-    assert "Traceback" not in told
+    reported = production.up(check=False)
+    assert "Hetzner's cloud does not answer: maintenance (unavailable)" in reported
+    reported = production.pulumi("up", "--yes", "--skip-preview", check=False, HCLOUD_ENDPOINT="http://127.0.0.1:9/v1").stdout
+    assert "Hetzner's cloud does not answer: " in reported
+    assert "Traceback" not in reported

@@ -57,9 +57,9 @@ def operate(stack: Rented, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_recover_removes_the_server_that_no_state_knows(killed: Rented) -> None:
     made = killed.server()
-    told = operate(killed, "reap")
-    assert told.returncode == 1
-    assert "make recover STACK=pr-1" in told.stdout, "the killed run's lock is nobody's to break on the way"
+    reported = operate(killed, "reap")
+    assert reported.returncode == 1
+    assert "make recover STACK=pr-1" in reported.stdout, "the killed run's lock is nobody's to break on the way"
     done = operate(killed, "recover", "--stack", "pr-1")
     assert done.returncode == 0, done.stderr
     assert f"Hetzner: removed server pr-1 ({made.id})" in done.stdout

@@ -20,7 +20,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from lab.providers import ovh
-from operations.configuration_reference import HEADER, schema
+from operations.reference.configuration import HEADER, schema
 from tests import sshd
 from tests.copies import tracked, unset
 from tests.fleets import DUMMY_SECRETS, PROJECT
@@ -35,7 +35,7 @@ PUBLISHED = {f"litellm.{DOMAIN}": STACK, f"mesh.{DOMAIN}": "203.0.113.99"}
 """Of all names that the fleet needs: one as it should be, one elsewhere."""
 DRIVER = """
     import sys
-    from operations import dns
+    from operations.mesh import dns
     from operations.init import init
     from operations.init.outside import Outside
     from operations.stack import Stack
@@ -171,7 +171,7 @@ OF_SECRETS = 11
 """Whom the services of production need something of."""
 
 
-def told(at: PseudoTerminal, lines: tuple[tuple[str, str | None], ...], **replaced: str) -> None:
+def reported(at: PseudoTerminal, lines: tuple[tuple[str, str | None], ...], **replaced: str) -> None:
     for shown, typed in lines:
         at.sees(shown)
         if typed is not None:
@@ -198,10 +198,10 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     private = operator.home / ".ssh/id_ed25519"
     private.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
     at = operator.begins()
-    told(at, (*PASSPHRASE_MADE, *OF_PRODUCTION), PRIVATE=str(private))
+    reported(at, (*PASSPHRASE_MADE, *OF_PRODUCTION), PRIVATE=str(private))
 
     # A machine that does not answer, a name that is none, a key that is another one's, a user whom it does not know.
-    told(
+    reported(
         at,
         (
             ("== The machine for the role stack", None),
@@ -235,7 +235,7 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     configured = at.sees("== The machine for the role stack")
     assert re.search(rf"^domain +{DOMAIN}$", configured, re.MULTILINE)
     assert not any(f"\n{asked}: " in configured for asked in ("kind", "domain", "keys", "file"))
-    told(
+    reported(
         at,
         (
             ("\nname: ", "sese"),
@@ -245,7 +245,7 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
             ("is it the same there (yes/no): ", "yes"),
         ),
     )
-    told(
+    reported(
         at,
         (
             ("user who may log in [root]: ", "nobody-here"),
@@ -255,10 +255,10 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
             ("It lets you in: debian-13, 11264 MiB of memory, of which 10900 are free.", None),
         ),
     )
-    told(at, (("== The machine for the role hub", None), ("\nname: ", "seko"), ("\nroles [hub]: ", "")))
-    told(at, (("is it the hub of another stack, whose mesh this one joins (yes/no) [no]: ", ""),))
+    reported(at, (("== The machine for the role hub", None), ("\nname: ", "seko"), ("\nroles [hub]: ", "")))
+    reported(at, (("is it the hub of another stack, whose mesh this one joins (yes/no) [no]: ", ""),))
     machine(at, "seko", machines["seko"])
-    told(
+    reported(
         at,
         (
             ("another machine (yes/no) [no]: ", ""),
@@ -289,17 +289,17 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     at = operator.begins()
     configured = at.sees("== ") + at.sees("== ")
     assert re.search(r"^anthropic_api_key +set, encrypted$", configured, re.MULTILINE)
-    told(at, (("\ntimezone: ", "Europe/Berlin"), ("\nbucketPrefix: ", ""), ("\nrecoveryRecipient: ", "")))
+    reported(at, (("\ntimezone: ", "Europe/Berlin"), ("\nbucketPrefix: ", ""), ("\nrecoveryRecipient: ", "")))
     given = dict(DUMMY_SECRETS)
     for _ in range(OF_SECRETS - 1):
         [name] = re.findall(r"^([a-z_]+)$", at.sees("\nvalue: "), re.MULTILINE)
         at.types(given.pop(name))
         at.sees(f"{name} is set, encrypted.")
     assert "anthropic_api_key" in given, "it was asked for again"
-    told(at, (("ask for them now (yes/no) [no]: ", "yes"),))
+    reported(at, (("ask for them now (yes/no) [no]: ", "yes"),))
     while "github_webhook_secret" not in at.sees("\nvalue: "):
         at.types("")
-    told(at, (("", "new"), ("pulumi config get -s our vpai:github_webhook_secret", None)))
+    reported(at, (("", "new"), ("pulumi config get -s our vpai:github_webhook_secret", None)))
     while at.sees_one_of("\nvalue: ", "== What remains") == 0:
         at.types("")
     assert at.ends() == 0
@@ -321,12 +321,12 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
 
 def test_one_machine_is_a_fleet_and_is_told_what_fits_on_it(operator: Operator, machines: dict[str, str]) -> None:
     at = operator.begins()
-    told(at, (*PASSPHRASE_MADE, ("\nkind: ", "production"), ("\ndomain: ", DOMAIN), ("\nkeys: ", "1")))
-    told(at, (("\nname: ", "seko"), ("\nroles [stack, hub]: ", "")))
+    reported(at, (*PASSPHRASE_MADE, ("\nkind: ", "production"), ("\ndomain: ", DOMAIN), ("\nkeys: ", "1")))
+    reported(at, (("\nname: ", "seko"), ("\nroles [stack, hub]: ", "")))
     machine(at, "seko", machines["seko"])
-    told(at, (("another machine (yes/no) [no]: ", ""), ("\nacmeEmail: ", "ops@example.org")))
-    told(at, (("\ntimezone: ", ""), ("\nbucketPrefix: ", ""), ("\nrecoveryRecipient: ", ""), ("\nservices [all]: ", "")))
-    told(
+    reported(at, (("another machine (yes/no) [no]: ", ""), ("\nacmeEmail: ", "ops@example.org")))
+    reported(at, (("\ntimezone: ", ""), ("\nbucketPrefix: ", ""), ("\nrecoveryRecipient: ", ""), ("\nservices [all]: ", "")))
+    reported(
         at,
         (
             ("seko: memory limits add up to", None),
@@ -350,12 +350,12 @@ def test_one_machine_is_a_fleet_and_is_told_what_fits_on_it(operator: Operator, 
 
 def test_a_file_that_says_what_its_hosts_are_for_is_asked_where_they_are(operator: Operator, machines: dict[str, str]) -> None:
     at = operator.begins("prod")
-    told(at, (("file [~/.config/vpai/prod.passphrase]: ", ""), ("== Configured already", None), ("\ndomain: ", DOMAIN)))
-    told(at, (("\nkeys: ", "1"),))
+    reported(at, (("file [~/.config/vpai/prod.passphrase]: ", ""), ("== Configured already", None), ("\ndomain: ", DOMAIN)))
+    reported(at, (("\nkeys: ", "1"),))
     for name in ("sese", "seko"):
         at.sees(f"== Host {name}\nFor: ")
         machine(at, name, machines[name], "prod")
-    told(at, (("== Host waza", None), ("is there such a machine (yes/no): ", "no"), ("\nacmeEmail: ", None)))
+    reported(at, (("== Host waza", None), ("is there such a machine (yes/no): ", "no"), ("\nacmeEmail: ", None)))
     at.interrupts()
     assert at.ends() == 130
     assert {name: set(host) for name, host in operator.config("prod")["hosts"].items()} == {

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from lab.storage import KEEPER, SHARED, STRANGER, Account
+from lab.storage import ADMIN, SHARED, STRANGER, Account
 from tests.engine.test_buckets import NAME, Stack
 from tests.object_storage import PRINCIPAL, ObjectStorage, running
 
 PREFIX = "nc/"
-KEYS = {"keeper": "${secret:s3_admin_access_key}", "limited": {"${secret:s3_access_key}": PREFIX}, "principal": PRINCIPAL}
+KEYS = {"admin": "${secret:s3_admin_access_key}", "limited": {"${secret:s3_access_key}": PREFIX}, "principal": PRINCIPAL}
 POLICED = {"keys": KEYS, "https_only": False, "expiries": [{"prefix": "exports/", "days": 30}]}
 LARGE = 64 << 20
 
@@ -27,17 +27,17 @@ def storage(tmp_path: Path, toolchain: Path) -> Iterator[ObjectStorage]:
 
 @pytest.fixture
 def stack(tmp_path: Path, toolchain: Path, storage: ObjectStorage) -> Stack:
-    made = Stack(tmp_path, toolchain, storage.endpoint, storage.region, KEEPER)
+    made = Stack(tmp_path, toolchain, storage.endpoint, storage.region, ADMIN)
     made.configure({}, {"s3_access_key": SHARED.access_key})
     return made
 
 
-def test_what_was_changed_by_hand_is_named_by_a_refresh_and_mended_by_an_up(stack: Stack) -> None:
+def test_what_was_changed_by_hand_is_named_by_a_refresh_and_fixed_by_an_up(stack: Stack) -> None:
     stack.want(fields=POLICED)
     stack.up()
     stack.up("--refresh", "--expect-no-changes")
     exported = stack.pulumi("stack", "export").stdout
-    for secret in (KEEPER.access_key, KEEPER.secret_key, SHARED.access_key):
+    for secret in (ADMIN.access_key, ADMIN.secret_key, SHARED.access_key):
         assert secret not in exported
     before = _configuration(stack.s3)
     assert SHARED.access_key in before["policy"]
@@ -58,8 +58,8 @@ def test_what_was_changed_by_hand_is_named_by_a_refresh_and_mended_by_an_up(stac
 def test_the_second_key_reads_nothing_outside_of_its_prefix_and_deletes_no_version(stack: Stack, storage: ObjectStorage) -> None:
     stack.want(fields=POLICED)
     stack.up()
-    keeper, second = stack.s3, storage.as_account(SHARED)
-    keeper.put_object(Bucket=NAME, Key="backup/secret", Body=b"not for the second key")
+    admin, second = stack.s3, storage.as_account(SHARED)
+    admin.put_object(Bucket=NAME, Key="backup/secret", Body=b"not for the second key")
     first = second.put_object(Bucket=NAME, Key=f"{PREFIX}uploads/a", Body=b"one")["VersionId"]
     second.put_object(Bucket=NAME, Key=f"{PREFIX}uploads/a", Body=b"two")
     assert second.get_object(Bucket=NAME, Key=f"{PREFIX}uploads/a")["Body"].read() == b"two"
@@ -79,14 +79,14 @@ def test_the_second_key_reads_nothing_outside_of_its_prefix_and_deletes_no_versi
         "delete the bucket": lambda: second.delete_bucket(Bucket=NAME),
     }
     assert {name: _refusal(attempt) for name, attempt in attempts.items()} == dict.fromkeys(attempts, "AccessDenied")
-    assert keeper.get_object(Bucket=NAME, Key="backup/secret")["Body"].read() == b"not for the second key"
-    assert keeper.get_object(Bucket=NAME, Key=f"{PREFIX}uploads/a", VersionId=first)["Body"].read() == b"one"
+    assert admin.get_object(Bucket=NAME, Key="backup/secret")["Body"].read() == b"not for the second key"
+    assert admin.get_object(Bucket=NAME, Key=f"{PREFIX}uploads/a", VersionId=first)["Body"].read() == b"one"
     unknown = storage.as_account(Account("LABNOBODY00000000000", "x" * 20))
     assert _refusal(lambda: unknown.get_bucket_lifecycle_configuration(Bucket=NAME)) == "InvalidAccessKeyId"
     # Whom the policy does not name at all gets nothing either.
     assert _refusal(lambda: storage.as_account(STRANGER).list_objects_v2(Bucket=NAME)) == "AccessDenied"
-    # The keeper may: without one who does, nothing could ever be given up.
-    keeper.delete_object(Bucket=NAME, Key=f"{PREFIX}uploads/a", VersionId=first)
+    # The admin key may: without one who does, nothing could ever be given up.
+    admin.delete_object(Bucket=NAME, Key=f"{PREFIX}uploads/a", VersionId=first)
 
 
 def test_a_new_second_key_takes_the_place_of_the_old_one(stack: Stack, storage: ObjectStorage) -> None:
@@ -151,10 +151,10 @@ def test_a_bucket_whose_policy_is_refused_is_not_left_behind(stack: Stack) -> No
     ("account", "changes", "said"),
     [
         (Account("LABNOBODY00000000000", "x" * 20), {}, "does not take the credentials (InvalidAccessKeyId)"),
-        (Account(KEEPER.access_key, "x" * 20), {}, "does not take the credentials (SignatureDoesNotMatch)"),
-        (KEEPER, {"region": "nbg1"}, "nbg1 is not the region of"),
-        (KEEPER, {"name": "taken-by-a-stranger"}, "the name taken-by-a-stranger is taken"),
-        (KEEPER, {"fields": {"keys": {**KEYS, "limited": {"${secret:not_set}": ""}}}}, "keys that are not set: not_set"),
+        (Account(ADMIN.access_key, "x" * 20), {}, "does not take the credentials (SignatureDoesNotMatch)"),
+        (ADMIN, {"region": "nbg1"}, "nbg1 is not the region of"),
+        (ADMIN, {"name": "taken-by-a-stranger"}, "the name taken-by-a-stranger is taken"),
+        (ADMIN, {"fields": {"keys": {**KEYS, "limited": {"${secret:not_set}": ""}}}}, "keys that are not set: not_set"),
     ],
 )
 def test_what_is_wrong_is_said_in_words_that_help(

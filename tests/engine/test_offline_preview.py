@@ -39,16 +39,16 @@ def test_what_nobody_looked_up_is_warned_of_in_a_preview_and_refused_by_an_up(pr
 def test_all_missing_secrets_are_told_by_one_preview(project: Project) -> None:
     for name in DUMMY_SECRETS:
         project.pulumi("config", "rm", f"vpai:{name}")
-    told = project.pulumi("preview", check=False).stdout
+    reported = project.pulumi("preview", check=False).stdout
     for name in REQUIRED_SECRETS:
-        assert f"the secret {name} is missing" in told
-        assert f"pulumi config set -s {project.stack} --secret vpai:{name}" in told
+        assert f"the secret {name} is missing" in reported
+        assert f"pulumi config set -s {project.stack} --secret vpai:{name}" in reported
 
 
 def test_a_wrong_passphrase_is_told_as_such(project: Project) -> None:
-    told = project.pulumi("preview", check=False, PULUMI_CONFIG_PASSPHRASE="wrong")
-    assert told.returncode != 0
-    assert "incorrect passphrase" in told.stdout
+    reported = project.pulumi("preview", check=False, PULUMI_CONFIG_PASSPHRASE="wrong")
+    assert reported.returncode != 0
+    assert "incorrect passphrase" in reported.stdout
 
 
 def test_secrets_are_encrypted_in_the_stacks_file(project: Project) -> None:

@@ -36,8 +36,8 @@ def test_a_fleet_that_only_configuration_knows_is_previewed_and_breaks_no_rule(
     config = {f"vpai:{key}": value for key, value in settings.items() if value != ""}
     file.write_text(yaml.safe_dump({**written, "config": config}))
     project.configure({}, DUMMY_SECRETS)
-    told = project.pulumi("preview", "--policy-pack", "policy").stdout
-    assert set(re.findall(r"\[(?:mandatory|advisory)\] \[severity: \w+\]\s+(\S+)", told)) <= _REPORTS, told
+    reported = project.pulumi("preview", "--policy-pack", "policy").stdout
+    assert set(re.findall(r"\[(?:mandatory|advisory)\] \[severity: \w+\]\s+(\S+)", reported)) <= _REPORTS, reported
     containers = {step["urn"].rpartition("::")[2] for step in project.preview() if "container:Container::" in step["urn"]}
     fleet = inputs(name, like="prod", **OTHERS[name]).fleet
     assert containers == {f"{placement.host.name}-{service.name}" for placement, service in fleet.services()}

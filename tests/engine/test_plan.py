@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.comment import MARK
+from operations.previews.comment import MARK
 from tests.copies import copy
 from tests.engine.project import Project
 from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_paths
@@ -87,16 +87,16 @@ def test_a_rollback_is_shown_and_guarded_as_an_up_is_with_the_configuration_of_n
     project.configure({"timezone": "Europe/Lisbon"}, {})
     commit(project)
     ours, theirs = pty.openpty()
-    told = operations(project, "rollback", "HEAD~1", stdin=theirs)
+    reported = operations(project, "rollback", "HEAD~1", stdin=theirs)
     for end in (ours, theirs):
         os.close(end)
-    assert told.returncode == 1
-    assert f"{MARK}\n### prod: " in told.stdout, told.stderr
-    assert "- create Container `sese-n8n`" in told.stdout
+    assert reported.returncode == 1
+    assert f"{MARK}\n### prod: " in reported.stdout, reported.stderr
+    assert "- create Container `sese-n8n`" in reported.stdout
     former = git(project, "rev-parse", "HEAD~1").strip()
     for refused in (git(project, "rev-parse", "HEAD").strip(), former):
-        assert f"the commit {refused[:12]} is on no remote branch" in told.stderr
-    assert f"{former[:12]}: the ssh-ed25519 host key of sese is not pinned" in told.stderr, "said before the question"
+        assert f"the commit {refused[:12]} is on no remote branch" in reported.stderr
+    assert f"{former[:12]}: the ssh-ed25519 host key of sese is not pinned" in reported.stderr, "said before the question"
     planned = project.directory / ".vpai/plan/prod"
     assert "Europe/Lisbon" in (planned / "plan.json").read_text()
     assert json.loads((planned / "about.json").read_text())["commit"] == former

@@ -72,9 +72,9 @@ OF_REMOTE_COMMANDS = "ssh-host-keys"
 def test_a_remote_command_is_refused_by_our_own_plugin_already(planted: Project) -> None:
     program = list(_apart(OF_REMOTE_COMMANDS, CASES[OF_REMOTE_COMMANDS].breaks[0]))
     (planted.directory / "planted.json").write_text(json.dumps(program))
-    told = planted.pulumi("preview", check=False)
-    assert told.returncode != 0
-    assert "command:remote:Command: this build of the plugin does not have it" in told.stdout
+    reported = planted.pulumi("preview", check=False)
+    assert reported.returncode != 0
+    assert "command:remote:Command: this build of the plugin does not have it" in reported.stdout
 
 
 def test_every_rule_refuses_what_is_planted_for_it_in_a_preview(planted: Project) -> None:
@@ -88,10 +88,10 @@ def test_every_rule_refuses_what_is_planted_for_it_in_a_preview(planted: Project
         (planted.directory / "planted.json").write_text(
             json.dumps([each for name in sorted(names) for each in _apart(name, programs[name])])
         )
-        told = planted.pulumi("preview", "--policy-pack", "policy", check=False)
-        assert told.returncode != 0
-        found = set(re.findall(r"\[(?:mandatory|advisory)\] \[severity: \w+\]\s+(\S+)", told.stdout))
-        missing |= dict.fromkeys(names - found, told.stdout)
+        reported = planted.pulumi("preview", "--policy-pack", "policy", check=False)
+        assert reported.returncode != 0
+        found = set(re.findall(r"\[(?:mandatory|advisory)\] \[severity: \w+\]\s+(\S+)", reported.stdout))
+        missing |= dict.fromkeys(names - found, reported.stdout)
     assert not missing, f"{sorted(missing)}\n{next(iter(missing.values()))}"
 
 
@@ -121,14 +121,14 @@ def test_a_stack_that_is_deployed_passes(tmp_path: Path, toolchain: Path, stack:
     project.configure({**OPERATOR_CONFIG, **hosts}, DUMMY_SECRETS)
     lock = project.directory / "images.lock.yaml"
     lock.write_text(lock.read_text().replace(": null", f": sha256:{'a' * 64}"))
-    told = project.pulumi("preview", "--policy-pack", "policy").stdout
-    reports = re.findall(r"\[(?:mandatory|advisory)\] \[severity: \w+\]\s+(\S+)", told)
+    reported = project.pulumi("preview", "--policy-pack", "policy").stdout
+    reports = re.findall(r"\[(?:mandatory|advisory)\] \[severity: \w+\]\s+(\S+)", reported)
     assert (
         {"waivers-in-force", "undecided-in-preview"}
         <= set(reports)
         <= {"waivers-in-force", "waivers-ending", "undecided-in-preview"}
     )
-    assert re.search(r"until 20\d\d-\d\d-\d\d: containers-privileged-ports", told)
+    assert re.search(r"until 20\d\d-\d\d-\d\d: containers-privileged-ports", reported)
 
 
 def _apart(rule: str, program: tuple[Planted, ...]) -> list[dict[str, object]]:

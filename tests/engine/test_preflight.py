@@ -90,14 +90,16 @@ def test_data_whose_keys_the_state_does_not_have_is_not_built_upon(shell: Path) 
     (shell / "data/n8n").mkdir(parents=True)
     (shell / "data/postgresql").mkdir()
 
-    def told(unknown: set[str]) -> list[str]:
+    def reported(unknown: set[str]) -> list[str]:
         return [problem.what.partition(" holds data")[0] for problem in preflight.problems(whole, "ssh_config", "", unknown)]
 
-    assert told(every) == [], "nothing is there yet"
+    assert reported(every) == [], "nothing is there yet"
     for name in ("n8n", "postgresql"):
         (shell / f"data/{name}/x").write_text("x")
-    assert told(set()) == []
-    assert told(every) == ["sese: /opt/javisi/data/postgresql", "sese: /opt/javisi/data/n8n"], "passwords are in databases too"
+    assert reported(set()) == []
+    assert reported(every) == ["sese: /opt/javisi/data/postgresql", "sese: /opt/javisi/data/n8n"], (
+        "passwords are in databases too"
+    )
     [problem] = preflight.problems(whole, "ssh_config", "", {"n8n_encryption_key"})
     assert "n8n holds data, and the state has no n8n_encryption_key" in problem.what
     assert "vpai:kept.n8n_encryption_key" in problem.example
@@ -108,9 +110,9 @@ def test_a_slow_registry_is_told_as_one_and_not_as_a_dead_host(shell: Path, monk
     monkeypatch.setattr(preflight, "REGISTRY_SECONDS", 1)
     monkeypatch.setattr(preflight, "_SECONDS", 15)
     monkeypatch.setenv("REGISTRY_TAKES", "60")
-    told = [problem.what for problem in preflight.problems(fleet(placement(redis.service())), "ssh_config", "")]
+    reported = [problem.what for problem in preflight.problems(fleet(placement(redis.service())), "ssh_config", "")]
     image = EMPTY_LOCK.reference(redis.service().image, "")
-    assert told == [f"sese can get no image {image}: its registry has not answered within 1 s"]
+    assert reported == [f"sese can get no image {image}: its registry has not answered within 1 s"]
 
 
 def test_a_machine_that_is_not_ours_yet_is_not_asked(shell: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,13 +145,13 @@ def test_a_fresh_machine_in_the_place_of_a_host_is_told_before_an_up_finds_nothi
 
 
 def test_a_backup_that_would_not_fit_beside_the_data_is_told_before_anything_is_touched(shell: Path) -> None:
-    [sese] = [each for each in inputs("lab").fleet.placements if each.host.name == "sese"]
+    [sese] = [placement for placement in inputs("lab").fleet.placements if placement.host.name == "sese"]
     assert "redis" in preflight.staged_directories(sese)
     assert "qdrant/snapshots" not in preflight.staged_directories(sese), "of what is not backed up nothing is staged"
     assert preflight.staged_directories(replace(sese, backup=None)) == ()
     whole = fleet(replace(sese, services=(redis.service(),)))
 
-    def told(free_mib: int) -> list[str]:
+    def reported(free_mib: int) -> list[str]:
         (shell / "df").write_text(f"#!/bin/sh\necho head; echo disk 1 1 {free_mib} 1 /\n")
         (shell / "df").chmod(0o755)
         found = [problem.what for problem in preflight.problems(whole, "ssh_config", "")]
@@ -160,13 +162,13 @@ def test_a_backup_that_would_not_fit_beside_the_data_is_told_before_anything_is_
     (shell / "data/redis/dump.rdb").write_bytes(os.urandom(900 << 20 >> 4))
     (shell / "data/loki/chunk").write_bytes(os.urandom(1 << 20))
     needed = 512 + 57  # a directory is one more block
-    assert told(needed + 1) == []
-    assert told(needed - 2) == [
+    assert reported(needed + 1) == []
+    assert reported(needed - 2) == [
         f"sese: a backup needs up to {needed} MiB beside the data, and {needed - 2} MiB are free, what is staged now included"
     ]
     (shell / "backups/staging/run").mkdir(parents=True)
     (shell / "backups/staging/run/dump.rdb").write_bytes(os.urandom(3 << 20))
-    assert told(needed - 2) == [], "which goes first"
+    assert reported(needed - 2) == [], "which goes first"
 
 
 def test_what_an_image_runs_on_already_is_not_asked_again_but_of_another_image_it_is(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.offline.pull_request import Deployed
+from operations.previews.pull_request import Deployed
 from tests.engine.samples import EXAMPLES, SAMPLES, deployed, shown
 
 

@@ -37,13 +37,13 @@ def test_what_has_expired_goes_what_lives_stays_and_an_orphan_is_told(tmp_path: 
         def named(kind: str) -> list[str]:
             return there.cloud.inventory(TOKEN)[kind]
 
-        code, told = reap("--dry-run")
-        assert (code, named("servers")) == (1, ["pr-1", "pr-2"]), told
-        assert "would be destroyed" in told
-        code, told = reap()
-        assert (code, named("servers"), named("firewalls")) == (1, ["pr-2"], ["pr-2-firewall"]), told
+        code, reported = reap("--dry-run")
+        assert (code, named("servers")) == (1, ["pr-1", "pr-2"]), reported
+        assert "would be destroyed" in reported
+        code, reported = reap()
+        assert (code, named("servers"), named("firewalls")) == (1, ["pr-2"], ["pr-2-firewall"]), reported
         assert named("ssh_keys") == ["javisi-pr-2-deploy", "lost"], "an orphan is told, not removed"
-        assert f"hcloud ssh-key delete {orphan.id}" in told
+        assert f"hcloud ssh-key delete {orphan.id}" in reported
         assert not list((tmp_path / "state").glob(".pulumi/stacks/*/pr-1.json")), "the stack is removed too"
         stacks.api.ssh_keys.delete(orphan)
         assert reap() == (0, "No stack has expired.\n")

@@ -9,8 +9,9 @@ import pyrage
 import pytest
 
 from model.problem import Refused
-from operations import recovery_kit, stack
-from operations.recovery_kit import check_recovery_kit, stale, write_recovery_kit
+from operations import stack
+from operations.secrets import recovery_kit
+from operations.secrets.recovery_kit import check_recovery_kit, stale, write_recovery_kit
 from operations.stack import Stack
 from tests.engine.project import Project
 

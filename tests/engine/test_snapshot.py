@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from operations.offline import settled, throwaway
-from operations.offline.pull_request import against, published
-from operations.offline.settled import secret, settle
-from operations.offline.throwaway import Throwaway
+from operations.previews import converged, ephemeral_stack
+from operations.previews.converged import converge, secret
+from operations.previews.ephemeral_stack import EphemeralStack
+from operations.previews.pull_request import against, published
 from tests.copies import checkout
 from tests.fleets import PROJECT
 
@@ -29,18 +29,18 @@ _SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Throwaway:
+def stack(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> EphemeralStack:
     """A stack that stands, with values of its own for every secret: nothing here has seen a dummy."""
     directory = tmp_path_factory.mktemp("deployed")
     with pytest.MonkeyPatch.context() as patch:
-        dummy, seed = throwaway.dummy, settled.seed
+        dummy, seed = ephemeral_stack.dummy, converged.seed
         patch.setattr(
-            throwaway, "dummy", lambda *of: dummy(*of).replace("preview0", "genuine7").replace("1000000001", "2000000002")
+            ephemeral_stack, "dummy", lambda *of: dummy(*of).replace("preview0", "genuine7").replace("1000000001", "2000000002")
         )
-        patch.setattr(settled, "seed", lambda urn: seed(f"genuine {urn}"))
+        patch.setattr(converged, "seed", lambda urn: seed(f"genuine {urn}"))
         _with_engine(patch, toolchain)
-        program = Throwaway(PROJECT, directory, STACK, _SETTINGS)
-        resources = settle(program, [])
+        program = EphemeralStack(PROJECT, directory, STACK, _SETTINGS)
+        resources = converge(program, [])
         for resource in resources:
             if resource["type"].endswith("RandomPassword"):
                 resource["outputs"]["bcryptHash"] = secret(BCRYPT)
@@ -57,7 +57,7 @@ def engine(toolchain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_against_a_snapshot_a_readme_changes_nothing_and_an_edit_only_itself(
-    stack: Throwaway, tmp_path: Path, engine: None
+    stack: EphemeralStack, tmp_path: Path, engine: None
 ) -> None:
     taken = _operations(stack, "snapshot")
     assert taken.returncode == 0, taken.stderr
@@ -83,7 +83,7 @@ def test_against_a_snapshot_a_readme_changes_nothing_and_an_edit_only_itself(
     }
 
 
-def test_what_is_not_deployed_is_not_taken_for_deployed(stack: Throwaway, engine: None) -> None:
+def test_what_is_not_deployed_is_not_taken_for_deployed(stack: EphemeralStack, engine: None) -> None:
     redis = stack.directory / "services/redis.py"
     text = redis.read_text()
     redis.write_text(text.replace("stop_timeout=30", "stop_timeout=31"))
@@ -93,7 +93,7 @@ def test_what_is_not_deployed_is_not_taken_for_deployed(stack: Throwaway, engine
     assert f"this checkout would change {STACK}: " in refused.stderr
 
 
-def _operations(stack: Throwaway, command: str) -> subprocess.CompletedProcess[str]:
+def _operations(stack: EphemeralStack, command: str) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", "operations", command, "--stack", STACK]
     return subprocess.run(words, cwd=stack.directory, env=stack.environment, capture_output=True, text=True, timeout=600)
 

@@ -15,13 +15,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from lab.storage import KEEPER
+from lab.storage import ADMIN
 from model.problem import Refused
 from operations import stack
-from operations.recover import recover
+from operations.deploy.recover import recover
+from operations.deploy.state_backend import move
+from operations.deploy.up import failure
 from operations.stack import Stack
-from operations.state_backend import move
-from operations.up import failure
 from stacks import standing
 from stacks.standing import Standing
 from tests.copies import copy
@@ -76,9 +76,9 @@ def of(project: Project) -> Stack:
 
 def test_a_destroy_of_production_and_of_data_is_refused_before_anything_is_deleted(project: Project) -> None:
     before = found(project).resources
-    told = project.pulumi("destroy", "--yes", "--skip-preview", check=False)
-    assert told.returncode != 0
-    assert "what-stands-is-kept-see-docs-runbooks-state" in told.stdout
+    reported = project.pulumi("destroy", "--yes", "--skip-preview", check=False)
+    assert reported.returncode != 0
+    assert "what-stands-is-kept-see-docs-runbooks-state" in reported.stdout
     assert found(project).resources == before
 
     program = project.directory / "__main__.py"
@@ -100,7 +100,7 @@ def test_what_is_wrong_with_a_state_is_told_and_nothing_is_run_on_it(project: Pr
     configured = file.read_text()
     assert not [*standing.problems(found(project)), *standing.of_pending(found(project))]
 
-    def told() -> str:
+    def reported() -> str:
         there = found(project)
         return "\n".join(map(str, [standing.said(there), *standing.problems(there), *standing.of_pending(there)]))
 
@@ -111,22 +111,22 @@ def test_what_is_wrong_with_a_state_is_told_and_nothing_is_run_on_it(project: Pr
 
     for damaged in (b"", well[: len(well) // 2], b"\x00" * 40, b"[]"):
         state(project).write_bytes(damaged)
-        assert f"the state of prod is damaged: {len(damaged)} bytes" in told()
+        assert f"the state of prod is damaged: {len(damaged)} bytes" in reported()
         assert "damaged" in refused()
     state(project).unlink()
-    assert "there is no stack prod in file://" in told()
+    assert "there is no stack prod in file://" in reported()
     assert "make init STACK=prod" in refused()
     state(project).write_bytes(well)
 
     line = next(line for line in configured.splitlines() if line.startswith("encryptionsalt"))
     file.write_text(configured.replace(line, ""))
-    assert line in told(), "the very line to put back"
+    assert line in reported(), "the very line to put back"
     assert "has no encryptionsalt" in refused()
     assert "encryptionsalt" not in file.read_text(), "no other was written meanwhile"
     file.write_text(configured)
 
     half = json.loads(well)
-    begun = next(each for each in half["checkpoint"]["latest"]["resources"] if each["urn"].endswith("::data"))
+    begun = next(resource for resource in half["checkpoint"]["latest"]["resources"] if resource["urn"].endswith("::data"))
     half["checkpoint"]["latest"]["pending_operations"] = [{"resource": begun, "type": "creating"}]
     state(project).write_text(json.dumps(half))
     command = [sys.executable, "-m", "operations", "state", "--stack", "prod"]
@@ -191,14 +191,14 @@ def test_a_run_that_goes_on_here_keeps_its_lock(project: Project) -> None:
 
 
 def test_a_state_in_a_bucket_is_seen_as_one_in_a_directory_is(project: Project, tmp_path: Path, toolchain: Path) -> None:
-    keys = {"AWS_ACCESS_KEY_ID": KEEPER.access_key, "AWS_SECRET_ACCESS_KEY": KEEPER.secret_key}
+    keys = {"AWS_ACCESS_KEY_ID": ADMIN.access_key, "AWS_SECRET_ACCESS_KEY": ADMIN.secret_key}
     here = found(project)
     with running(tmp_path / "s3", toolchain) as storage:
         url = move("prod", "states", {**project.environment, **keys}, storage.endpoint)
         project.environment |= {**keys, "PULUMI_BACKEND_URL": url}
         there = found(project)
         assert (there.resources, there.salt, there.locks) == (here.resources, here.salt, ())
-        s3 = storage.as_account(KEEPER)
+        s3 = storage.as_account(ADMIN)
         s3.put_object(Bucket="states", Key=".pulumi/locks/organization/vpai/prod/x.json", Body=b'{"pid": 7, "username": "ci"}')
         assert [(lock.identity, lock.user, lock.process) for lock in found(project).locks] == [("x", "ci", 7)]
         s3.put_object(Bucket="states", Key=f"{there.file}", Body=b"{")

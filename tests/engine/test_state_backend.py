@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.storage import KEEPER
+from lab.storage import ADMIN
 from model.problem import Refused
-from operations import stack, state_backend
+from operations import stack
+from operations.deploy import state_backend
 from tests.engine.project import Project
 from tests.object_storage import ObjectStorage, running
 
@@ -37,16 +38,16 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     monkeypatch.setattr(stack, "PROJECT", project.directory)
     with pytest.raises(Refused, match="AWS_ACCESS_KEY_ID is not set"):
         state_backend.move("test", BUCKET, {**project.environment, "AWS_ACCESS_KEY_ID": ""}, storage.endpoint)
-    keys = {"AWS_ACCESS_KEY_ID": KEEPER.access_key, "AWS_SECRET_ACCESS_KEY": KEEPER.secret_key}
+    keys = {"AWS_ACCESS_KEY_ID": ADMIN.access_key, "AWS_SECRET_ACCESS_KEY": ADMIN.secret_key}
 
     url = state_backend.move("test", BUCKET, {**project.environment, **keys}, storage.endpoint)
     before = dict(project.environment)
     project.environment |= {**keys, "PULUMI_BACKEND_URL": url}
     assert project.pulumi("stack", "output", "kept", "--show-secrets").stdout == kept
     project.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
-    s3 = storage.as_account(KEEPER)
+    s3 = storage.as_account(ADMIN)
     assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
-    objects = [each["Key"] for each in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
+    objects = [content["Key"] for content in s3.list_objects_v2(Bucket=BUCKET)["Contents"]]
     (checkpoint,) = [key for key in objects if key.startswith(".pulumi/stacks/") and key.endswith("test.json")]
     text = s3.get_object(Bucket=BUCKET, Key=checkpoint)["Body"].read().decode()
     assert kept.strip() not in text
@@ -70,7 +71,7 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     # A damaged checkpoint: its former version is still there.
     s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=b"damaged")
     versions = s3.list_object_versions(Bucket=BUCKET, Prefix=checkpoint)["Versions"]
-    former = next(each["VersionId"] for each in versions if not each["IsLatest"] and each["Key"] == checkpoint)
+    former = next(version["VersionId"] for version in versions if not version["IsLatest"] and version["Key"] == checkpoint)
     whole = s3.get_object(Bucket=BUCKET, Key=checkpoint, VersionId=former)["Body"].read()
     s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=whole)
     assert project.pulumi("stack", "output", "kept", "--show-secrets").stdout == kept

@@ -169,7 +169,7 @@ def test_a_policy_pack_runs(project: Path, pulumi: Pulumi, tmp_path: Path) -> No
     refused = pulumi("preview", "--policy-pack", str(pack))
     assert refused.returncode != 0
     assert "leave nothing to chance" in refused.stdout
-    until(lambda: str(pack) not in _running(), 5, told=lambda: f"the pack still runs: {_running()}")
+    until(lambda: str(pack) not in _running(), 5, describe=lambda: f"the pack still runs: {_running()}")
 
 
 def _running() -> str:

@@ -30,12 +30,14 @@ def main(directory: Path) -> None:
     for name, (stack, changes) in STACKS.items():
         found = [
             {
-                **{field.name: getattr(each, field.name) for field in dataclasses.fields(each) if field.name != "request"},
-                "secret_inputs": sorted(each.secret_inputs),
-                "dependencies": sorted(each.dependencies),
-                "request": _ordered(json_format.MessageToDict(each.request)),
+                **{
+                    field.name: getattr(resource, field.name) for field in dataclasses.fields(resource) if field.name != "request"
+                },
+                "secret_inputs": sorted(resource.secret_inputs),
+                "dependencies": sorted(resource.dependencies),
+                "request": _ordered(json_format.MessageToDict(resource.request)),
             }
-            for each in build(inputs(stack, **changes)).resources
+            for resource in build(inputs(stack, **changes)).resources
         ]
         found.sort(key=lambda each: (each["type"], each["name"]))
         (directory / f"{name}.json").write_text(json.dumps(found, indent=1, sort_keys=True, default=_unknown))

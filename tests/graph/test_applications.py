@@ -11,7 +11,7 @@ from model.laws import broken_laws
 from model.placement import Placement
 from model.problem import Refused
 from model.service import Database
-from operations.cost import FALLBACK, committed, rented
+from operations.cloud.cost import FALLBACK, committed, rented
 from services import catalogue
 from services.apps import APPS
 from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK
@@ -70,7 +70,9 @@ def test_what_the_program_rents_costs_what_the_worked_invoice_says(stack: str, h
             bucketPrefix="",
             hcloud_token=TOKEN,
         )
-    registered = [{"type": it.type, "urn": it.urn, "inputs": it.inputs} for it in build(settings).resources]
+    registered = [
+        {"type": resource.type, "urn": resource.urn, "inputs": resource.inputs} for resource in build(settings).resources
+    ]
     found = invoice(rented(registered), committed(FALLBACK))
     assert [*(f"{line.price.monthly:.3f}" for line in found.lines), f"{found.monthly:.3f}"] == documented(heading)
     assert str(settings.invoice) == f"{found.monthly:.2f} EUR a month net", "what a preview shows among the outputs"

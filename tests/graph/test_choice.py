@@ -66,8 +66,8 @@ def _openers() -> Mapping[str, set[str]]:
     """By secret, the services that it opens something of."""
     openers: dict[str, set[str]] = {}
     for _, service in chosen().fleet.services():
-        for each in service.credentials:
-            openers.setdefault(each.secret.name, set()).add(service.name)
+        for credential in service.credentials:
+            openers.setdefault(credential.secret.name, set()).add(service.name)
     return openers
 
 
@@ -117,8 +117,8 @@ def test_no_hub_watches_what_nobody_collects() -> None:
 def test_too_little_memory_is_told_with_what_would_fit() -> None:
     with pytest.raises(Refused) as refused:
         chosen("n8n", "litellm", "openclaw", memory_mib=6144)
-    told = str(refused.value)
-    assert "without sandboxes, openclaw (2336 MiB) it fits" in told
+    reported = str(refused.value)
+    assert "without sandboxes, openclaw (2336 MiB) it fits" in reported
     assert chosen("n8n", "litellm", memory_mib=6144)
 
 

@@ -7,11 +7,11 @@ import pytest
 
 from model import backup_plan
 from model.kind import DESTROY_GUARD as GUARD
-from model.laws import hosts_are_told_apart
+from model.laws import host_names_are_distinct
 from model.network import MESH
 from model.problem import Refused
 from model.reachability import reachability
-from operations.dns import zone
+from operations.mesh.dns import zone
 from stacks.inputs import Inputs
 from tests.fleets import OTHERS, host_config, inputs
 from tests.graph.program import Graph, build
@@ -98,8 +98,8 @@ class TestASingleMachine:
         with pytest.raises(Refused) as refused:
             other("alone", hosts=json.dumps({"box": {"address": "203.0.113.50", "memoryMib": 12288, "roles": roles}}))
         missing = {"stack", "hub"} - set(roles)
-        told = [problem.what for problem in refused.value.problems]
-        assert told == [f"no host of vpai:hosts is the {role}" for role in ("stack", "hub") if role in missing]
+        reported = [problem.what for problem in refused.value.problems]
+        assert reported == [f"no host of vpai:hosts is the {role}" for role in ("stack", "hub") if role in missing]
 
     def test_it_may_be_workstation_and_have_the_applications_too(self) -> None:
         roles = ["stack", "hub", "workstation", "applications"]
@@ -160,7 +160,7 @@ def test_no_host_is_called_like_the_machine_that_deploys() -> None:
 
 
 @pytest.mark.parametrize(
-    ("hosts", "told"),
+    ("hosts", "reported"),
     [
         (_hosts(alpha=["stack"], beta=["hub"], gamma=[]), "vpai:hosts.gamma says no roles"),
         (_hosts(alpha=["stack", "hub"], beta=["stack"]), "alpha and beta are both stack"),
@@ -169,16 +169,16 @@ def test_no_host_is_called_like_the_machine_that_deploys() -> None:
         (_hosts(alpha=["stack", "kitchen"]), "vpai:hosts.alpha.roles.1"),
     ],
 )
-def test_roles_that_cannot_be_are_told(hosts: str, told: str) -> None:
+def test_roles_that_cannot_be_are_told(hosts: str, reported: str) -> None:
     with pytest.raises(Refused) as refused:
         other("second", hosts=hosts, services="[]")
-    assert told in str(refused.value)
+    assert reported in str(refused.value)
 
 
 def test_hosts_of_any_name_whose_resources_cannot_be_told_apart_are_refused() -> None:
     with pytest.raises(Refused, match="the host box-redis is called like redis on box"):
         other("second", hosts=json.dumps({**json.loads(_hosts(box=["stack"])), **_renamed("box-redis", "hub")}), services="[]")
-    assert not list(hosts_are_told_apart(other("second").fleet.placements))
+    assert not list(host_names_are_distinct(other("second").fleet.placements))
 
 
 def _renamed(name: str, role: str) -> Mapping[str, object]:

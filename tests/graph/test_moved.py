@@ -25,12 +25,12 @@ def placed(**placement: str) -> Inputs:
 
 
 def on(of: Inputs, host: str) -> Placement:
-    [found] = (each for each in of.fleet.placements if each.host.name == host)
+    [found] = (placement for placement in of.fleet.placements if placement.host.name == host)
     return found
 
 
 def service(of: Inputs, host: str, name: str) -> Service:
-    [found] = (each for each in on(of, host).services if each.name == name)
+    [found] = (service for service in on(of, host).services if service.name == name)
     return found
 
 
@@ -48,7 +48,7 @@ def hook(of: Inputs) -> dict[str, str]:
 
 def own(graph: Graph) -> list[Registered]:
     """What is registered, but for the stack itself."""
-    return [each for each in graph.resources if each.type != "pulumi:pulumi:Stack"]
+    return [resource for resource in graph.resources if resource.type != "pulumi:pulumi:Stack"]
 
 
 def test_who_calls_it_does_so_by_its_site_over_the_mesh(apart: Inputs) -> None:
@@ -115,7 +115,7 @@ def test_where_its_role_puts_it_a_service_may_be_put_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("litellm", "vpai:placement puts litellm on seko, and it calls postgresql and redis on sese; openclaw and n8n and"),
         ("nocodb", "vpai:placement puts nocodb on seko, and it calls postgresql on sese; n8n on sese calls it"),
@@ -127,12 +127,12 @@ def test_where_its_role_puts_it_a_service_may_be_put_too() -> None:
         ("caddy", "vpai:placement names 'caddy', which is no service"),
     ],
 )
-def test_what_cannot_stand_there_is_told_with_the_reason(name: str, told: str) -> None:
+def test_what_cannot_stand_there_is_told_with_the_reason(name: str, reported: str) -> None:
     with pytest.raises(Refused) as refused:
         placed(**{name: "seko"})
-    assert told in str(refused.value)
+    assert reported in str(refused.value)
     for problem in refused.value.problems:
-        assert problem.why and problem.mend and problem.example.startswith("pulumi config ")
+        assert problem.why and problem.fix and problem.example.startswith("pulumi config ")
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
@@ -158,12 +158,12 @@ def test_a_copy_is_one_server() -> None:
 def test_who_could_not_check_the_certificate_is_told(apart: Inputs) -> None:
     root = "-----BEGIN CERTIFICATE-----\nroot\n-----END CERTIFICATE-----\n"
 
-    def told(of: Inputs) -> list[str]:
+    def reported(of: Inputs) -> list[str]:
         settings: Settings = of.settings
         return [problem.what for problem in moved.unverified(settings, "prod", of.fleet.placements, root)]
 
-    assert ["where litellm calls it over the mesh" in what for what in told(apart)] == [True]
-    assert told(inputs("prod")) == []
+    assert ["where litellm calls it over the mesh" in what for what in reported(apart)] == [True]
+    assert reported(inputs("prod")) == []
     assert [*moved.unverified(apart.settings, "prod", apart.fleet.placements, "")] == []
 
 
@@ -180,7 +180,7 @@ def test_each_service_either_stands_there_with_all_that_it_calls_or_is_refused(n
     except Refused as refused:
         assert all(problem.what.startswith("vpai:placement ") for problem in refused.problems), str(refused)
         return
-    assert name in {each.name for each in on(found, "waza").services}
+    assert name in {service.name for service in on(found, "waza").services}
     assert not [*moved.apart(found.settings, "prod", found.fleet.placements)]
 
 
@@ -198,10 +198,10 @@ def test_several_services_that_belong_together_move_together() -> None:
         services='["grafana", "couchdb"]',
         placement=json.dumps(together),
     )
-    assert together.keys() <= {each.name for each in on(found, "beta").services}
-    [alloy] = (each for each in on(found, "alpha").services if each.name == "alloy")
+    assert together.keys() <= {service.name for service in on(found, "beta").services}
+    [alloy] = (service for service in on(found, "alpha").services if service.name == "alloy")
     assert {link.service for link in alloy.links} == {"victoriametrics", "loki"}
-    [own] = (each for each in on(found, "beta").services if each.name == "alloy")
+    [own] = (service for service in on(found, "beta").services if service.name == "alloy")
     assert own.links == () and {"victoriametrics", "loki"} <= set(own.needs)
 
 

@@ -3,7 +3,7 @@
 import yaml
 
 from lab import Lab
-from operations.fake_secrets import fakes
+from operations.secrets.fake_secrets import fakes
 from tests.fleets import PROJECT
 from tests.lab.cloud import TOKEN
 from tests.lab.deployment import Deployment

@@ -72,13 +72,13 @@ def test_rules_that_close_ssh_go_back_and_the_error_says_so(stack: Deployment) -
     )
     failed = stack.up(check=False)
     assert failed.returncode != 0
-    for told in (
+    for reported in (
         "waza: after the change nobody could log in as waza-mesh (port 804), so the host took it back; SSH answers again after",
         f"nobody confirmed it within {REVERT_SECONDS} s",
         "open 804/tcp, 41641/udp and 3478/udp in its panel",
         "docs/runbooks/locked-out.md",
     ):
-        assert told in failed.stdout, failed.stdout
+        assert reported in failed.stdout, failed.stdout
     assert "Traceback" not in failed.stdout
     assert logs_in(stack, "waza-mesh")
 
@@ -99,14 +99,14 @@ def test_a_machine_outside_of_the_mesh_is_told_so_at_once(stack: Deployment) -> 
         failed = stack.up(check=False)
         seconds = time.monotonic() - start
     assert failed.returncode != 0
-    for told in (
+    for reported in (
         "sese cannot be reached over SSH",
         "this machine is out of the mesh: it is Stopped",
         "docs/runbooks/mesh.md says how to join",
         "docs/runbooks/locked-out.md",
         "3 problems; nothing has been touched.",
     ):
-        assert told in failed.stdout, failed.stdout
+        assert reported in failed.stdout, failed.stdout
     # Not after the minute and more for which SSH, the mesh and Docker would try each host.
     assert seconds < 60
 
@@ -119,13 +119,13 @@ def test_ssh_is_not_closed_while_this_machine_is_out_of_the_mesh(stack: Deployme
     with out_of_the_mesh(stack):
         failed = stack.up(check=False)
         assert failed.returncode != 0
-        for told in (
+        for reported in (
             "this machine cannot log in over the mesh, so SSH stays open to the public (keys only)",
             "this machine is out of the mesh: it is Stopped",
             "closing it now would lock you out",
             "docs/runbooks/mesh.md",
         ):
-            assert told in failed.stdout, failed.stdout
+            assert reported in failed.stdout, failed.stdout
         assert all(logs_in(stack, f"{host}-public") for host in HOSTS)
     stack.up()
     assert not any(logs_in(stack, f"{host}-public") for host in HOSTS)

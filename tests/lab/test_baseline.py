@@ -8,7 +8,7 @@ import pytest
 from components.host_script import text
 from lab import Machine
 from model.host import DEPLOY_UID
-from operations.drift import DRIFTED, IN_ORDER
+from operations.checks.drift import DRIFTED, IN_ORDER
 from tests.lab.deployment import Deployment
 from tests.waiting import until
 
@@ -138,17 +138,17 @@ def test_nothing_has_failed_on_any_host(deployed: Deployment) -> None:
 
 
 def test_security_upgrades_are_taken(deployed: Deployment) -> None:
-    told = shell(deployed.lab.sese, UPGRADES, "Debian", "Debian-Security", "trixie-security")
-    assert "Packages that will be upgraded: tzdata" in told
+    reported = shell(deployed.lab.sese, UPGRADES, "Debian", "Debian-Security", "trixie-security")
+    assert "Packages that will be upgraded: tzdata" in reported
 
 
 @pytest.mark.parametrize(
     ("origin", "label"), [("Elsewhere", "Debian-Security"), ("Debian", "Debian Backports")], ids=["origin", "label"]
 )
 def test_other_upgrades_are_left_to_the_operator(deployed: Deployment, origin: str, label: str) -> None:
-    told = shell(deployed.lab.sese, UPGRADES, origin, label, "trixie-security")
-    assert "tzdata=99:1" in told
-    assert "Packages that will be upgraded" not in told
+    reported = shell(deployed.lab.sese, UPGRADES, origin, label, "trixie-security")
+    assert "tzdata=99:1" in reported
+    assert "Packages that will be upgraded" not in reported
 
 
 @pytest.fixture

@@ -55,18 +55,20 @@ def test_changed_access_ranges_reload_caddy_and_replace_nothing(stack: Deploymen
 
 
 @pytest.mark.parametrize(
-    ("asked_first", "told"),
+    ("asked_first", "reported"),
     [(True, "caddy would refuse its new Caddyfile"), (False, "The new configuration was refused; the old one stays in force")],
     ids=["asked before anything is touched", "found at the reload"],
 )
-def test_a_configuration_that_caddy_refuses_leaves_the_old_one_in_force(stack: Deployment, asked_first: bool, told: str) -> None:
+def test_a_configuration_that_caddy_refuses_leaves_the_old_one_in_force(
+    stack: Deployment, asked_first: bool, reported: str
+) -> None:
     before = stack.resources()
     stack.edit("services/caddy/caddyfile.py", ("lb_try_duration 10s", "lb_try_duration ten"))
     if not asked_first:
         stack.edit("stacks/preflight.py", ("image, *command)", "image, 'true')"))
     failed = stack.up(check=False)
     assert failed.returncode != 0
-    assert told in failed.stdout
+    assert reported in failed.stdout
     assert not asked_first or stack.resources() == before
     with stack.requests() as statuses:
         time.sleep(1)

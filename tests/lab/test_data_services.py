@@ -10,7 +10,7 @@ from services import couchdb, postgresql, qdrant
 from tests.fleets import stack_services
 from tests.lab.deployment import Deployment
 
-ROLES = {each.keeps.user: each.keeps for each in stack_services() if each.keeps}
+ROLES = {service.keeps.user: service.keeps for service in stack_services() if service.keeps}
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -55,10 +55,10 @@ def test_a_collection_of_another_dimension_fails_the_deployment_step_and_is_left
     try:
         _qdrant(deployed, "DELETE", collection)
         _qdrant(deployed, "PUT", collection, {"vectors": {"size": 8, "distance": "Cosine"}})
-        told = _run(deployed, task)
-        assert '"size":1536' in told
-        assert "its vectors would not fit" in told
-        assert "export what is in it, delete it, and deploy again" in told
+        reported = _run(deployed, task)
+        assert '"size":1536' in reported
+        assert "its vectors would not fit" in reported
+        assert "export what is in it, delete it, and deploy again" in reported
         assert _qdrant(deployed, "GET", collection)["result"]["config"]["params"]["vectors"]["size"] == 8
     finally:
         _qdrant(deployed, "DELETE", collection)

@@ -92,7 +92,7 @@ def _missing_image(stack: Deployment) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("broken", "told"),
+    ("broken", "reported"),
     [
         (_machine_that_hangs, ["sese cannot be reached over SSH", "no sshd answers at"]),
         (_another_host_key, ["sese shows another host key than the pinned one"]),
@@ -103,14 +103,14 @@ def _missing_image(stack: Deployment) -> Iterator[None]:
     ids=lambda value: value.__name__.strip("_") if callable(value) else "",
 )
 def test_an_up_asks_the_hosts_first_and_touches_nothing(
-    stack: Deployment, broken: Callable[[Deployment], Iterator[None]], told: list[str]
+    stack: Deployment, broken: Callable[[Deployment], Iterator[None]], reported: list[str]
 ) -> None:
     stack.configure("rotations.redis_health_password", "9")  # something to do
     resources = stack.resources()
     with broken(stack):  # type: ignore[attr-defined]
         failed = stack.up(check=False)
     assert failed.returncode != 0
-    for text in (*told, "why it matters:", "how to mend it:", "1 problem; nothing has been touched."):
+    for text in (*reported, "why it matters:", "how to fix it:", "1 problem; nothing has been touched."):
         assert text in failed.stdout, failed.stdout
     assert "Traceback" not in failed.stdout
     assert stack.resources() == resources
@@ -152,7 +152,7 @@ def test_a_container_that_the_state_does_not_know_is_named_and_removed(stack: De
     image = stack.on_host("docker", "inspect", "-f", "{{.Image}}", stack.container("redis"))
     stack.on_host(*orphan, "--entrypoint", "sleep", image, "600")
     stack.on_host("docker", "network", "create", "--label", "vpai.stack=lab", "orphan-network")
-    told = stack.operate("recover").stdout
-    assert "sese: removed orphan (" in told
-    assert "sese: removed orphan-network (" in told
+    reported = stack.operate("recover").stdout
+    assert "sese: removed orphan (" in reported
+    assert "sese: removed orphan-network (" in reported
     assert set(stack.containers()) == stack.known_containers()

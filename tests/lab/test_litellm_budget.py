@@ -70,7 +70,7 @@ class Bench:
         *text, digest = self._curl("-w", f"\n{_DIGEST}", "-X", method, *data, f"{_LLM}{path}").splitlines()
         seen = json.loads(digest)
         if booked:
-            self.settle()
+            self.converge()
         return Reply(seen["status"], seen["model"], int(seen["retry"] or 0), seen["seconds"], json.loads("".join(text)))
 
     @property
@@ -86,7 +86,7 @@ class Bench:
         words = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", ".lab/ca/root.crt", f"{_LLM}{path}")
         return int(self._operator(*words))
 
-    def settle(self, seconds: float = 8.0) -> None:
+    def converge(self, seconds: float = 8.0) -> None:
         """Wait until nothing is reserved any more: LiteLLM books in the background."""
         for _ in range(int(5 * seconds)):
             if self.redis("HLEN", "litellm:budget:reserved") == "0":
@@ -108,7 +108,7 @@ class Bench:
             f"-d '{body}' {_LLM}/v1/chat/completions"
         )
         statuses = self._operator("sh", "-c", script).split()
-        self.settle()
+        self.converge()
         return Counter(map(int, statuses))
 
     def calls(self) -> list[str]:
@@ -129,8 +129,8 @@ class Bench:
 
     def messages(self) -> list[str]:
         """What the monitoring bot has told of LiteLLM so far this day: other programs speak through it too."""
-        told = [message["text"] for message in json.loads(self._curl("https://api.telegram.org/__lab/messages"))]
-        return [text for text in told if text.startswith("LiteLLM")]
+        reported = [message["text"] for message in json.loads(self._curl("https://api.telegram.org/__lab/messages"))]
+        return [text for text in reported if text.startswith("LiteLLM")]
 
     def trouble(self, **hosts: Mapping[str, float]) -> None:
         """Providers in trouble, by name with underscores; none when none is named."""
@@ -245,10 +245,10 @@ def test_a_day_from_normal_over_eco_to_blocked_and_the_next_day(bench: Bench) ->
         assert bench.ask("glm-5", f"evening at {spent}").status == 200
         assert bench.spent > spent
     assert bench.mode == "blocked"
-    told = bench.metrics
-    assert told["litellm_budget_spent_usd"] == pytest.approx(bench.spent)
-    assert told['litellm_budget_mode{mode="blocked"}'] == 1.0
-    assert told['litellm_spend_metric_total{model="claude-opus"}'] >= 5 * OPUS * 0.99
+    reported = bench.metrics
+    assert reported["litellm_budget_spent_usd"] == pytest.approx(bench.spent)
+    assert reported['litellm_budget_mode{mode="blocked"}'] == 1.0
+    assert reported['litellm_spend_metric_total{model="claude-opus"}'] >= 5 * OPUS * 0.99
     bench.calls()
     for model in ("claude-opus", "glm-5", "qwen3-coder"):
         refused = bench.ask(model, "night")
@@ -462,7 +462,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_no_reservation(bench: Ben
         )
         bench.leave("/v1/messages", {"model": "claude-opus", "messages": said, "max_tokens": 20, "stream": stream})
         bench.leave("/v1/chat/completions", {"model": "gpt-4o", "messages": said, "stream": stream, "max_tokens": 20})
-    bench.settle(20.0)
+    bench.converge(20.0)
     assert bench.spent < LIMIT, "what a client did not wait for is booked as what it may have cost, and not as the worst"
     bench.calm()
 
@@ -506,19 +506,19 @@ print(json.dumps(told))
 def test_openais_and_anthropics_own_clients_stream_in_every_mode_of_the_budget(bench: Bench) -> None:
     def streamed(text: str) -> Mapping[str, Any]:
         before = bench.spent
-        told: Mapping[str, Any] = json.loads(bench.python(_CLIENTS, KEY_FILE, f"run {RUN}: {text}", _LLM))
-        bench.settle()
+        reported: Mapping[str, Any] = json.loads(bench.python(_CLIENTS, KEY_FILE, f"run {RUN}: {text}", _LLM))
+        bench.converge()
         # A refused one has cost its embedding, by which the cache was asked: a three-hundredth of the cheapest answer.
-        assert (bench.spent - before > GLM) == ("text" in told["openai"])
-        return told
+        assert (bench.spent - before > GLM) == ("text" in reported["openai"])
+        return reported
 
     for mode, spent, models in (("normal", 0.0, {"claude-opus"}), ("eco", 0.92 * LIMIT, {"z-ai/glm-5"})):
         bench.new_day()
         bench.spend(spent)
-        told = streamed(f"in {mode}")
-        assert {said["text"] for said in told.values()} == {ANSWER}
-        assert all(said["tokens"][0] > 0 for said in told.values())
-        assert told["anthropic"]["stop"] == "end_turn" and all(said["parts"] > 2 for said in told.values())
+        reported = streamed(f"in {mode}")
+        assert {said["text"] for said in reported.values()} == {ANSWER}
+        assert all(said["tokens"][0] > 0 for said in reported.values())
+        assert reported["anthropic"]["stop"] == "end_turn" and all(said["parts"] > 2 for said in reported.values())
         assert len(asked := bench.calls()) == 2 and all(any(model in name for model in models) for name in asked), asked
     bench.spend(LIMIT)
     refused = streamed("and now?")

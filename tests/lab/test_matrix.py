@@ -18,7 +18,7 @@ from lab.layout import DOMAIN
 from model.names import Names
 from model.reachability import ANYONE, MEMBER
 from model.route import covers
-from operations.reachability_reference import PAGE, read
+from operations.reference.reachability import PAGE, read
 from services.caddy.caddyfile import PAGES
 from services.networks import EGRESS, FRONTEND
 from tests.fleets import inputs

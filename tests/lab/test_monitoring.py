@@ -22,7 +22,7 @@ from lab import Lab
 from lab.engine import docker
 from lab.layout import LABEL
 from model.secret import resolve
-from model.service import Metrics, Silent
+from model.service import Metrics, NotCollected
 from services import monitoring
 from services.monitoring.alerts import Alert, prometheus_rules
 from services.monitoring.dashboards import DASHBOARDS, Form, texts
@@ -94,7 +94,7 @@ def test_every_service_with_metrics_is_scraped_and_its_numbers_arrive_from_every
         lambda: up() == MEASURED,
         SCRAPED,
         every=1.0,
-        told=lambda: f"without metrics: {MEASURED - up()}, unknown: {up() - MEASURED}",
+        describe=lambda: f"without metrics: {MEASURED - up()}, unknown: {up() - MEASURED}",
     )
     assert {host for host, _ in MEASURED} == {"sese", "seko", "waza"}
     assert {host for host, _ in grafana.metric("node_memory_MemAvailable_bytes")} == {"sese", "seko", "waza"}
@@ -132,7 +132,7 @@ def test_every_selector_of_an_alert_or_a_panel_matches_a_series(deployed: Deploy
         series = grafana.series({each.name for each in wanted})
         return {each for each in wanted if not any(each.means(one) for one in series)}
 
-    until(lambda: not unmatched(), SCRAPED, every=5.0, told=lambda: f"nothing matches {sorted(map(str, unmatched()))}")
+    until(lambda: not unmatched(), SCRAPED, every=5.0, describe=lambda: f"nothing matches {sorted(map(str, unmatched()))}")
 
 
 def test_every_log_panel_matches_a_line(grafana: Grafana) -> None:
@@ -150,20 +150,20 @@ def test_the_memory_of_every_container_is_seen_and_its_health_too(grafana: Grafa
         healthy = grafana.metric("vpai_service_healthy == 1")
         return everything - {where for where, value in used.items() if value > 0} | everything - healthy.keys()
 
-    until(lambda: not unseen(), SCRAPED, every=1.0, told=lambda: f"unseen: {unseen()}")
+    until(lambda: not unseen(), SCRAPED, every=1.0, describe=lambda: f"unseen: {unseen()}")
 
 
 def test_the_last_log_line_of_every_container_is_found(deployed: Deployment, grafana: Grafana) -> None:
     found = set()
     for host, service in EVERY:
-        if isinstance(service.logs, Silent):
+        if isinstance(service.logs, NotCollected):
             continue
         if last := last_line(deployed.lab, host, service.name):
             until(
                 lambda: last in grafana.lines(host, service.name),  # noqa: B023
                 30,
                 every=1.0,
-                told=lambda: f"{host}/{service.name}: {last!r}",  # noqa: B023
+                describe=lambda: f"{host}/{service.name}: {last!r}",  # noqa: B023
             )
             found.add(host)
     assert found == {"sese", "seko", "waza"}
@@ -205,7 +205,7 @@ def test_uptime_kuma_asks_the_sites_of_the_other_hosts_and_hears_of_jobs(deploye
         lambda: {name: status().get(name) for name in sites} == dict.fromkeys(sites, "UP"),
         150,
         every=1.0,
-        told=lambda: str(status()),
+        describe=lambda: str(status()),
     )
     push = "https://misu.vpai.test/api/push"
     assert json.loads(curl(deployed.lab, f"{push}/{deployed.secrets['uptime_kuma_backup_sese_token']}?status=up&msg=done")) == {
@@ -255,7 +255,7 @@ def test_a_stopped_service_is_told_of_and_so_is_its_return(deployed: Deployment,
         curl(deployed.lab, TELEGRAM, 'request = "DELETE"')
         deployed.on_host("docker", "stop", deployed.container(stopped))
         try:
-            until(lambda: messages(deployed) != [], SCRAPED, every=1.0, told=lambda: "nobody was told")
+            until(lambda: messages(deployed) != [], SCRAPED, every=1.0, describe=lambda: "nobody was told")
             first = messages(deployed)[0]
             assert first["text"].startswith(f"FIRING [critical] {stopped} on sese does not run")
             assert f"make logs SERVICE={stopped}" in first["text"]
@@ -268,7 +268,7 @@ def test_a_stopped_service_is_told_of_and_so_is_its_return(deployed: Deployment,
             lambda: messages(deployed)[-1]["text"].startswith(back),
             SCRAPED,
             every=1.0,
-            told=lambda: "nobody was told of its return",
+            describe=lambda: "nobody was told of its return",
         )
 
 

@@ -46,14 +46,14 @@ def asked(bench: Bench, agent: str, *calls: tuple[str, dict[str, Any]]) -> str:
     before = len(bench.messages())
     status, said = bench.call("ask-agent", {"agent": agent, "message": f"{time.time_ns()}\n{message}"})
     assert status == 202 and said["run"], said
-    told: list[str] = []
+    reported: list[str] = []
 
     def came() -> bool:
-        told[:] = [text for text in bench.messages()[before:] if text.startswith(f"{agent}: ")]
-        return bool(told)
+        reported[:] = [text for text in bench.messages()[before:] if text.startswith(f"{agent}: ")]
+        return bool(reported)
 
     until(came, 90, every=1.0)
-    return told[-1]
+    return reported[-1]
 
 
 def test_what_n8n_asks_is_done_in_the_agents_own_sandbox_and_comes_back(deployed: Deployment, bench: Bench) -> None:

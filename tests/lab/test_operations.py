@@ -17,7 +17,7 @@ from tests.waiting import until
 def all_healthy(lab: Lab) -> None:
     """Another worker's load may have made a service miss its checks: it is well soon, or what they said is shown."""
     for machine in (lab.sese, lab.seko, lab.waza):
-        until(partial(healthy, machine), 120, told=partial(unwell, machine))
+        until(partial(healthy, machine), 120, describe=partial(unwell, machine))
 
 
 @pytest.mark.usefixtures("all_healthy")
@@ -31,29 +31,29 @@ def test_status_names_every_service_with_its_health(deployed: Deployment) -> Non
 
 @pytest.mark.usefixtures("all_healthy")
 def test_an_up_that_has_nothing_to_do_says_so_with_the_live_state(deployed: Deployment) -> None:
-    told = deployed.operate("up", "--", "--yes").stdout
-    assert re.search(r"^Nothing to do\. Live: \d+ services on 3 hosts, all healthy\.$", told, re.MULTILINE), told
-    assert "Updating" not in told
+    reported = deployed.operate("up", "--", "--yes").stdout
+    assert re.search(r"^Nothing to do\. Live: \d+ services on 3 hosts, all healthy\.$", reported, re.MULTILINE), reported
+    assert "Updating" not in reported
 
 
 def test_logs_and_exec_reach_the_service(deployed: Deployment) -> None:
-    told = deployed.operate("logs", "postgresql").stdout
-    assert "database system is ready to accept connections" in told
-    assert 'rejects connection for host "127.0.0.1"' not in told, "the healthcheck fills the log"
+    reported = deployed.operate("logs", "postgresql").stdout
+    assert "database system is ready to accept connections" in reported
+    assert 'rejects connection for host "127.0.0.1"' not in reported, "the healthcheck fills the log"
     assert deployed.operate("exec", "redis", "redis-cli", "--version").stdout.startswith("redis-cli 8.0")
 
 
 def test_an_unknown_service_is_answered_with_the_known_ones(deployed: Deployment) -> None:
-    told = deployed.operate("logs", "postgres", check=False)
-    assert told.returncode != 0
-    assert all(name in told.stdout for name in ("seko/caddy", "sese/caddy", "sese/litellm", "sese/postgresql"))
+    reported = deployed.operate("logs", "postgres", check=False)
+    assert reported.returncode != 0
+    assert all(name in reported.stdout for name in ("seko/caddy", "sese/caddy", "sese/litellm", "sese/postgresql"))
 
 
 def test_dns_prints_the_zone_and_finds_it_published(deployed: Deployment) -> None:
-    told = deployed.operate("dns").stdout
+    reported = deployed.operate("dns").stdout
     for name, host in (("llm", "sese"), ("hook", "seko")):
-        assert f"{name}.vpai.test. 3600 IN A {deployed.lab.addresses.on_internet(host)}" in told
-    assert re.search(r"^(\d+) of \1 questions", told, re.MULTILINE)
+        assert f"{name}.vpai.test. 3600 IN A {deployed.lab.addresses.on_internet(host)}" in reported
+    assert re.search(r"^(\d+) of \1 questions", reported, re.MULTILINE)
 
 
 def test_an_outsider_is_refused_where_a_vpn_client_is_served(deployed: Deployment) -> None:
@@ -98,10 +98,10 @@ def test_a_rollback_deploys_the_former_commit_without_the_registry_and_old_image
     block = ("OUTPUT", "-p", "tcp", "--dport", "5000", "-j", "REJECT")
     stack.on_host("iptables", "-I", *block)
     try:
-        told = stack.operate("rollback", "--yes").stdout
+        reported = stack.operate("rollback", "--yes").stdout
     finally:
         stack.on_host("iptables", "-D", *block)
-    assert "first" in told
+    assert "first" in reported
     assert stack.on_host("docker", "inspect", "-f", "{{.Image}}", stack.container("litellm")) == first
     stack.smoke()
 
@@ -126,9 +126,9 @@ def test_smoke_tells_a_failure(deployed: Deployment) -> None:
     redis = deployed.container("redis")
     deployed.on_host("docker", "stop", redis)
     try:
-        told = deployed.operate("smoke", check=False)
+        reported = deployed.operate("smoke", check=False)
     finally:
         deployed.on_host("docker", "start", redis)
         until(lambda: health_of(deployed.host)["redis"] == "healthy", 60)
-    assert told.returncode != 0
-    assert re.search(r"^FAILED +sese: redis healthcheck", told.stdout, re.MULTILINE), told.stdout
+    assert reported.returncode != 0
+    assert re.search(r"^FAILED +sese: redis healthcheck", reported.stdout, re.MULTILINE), reported.stdout

@@ -31,9 +31,9 @@ def test_from_nothing_to_checked_and_gone_without_a_trace(preprod: Ephemeral, la
     assert cloud.inventory() == {}
     preprod.up(*_THE_SERVER_ALONE)
     _knock(preprod, cloud)
-    told = preprod.operate("up", "--", "--yes", "--skip-preview").stdout
-    print(told[told.index("\nphase") :])
-    assert {line.split("  ")[0] for line in told[told.index("\nphase") :].splitlines()[3:-1]} == _PHASES
+    reported = preprod.operate("up", "--", "--yes", "--skip-preview").stdout
+    print(reported[reported.index("\nphase") :])
+    assert {line.split("  ")[0] for line in reported[reported.index("\nphase") :].splitlines()[3:-1]} == _PHASES
     assert cloud.inventory() == {
         "servers": ["preprod"],
         "ssh_keys": ["javisi-preprod-deploy"],

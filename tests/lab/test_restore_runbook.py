@@ -71,7 +71,7 @@ def test_a_restore_that_was_killed_is_undone(backed_up: Deployment) -> None:
     assert stack.sql("n8n", KNOWN) != rows, "it has replaced the databases by then"
     said = stack.type(runbook.one(PAGE, "make restore STACK=prod HOST=sese UNDO=yes")).stdout
     assert "sese: undone" in said
-    until(lambda: healthy(stack.host), 60, told=lambda: str(health_of(stack.host)))
+    until(lambda: healthy(stack.host), 60, describe=lambda: str(health_of(stack.host)))
     assert stack.sql("n8n", KNOWN) == rows
     stack.sql("n8n", "DELETE FROM known WHERE n = 501")
 

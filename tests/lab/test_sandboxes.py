@@ -83,11 +83,11 @@ def test_a_sandbox_runs_confined_sees_its_workspace_and_reaches_nothing(deployed
 
 
 def test_what_would_be_root_on_the_host_is_refused_with_the_reason(deployed: Deployment, workspace: str) -> None:
-    told = {}
+    reported = {}
     for name, (option, _) in REFUSED.items():
         others = [sound for sound in SOUND if sound.partition("=")[0] != option.partition("=")[0]]
-        told[name] = docker(deployed, "create", "--name", NAME, *others, option, IMAGE, "true")
-    assert {name: said for name, said in told.items() if REFUSED[name][1] not in said} == {}
+        reported[name] = docker(deployed, "create", "--name", NAME, *others, option, IMAGE, "true")
+    assert {name: said for name, said in reported.items() if REFUSED[name][1] not in said} == {}
     other = docker(deployed, "create", "--name", NAME, *SOUND, "docker.io/library/redis:8.0-bookworm", "true")
     assert "Image" in other and "is not allowed" in other
     assert NAME not in behind(deployed, "ps", "-a", "--format", "{{.Names}}")

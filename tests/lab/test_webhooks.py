@@ -199,8 +199,8 @@ def test_an_issue_with_the_label_gets_exactly_one_pull_request_and_no_other_does
         (f"fix/GH-{number}", "main", [f"notes/{number}.md"])
     ]
     assert "stand-in of the VPAI lab" in pulls[0]["body"]
-    told = [said for said in _lab(deployed, "api.github.com", "comments") if said["issue"] == number]
-    assert len(told) == 1
+    reported = [said for said in _lab(deployed, "api.github.com", "comments") if said["issue"] == number]
+    assert len(reported) == 1
     assert all(arrived(deployed, body) for body in asked), "n8n saw them all, and ignored three"
 
 

@@ -142,9 +142,9 @@ def test_only_the_tools_of_the_real_image_are_there(start: Start) -> None:
 
 def test_make_images_finds_each_image_in_the_registry_as_it_is_pinned(lab: Lab) -> None:
     lock, authority = ".lab/images.lock.yaml", ".lab/ca/root.crt"
-    command = ["vpai-python", "-m", "operations.images", "--lock", lock, "--mirror", REGISTRY, "--authority", authority]
-    told = lab.operator.run(command, directory=str(PROJECT)).stdout
-    assert f"{len(lab.served)} same" in told.splitlines()[-1], told
+    command = ["vpai-python", "-m", "operations.deploy.images", "--lock", lock, "--mirror", REGISTRY, "--authority", authority]
+    reported = lab.operator.run(command, directory=str(PROJECT)).stdout
+    assert f"{len(lab.served)} same" in reported.splitlines()[-1], reported
 
 
 _MINE = ("--label", f"{LABEL}.test=images")
@@ -155,11 +155,11 @@ def _options(service: Service, directory: Path, server: str) -> list[str]:
     words = [*_MINE, "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", f"{service.limits.memory_mib}m"]
     words += [f"--add-host={name}:{server}" for name in ("postgresql", "redis")]
     words += [f"--cap-add={name}" for name in service.capabilities]
-    words += ["--init"] if service.reaper else []
+    words += ["--init"] if service.init_process else []
     words += ["--read-only"] if service.read_only_root else []
     words += ["--user", service.user] if service.user else []
     words += [f"--env={name}={value}" for name, value in service.environment.items()]
-    words += [f"--tmpfs={path}:mode=1777" for path in service.scratch]
+    words += [f"--tmpfs={path}:mode=1777" for path in service.tmpfs]
     words += [f"--sysctl={name}={value}" for name, value in service.sysctls.items()]
     words += [f"--volume={mount.path}:{mount.container_path}:ro" for mount in service.host_mounts]
     for volume in service.volumes:

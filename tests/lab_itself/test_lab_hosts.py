@@ -86,8 +86,8 @@ def test_the_real_internet_is_out_of_reach(lab: Lab) -> None:
 
 
 def test_a_providers_certificate_is_trusted_by_the_hosts_own_roots(lab: Lab) -> None:
-    told = lab.sese.run(["curl", "--silent", "--show-error", "--fail", "https://api.anthropic.com/__lab/health"]).stdout
-    assert "stand-in" in json.loads(told)["banner"]
+    reported = lab.sese.run(["curl", "--silent", "--show-error", "--fail", "https://api.anthropic.com/__lab/health"]).stdout
+    assert "stand-in" in json.loads(reported)["banner"]
 
 
 def test_a_strict_python_trusts_it_too(lab: Lab) -> None:

@@ -68,10 +68,10 @@ def measured(room: Room, part: Part, name: str) -> tuple[Mutant, ...]:
     # One at a time and last in line: the machine has other work.
     command = ["timeout", "-s", "INT", f"{_MINUTES}m", "nice", str(BINARIES / "mutmut"), "run", "--max-children", "1"]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True)
-    told = subprocess.run(
+    reported = subprocess.run(
         [sys.executable, Path(__file__).parent / "told.py"], cwd=copy, capture_output=True, text=True, check=True
     )
-    mutants = tuple(Mutant(**each) for each in json.loads(told.stdout))
+    mutants = tuple(Mutant(**each) for each in json.loads(reported.stdout))
     if not mutants or all(mutant.status == "not checked" for mutant in mutants):
         raise SystemExit(f"{name}: mutmut asked nothing:\n{done.stdout[-4000:]}\n{done.stderr[-2000:]}")
     print(f"{name}: {Score.of(mutants, room.accepted)}", flush=True)

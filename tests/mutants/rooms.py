@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 PROSE = (
-    r"^\s*(what|why|mend|example|asks|reason|title|description|examples|obtain)=",
+    r"^\s*(what|why|fix|example|asks|reason|title|description|examples|obtain)=",
     r"^\s*\+? ?f?\"[^\"]*\",?$",
     r"^\s*\+? ?f?'[^']*',?$",
 )

@@ -73,7 +73,7 @@ def sound(copy: Path) -> str:
     tests = {fault.test for fault in FAULTS}
     go = sorted(test for test in tests if test.startswith("images/"))
     runs = [run(copy, *sorted(tests - set(go))), *(run(copy, test) for test in go)]
-    return "\n".join(each.text for each in runs if not each.green)
+    return "\n".join(run.text for run in runs if not run.green)
 
 
 @contextmanager

@@ -209,7 +209,7 @@ def _cloud(port: str) -> Planted:
     return _FIREWALL.with_inputs(rules=[rule])
 
 
-_BACKUPS = Bucket(name="example-org-backups", keys=Keys(keeper="KEEPER", principal="arn:aws:iam:::user/p1:{key}"))
+_BACKUPS = Bucket(name="example-org-backups", keys=Keys(admin="KEEPER", principal="arn:aws:iam:::user/p1:{key}"))
 
 
 def _policy(*statements: Mapping[str, Any]) -> str:

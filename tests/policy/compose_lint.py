@@ -89,9 +89,13 @@ def compare(resources: tuple[Resource, ...]) -> Verdicts:
 
 def compose(resources: tuple[Resource, ...]) -> Mapping[str, Any]:
     """The Compose file that would make the same containers."""
-    images = {each.name: each.inputs["name"] for each in resources if each.type == REMOTE_IMAGE}
+    images = {resource.name: resource.inputs["name"] for resource in resources if resource.type == REMOTE_IMAGE}
     pinned = f"registry.example.org/some/image:1.0@sha256:{'a' * 64}"
-    services = {each.name: _service(each, images.get(each.name, pinned)) for each in resources if each.type == CONTAINER}
+    services = {
+        resource.name: _service(resource, images.get(resource.name, pinned))
+        for resource in resources
+        if resource.type == CONTAINER
+    }
     lone = {name: {**_SOUND, "image": image} for name, image in images.items() if name not in services}
     return {"services": {**services, **lone}}
 
@@ -115,7 +119,7 @@ def _service(container: Resource, image: str) -> dict[str, Any]:
         "cap_add": [name.removeprefix("CAP_") for name in capabilities.get("adds") or ()],
         "security_opt": given.get("securityOpts"),
         "volumes": list(_volumes(container)),
-        "devices": [f"{each['hostPath']}:{each['containerPath']}" for each in given.get("devices") or ()],
+        "devices": [f"{device['hostPath']}:{device['containerPath']}" for device in given.get("devices") or ()],
         "ports": [
             {
                 "target": int(port["internal"]),
@@ -156,9 +160,11 @@ def _ours(control: str, resources: tuple[Resource, ...]) -> Iterator[str]:
     for rule in deciding(control):
         if isinstance(rule, ResourceRule):
             yield from (
-                each.name
-                for each in resources
-                if each.type in rule.types and list(rule.check(each, program)) and _is_about(control, rule, each, program)
+                resource.name
+                for resource in resources
+                if resource.type in rule.types
+                and list(rule.check(resource, program))
+                and _is_about(control, rule, resource, program)
             )
 
 

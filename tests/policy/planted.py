@@ -64,7 +64,7 @@ def with_waiver(resources: Sequence[Planted], waiver: Waiver) -> Sequence[Plante
 
 
 @dataclass(frozen=True)
-class Told:
+class Reported:
     """What the pack says of a program."""
 
     broken: Mapping[str, list[str]]
@@ -95,17 +95,17 @@ def _run(stack: str, kind: str = "", *, preview: bool) -> Any:
 
 def tell(
     resources: Iterable[Planted], stack: str = PRODUCTION, *, kind: str = "", preview: bool = True, today: date = TODAY
-) -> Told:
+) -> Reported:
     """Show a program to the pack as the engine does: resource by resource, then the stack."""
     with server(stack, kind=kind, preview=preview, today=today) as client:
-        return told(client, _requests(resources))
+        return reported(client, _requests(resources))
 
 
-def tell_at_once(resources: Iterable[Planted], stack: str) -> Told:
+def tell_at_once(resources: Iterable[Planted], stack: str) -> Reported:
     """What `tell` does in an `up`, without a connection: for thousands of programs."""
     pack = _Called(Analyzer(TODAY))
     pack.ConfigureStack(_run(stack, preview=False))
-    return told(pack, _requests(resources))
+    return reported(pack, _requests(resources))
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class _Called:
         return lambda request: getattr(self.analyzer, name)(request, None)
 
 
-def told(client: Any, requests: Iterable[Any]) -> Told:
+def reported(client: Any, requests: Iterable[Any]) -> Reported:
     """The answers to `requests`, and to the whole."""
     diagnostics = [diagnostic for request in requests for diagnostic in client.Analyze(request).diagnostics]
     reports = {WAIVERS: "", UNDECIDED: ""}
@@ -130,8 +130,10 @@ def told(client: Any, requests: Iterable[Any]) -> Told:
     broken: dict[str, list[str]] = {}
     for diagnostic in diagnostics:
         broken.setdefault(diagnostic.policyName, []).append(diagnostic.message)
-    advisory = frozenset(each.policyName for each in diagnostics if each.enforcementLevel == analyzer_pb2.ADVISORY)
-    return Told(broken, advisory, reports[WAIVERS], reports[UNDECIDED])
+    advisory = frozenset(
+        diagnostic.policyName for diagnostic in diagnostics if diagnostic.enforcementLevel == analyzer_pb2.ADVISORY
+    )
+    return Reported(broken, advisory, reports[WAIVERS], reports[UNDECIDED])
 
 
 def _requests(resources: Iterable[Planted]) -> list[Any]:
@@ -162,4 +164,4 @@ def _request(resource: Planted, urns: Mapping[str, str]) -> Any:
     return request
 
 
-__all__ = ["TODAY", "UNKNOWN", "Planted", "Told", "secret", "server", "tell", "tell_at_once", "told", "with_waiver"]
+__all__ = ["TODAY", "UNKNOWN", "Planted", "Reported", "reported", "secret", "server", "tell", "tell_at_once", "with_waiver"]

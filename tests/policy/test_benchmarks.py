@@ -5,8 +5,8 @@ import inspect
 import pulumi_docker as docker
 import pytest
 
-from operations.policy_reference import PAGE, page
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
+from operations.reference.policy import PAGE, page
 from policy.benchmarks import (
     BENCHMARKS,
     CIS_CONTAINERS,

@@ -10,13 +10,13 @@ import pytest
 
 from components.bucket import Bucket
 from components.hetzner.server import WAIVERS as SERVER_WAIVERS
-from operations.policy_reference import in_force
+from operations.reference.policy import in_force
 from policy.rule import ResourceRule
 from policy.rules import RULES
 from stacks.inputs import Inputs
 from tests.fleets import OTHERS, PROJECT, RENTED_COPY, inputs
 from tests.graph.program import build, built
-from tests.policy.planted import TODAY, Told, server, told
+from tests.policy.planted import TODAY, Reported, reported, server
 from tests.policy.recorded import requests
 
 _NOT_LOOKED_UP_YET = {"images-pinned", "images-named-version"}
@@ -37,9 +37,9 @@ def inputs_(stack: str, lab_files: dict[str, str]) -> Inputs:
 
 
 @pytest.fixture(scope="module")
-def verdict(inputs_: Inputs) -> Told:
+def verdict(inputs_: Inputs) -> Reported:
     with server(inputs_.stack, kind=inputs_.settings.kind) as client:
-        return told(client, requests(build(inputs_)))
+        return reported(client, requests(build(inputs_)))
 
 
 def _changes(stack: str, lab_files: Mapping[str, str]) -> Mapping[str, str]:
@@ -54,13 +54,13 @@ def lab_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"imageLock": str(lock), "certificateAuthority": "", "authorizedKeys": "tests/authorized_keys"}
 
 
-def test_a_stack_breaks_no_rule(stack: str, verdict: Told) -> None:
+def test_a_stack_breaks_no_rule(stack: str, verdict: Reported) -> None:
     assert set(verdict.broken) <= _NOT_LOOKED_UP_YET
     assert set(verdict.broken) <= verdict.advisory
     assert not verdict.undecided or stack == _RENTED, "an address that is not there yet cannot be decided on"
 
 
-def test_every_waiver_covers_something(inputs_: Inputs, verdict: Told) -> None:
+def test_every_waiver_covers_something(inputs_: Inputs, verdict: Reported) -> None:
     # A rented server's is about an output that only a real engine keeps secret.
     for where, waiver in [each for each in in_force(inputs_.fleet) if each[1] not in SERVER_WAIVERS]:
         subject = f" ({waiver.subject})" if waiver.subject else ""

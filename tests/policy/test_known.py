@@ -47,7 +47,9 @@ def read() -> Mapping[str, set[str]]:
                 if rule.name in _READ_ALL:
                     continue
                 asked = (
-                    rule.check(each, program) for each in resources if isinstance(rule, ResourceRule) and each.type in rule.types
+                    rule.check(resource, program)
+                    for resource in resources
+                    if isinstance(rule, ResourceRule) and resource.type in rule.types
                 )
                 for findings in asked if isinstance(rule, ResourceRule) else [rule.check(program)]:  # type: ignore[attr-defined]
                     list(findings)

@@ -41,15 +41,15 @@ def found(rule: str, *resources: Planted) -> list[str]:
     program = Program(stack="prod", kind="production", today=TODAY)
     learned = [
         Resource(
-            urn=each.urn,
-            type=each.type,
-            name=each.name,
-            inputs=each.inputs,
-            host=each.host,
-            protect=each.protect,
-            parent=next((other.urn for other in resources if other.name == each.parent), ""),
+            urn=resource.urn,
+            type=resource.type,
+            name=resource.name,
+            inputs=resource.inputs,
+            host=resource.host,
+            protect=resource.protect,
+            parent=next((other.urn for other in resources if other.name == resource.parent), ""),
         )
-        for each in resources
+        for resource in resources
     ]
     for resource in learned:
         program.learn(resource)
@@ -595,7 +595,7 @@ _TLS = {
             {"Action": "s3:GetObject"},
             {"Resource": _RESOURCES[0]},
             {"Resource": _RESOURCES[1]},
-            {"Resource": [each + "x" for each in _RESOURCES]},
+            {"Resource": [resource + "x" for resource in _RESOURCES]},
             {"Resource": f"arn:aws:s3:::{_NAME}/*"},
         ]
     ),
@@ -622,10 +622,10 @@ def test_a_refusal_of_plain_http_may_be_written_in_many_ways(
     assert not found("buckets-encrypted-transport", bucket(said))
 
 
-_KEEPER = "arn:aws:iam:::user/p1:KEEPER"
+_ADMIN = "arn:aws:iam:::user/p1:KEEPER"
 _VERSIONS = {
     "Effect": "Deny",
-    "NotPrincipal": {"AWS": [_KEEPER]},
+    "NotPrincipal": {"AWS": [_ADMIN]},
     "Action": ["s3:DeleteObjectVersion", "s3:PutLifecycleConfiguration", "s3:PutBucketPolicy", "s3:DeleteBucketPolicy"],
     "Resource": _RESOURCES,
 }
@@ -635,7 +635,7 @@ _VERSIONS = {
     st.sampled_from(
         [
             {"Effect": "Allow"},
-            {"NotPrincipal": {"AWS": [_KEEPER, "arn:aws:iam:::user/p1:OTHER"]}},
+            {"NotPrincipal": {"AWS": [_ADMIN, "arn:aws:iam:::user/p1:OTHER"]}},
             {"NotPrincipal": {"AWS": "arn:aws:iam:::user/*"}},
             {"NotPrincipal": "*"},
             {"Action": ["s3:DeleteObject", "s3:PutBucketPolicy"]},

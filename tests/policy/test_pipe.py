@@ -24,9 +24,9 @@ def answered(*calls: tuple[str, Any], analyzer: Analyzer | None = None) -> list[
     for name, message in calls:
         encoded = message.SerializeToString()
         asked += struct.pack(">II", len(name), len(encoded)) + name.encode() + encoded
-    told = io.BytesIO()
-    answer(io.BytesIO(asked), told, analyzer or Analyzer(TODAY))
-    text, answers = told.getvalue(), []
+    reported = io.BytesIO()
+    answer(io.BytesIO(asked), reported, analyzer or Analyzer(TODAY))
+    text, answers = reported.getvalue(), []
     while text:
         code, length = struct.unpack(">II", text[:8])
         answers.append((code, text[8 : 8 + length]))

@@ -10,13 +10,13 @@ from model.waiver import Waiver
 from policy.rule import Rule
 from policy.rules import RULES
 from tests.policy.cases import CASES, Program
-from tests.policy.planted import TODAY, UNKNOWN, Told, tell, with_waiver
+from tests.policy.planted import TODAY, UNKNOWN, Reported, tell, with_waiver
 
 IN_PREPROD = ("hetzner-ephemeral-small",)
 """Asked of stacks that are thrown away."""
 
 
-def _tell(rule: Rule, program: Program, **how: object) -> Told:
+def _tell(rule: Rule, program: Program, **how: object) -> Reported:
     return tell(program, "preprod" if rule.name in IN_PREPROD else "prod", **how)  # type: ignore[arg-type]
 
 
@@ -32,16 +32,16 @@ def test_every_rule_has_a_case_and_a_name_of_its_own() -> None:
 
 
 def test_what_obeys_it_passes(rule: Rule) -> None:
-    told = _tell(rule, CASES[rule.name].obeys)
-    assert rule.name not in told.broken
-    assert f"{rule.name}, by" not in told.undecided
+    reported = _tell(rule, CASES[rule.name].obeys)
+    assert rule.name not in reported.broken
+    assert f"{rule.name}, by" not in reported.undecided
 
 
 def test_what_breaks_it_is_told_with_its_remedy(rule: Rule) -> None:
     for program in CASES[rule.name].breaks:
         messages = _tell(rule, program, preview=False).broken.get(rule.name, [])
         assert messages, program
-        assert all(rule.asks in message and rule.mend in message and rule.example in message for message in messages)
+        assert all(rule.asks in message and rule.fix in message and rule.example in message for message in messages)
         assert rule.name not in _tell(rule, program, preview=False).advisory
 
 
@@ -49,18 +49,18 @@ def test_what_breaks_it_is_told_with_its_remedy(rule: Rule) -> None:
 def test_what_is_unknown_in_a_preview_is_left_to_the_up(rule: Rule) -> None:
     case = CASES[rule.name]
     *others, subject = case.obeys
-    told = _tell(rule, (*others, subject.with_inputs(**{case.unknown: UNKNOWN})))
-    assert rule.name not in told.broken
-    assert f"{rule.name}, by `{case.unknown}`" in told.undecided
+    reported = _tell(rule, (*others, subject.with_inputs(**{case.unknown: UNKNOWN})))
+    assert rule.name not in reported.broken
+    assert f"{rule.name}, by `{case.unknown}`" in reported.undecided
 
 
 def test_a_waiver_beside_it_covers_it_until_its_day(rule: Rule) -> None:
     case = CASES[rule.name]
     waiver = Waiver(rule=rule.name, reason="it is looked at", until=TODAY, subject=case.subject)
     program = tuple(with_waiver(case.breaks[0], waiver))
-    told = _tell(rule, program)
-    assert rule.name not in told.broken
-    [covered] = re.findall(rf"^until {TODAY}: {rule.name}(?: \(.+\))?: (.+): it is looked at$", told.waived, re.MULTILINE)
+    reported = _tell(rule, program)
+    assert rule.name not in reported.broken
+    [covered] = re.findall(rf"^until {TODAY}: {rule.name}(?: \(.+\))?: (.+): it is looked at$", reported.waived, re.MULTILINE)
     assert set(covered.split(", ")) <= {resource.name for resource in program} | {"the stack"}
     ended = _tell(rule, program, today=TODAY + timedelta(days=1))
     assert rule.name in ended.broken
@@ -75,9 +75,9 @@ def test_a_waiver_covers_nothing_but_its_subject() -> None:
 
 
 def test_what_nobody_could_look_up_is_only_warned_of_in_a_preview() -> None:
-    told = tell(CASES["images-pinned"].breaks[0] * 2, preview=True)
-    assert "images-pinned" in told.advisory
-    [message] = told.broken["images-pinned"]
+    reported = tell(CASES["images-pinned"].breaks[0] * 2, preview=True)
+    assert "images-pinned" in reported.advisory
+    [message] = reported.broken["images-pinned"]
     assert message.count("is not pinned by digest") == 2
 
 

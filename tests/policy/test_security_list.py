@@ -95,6 +95,6 @@ def test_a_line_of_the_list_is_found(line: str) -> None:
 def test_the_programs_around_the_list_are_sound() -> None:
     """Else a line would be found for something else."""
     rules = {rule for rule, _ in LIST.values()}
-    told = tell([_container(), _access(), _command()], preview=False)
-    assert not rules & set(told.broken)
+    reported = tell([_container(), _access(), _command()], preview=False)
+    assert not rules & set(reported.broken)
     assert _container().type == CONTAINER

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from model.waiver import WARNED, Waiver
-from operations.policy_reference import in_force
+from operations.reference.policy import in_force
 from policy.judge import ENDING
 from tests.fleets import inputs
 from tests.policy.cases import CASES
@@ -14,11 +14,11 @@ from tests.policy.planted import TODAY, tell, with_waiver
 
 @pytest.mark.parametrize("days", [0, 1, WARNED.days])
 def test_a_run_warns_before_a_waiver_ends(days: int) -> None:
-    told = tell(with_waiver(CASES["containers-user"].breaks[0], _waiver(days)))
-    [message] = told.broken[ENDING]
+    reported = tell(with_waiver(CASES["containers-user"].breaks[0], _waiver(days)))
+    [message] = reported.broken[ENDING]
     assert f"in {days} days" in message
     assert "containers-user" in message
-    assert ENDING in told.advisory
+    assert ENDING in reported.advisory
 
 
 def test_a_run_does_not_warn_earlier() -> None:

@@ -59,7 +59,7 @@ def rules(_deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> 
         SEEN.update((uid, (how, after)) for uid, (how, after) in json.loads(_KEPT.read_text()).items())
     grafana = Grafana(_deployment.lab, _deployment.secrets["grafana_admin_password"])
     with rule_engine(_deployment, grafana, list(ALERTS.values()), tmp_path_factory.mktemp("rules")):
-        until(lambda: not firing(_deployment), 240, every=5.0, told=lambda: f"before anything is done: {firing(_deployment)}")
+        until(lambda: not firing(_deployment), 240, every=5.0, describe=lambda: f"before anything is done: {firing(_deployment)}")
         yield _deployment
 
 
@@ -85,7 +85,7 @@ def test_what_stops_is_told_of_and_so_is_what_fails_and_waits(rules: Deployment)
             rules.lab.operator.run(["curl", "-skZ", "--parallel-max", "60", "--max-time", "30", *sites], check=False)
             return note(rules, wanted, "its service is stopped, or one behind it", start)
 
-        until(ask_what_fails, 300, every=2.0, told=lambda: f"did not fire: {sorted(wanted - SEEN.keys())}")
+        until(ask_what_fails, 300, every=2.0, describe=lambda: f"did not fire: {sorted(wanted - SEEN.keys())}")
     resolved(rules, wanted)
 
 
@@ -100,10 +100,10 @@ def test_what_leads_and_tells_is_told_of_when_it_stops(rules: Deployment) -> Non
         early = {"sese-webhook-gate-down", "sese-webhook-gate-unhealthy", "sese-webhook-gate-metrics"}
         early |= {"seko-caddy-down", "seko-caddy-unhealthy", "seko-caddy-metrics"}
         forget(early)
-        until(lambda: note(rules, early, "it is stopped", start), 240, every=2.0, told=lambda: f"{early - SEEN.keys()}")
+        until(lambda: note(rules, early, "it is stopped", start), 240, every=2.0, describe=lambda: f"{early - SEEN.keys()}")
         with stop(rules, stopped[2:]):
             start = time.monotonic()
-            until(lambda: note(rules, wanted, "it is stopped", start), 240, every=2.0, told=lambda: f"{wanted - SEEN.keys()}")
+            until(lambda: note(rules, wanted, "it is stopped", start), 240, every=2.0, describe=lambda: f"{wanted - SEEN.keys()}")
     resolved(rules, wanted | early)
 
 
@@ -121,7 +121,7 @@ def test_memory_near_its_limit_is_told_of(rules: Deployment) -> None:
                 lambda: note(rules, wanted, "its memory is used to 95 %", start),  # noqa: B023
                 HELD,
                 every=2.0,
-                told=lambda: f"did not fire: {sorted(wanted - SEEN.keys())}",  # noqa: B023
+                describe=lambda: f"did not fire: {sorted(wanted - SEEN.keys())}",  # noqa: B023
             )
     resolved(rules, {f"{host}-{name}-memory" for host, name in SERVICES if made(f"{host}-{name}-memory")})
 
@@ -132,7 +132,9 @@ def test_a_silent_host_is_told_of(rules: Deployment) -> None:
     with stop(rules, [(placement.host.name, "alloy") for placement in PLACEMENTS]):
         start = time.monotonic()
         # The store shows the last number of a series for five minutes.
-        until(lambda: note(rules, wanted, "its Alloy is stopped", start), 420, every=5.0, told=lambda: f"{wanted - SEEN.keys()}")
+        until(
+            lambda: note(rules, wanted, "its Alloy is stopped", start), 420, every=5.0, describe=lambda: f"{wanted - SEEN.keys()}"
+        )
     resolved(rules, wanted)
 
 
@@ -153,7 +155,7 @@ def of_a_stopped(host: str, name: str) -> Iterator[str]:
 def firing(stack: Deployment) -> set[str]:
     """The alerts that fire now, of those whose cause is made here."""
     shown = json.loads(stack.lab.operator.run(["curl", "-sf", "http://127.0.0.1:8880/api/v1/alerts"]).stdout)
-    return {each["name"] for each in shown["data"]["alerts"] if each["state"] == "firing" and made(each["name"])}
+    return {alert["name"] for alert in shown["data"]["alerts"] if alert["state"] == "firing" and made(alert["name"])}
 
 
 def forget(uids: set[str]) -> None:
@@ -171,7 +173,7 @@ def note(stack: Deployment, wanted: set[str], how: str, start: float) -> bool:
 
 
 def resolved(stack: Deployment, wanted: set[str]) -> None:
-    until(lambda: not firing(stack) & wanted, 420, every=5.0, told=lambda: f"did not resolve: {firing(stack) & wanted}")
+    until(lambda: not firing(stack) & wanted, 420, every=5.0, describe=lambda: f"did not resolve: {firing(stack) & wanted}")
 
 
 def machine(stack: Deployment, host: str) -> Machine:

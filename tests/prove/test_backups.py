@@ -16,7 +16,7 @@ import pytest
 
 from lab.engine import as_root, docker
 from lab.providers.lifecycle import Gateway
-from lab.storage import KEEPER
+from lab.storage import ADMIN
 from tests.engine.test_backup_program import (
     BUCKET,
     Machine,
@@ -229,14 +229,14 @@ def _kill_a_check(machine: Machine) -> None:
     slow = ("--limit-download", "1", "check", "--read-data")
     docker("run", "--detach", "--name", name, *options, *words, "--option", f"s3.region={machine.storage.region}", *slow)
     try:
-        until(lambda: bool(_locks(machine)), 60, told=lambda: docker("logs", name).stderr)
+        until(lambda: bool(_locks(machine)), 60, describe=lambda: docker("logs", name).stderr)
     finally:
         docker("rm", "--force", name)
 
 
 def _locks(machine: Machine) -> list[str]:
-    listed = machine.storage.as_account(KEEPER).list_objects_v2(Bucket=BUCKET, Prefix="sese/locks/")
-    return [each["Key"] for each in listed.get("Contents", ())]
+    listed = machine.storage.as_account(ADMIN).list_objects_v2(Bucket=BUCKET, Prefix="sese/locks/")
+    return [content["Key"] for content in listed.get("Contents", ())]
 
 
 @pytest.mark.usefixtures("app_alone")

@@ -82,14 +82,14 @@ def test_a_route_is_added_and_no_request_fails(stack: Deployment, results: Resul
         "services/qdrant.py",
         ("routes=(Route(", 'routes=(Route(subdomain="qd2", port=PORT, access=Access.VPN), Route('),
     )
-    told = _under_load(stack, stack.up, results, "a route is added")
-    assert set(told) == {"200"}
+    reported = _under_load(stack, stack.up, results, "a route is added")
+    assert set(reported) == {"200"}
 
 
 def test_a_stateless_service_is_replaced(stack: Deployment, results: Results) -> None:
     stack.edit("services/litellm/__init__.py", ("litellm:v1.81.3-stable", "litellm:v1.81.3-next"))
-    told = _under_load(stack, stack.up, results, "LiteLLM is replaced")
-    assert set(told) == {"200"}
+    reported = _under_load(stack, stack.up, results, "LiteLLM is replaced")
+    assert set(reported) == {"200"}
 
 
 def _under_load(stack: Deployment, change: Callable[[], object], results: Results, what: str) -> Counter[str]:
@@ -104,8 +104,8 @@ def _under_load(stack: Deployment, change: Callable[[], object], results: Result
             time.sleep(5)
         finally:
             operator.run(["touch", "/tmp/stop-load"])
-        told, slowest, again = json.loads(load.result().splitlines()[-1])
-    answers = ", ".join(f"{count} x {status}" for status, count in Counter(told).most_common())
+        reported, slowest, again = json.loads(load.result().splitlines()[-1])
+    answers = ", ".join(f"{count} x {status}" for status, count in Counter(reported).most_common())
     results.append((what, answers, f"{again}", f"{slowest:.2f} s"))
     print(*results[-1])
-    return Counter(told)
+    return Counter(reported)

@@ -84,11 +84,11 @@ class Rehearsal:
         self.stack, self.lab, self._rows = stack, stack.lab, rows
         stack.configure("revertSeconds", str(REVERT_SECONDS))
 
-    def fails(self, *told: str) -> str:
+    def fails(self, *reported: str) -> str:
         """An `up` that fails and says every one of `told`, without a traceback."""
         done = self.stack.up(check=False)
         assert done.returncode != 0, done.stdout
-        for text in told:
+        for text in reported:
             assert text in done.stdout, done.stdout[-6000:]
         assert "Traceback" not in done.stdout
         return done.stdout

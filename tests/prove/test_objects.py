@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
-from lab.storage import KEEPER, SHARED
+from lab.storage import ADMIN, SHARED
 from tests.engine.test_buckets import NAME, Stack
 from tests.engine.test_object_storage import POLICED
 from tests.object_storage import running
@@ -24,7 +24,7 @@ def test_ten_thousand_objects_and_five_gibibytes_survive_an_update(tmp_path: Pat
         print(*rows[-1], flush=True)
 
     with running(tmp_path / "s3", toolchain) as storage:
-        stack = Stack(tmp_path, toolchain, storage.endpoint, storage.region, KEEPER)
+        stack = Stack(tmp_path, toolchain, storage.endpoint, storage.region, ADMIN)
         stack.configure({}, {"s3_access_key": SHARED.access_key})
         start = time.monotonic()
         stack.want(fields=POLICED)

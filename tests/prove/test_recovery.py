@@ -18,14 +18,14 @@ def test_the_order_in_which_docker_starts_them_does_not_matter(deployed: Deploym
     for container in dependants_first:
         deployed.on_host("docker", "start", container)
         time.sleep(0.5)  # so that each misses what it needs
-    until(lambda: healthy(deployed.host), PATIENCE, told=lambda: str(health_of(deployed.host)))
+    until(lambda: healthy(deployed.host), PATIENCE, describe=lambda: str(health_of(deployed.host)))
     deployed.smoke()
 
 
 def test_clients_recover_when_their_stores_restart(deployed: Deployment) -> None:
     stores = ("postgresql", "redis", "qdrant", "docker-proxy")
     deployed.on_host("docker", "restart", *(deployed.container(store) for store in stores))
-    until(lambda: healthy(deployed.host), PATIENCE, told=lambda: str(health_of(deployed.host)))
+    until(lambda: healthy(deployed.host), PATIENCE, describe=lambda: str(health_of(deployed.host)))
     assert set(health_of(deployed.host).values()) == {"healthy"}
     deployed.smoke()
     assert "credentials are checked as they should be" in deployed.operate("authentication").stdout

@@ -125,9 +125,9 @@ def test_a_restart_of_the_hub_loses_nothing_that_was_acknowledged(lab: Lab, stac
     results.append(("hub rebooted", _statuses(answered), said))
     assert not lost
     # A request that the reboot cut off between hub and Sese-AI was not acknowledged: 502 tells its sender so, once a connection.
-    told = Counter(each.status for each in answered if isinstance(each.status, int))
-    assert told.keys() <= {202, 502}
-    assert told[502] <= RESTART_RATE
+    reported = Counter(each.status for each in answered if isinstance(each.status, int))
+    assert reported.keys() <= {202, 502}
+    assert reported[502] <= RESTART_RATE
     assert len(acknowledged) > RESTART_RATE * 10, "it answered before the restart, and after it"
 
 

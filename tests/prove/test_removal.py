@@ -11,9 +11,9 @@ DATA = "/opt/javisi/data"
 def test_destroy_leaves_data_a_new_up_finds_it_and_delete_data_removes_it(stack: Deployment) -> None:
     stack.sql("n8n", "DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT 42 AS answer")
     kit = {name: stack.secrets[name] for name in json.loads(stack.pulumi("stack", "output", "irreplaceable", "--json").stdout)}
-    told = stack.pulumi("destroy", "--yes", "--skip-preview").stdout
-    assert f"kept {DATA}/postgresql (vpai:deleteData is not set)" in told
-    assert re.search(r"bucket-shared .*\[retain\]", told), told
+    reported = stack.pulumi("destroy", "--yes", "--skip-preview").stdout
+    assert f"kept {DATA}/postgresql (vpai:deleteData is not set)" in reported
+    assert re.search(r"bucket-shared .*\[retain\]", reported), reported
     assert stack.containers() == []
     assert stack.on_host("sh", "-c", f"ls -A {DATA}/postgresql")
     assert "javisi_" not in stack.on_host("docker", "network", "ls")

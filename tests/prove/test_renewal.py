@@ -52,7 +52,7 @@ def test_a_renewal_fails_nobody_and_one_that_ovh_refuses_leaves_the_old_certific
         return shown(lab, "sese", NAME)[NAME].serial
 
     def renewed(since: str, within: int = RENEWED) -> None:
-        until(lambda: serial() != since, within, told=lambda: deployed.operate("logs", "caddy").stdout[-3000:])
+        until(lambda: serial() != since, within, describe=lambda: deployed.operate("logs", "caddy").stdout[-3000:])
 
     first = serial()
     curl(lab, f"{OVH}/published", 'request = "DELETE"')
@@ -66,7 +66,7 @@ def test_a_renewal_fails_nobody_and_one_that_ovh_refuses_leaves_the_old_certific
         brief = serial()
         curl(lab, f"{OVH}/requests", 'request = "DELETE"')
         with caddy(deployed, HURRY, BRIEF, (SECRET, "0" * 32)):
-            until(lambda: 400 in refusals(lab), RENEWED, told=lambda: str(refusals(lab)))
+            until(lambda: 400 in refusals(lab), RENEWED, describe=lambda: str(refusals(lab)))
             assert refusals(lab) == {400}
             assert serial() == brief
             # An hour is less than two weeks: who was not renewed in time looks like this one.
@@ -74,7 +74,7 @@ def test_a_renewal_fails_nobody_and_one_that_ovh_refuses_leaves_the_old_certific
             curl(lab, TELEGRAM, 'request = "DELETE"')
             with rule_engine(deployed, grafana, rule("sese-caddy-certificate"), tmp_path):
                 deployed.on_host("docker", "restart", deployed.container("alloy"))  # it asks every five minutes
-                until(lambda: messages(deployed) != [], SCRAPED, every=1.0, told=lambda: "nobody was told")
+                until(lambda: messages(deployed) != [], SCRAPED, every=1.0, describe=lambda: "nobody was told")
             assert messages(deployed)[0]["text"].startswith("FIRING [critical] a certificate of sese's Caddy runs out")
             with deployed.requests() as statuses:
                 time.sleep(1)

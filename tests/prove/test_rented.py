@@ -26,9 +26,9 @@ def test_two_copies_do_not_disturb_each_other_and_the_reaper_takes_the_expired_o
     for stack in copies:
         stack.smoke()
     orphan = cloud.ask("POST", "/placement_groups", {"name": "lost", "type": "spread", "labels": {"vpai.stack": "pr-9"}})
-    told = expired.run("env", f"HCLOUD_TOKEN={TOKEN}", "vpai-python", "-m", "operations", "reap", check=False)
-    assert told.returncode == 1, "an orphan is for a person"
-    assert f"hcloud placement-group delete {orphan['placement_group']['id']}" in told.stdout
+    reported = expired.run("env", f"HCLOUD_TOKEN={TOKEN}", "vpai-python", "-m", "operations", "reap", check=False)
+    assert reported.returncode == 1, "an orphan is for a person"
+    assert f"hcloud placement-group delete {orphan['placement_group']['id']}" in reported.stdout
     cloud.ask("DELETE", f"/placement_groups/{orphan['placement_group']['id']}")
     assert cloud.inventory()["servers"] == ["pr-2"]
     living.smoke()
@@ -53,9 +53,9 @@ def test_the_applications_server_joins_the_fleet_and_leaves_it_without_a_trace(s
     ask = ("curl", "-s", "-w", " %{http_code}", "--cacert", f"{stack.directory}/.lab/ca/root.crt", "https://hello.vpai.test/")
     assert lab.operator.run([*ask]).stdout == "hello from app-prod 200"
     public = server["public_net"]["ipv4"]["ip"]
-    told = lab.outsider.run([*ask[:4], "--insecure", "--resolve", f"hello.vpai.test:443:{public}", ask[-1]]).stdout
-    assert told.endswith(" 403")
-    assert "hello from" not in told
+    reported = lab.outsider.run([*ask[:4], "--insecure", "--resolve", f"hello.vpai.test:443:{public}", ask[-1]]).stdout
+    assert reported.endswith(" 403")
+    assert "hello from" not in reported
     stack.up("--refresh", "--expect-no-changes")
 
     stack.reset()

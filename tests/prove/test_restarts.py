@@ -26,7 +26,7 @@ def results() -> Iterator[Results]:
 
 
 @pytest.mark.parametrize(
-    ("placement", "service"), [pytest.param(*each, id=f"{each[0].host.name}-{each[1].name}") for each in SERVICES]
+    ("placement", "service"), [pytest.param(*service, id=f"{service[0].host.name}-{service[1].name}") for service in SERVICES]
 )
 def test_a_restarted_service_and_its_dependants_recover(  # type: ignore[no-untyped-def]
     stack: Deployment, results: Results, placement, service

@@ -174,17 +174,17 @@ def _read(stdout: str, stderr: str) -> Run:
     outputs: dict[str, str] = {}
     said: dict[tuple[str, str], list[str]] = {}
     for line in stdout.splitlines():
-        told = json.loads(line)
-        job, name = told.get("jobID", ""), told.get("step", "").strip()
-        if told.get("raw_output"):
-            said.setdefault((job, name), []).append(told["msg"])
-        if told.get("command") == "set-output" and len(told["stepID"]) == 1:
-            outputs[told["name"]] = told["arg"]
-        if result := told.get("jobResult"):
+        reported = json.loads(line)
+        job, name = reported.get("jobID", ""), reported.get("step", "").strip()
+        if reported.get("raw_output"):
+            said.setdefault((job, name), []).append(reported["msg"])
+        if reported.get("command") == "set-output" and len(reported["stepID"]) == 1:
+            outputs[reported["name"]] = reported["arg"]
+        if result := reported.get("jobResult"):
             jobs[job] = result
         # Steps of an action of ours have two ids.
-        if (result := told.get("stepResult")) and told.get("stage") == "Main" and len(told["stepID"]) == 1:
-            steps.append(Step(job, name, result, told.get("executionTime", 0) / 1e9, "".join(said.get((job, name), ()))))
+        if (result := reported.get("stepResult")) and reported.get("stage") == "Main" and len(reported["stepID"]) == 1:
+            steps.append(Step(job, name, result, reported.get("executionTime", 0) / 1e9, "".join(said.get((job, name), ()))))
     log = "\n".join(f"[{step.job}] {step.name}: {step.result}\n{step.said[-3000:]}" for step in steps if step.result != "success")
     return Run(jobs, steps, outputs, log + stderr[-2000:])
 

@@ -14,7 +14,7 @@ from tests.whole import placements
 
 CONFIGURATIONS = {
     placement.host.name: file.content
-    for placement in monitoring.watched(placements(), NAMES, "-----BEGIN CERTIFICATE-----\n")
+    for placement in monitoring.with_monitoring(placements(), NAMES, "-----BEGIN CERTIFICATE-----\n")
     for service in placement.services
     if service.configuration
     for file in service.configuration.files

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from model.credential import Held
-from operations.authentication import own_hash
+from model.credential import StoredSecret
+from operations.checks.authentication import own_hash
 from services import couchdb, nocodb, openclaw, qdrant, sandboxes, sure, zerobyte
 from services.litellm.models import MODELS
 from services.n8n.workflows import workflows
@@ -116,15 +116,15 @@ class TestPlugin:
 
     @pytest.fixture
     def n8n(self, request: pytest.FixtureRequest) -> Iterator[tuple[str, list[tuple[Any, str]]]]:
-        told: list[tuple[Any, str]] = []
+        reported: list[tuple[Any, str]] = []
         refusal = getattr(request, "param", 502)
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                told.append((json.loads(body), self.headers["x-signature-256"]))
+                reported.append((json.loads(body), self.headers["x-signature-256"]))
                 # The first time n8n is not there yet.
-                self.send_response(200 if len(told) > 1 else refusal)
+                self.send_response(200 if len(reported) > 1 else refusal)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -132,7 +132,7 @@ class TestPlugin:
 
         with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
-            yield f"http://127.0.0.1:{server.server_address[1]}", told
+            yield f"http://127.0.0.1:{server.server_address[1]}", reported
             server.shutdown()
 
     def node(self, tmp_path: Path, script: str, n8n: str = "http://127.0.0.1:9", sandboxes: str = "") -> str:
@@ -160,7 +160,7 @@ class TestPlugin:
     def test_a_result_reaches_n8n_signed_and_again_when_it_was_not_taken(
         self, tmp_path: Path, n8n: tuple[str, list[tuple[Any, str]]]
     ) -> None:
-        address, told = n8n
+        address, reported = n8n
         answer = '{ role: "assistant", content: [{ type: "thinking" }, { type: "text", text: "Done: été" }] }'
         self.node(
             tmp_path,
@@ -169,14 +169,14 @@ class TestPlugin:
             address,
         )
         expected = {"agent": "builder", "run": "42", "failed": False, "result": "Done: été"}
-        assert [document for document, _ in told] == [expected, expected]
+        assert [document for document, _ in reported] == [expected, expected]
 
     @pytest.mark.parametrize("n8n", [400, 413, 422], indirect=True)
     def test_a_result_that_is_refused_for_good_is_sent_once(self, tmp_path: Path, n8n: tuple[str, list[tuple[Any, str]]]) -> None:
-        address, told = n8n
+        address, reported = n8n
         context = '{ agentId: "cfo", sessionId: "s", sessionKey: "agent:cfo:n8n:7" }'
         self.node(tmp_path, f"await on.agent_end({{ messages: [], success: true }}, {context});", address)
-        assert len(told) == 1
+        assert len(reported) == 1
 
     @pytest.mark.parametrize(
         ("event", "said"),
@@ -192,16 +192,16 @@ class TestPlugin:
     def test_a_run_that_gave_nothing_says_why(
         self, tmp_path: Path, n8n: tuple[str, list[tuple[Any, str]]], event: str, said: str
     ) -> None:
-        address, told = n8n
+        address, reported = n8n
         context = '{ agentId: "cfo", sessionId: "s", sessionKey: "agent:cfo:n8n:7" }'
         self.node(tmp_path, f"await on.agent_end({event}, {context});", address)
-        assert told[-1][0]["result"] == said
+        assert reported[-1][0]["result"] == said
 
     def test_a_chat_is_nothing_to_n8n(self, tmp_path: Path, n8n: tuple[str, list[tuple[Any, str]]]) -> None:
-        address, told = n8n
+        address, reported = n8n
         context = '{ agentId: "concierge", sessionId: "s", sessionKey: "agent:concierge:main" }'
         self.node(tmp_path, f"await on.agent_end({{ messages: [], success: true }}, {context});", address)
-        assert told == []
+        assert reported == []
 
     def test_the_third_agent_takes_the_place_of_the_one_that_has_been_idle_for_longest(self, tmp_path: Path) -> None:
         there = "a1 1 agent:builder\nb2 1 agent:writer\n"
@@ -275,7 +275,7 @@ class TestWhatAProgramHolds:
     def held(self, tmp_path: Path, environ: bytes) -> str:
         (tmp_path / "environ").write_bytes(environ)
         (tmp_path / "environment").write_text("OTHER='other'\nKEY='kept'\n")
-        script = own_hash(Held(variable="KEY"), str(tmp_path), str(tmp_path / "environ"))
+        script = own_hash(StoredSecret(variable="KEY"), str(tmp_path), str(tmp_path / "environ"))
         return subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True).stdout.strip()
 
     def test_is_asked_of_its_environment(self, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from lab.reference import PAGE, page, unproven
 from model.credential import Credential
 from model.fleet import Fleet
 from model.secret import Generated, Secret
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
 
 FLEET = example_fleet()
 CREDENTIALS = [
@@ -36,7 +36,7 @@ def test_a_secret_that_nobody_thought_of_is_noticed() -> None:
 def test_a_credential_is_a_secret_of_its_service_and_told_once(service, credential) -> None:  # type: ignore[no-untyped-def]
     own = {*service.secrets, *(database.password for database in service.databases)}
     assert credential.secret in own
-    assert [each.secret for each in service.credentials].count(credential.secret) == 1
+    assert [credential.secret for credential in service.credentials].count(credential.secret) == 1
 
 
 def test_the_credentials_of_the_specification_are_asked_for() -> None:

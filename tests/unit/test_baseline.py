@@ -97,7 +97,7 @@ def test_the_mesh_and_trusted_addresses_are_never_banned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "value", "told"),
+    ("setting", "value", "reported"),
     [
         ("user", "root", "the deploy user 'root'"),
         ("authorized_keys", [], "no authorized key"),
@@ -110,8 +110,8 @@ def test_the_mesh_and_trusted_addresses_are_never_banned() -> None:
         ("trusted", ["203.0.113.7/24"], "neither an address nor a range"),
     ],
 )
-def test_what_would_lock_out_or_break_is_refused(setting: str, value: object, told: str) -> None:
-    with pytest.raises(Refused, match=told.replace("(", r"\(")):
+def test_what_would_lock_out_or_break_is_refused(setting: str, value: object, reported: str) -> None:
+    with pytest.raises(Refused, match=reported.replace("(", r"\(")):
         baseline(**{**GOOD, setting: value})
 
 

@@ -9,7 +9,7 @@ import pytest
 from components.object_storage import client
 from model.bucket import Bucket, Expiry, Keys, lifecycle, policy, problems
 
-KEYS = Keys(keeper="KEEPER", limited={"SECOND": "nc-attachments/"}, principal="arn:aws:iam:::user/p1234567:{key}")
+KEYS = Keys(admin="KEEPER", limited={"SECOND": "nc-attachments/"}, principal="arn:aws:iam:::user/p1234567:{key}")
 
 
 def statements(bucket: Bucket) -> dict[str, Any]:
@@ -49,14 +49,14 @@ def test_a_limited_key_is_denied_all_outside_of_its_prefix() -> None:
 
 
 def test_a_key_without_a_prefix_works_in_the_whole_bucket_and_deletes_no_version() -> None:
-    found = statements(Bucket(name="backups", keys=Keys(keeper="KEEPER", limited={"SECOND": ""}, principal="{key}")))
+    found = statements(Bucket(name="backups", keys=Keys(admin="KEEPER", limited={"SECOND": ""}, principal="{key}")))
     assert "Limited1NothingElse" not in found
     assert found["Limited1Objects"]["Resource"] == ["arn:aws:s3:::backups/*"]
     assert "Condition" not in found["Limited1Lists"]
     assert "s3:DeleteObjectVersion" in found["Limited1NoVersions"]["Action"]
 
 
-REPOSITORIES = Keys(keeper="KEEPER", appending={"SESE": "sese/", "SEKO": "seko/"}, looking=("VIEW",), principal="{key}")
+REPOSITORIES = Keys(admin="KEEPER", appending={"SESE": "sese/", "SEKO": "seko/"}, looking=("VIEW",), principal="{key}")
 
 
 def test_an_appending_key_deletes_nothing_of_its_repository_but_locks() -> None:
@@ -76,7 +76,7 @@ def test_an_appending_key_deletes_nothing_of_its_repository_but_locks() -> None:
     assert (elsewhere["Effect"], elsewhere["NotResource"][1:]) == ("Deny", ["arn:aws:s3:::backups/sese/*"])
 
 
-def test_no_key_but_the_keepers_locks_a_version() -> None:
+def test_no_key_but_the_admin_keys_locks_a_version() -> None:
     for keys in (KEYS, REPOSITORIES):
         found = statements(Bucket(name="backups", keys=keys))
         denied = [each for name, each in found.items() if name.endswith("NoVersions") or name.startswith("OnlyTheKeeper")]
@@ -106,11 +106,11 @@ def test_the_whole_policy_of_a_bucket_that_two_keys_share() -> None:
     """Word by word: a service takes a misspelt effect, action or resource for one that nobody meant."""
     bucket = Bucket(name="shared", keys=replace(KEYS, excluded=("THIRD",)))
     whole, inside, below = "arn:aws:s3:::shared", "arn:aws:s3:::shared/*", "arn:aws:s3:::shared/nc-attachments/*"
-    keeper, second, third = ({"AWS": [f"arn:aws:iam:::user/p1234567:{key}"]} for key in ("KEEPER", "SECOND", "THIRD"))
+    admin, second, third = ({"AWS": [f"arn:aws:iam:::user/p1234567:{key}"]} for key in ("KEEPER", "SECOND", "THIRD"))
     only = {"s3:prefix": "nc-attachments/*"}
-    told = json.loads(policy(bucket))
-    assert told["Version"] == "2012-10-17"
-    assert [(each.pop("Sid"), each)[1] for each in told["Statement"]] == [
+    reported = json.loads(policy(bucket))
+    assert reported["Version"] == "2012-10-17"
+    assert [(each.pop("Sid"), each)[1] for each in reported["Statement"]] == [
         {
             "Effect": "Deny",
             "Principal": "*",
@@ -118,8 +118,8 @@ def test_the_whole_policy_of_a_bucket_that_two_keys_share() -> None:
             "Resource": [whole, inside],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         },
-        {"Effect": "Allow", "Principal": keeper, "Action": "s3:*", "Resource": [whole, inside]},
-        {"Effect": "Deny", "NotPrincipal": keeper, "Action": VERSIONS, "Resource": [whole, inside]},
+        {"Effect": "Allow", "Principal": admin, "Action": "s3:*", "Resource": [whole, inside]},
+        {"Effect": "Deny", "NotPrincipal": admin, "Action": VERSIONS, "Resource": [whole, inside]},
         {"Effect": "Deny", "Principal": third, "Action": "s3:*", "Resource": [whole, inside]},
         {"Effect": "Allow", "Principal": second, "Action": OBJECTS, "Resource": [below]},
         {"Effect": "Allow", "Principal": second, "Action": ["s3:GetBucketLocation"], "Resource": [whole]},
@@ -144,9 +144,9 @@ def test_the_whole_policy_of_a_bucket_that_two_keys_share() -> None:
 
 
 def test_statements_have_names_of_their_own_in_an_order_that_never_changes() -> None:
-    keys = Keys(keeper="KEEPER", limited={"B": "", "A": "below/"}, principal="{key}")
-    told = policy(Bucket(name="shared", keys=keys))
-    names = [each["Sid"] for each in json.loads(told)["Statement"]]
+    keys = Keys(admin="KEEPER", limited={"B": "", "A": "below/"}, principal="{key}")
+    reported = policy(Bucket(name="shared", keys=keys))
+    names = [each["Sid"] for each in json.loads(reported)["Statement"]]
     assert names == [
         *("OnlyOverTls", "TheKeeperMayAll", "OnlyTheKeeperDeletesVersions"),
         *(
@@ -155,7 +155,7 @@ def test_statements_have_names_of_their_own_in_an_order_that_never_changes() -> 
         ),
         *(f"Limited2{name}" for name in ("Objects", "Location", "Lists", "NoVersions")),
     ]
-    assert told == json.dumps(json.loads(told), sort_keys=True)
+    assert reported == json.dumps(json.loads(reported), sort_keys=True)
     assert policy(Bucket(name="shared", https_only=False)) == ""
 
 
@@ -187,7 +187,7 @@ def test_no_statement_uses_what_ceph_ignores() -> None:
         (Bucket(name="backups", lock_days=14, expiries=(Expiry(prefix="", days=7),)), "expires after 7 days"),
         (Bucket(name="backups", expiries=(Expiry(prefix="old/", days=0),)), "old/ expires after 0 days"),
         (Bucket(name="backups", lock_days=1, emptied=True), "what is locked cannot be emptied"),
-        (Bucket(name="backups", keys=Keys(keeper="KEEPER")), "still has {project} in it"),
+        (Bucket(name="backups", keys=Keys(admin="KEEPER")), "still has {project} in it"),
     ],
 )
 def test_what_would_be_regretted_is_told_before(bucket: Bucket, what: str) -> None:

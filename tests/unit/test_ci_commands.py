@@ -11,9 +11,11 @@ import pytest
 
 from lab.providers import server
 from model.problem import Refused
-from operations import notify, pull_request_comment, runner, shelf, stack, up
-from operations.comment import MARK
-from operations.revision import commit_of
+from operations import notify, stack
+from operations.deploy import git_refs, runner, up
+from operations.deploy.revision import commit_of
+from operations.previews import pull_request_comment
+from operations.previews.comment import MARK
 from operations.stack import Stack
 from tests import fleets
 from tests.waiting import until
@@ -41,9 +43,9 @@ def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_comment_is_made_and_then_updated_in_place(gh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pull_request_comment.say(7, f"{MARK}\nfirst")
+    pull_request_comment.publish(7, f"{MARK}\nfirst")
     monkeypatch.setenv("GH_FOUND", "41\n42")
-    pull_request_comment.say(7, f"{MARK}\n" + "a line\n" * 20_000)
+    pull_request_comment.publish(7, f"{MARK}\n" + "a line\n" * 20_000)
     made, updated = (json.loads(line) for line in gh.read_text().splitlines())
     assert made == ["POST", "repos/o/r/issues/7/comments", f"{MARK}\nfirst"]
     assert updated[:2] == ["PATCH", "repos/o/r/issues/comments/41"]
@@ -108,7 +110,9 @@ def test_a_runner_gets_a_key_nobody_else_reads_and_a_place_in_the_mesh(tmp_path:
     assert "--login-server=https://singa.vpai.example.org" in seen and "--hostname=ci-12" in seen
     assert "\nhskey-auth-x" in seen and "hskey" not in seen.replace("\nhskey-auth-x", ""), "by file, not by argument"
     until(
-        lambda: "--state=mem:" in (tmp_path / "seen").read_text(), 30, told=lambda: "the daemon, which runs on, was not started"
+        lambda: "--state=mem:" in (tmp_path / "seen").read_text(),
+        30,
+        describe=lambda: "the daemon, which runs on, was not started",
     )
 
 
@@ -134,7 +138,7 @@ def test_only_the_typed_commits_plan_is_taken_and_only_once(tmp_path: Path, monk
     assert place.engine.read_text() == "{}"
     with pytest.raises(Refused, match="there is no plan for prod"):
         up.take_plan(of, "a" * 40, digest, remote)
-    assert not shelf.take("refs/plans/prod", tmp_path / "x", remote)
+    assert not git_refs.take("refs/plans/prod", tmp_path / "x", remote)
 
 
 @pytest.mark.parametrize("changed", ["plan.json", "about.json", "summary.md"])

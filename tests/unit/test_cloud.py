@@ -50,12 +50,12 @@ def test_every_server_that_cannot_be_had_is_told_whatever_stands_before_it() -> 
         CloudServer(name="gone", type="cx22", location="nbg1"),
         CloudServer(name="never", type="cx99", location="nbg1"),
     )
-    told = {problem.what.partition(":")[0]: problem for problem in unavailable(servers, offers)}
-    assert list(told) == ["elsewhere", "gone", "never"]
-    assert told["elsewhere"].mend == "in nbg1 there are: cx33; cx23 is to be had in: fsn1, hel1"
-    assert {name: problem.why for name, problem in told.items()} == {
+    reported = {problem.what.partition(":")[0]: problem for problem in unavailable(servers, offers)}
+    assert list(reported) == ["elsewhere", "gone", "never"]
+    assert reported["elsewhere"].fix == "in nbg1 there are: cx33; cx23 is to be had in: fsn1, hel1"
+    assert {name: problem.why for name, problem in reported.items()} == {
         "elsewhere": "it is sold out there",
         "gone": "Hetzner does not sell it any more",
         "never": "Hetzner has no such type",
     }
-    assert {problem.mend for name, problem in told.items() if name != "elsewhere"} == {"in nbg1 there are: cx33"}
+    assert {problem.fix for name, problem in reported.items() if name != "elsewhere"} == {"in nbg1 there are: cx33"}

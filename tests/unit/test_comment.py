@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from model.reachability import Difference, Reach
-from operations.comment import MARK, Change, Preview, changes, comment
+from operations.previews.comment import MARK, Change, Preview, changes, comment
 from tests.graph.program import built
 
 _CONTAINER = "vpai:index:ServiceContainer$docker:index/container:Container"
@@ -64,7 +64,9 @@ def test_cost_reach_and_policy_are_differences() -> None:
 
 def _updates(**configured: str) -> dict[str, Change]:
     """What an `up` with other settings does to the data directories of production, by name."""
-    before, after = ({it.urn: it for it in built("prod", **settings).resources} for settings in ({}, configured))
+    before, after = (
+        {resource.urn: resource for resource in built("prod", **settings).resources} for settings in ({}, configured)
+    )
     steps = [
         {"op": "update", "urn": urn, "oldState": {"inputs": old.inputs}, "newState": {"inputs": after[urn].inputs}}
         for urn, old in before.items()

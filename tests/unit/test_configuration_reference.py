@@ -10,7 +10,7 @@ from jsonschema.exceptions import ValidationError
 
 from model.problem import Refused
 from model.settings import Settings
-from operations import configuration_reference as reference
+from operations.reference import configuration as reference
 from tests.fleets import CONFIGURATION, PROJECT
 
 VALIDATOR = Draft202012Validator(reference.schema())

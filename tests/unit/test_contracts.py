@@ -18,7 +18,7 @@ from tests.whole import placements
 IMAGES = PROJECT / "lab/images"
 CONTRACTS = {path.parent.name: json.loads(path.read_text()) for path in sorted(IMAGES.glob("*/contract.json"))}
 OURS = ("alloy", "diun", "grafana", "loki", "rule-engine", "uptime-kuma")
-SERVICES = {service.name: service for each in monitoring.watched(placements(), NAMES, "") for service in each.services}
+SERVICES = {service.name: service for each in monitoring.with_monitoring(placements(), NAMES, "") for service in each.services}
 
 
 def file_of(service: str, path: str) -> Any:
@@ -175,7 +175,7 @@ def test_uptime_kuma_takes_the_catalogues_monitors() -> None:
 )
 def test_uptime_kuma_refuses_another_monitor(change: dict[str, Any], said: str) -> None:
     [task] = SERVICES["uptime-kuma"].tasks
-    push = next(each for each in json.loads(task.stdin)["monitors"] if each["type"] == "push")
+    push = next(monitor for monitor in json.loads(task.stdin)["monitors"] if monitor["type"] == "push")
     assert said in kuma({**push, **change})
 
 

@@ -10,7 +10,7 @@ import pytest
 from model.cloud import CloudServer
 from model.cost import Kind, Price, Prices, Rented, invoice, of_server
 from model.cost import rented as things
-from operations.cost import FALLBACK, after, committed, over, prices, rented, shown
+from operations.cloud.cost import FALLBACK, after, committed, over, prices, rented, shown
 from tests.fleets import PROJECT
 from tests.hetzner import TOKEN, running
 

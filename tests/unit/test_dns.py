@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.providers import ovh
-from operations.dns import Ask, Needed, differences, public, zone
+from operations.mesh.dns import Ask, Needed, differences, public, zone
 from operations.stack import CommandFailed
 from tests.fleets import inputs
 

@@ -41,7 +41,7 @@ def test_success_is_told_once_for_all() -> None:
 def test_the_sdk_waits_that_way_and_stays_silent(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr(pulumi.log, "debug", pulumi.log.debug)
     monkeypatch.setattr(stack, "asyncio", stack.asyncio)  # type: ignore[attr-defined]
-    event_loop.spare()
+    event_loop.patch_sdk()
     assert stack.asyncio.wait is event_loop.until_one_fails  # type: ignore[attr-defined]
     assert stack.asyncio.sleep is asyncio.sleep  # type: ignore[attr-defined]
     assert pulumi.log.debug("said to nobody") is None  # type: ignore[func-returns-value]

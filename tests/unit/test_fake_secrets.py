@@ -3,7 +3,7 @@
 import pytest
 
 from model.problem import Refused
-from operations.fake_secrets import fake_secrets, fakes
+from operations.secrets.fake_secrets import fake_secrets, fakes
 from operations.stack import Stack
 from services import caddy
 from tests.fleets import REQUIRED_SECRETS

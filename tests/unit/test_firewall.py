@@ -5,25 +5,25 @@ from dataclasses import replace
 import pytest
 
 from components.host.firewall import CloudRule, cloud_rules, forward_rules, public_ports, spoof_rules, tables, ufw_rules
-from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, Opening, Target, firewall
+from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, IngressRule, Target, firewall
 from model.network import MAGIC_DNS, MESH, MESH_V6
 from model.route import Access
 from model.service import Port
 from tests.fleets import inputs
 
 FLEET = {placement.host.name: placement for placement in inputs("prod").fleet.placements}
-HOST_VPN = Opening(port=9100, protocol="tcp", access=Access.VPN, target=Target.HOST, reason="the host's own metrics")
-HOST_PUBLIC = Opening(port=41641, protocol="udp", access=Access.PUBLIC, target=Target.HOST, reason="members' tunnels")
-CONTAINER_VPN = Opening(port=5432, protocol="tcp", access=Access.VPN, target=Target.CONTAINER, reason="databases")
-CONTAINER_PUBLIC = Opening(port=443, protocol="udp", access=Access.PUBLIC, target=Target.CONTAINER, reason="HTTP/3")
+HOST_VPN = IngressRule(port=9100, protocol="tcp", access=Access.VPN, target=Target.HOST, reason="the host's own metrics")
+HOST_PUBLIC = IngressRule(port=41641, protocol="udp", access=Access.PUBLIC, target=Target.HOST, reason="members' tunnels")
+CONTAINER_VPN = IngressRule(port=5432, protocol="tcp", access=Access.VPN, target=Target.CONTAINER, reason="databases")
+CONTAINER_PUBLIC = IngressRule(port=443, protocol="udp", access=Access.PUBLIC, target=Target.CONTAINER, reason="HTTP/3")
 ANYWHERE = ("0.0.0.0/0", "::/0")
 
 
-def _plan(*openings: Opening, ssh: Opening = MESH_SSH) -> Firewall:
+def _plan(*openings: IngressRule, ssh: IngressRule = MESH_SSH) -> Firewall:
     return Firewall(ssh=ssh, openings=openings, has_mesh=True, has_containers=True)
 
 
-def _forwarded(opening: Opening) -> list[str]:
+def _forwarded(opening: IngressRule) -> list[str]:
     """What an opening adds to the rules of a host without any."""
     return [rule for rule in forward_rules(_plan(opening)) if rule not in forward_rules(_plan())]
 
@@ -54,7 +54,7 @@ def _forwarded(opening: Opening) -> list[str]:
     ids=["host, mesh", "host, public", "container, mesh", "container, public"],
 )
 def test_an_opening_is_one_rule_wherever_its_packets_pass(
-    opening: Opening, ufw: list[str], forward: list[str], cloud: list[CloudRule]
+    opening: IngressRule, ufw: list[str], forward: list[str], cloud: list[CloudRule]
 ) -> None:
     ssh, *others = ufw_rules(_plan(opening), ssh_public=False)
     assert ssh == "allow in on tailscale0 to any port 804 proto tcp comment 'SSH over the mesh'"
@@ -159,7 +159,7 @@ def test_what_a_stranger_may_reach(host: str, open_: set[tuple[int, str]]) -> No
 
 
 @pytest.mark.parametrize(("domain", "ssh"), [("na.vpai.test", MESH_SSH), ("", PUBLIC_SSH)])
-def test_a_host_outside_of_any_mesh_keeps_its_ssh_public_and_opens_no_tunnel(domain: str, ssh: Opening) -> None:
+def test_a_host_outside_of_any_mesh_keeps_its_ssh_public_and_opens_no_tunnel(domain: str, ssh: IngressRule) -> None:
     here = FLEET["waza"]
     plan = firewall(replace(here, host=replace(here.host, mesh_domain=domain)))
     assert plan.ssh == ssh

@@ -78,9 +78,9 @@ def test_a_fleet_knows_its_secrets_images_and_sites_once() -> None:
 
 
 def test_problems_are_numbered_and_counted_and_none_is_no_refusal() -> None:
-    one = Problem(what="it is wrong", why="it hurts", mend="turn it round", example="this way")
-    assert str(one) == "it is wrong\n  why it matters: it hurts\n  how to mend it: turn it round\n  example: this way"
-    assert str(replace(one, example="")) == "it is wrong\n  why it matters: it hurts\n  how to mend it: turn it round"
+    one = Problem(what="it is wrong", why="it hurts", fix="turn it round", example="this way")
+    assert str(one) == "it is wrong\n  why it matters: it hurts\n  how to fix it: turn it round\n  example: this way"
+    assert str(replace(one, example="")) == "it is wrong\n  why it matters: it hurts\n  how to fix it: turn it round"
     assert str(Refused([one])) == f"1 problem; nothing has been touched.\n\n1. {one}"
     assert str(Refused([one, one])) == f"2 problems; nothing has been touched.\n\n1. {one}\n\n2. {one}"
     refuse([])

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from model.host import host_of
-from operations import guard
-from operations.comment import Change
-from operations.guard import Backup, Tree
+from operations.deploy import guard
+from operations.deploy.guard import Backup, Tree
+from operations.previews.comment import Change
 from services import alloy, postgresql, redis
 from tests.fleets import HOST, placement
 
@@ -27,8 +27,8 @@ def test_a_pushed_tree_without_changes_passes() -> None:
 
 
 def test_a_dirty_and_unpushed_tree_is_told_both() -> None:
-    told = [problem.what for problem in guard.of_tree(replace(TREE, changed=("services/redis.py",), pushed=False))]
-    assert told == ["not committed: services/redis.py", "the commit aaaaaaaaaaaa is on no remote branch"]
+    reported = [problem.what for problem in guard.of_tree(replace(TREE, changed=("services/redis.py",), pushed=False))]
+    assert reported == ["not committed: services/redis.py", "the commit aaaaaaaaaaaa is on no remote branch"]
 
 
 @pytest.mark.parametrize(("commit", "at"), [("b" * 40, NOW), (TREE.commit, TREE.committed_at - timedelta(seconds=1))])
@@ -81,8 +81,8 @@ def test_a_server_takes_along_what_its_services_keep_and_nothing_else_is_asked_f
         replace(SERVER, urn=f"urn:pulumi:prod::vpai::command:local:Command::app-prod-01-{service}-data")
         for service in ("postgresql", "alloy")
     ]
-    told = [problem.what for problem in guard.of_data([SERVER, *directories], [], NOW, (), [host])]
-    assert [what.partition(" younger")[0] for what in told] == [
+    reported = [problem.what for problem in guard.of_data([SERVER, *directories], [], NOW, (), [host])]
+    assert [what.partition(" younger")[0] for what in reported] == [
         "replace app-prod-01 takes data away, and there is no backup of app-prod-01/postgresql",
         "replace app-prod-01-postgresql-data takes data away, and there is no backup of app-prod-01/postgresql",
     ], "where an Alloy read a log to needs no backup"
@@ -127,4 +127,4 @@ def test_on_a_host_that_is_switched_off_nothing_is_made_or_removed() -> None:
 def test_nothing_that_is_advised_sets_the_configuration_aside() -> None:
     problems = [*guard.of_tree(replace(TREE, changed=("Pulumi.prod.yaml",), pushed=False))]
     assert len(problems) == 2
-    assert not any("stash" in problem.mend + problem.example for problem in problems)
+    assert not any("stash" in problem.fix + problem.example for problem in problems)

@@ -135,7 +135,7 @@ def firewall_with(**rule: Any) -> Callable[[Api], object]:
 
 
 def network_with(ip_range: str, *subnets: str) -> Callable[[Api], object]:
-    wanted = [NetworkSubnet(ip_range=each, type="cloud", network_zone="eu-central") for each in subnets]
+    wanted = [NetworkSubnet(ip_range=subnet, type="cloud", network_zone="eu-central") for subnet in subnets]
     return lambda client: client.networks.create("broken", ip_range, subnets=wanted)
 
 

@@ -25,18 +25,18 @@ def there() -> Iterator[RunningCloud]:
         yield found
 
 
-def told(there: RunningCloud, *servers: CloudServer, token: str = TOKEN) -> list[str]:
+def reported(there: RunningCloud, *servers: CloudServer, token: str = TOKEN) -> list[str]:
     client = Client(token=token, api_endpoint=there.endpoint)
     return [str(problem) for problem in problems(client, servers, key_name="app-deploy", public_key=f"{PUBLIC_KEY} me@here")]
 
 
 def test_what_can_be_had_is_no_problem(there: RunningCloud) -> None:
-    assert told(there, CloudServer(name="app-01"), CloudServer(name="app-02", type="cax11", location="nbg1")) == []
+    assert reported(there, CloudServer(name="app-01"), CloudServer(name="app-02", type="cax11", location="nbg1")) == []
 
 
 def test_a_sold_out_type_is_told_with_what_there_is_instead(there: RunningCloud) -> None:
     there.cloud.sold_out.add(("cx23", "fsn1"))
-    (said,) = told(there, CloudServer(name="app-01"))
+    (said,) = reported(there, CloudServer(name="app-01"))
     assert "a cx23 in fsn1 cannot be had" in said
     assert "sold out" in said
     assert "cx33" in said
@@ -48,19 +48,19 @@ def test_a_server_that_stands_needs_no_stock(there: RunningCloud) -> None:
     client = Client(token=TOKEN, api_endpoint=there.endpoint)
     client.servers.create("app-01", ServerType(name="cx23"), Image(name="debian-13"), location=Location(name="fsn1"))
     there.cloud.sold_out.add(("cx23", "fsn1"))
-    assert told(there, CloudServer(name="app-01")) == []
+    assert reported(there, CloudServer(name="app-01")) == []
 
 
 @pytest.mark.parametrize(("kind", "why"), [("cx22", "does not sell it any more"), ("cx99", "no such type")])
 def test_a_type_that_is_gone_is_told(there: RunningCloud, kind: str, why: str) -> None:
-    (said,) = told(there, CloudServer(name="app-01", type=kind))
+    (said,) = reported(there, CloudServer(name="app-01", type=kind))
     assert why in said
     assert "cx23" in said
 
 
 def test_a_key_under_another_name_is_told_with_the_command_that_makes_room(there: RunningCloud) -> None:
     key = Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys.create("laptop", PUBLIC_KEY)
-    (said,) = told(there)
+    (said,) = reported(there)
     assert "'laptop'" in said
     assert f"hcloud ssh-key delete {key.id}" in said
 
@@ -112,7 +112,7 @@ def test_the_project_of_the_stacks_token_is_asked(there: RunningCloud, wired: Ca
 
 
 def test_a_wrong_token_is_told(there: RunningCloud) -> None:
-    (said,) = told(there, token="wrong")
+    (said,) = reported(there, token="wrong")
     assert "unable to authenticate" in said
 
 
@@ -130,7 +130,7 @@ def test_what_the_api_would_refuse_is_told_before(server: CloudServer, what: str
     (problem,) = cloud.problems((server,))
     assert what in problem.what
     assert problem.why
-    assert problem.mend
+    assert problem.fix
 
 
 @pytest.mark.parametrize("labels", [{"env": ""}, {"example.org/env": "prod"}, {"a": "x" * 63}])
@@ -151,8 +151,8 @@ def test_cloud_init_is_told_the_host_key_and_nothing_else_of_worth() -> None:
 def test_the_key_that_the_stack_made_is_no_hindrance_to_its_next_up(there: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the wiring: the name that is asked for is the one under which the program registers the key."""
     monkeypatch.setenv("HCLOUD_ENDPOINT", there.endpoint)
-    settled = inputs("prod", **{**RENTED_HOST, "hcloud_token": TOKEN})
-    assert list(rented.problems(settled)) == []
+    converged = inputs("prod", **{**RENTED_HOST, "hcloud_token": TOKEN})
+    assert list(rented.problems(converged)) == []
     (registered,) = [made for made in built("prod", **RENTED_HOST).resources if made.type == "hcloud:index/sshKey:SshKey"]
     Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys.create(registered.inputs["name"], registered.inputs["publicKey"])
-    assert list(rented.problems(settled)) == []
+    assert list(rented.problems(converged)) == []

@@ -21,7 +21,7 @@ def refused(stack: str = "prod", **changes: str) -> Refused:
     with pytest.raises(Refused) as caught:
         inputs(stack, **changes)
     assert "nothing has been touched" in str(caught.value)
-    assert all(problem.why and problem.mend for problem in caught.value.problems)
+    assert all(problem.why and problem.fix for problem in caught.value.problems)
     return caught.value
 
 
@@ -51,10 +51,10 @@ def test_defaults_in_the_project_are_those_of_the_program() -> None:
 def test_an_empty_stack_is_told_everything_it_lacks_at_once() -> None:
     with pytest.raises(Refused) as caught:
         read("prod", {}, set(), PROJECT)
-    told = {problem.what.removesuffix(" is missing"): problem for problem in caught.value.problems}
+    reported = {problem.what.removesuffix(" is missing"): problem for problem in caught.value.problems}
     secrets = {f"the secret {name}" for name in REQUIRED_SECRETS}
-    assert set(told) == {"vpai:kind", "vpai:domain", "vpai:hosts", "vpai:knownHosts", "vpai:authorizedKeys", *secrets}
-    assert all("pulumi config set -s prod" in problem.mend + problem.example for problem in told.values())
+    assert set(reported) == {"vpai:kind", "vpai:domain", "vpai:hosts", "vpai:knownHosts", "vpai:authorizedKeys", *secrets}
+    assert all("pulumi config set -s prod" in problem.fix + problem.example for problem in reported.values())
 
 
 def test_a_stack_as_it_is_committed_is_told_everything_it_lacks_at_once() -> None:
@@ -79,7 +79,7 @@ def test_all_missing_secrets_are_listed_each_with_its_command_and_source() -> No
     for name in REQUIRED_SECRETS:
         [problem] = [problem for problem in caught.value.problems if f"secret {name} is missing" in problem.what]
         assert problem.example == f"pulumi config set -s prod --secret vpai:{name}"
-        assert problem.mend.startswith("get it: ")
+        assert problem.fix.startswith("get it: ")
 
 
 @pytest.mark.parametrize("value", ["changeme", "<your key>", "TODO", "your-key-here", "xxxxxxxx"])
@@ -88,9 +88,9 @@ def test_placeholders_are_refused(value: str) -> None:
 
 
 def test_values_that_would_break_a_file_are_refused_without_being_shown() -> None:
-    told = str(refused(openai_api_key="abc'; rm -rf /"))
-    assert "does not look like one" in told
-    assert "rm -rf" not in told
+    reported = str(refused(openai_api_key="abc'; rm -rf /"))
+    assert "does not look like one" in reported
+    assert "rm -rf" not in reported
 
 
 def test_a_secret_in_plain_text_is_refused() -> None:
@@ -107,7 +107,7 @@ def test_memory_over_the_hosts_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "reported"),
     [
         ({"domain": "no dots"}, "vpai:domain = 'no dots'"),
         ({"vpnCidrs": '["100.64.0.0/33"]'}, "vpai:vpnCidrs.0"),
@@ -160,8 +160,8 @@ def test_memory_over_the_hosts_is_refused() -> None:
         ),
     ],
 )
-def test_a_wrong_setting_is_told_by_name(changes: dict[str, str], told: str) -> None:
-    assert told in str(refused(**changes))
+def test_a_wrong_setting_is_told_by_name(changes: dict[str, str], reported: str) -> None:
+    assert reported in str(refused(**changes))
 
 
 @pytest.mark.parametrize(
@@ -181,27 +181,27 @@ def test_a_secret_in_the_wrong_place_is_refused_and_never_shown(changes: dict[st
 
 
 def test_what_nobody_looked_up_is_left_to_the_up_to_refuse() -> None:
-    told = [problem.what for problem in inputs().unresolved]
-    assert any("has no digest" in what for what in told)
-    assert any("host key of sese is not pinned" in what for what in told)
+    reported = [problem.what for problem in inputs().unresolved]
+    assert any("has no digest" in what for what in reported)
+    assert any("host key of sese is not pinned" in what for what in reported)
 
 
 def test_a_first_up_of_preprod_is_told_everything_that_it_lacks_at_once() -> None:
     with pytest.raises(Refused) as caught:
         read("preprod", {**committed("preprod"), "domain": "", "hosts": "{}"}, set(), PROJECT)
-    told = {problem.what: problem for problem in caught.value.problems}
+    reported = {problem.what: problem for problem in caught.value.problems}
     secrets = {f"the secret {name} is missing" for name in (*REQUIRED_SECRETS, CLOUD_TOKEN.name)}
-    [hosts] = [problem for what, problem in told.items() if what.startswith("vpai:hosts")]
-    assert told.keys() == {"vpai:domain is missing", hosts.what, *secrets}
-    assert '"seko": {"address"' in hosts.mend, "the hub is what a copy has to be told of"
+    [hosts] = [problem for what, problem in reported.items() if what.startswith("vpai:hosts")]
+    assert reported.keys() == {"vpai:domain is missing", hosts.what, *secrets}
+    assert '"seko": {"address"' in hosts.fix, "the hub is what a copy has to be told of"
 
 
 HUB = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]}}'
 
 
 def test_the_hub_of_a_copy_is_pinned_before_anything_is_touched() -> None:
-    told = [problem.what for problem in inputs("preprod", hosts=HUB, hcloud_token="t" * 64).unresolved]
-    assert any(what.startswith("the ssh-ed25519 host key of seko is not pinned in") for what in told)
+    reported = [problem.what for problem in inputs("preprod", hosts=HUB, hcloud_token="t" * 64).unresolved]
+    assert any(what.startswith("the ssh-ed25519 host key of seko is not pinned in") for what in reported)
 
 
 def test_a_copy_that_names_no_hub_is_no_copy_without_a_mesh_by_mistake() -> None:
@@ -221,8 +221,8 @@ def test_hosts_and_services_have_the_one_time_zone_that_is_set() -> None:
         found = inputs(stack, **changes, timezone="America/Lima")
         services = [service for _, service in found.fleet.services()]
         assert "Europe/Paris" not in repr([services, found.host_plans])
-        told = {service.name for service in services if "America/Lima" in repr(service)}
-        assert told >= {"postgresql", "n8n", "openclaw", "diun", "sure-web", "sure-worker"}
+        reported = {service.name for service in services if "America/Lima" in repr(service)}
+        assert reported >= {"postgresql", "n8n", "openclaw", "diun", "sure-web", "sure-worker"}
 
 
 def test_a_number_is_decimal_and_what_looks_like_a_word_stays_one() -> None:
@@ -232,7 +232,7 @@ def test_a_number_is_decimal_and_what_looks_like_a_word_stays_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "reported"),
     [
         ("\ufeff{key}".encode(), "is not plain UTF-8"),
         ("{key}".encode("utf-16"), "is not plain UTF-8"),
@@ -244,7 +244,7 @@ def test_a_number_is_decimal_and_what_looks_like_a_word_stays_one() -> None:
     ],
     ids=["a mark in front", "UTF-16", "Latin-1", "a private key", "half a key", "another type than its blob", "too small"],
 )
-def test_a_key_that_sshd_would_not_take_is_refused_and_never_shown(data: bytes, told: str) -> None:
+def test_a_key_that_sshd_would_not_take_is_refused_and_never_shown(data: bytes, reported: str) -> None:
     key = next(line for line in (PROJECT / "tests/authorized_keys").read_text().splitlines() if line.startswith("ssh-"))
     if b"{rsa}" in data:
         public = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
@@ -255,7 +255,7 @@ def test_a_key_that_sshd_would_not_take_is_refused_and_never_shown(data: bytes, 
     with tempfile.NamedTemporaryFile(suffix=".authorized_keys") as file:
         Path(file.name).write_bytes(data)
         said = str(refused(authorizedKeys=file.name))
-    assert told in said
+    assert reported in said
     assert "SECRET" not in said
 
 

@@ -56,5 +56,5 @@ def test_a_copy_may_have_any_name() -> None:
 def test_a_program_without_a_kind_is_refused_with_everything_else(kind: str) -> None:
     with pytest.raises(Refused) as refused:
         inputs("prod", kind=kind, domain="no dots")
-    told = [problem.what for problem in refused.value.problems]
-    assert any(what.startswith("vpai:kind") for what in told) and any(what.startswith("vpai:domain") for what in told)
+    reported = [problem.what for problem in refused.value.problems]
+    assert any(what.startswith("vpai:kind") for what in reported) and any(what.startswith("vpai:domain") for what in reported)

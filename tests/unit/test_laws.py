@@ -23,11 +23,11 @@ from model.service import (
     Limits,
     Link,
     Metrics,
+    NotCollected,
     Port,
     Reload,
     Replace,
     Replacement,
-    Silent,
     Task,
     Volume,
 )
@@ -37,7 +37,7 @@ from tests.fleets import DOOR, HOST, NAMES, context, placement, with_service
 from tests.named import why_not
 from tests.whole import placements
 
-WHOLE = tuple(monitoring.watched(placements(), NAMES, ""))
+WHOLE = tuple(monitoring.with_monitoring(placements(), NAMES, ""))
 PROBE = Healthcheck(command=("true",), interval=10, timeout=5, retries=3, start_period=10)
 PORT = Port(number=443, protocol="tcp", access=Access.PUBLIC, reason="anyone")
 UNDECLARED = Secret(name="undeclared", source=Generated())
@@ -182,9 +182,9 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: with_service("redis", host_cgroups=True), "redis sees the control groups"),
         (lambda: with_service("redis", user_namespaces=True), "redis makes user namespaces of its own"),
     ],
-    laws.monitoring_is_told: [
-        (lambda: with_service("redis", metrics=Silent(reason="")), "redis has no metrics and does not say why"),
-        (lambda: with_service("redis", logs=Silent(reason="")), "redis has no logs and does not say why"),
+    laws.monitoring_is_declared: [
+        (lambda: with_service("redis", metrics=NotCollected(reason="")), "redis has no metrics and does not say why"),
+        (lambda: with_service("redis", logs=NotCollected(reason="")), "redis has no logs and does not say why"),
         (lambda: with_service("redis", metrics=Metrics(port=1, bearer=UNDECLARED)), "want the secret 'undeclared'"),
     ],
     laws.links_leave_by_networks_of_their_own: [
@@ -206,7 +206,7 @@ FLEET_BREAKS: dict[laws.FleetLaw, list[tuple[Callable[[], Placement], str]]] = {
         (lambda: placement(host=replace(HOST, address="203.0.113.11")), "the name 'sese' belongs to 2 hosts"),
         (lambda: placement(host=replace(HOST, name="seko")), "the address '203.0.113.10' belongs to 2 hosts"),
     ],
-    laws.hosts_are_told_apart: [
+    laws.host_names_are_distinct: [
         (lambda: placement(host=replace(SECOND, name="sese-redis")), "the host sese-redis is called like redis on sese"),
         (lambda: placement(host=replace(SECOND, name="sese-database")), "is called like database-litellm on sese"),
         (lambda: placement(host=replace(SECOND, name="sese-in-mesh")), "is called like in-mesh on sese"),
@@ -344,29 +344,29 @@ def test_what_holds_a_law_of_the_design_is_there_and_can_fail(number: int, holde
 
 
 @pytest.mark.parametrize(
-    ("law", "broken", "told"),
+    ("law", "broken", "reported"),
     [
         pytest.param(law, *case, id=f"{law.__name__}-{number}")
         for law, cases in BREAKS.items()
         for number, case in enumerate(cases)
     ],
 )
-def test_a_broken_law_is_told_with_reason_and_remedy(law: laws.Law, broken: Callable[[], Placement], told: str) -> None:
-    found = [problem for problem in law(broken()) if told in problem.what]
+def test_a_broken_law_is_told_with_reason_and_remedy(law: laws.Law, broken: Callable[[], Placement], reported: str) -> None:
+    found = [problem for problem in law(broken()) if reported in problem.what]
     assert found, f"{law.__name__} does not see it"
     assert found[0].why
-    assert found[0].mend
+    assert found[0].fix
 
 
-@pytest.mark.parametrize(("law", "second", "told"), [(law, *case) for law, cases in FLEET_BREAKS.items() for case in cases])
+@pytest.mark.parametrize(("law", "second", "reported"), [(law, *case) for law, cases in FLEET_BREAKS.items() for case in cases])
 def test_a_law_broken_by_two_hosts_is_told_with_reason_and_remedy(
-    law: laws.FleetLaw, second: Callable[[], Placement], told: str
+    law: laws.FleetLaw, second: Callable[[], Placement], reported: str
 ) -> None:
     both = (placement(), second())
-    found = [problem for problem in law(both) if told in problem.what]
+    found = [problem for problem in law(both) if reported in problem.what]
     assert found
     assert found[0].why
-    assert found[0].mend
+    assert found[0].fix
 
 
 def test_a_link_to_a_service_that_two_hosts_have_is_refused_with_both() -> None:
@@ -399,22 +399,22 @@ def test_memory_may_be_used_up_to_the_reserve_and_the_largest_are_named() -> Non
     total = sum(service.limits.memory_mib for service in placement().services)
     exact = replace(HOST, memory_mib=total + HOST.reserve_mib)
     assert list(laws.memory_fits(placement(host=exact))) == []
-    (told,) = laws.memory_fits(placement(host=replace(exact, memory_mib=exact.memory_mib - 1)))
-    assert f"add up to {total} MiB; the host has {exact.memory_mib - 1} MiB, {HOST.reserve_mib} of them reserved" in told.what
+    (reported,) = laws.memory_fits(placement(host=replace(exact, memory_mib=exact.memory_mib - 1)))
+    assert f"add up to {total} MiB; the host has {exact.memory_mib - 1} MiB, {HOST.reserve_mib} of them reserved" in reported.what
     largest = sorted(placement().services, key=lambda service: -service.limits.memory_mib)
-    assert all(f"{service.name} {service.limits.memory_mib}" in told.mend for service in largest[:3])
-    assert largest[3].name not in told.mend
+    assert all(f"{service.name} {service.limits.memory_mib}" in reported.fix for service in largest[:3])
+    assert largest[3].name not in reported.fix
 
 
-@pytest.mark.parametrize(("interval", "told"), [(9, True), (10, False), (30, False), (31, True)])
-def test_a_service_is_checked_every_ten_to_thirty_seconds(interval: int, told: bool) -> None:
+@pytest.mark.parametrize(("interval", "reported"), [(9, True), (10, False), (30, False), (31, True)])
+def test_a_service_is_checked_every_ten_to_thirty_seconds(interval: int, reported: bool) -> None:
     found = laws.healthchecks_are_sound(with_service("redis", healthcheck=replace(PROBE, interval=interval)))
-    assert [problem.what for problem in found] == ([f"sese: redis is checked every {interval} s"] if told else [])
+    assert [problem.what for problem in found] == ([f"sese: redis is checked every {interval} s"] if reported else [])
 
 
 def test_a_healthcheck_without_a_command_is_none() -> None:
-    (told,) = laws.healthchecks_are_sound(with_service("redis", healthcheck=replace(PROBE, command=())))
-    assert "is empty" in told.what
+    (reported,) = laws.healthchecks_are_sound(with_service("redis", healthcheck=replace(PROBE, command=())))
+    assert "is empty" in reported.what
 
 
 def test_the_smallest_limits_are_limits() -> None:
@@ -422,8 +422,8 @@ def test_the_smallest_limits_are_limits() -> None:
 
 
 def test_a_circle_is_told_from_one_of_its_services_back_to_it() -> None:
-    (told,) = laws.needs_are_met(with_service("redis", needs=("litellm",)))
-    circle = told.what.rpartition(": ")[2].split(" -> ")
+    (reported,) = laws.needs_are_met(with_service("redis", needs=("litellm",)))
+    circle = reported.what.rpartition(": ")[2].split(" -> ")
     assert circle[0] == circle[-1]
     assert set(circle) == {"litellm", "redis"}
 
@@ -431,8 +431,8 @@ def test_a_circle_is_told_from_one_of_its_services_back_to_it() -> None:
 def test_what_stands_after_a_service_without_files_is_looked_at_too() -> None:
     bare, broken = replace(placement().services[0], configuration=None), _configuration(FILE, FILE)
     redis = next(service for service in placement().services if service.name == "redis")
-    (told,) = laws.files_are_taken_up(placement(bare, replace(redis, configuration=broken)))
-    assert "redis has 2 files at redis.conf" in told.what
+    (reported,) = laws.files_are_taken_up(placement(bare, replace(redis, configuration=broken)))
+    assert "redis has 2 files at redis.conf" in reported.what
 
 
 @pytest.mark.parametrize(
@@ -447,8 +447,8 @@ def test_a_link_leads_to_what_members_may_ask_for(access: Access, relayed: bool,
 def test_each_side_of_a_conflict_is_named_once() -> None:
     (twice,) = laws.names_are_unique(placement(networks=(*NETWORKS, NETWORKS[0])))
     assert twice.what == "sese: the network name 'frontend' is used 2 times"
-    told = [problem.what for problem in laws.host_ports_are_used_once(with_service("redis", ports=(PORT,)))]
-    assert len(told) == 1
+    reported = [problem.what for problem in laws.host_ports_are_used_once(with_service("redis", ports=(PORT,)))]
+    assert len(reported) == 1
     assert len(list(laws.files_are_taken_up(with_service("redis", configuration=_configuration(FILE, FILE))))) == 1
     assert len(list(laws.hosts_are_distinct((placement(), placement(host=replace(HOST, name="seko")))))) == 1
 
@@ -456,36 +456,36 @@ def test_each_side_of_a_conflict_is_named_once() -> None:
 def test_all_broken_laws_are_told_at_once_of_every_host() -> None:
     broken = with_service("redis", networks=("bakcend",), healthcheck=replace(PROBE, interval=60), secrets=())
     second = replace(broken, host=replace(SECOND, name="sese"))
-    told = [problem.what for problem in laws.broken_laws([broken, second])]
-    assert told[0] == "the name 'sese' belongs to 2 hosts"
+    reported = [problem.what for problem in laws.broken_laws([broken, second])]
+    assert reported[0] == "the name 'sese' belongs to 2 hosts"
     for what in ("joins an unknown network 'bakcend'", "is checked every 60 s", "refers to the secret 'redis_health_password'"):
-        assert sum(what in each for each in told) == 2, what
+        assert sum(what in each for each in reported) == 2, what
 
 
 def test_laws_that_need_a_sound_graph_are_asked_only_of_one() -> None:
-    told = [problem.what for problem in laws.broken_laws([with_service("redis", needs=("litellm",), networks=())])]
-    assert len(told) == 1
-    assert "circle" in told[0]
+    reported = [problem.what for problem in laws.broken_laws([with_service("redis", needs=("litellm",), networks=())])]
+    assert len(reported) == 1
+    assert "circle" in reported[0]
 
 
 def test_an_image_of_the_default_registry_may_be_named_shortly() -> None:
     assert list(laws.services_are_confined(with_service("redis", image="redis:8.0"))) == []
 
 
-@pytest.mark.parametrize(("length", "told"), [(23, 1), (24, 0)])
-def test_a_generated_secret_has_24_characters_or_more(length: int, told: int) -> None:
-    assert len(list(laws.secrets_are_sound(_with_secret(Secret(name="own", source=Generated(length=length)))))) == told
+@pytest.mark.parametrize(("length", "reported"), [(23, 1), (24, 0)])
+def test_a_generated_secret_has_24_characters_or_more(length: int, reported: int) -> None:
+    assert len(list(laws.secrets_are_sound(_with_secret(Secret(name="own", source=Generated(length=length)))))) == reported
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "told"),
+    ("first", "second", "reported"),
     [
         (VOLUME, VOLUME, 1),
         (replace(VOLUME, shared=True), replace(VOLUME, shared=True), 0),
         (replace(VOLUME, shared=True), replace(VOLUME, shared=True, owner="1:1"), 1),
     ],
 )
-def test_a_directory_is_shared_where_both_say_so_in_the_same_words(first: Volume, second: Volume, told: int) -> None:
+def test_a_directory_is_shared_where_both_say_so_in_the_same_words(first: Volume, second: Volume, reported: int) -> None:
     here = {service.name: service for service in placement().services}
     both = (replace(here["postgresql"], volumes=(first,)), replace(here["redis"], volumes=(second,)))
-    assert len([problem for problem in laws.data_is_owned(placement(*both)) if "belongs to" in problem.what]) == told
+    assert len([problem for problem in laws.data_is_owned(placement(*both)) if "belongs to" in problem.what]) == reported

@@ -66,7 +66,7 @@ def test_no_secret_and_no_paid_health_check_stands_in_it() -> None:
 def test_what_cannot_be_right_is_told(models: tuple[Model, ...], providers: tuple[Provider, ...], what: str) -> None:
     [problem] = problems(models, providers)
     assert what in str(problem)
-    assert problem.mend and problem.example
+    assert problem.fix and problem.example
 
 
 def test_the_committed_models_have_no_problem() -> None:

@@ -260,8 +260,8 @@ def test_another_system_prompt_never_shares_an_answer(key: str) -> None:
 
 def test_another_system_message_never_shares_an_answer() -> None:
     first, second = (
-        question({**chat(), "messages": [{"role": "system", "content": told}, {"role": "user", "content": X}]})
-        for told in ("You are a pirate", "You are a nurse")
+        question({**chat(), "messages": [{"role": "system", "content": reported}, {"role": "user", "content": X}]})
+        for reported in ("You are a pirate", "You are a nurse")
     )
     assert first and second
     assert first.context != second.context

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.litellm.proxy.door import SERVED, Door, Verdict, close, verdict
+from services.litellm.proxy.door import SERVED, IngressSettings, Verdict, close, verdict
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def asked(kind: str, method: str, path: str) -> tuple[list[str], list[dict[str, 
 
 
 def test_a_closed_path_never_reaches_the_application() -> None:
-    assert isinstance(_closed(_Application()).middleware_stack, Door)
+    assert isinstance(_closed(_Application()).middleware_stack, IngressSettings)
     assert asked("http", "POST", "/v1/messages")[0] == ["/v1/messages"]
     reached, sent = asked("http", "GET", "/health")
     assert (reached, sent[0]["status"]) == ([], 403)
@@ -111,6 +111,6 @@ def test_a_refusal_says_when_to_come_again_whatever_form_it_is_given(
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(Door(inside, lambda _: None)({"type": "http", "method": "POST", "path": "/v1/messages"}, None, send))
+    asyncio.run(IngressSettings(inside, lambda _: None)({"type": "http", "method": "POST", "path": "/v1/messages"}, None, send))
     assert [value for name, value in sent[0]["headers"] if name == b"retry-after"] == expected
     assert SERVED.get() is None

@@ -10,7 +10,7 @@ from model.route import Access, Route
 from tests.fleets import inputs, placement, with_service
 
 FLEET = inputs("prod").fleet
-HOSTS = tuple(tag(each.host.name) for each in FLEET.placements)
+HOSTS = tuple(tag(placement.host.name) for placement in FLEET.placements)
 
 
 def test_the_operator_alone_may_ssh_and_everywhere() -> None:
@@ -38,7 +38,9 @@ def test_every_link_is_granted() -> None:
     links = [(each, link) for each in FLEET.placements for service in each.services for link in service.links]
     assert {each.host.name for each, _ in links} == {"seko", "waza"}
     for source, link in links:
-        [target] = [each for each in FLEET.placements if link.service in {service.name for service in each.services}]
+        [target] = [
+            placement for placement in FLEET.placements if link.service in {service.name for service in placement.services}
+        ]
         assert any(
             tag(source.host.name) in grant.sources and grant.destination == tag(target.host.name) and 443 in grant.ports
             for grant in grants(FLEET.placements)

@@ -8,7 +8,7 @@ SESE = {"DNSName": "sese.na.vpai.test.", "Online": True}
 
 
 @pytest.mark.parametrize(
-    ("status", "told"),
+    ("status", "reported"),
     [
         ({"BackendState": "Stopped"}, "this machine is out of the mesh: it is Stopped"),
         ({"BackendState": "NeedsLogin", "Self": {"Expired": True}}, "its key has expired (make renew)"),
@@ -18,5 +18,5 @@ SESE = {"DNSName": "sese.na.vpai.test.", "Online": True}
         ({"BackendState": "Running", "Peer": {"k": SESE}}, "sese are both in the mesh"),
     ],
 )
-def test_trouble_is_told_in_one_sentence(status: dict[str, object], told: str) -> None:
-    assert told in explain(status, "sese")
+def test_trouble_is_told_in_one_sentence(status: dict[str, object], reported: str) -> None:
+    assert reported in explain(status, "sese")

@@ -14,8 +14,8 @@ import yaml
 
 from model.placement import Placement
 from model.route import Access, Route
-from model.service import Metrics, Service, Silent
-from operations import reference
+from model.service import Metrics, NotCollected, Service
+from operations.reference import catalogue as reference
 from services import caddy, monitoring, node_exporter
 from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
 from services.monitoring.dashboards import DASHBOARDS
@@ -25,7 +25,7 @@ from tests.fleets import NAMES, PROJECT, stack_services
 from tests.whole import DOMAIN, placements
 
 WHOLE = placements()
-WATCHED = monitoring.watched(WHOLE, NAMES, "")
+WATCHED = monitoring.with_monitoring(WHOLE, NAMES, "")
 ALERTS = monitoring.alerts(WHOLE)
 EVERY = [(placement, service) for placement in WHOLE for service in placement.services]
 IDS = [f"{placement.host.name}-{service.name}" for placement, service in EVERY]
@@ -39,12 +39,12 @@ def file_of(host: str, service: str, path: str) -> str:
 
 
 def alert(uid: str) -> Alert:
-    return next(each for each in ALERTS if each.uid == uid)
+    return next(alert for alert in ALERTS if alert.uid == uid)
 
 
 @pytest.mark.parametrize(("placement", "service"), EVERY, ids=IDS)
 def test_a_service_is_told_of_when_down_unhealthy_or_near_its_limit(placement: Placement, service: Service) -> None:
-    names = {each.name for each in ALERTS if each.host == placement.host.name and each.service == service.name}
+    names = {alert.name for alert in ALERTS if alert.host == placement.host.name and alert.service == service.name}
     assert names >= {"down", "unhealthy", "memory"}
     if isinstance(service.metrics, Metrics) and service.name != REPORTER:
         assert "metrics" in names
@@ -53,20 +53,20 @@ def test_a_service_is_told_of_when_down_unhealthy_or_near_its_limit(placement: P
 def test_a_service_that_is_added_is_watched_without_a_line_here() -> None:
     added = replace(node_exporter.service(), name="added")
     more = replace(WHOLE[0], services=(*WHOLE[0].services, added))
-    new = {each.uid for each in monitoring.alerts((more,))} - {each.uid for each in ALERTS}
+    new = {alert.uid for alert in monitoring.alerts((more,))} - {alert.uid for alert in ALERTS}
     assert new == {"sese-added-down", "sese-added-unhealthy", "sese-added-memory", "sese-added-metrics"}
 
 
 @pytest.mark.parametrize("placement", WHOLE, ids=lambda placement: placement.host.name)
 def test_a_host_is_told_of(placement: Placement) -> None:
-    names = {each.name for each in ALERTS if each.host == placement.host.name and not each.service}
+    names = {alert.name for alert in ALERTS if alert.host == placement.host.name and not alert.service}
     own = {"silent", "disk", "memory", "processor", "containers-unseen"}
     assert {name for name in names if not name.startswith("backup-")} == own
     assert ("backup-late" in names) == bool(placement.backup)
 
 
 def test_every_alert_has_a_name_of_its_own_that_grafana_takes() -> None:
-    uids = [each.uid for each in ALERTS]
+    uids = [alert.uid for alert in ALERTS]
     assert len(set(uids)) == len(uids)
     for uid in uids:
         assert re.fullmatch(r"[a-z0-9-]{1,40}", uid), uid
@@ -83,9 +83,9 @@ def test_an_alert_says_what_it_means_and_what_to_do(each: Alert) -> None:
 
 def test_grafana_forgets_no_rule_that_it_ever_had() -> None:
     """It keeps what merely vanishes from the files, so that a uid stays on the list for ever."""
-    unknown = {each.uid for each in ALERTS} - set(known_uids())
+    unknown = {alert.uid for alert in ALERTS} - set(known_uids())
     assert not unknown, f"run `make docs`: services/monitoring/uids.txt lacks {sorted(unknown)}"
-    fewer = monitoring.watched(
+    fewer = monitoring.with_monitoring(
         [replace(WHOLE[0], services=tuple(s for s in WHOLE[0].services if s.name != "n8n")), *WHOLE[1:]], NAMES, ""
     )
     configuration = next(service.configuration for service in fewer[0].services if service.name == "grafana")
@@ -133,7 +133,7 @@ def test_the_other_hosts_push_through_the_door_of_the_stores() -> None:
     assert f'url = "https://metrics.{DOMAIN}/api/v1/write"' in text
     assert f'url = "https://logs.{DOMAIN}/loki/api/v1/push"' in text
     assert "ca_pem" not in text
-    own = monitoring.watched(WHOLE, NAMES, "-----BEGIN CERTIFICATE-----\n")
+    own = monitoring.with_monitoring(WHOLE, NAMES, "-----BEGIN CERTIFICATE-----\n")
     alloy = next(service.configuration for service in own[2].services if service.name == "alloy")
     assert alloy
     assert alloy.files[0].content.count(r'ca_pem = "-----BEGIN CERTIFICATE-----\n"') == 2
@@ -146,11 +146,11 @@ def test_a_host_is_measured_once() -> None:
 
 def test_logs_of_a_silent_service_are_dropped() -> None:
     quiet = tuple(
-        replace(service, logs=Silent(reason="tells secrets")) if service.name in ("redis", "diun") else service
+        replace(service, logs=NotCollected(reason="tells secrets")) if service.name in ("redis", "diun") else service
         for service in WHOLE[0].services
     )
-    told = monitoring.watched((replace(WHOLE[0], services=quiet),), NAMES, "")
-    alloy = next(service.configuration for service in told[0].services if service.name == "alloy")
+    reported = monitoring.with_monitoring((replace(WHOLE[0], services=quiet),), NAMES, "")
+    alloy = next(service.configuration for service in reported[0].services if service.name == "alloy")
     assert alloy
     dropped = re.search(r'regex         = "([^"]+)"\n\t\taction        = "drop"', alloy.files[0].content)
     assert dropped and set(dropped[1].split("|")) == {"redis", "diun"}
@@ -365,7 +365,7 @@ def test_diun_tells_of_a_newer_tag_of_the_same_kind_alone(
 
 
 def monitors(placements: Sequence[Placement]) -> list[dict[str, object]]:
-    watched = monitoring.watched(placements, NAMES, "")
+    watched = monitoring.with_monitoring(placements, NAMES, "")
     kuma = next(service for placement in watched for service in placement.services if service.name == "uptime-kuma")
     found: list[dict[str, object]] = json.loads(kuma.tasks[0].stdin)["monitors"]
     return found

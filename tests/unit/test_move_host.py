@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from model.placement import Placement
-from operations.move_host import STEPS, Move, as_before, of_machine
+from operations.hosts.move_host import STEPS, Move, as_before, of_machine
 from tests.fleets import inputs
 
 URN = "urn:pulumi:lab::vpai::x::"
@@ -14,7 +14,7 @@ FITS = {"free": ["10000"], "memory": ["64000"], "release": ["debian-13"]}
 
 
 def placement() -> Placement:
-    return next(each for each in inputs("lab").fleet.placements if each.host.name == "sese")
+    return next(placement for placement in inputs("lab").fleet.placements if placement.host.name == "sese")
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_a_machine_that_could_not_be_the_host_is_told_at_once(found: dict[str, l
     assert len(problems) == len(said), problems
     for problem, words in zip(problems, said, strict=True):
         assert words in problem.what
-        assert problem.why and problem.mend
+        assert problem.why and problem.fix
 
 
 def test_a_machine_that_is_large_enough_is_taken() -> None:

@@ -129,7 +129,7 @@ def test_odd_issues_are_ignored_and_never_end_a_workflow() -> None:
         assert "thrown" not in made, made
 
 
-def told(*entries: object) -> Any:
+def reported(*entries: object) -> Any:
     """The lines that Telegram would be sent of Meta's event."""
     made = ran("ig-dm", "Instagram", [{"json": {"call": {"object": "instagram", "entry": list(entries)}}}])[0]
     assert made["anything"] == (made["text"] != "Instagram:")
@@ -140,12 +140,12 @@ def test_metas_events_are_told_by_whom_they_are_and_echoes_are_not() -> None:
     # Instagram Platform, "Webhook Notification Examples"; the test that Meta's page sends of a field comes in the same shapes.
     person, us = {"id": "17"}, {"id": "0"}
     said = {"sender": person, "recipient": us, "message": {"mid": "m", "text": "hello"}}
-    assert told({"id": "0", "messaging": [said]}) == ["17: hello"]
-    assert told({"id": "0", "changes": [{"field": "messages", "value": said}]}) == ["17: hello"]
+    assert reported({"id": "0", "messaging": [said]}) == ["17: hello"]
+    assert reported({"id": "0", "changes": [{"field": "messages", "value": said}]}) == ["17: hello"]
     value = {"id": "9", "from": {"id": "17", "username": "jo"}, "text": "nice"}
-    assert told({"id": "0", "changes": [{"field": "comments", "value": value}]}) == ["jo: nice"]
-    assert told({"id": "0", "field": "comments", "value": value}) == ["jo: nice"]
-    assert told({"id": "0", "messaging": [{**said, "message": {"mid": "m", "attachments": [{"type": "image"}]}}]}) == [
+    assert reported({"id": "0", "changes": [{"field": "comments", "value": value}]}) == ["jo: nice"]
+    assert reported({"id": "0", "field": "comments", "value": value}) == ["jo: nice"]
+    assert reported({"id": "0", "messaging": [{**said, "message": {"mid": "m", "attachments": [{"type": "image"}]}}]}) == [
         "17: (image)"
     ]
     echo = {**said, "sender": us, "message": {"mid": "m", "text": "ours", "is_echo": True}}
@@ -157,7 +157,8 @@ def test_metas_events_are_told_by_whom_they_are_and_echoes_are_not() -> None:
         {},
     )
     assert (
-        told({"id": "0", "messaging": [echo, *({**said, "message": None, **other} for other in others)], "changes": [own]}) == []
+        reported({"id": "0", "messaging": [echo, *({**said, "message": None, **other} for other in others)], "changes": [own]})
+        == []
     )
 
 

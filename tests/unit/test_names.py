@@ -41,11 +41,11 @@ def test_names_that_cannot_be_are_told_all_at_once_with_everything_else() -> Non
     wrong = {"n8n": "grafana", "wordpress": "blog", "litellm": "No Label", "status": "misu"}
     with pytest.raises(Refused) as refused:
         inputs("prod", subdomains=json.dumps(wrong), revertSeconds="5")
-    told = " | ".join(problem.what for problem in refused.value.problems)
-    assert "gives the name 'grafana' to grafana and n8n" in told
-    assert "names 'wordpress'" in told
-    assert "vpai:subdomains.litellm = 'No Label'" in told
-    assert "vpai:revertSeconds" in told
+    reported = " | ".join(problem.what for problem in refused.value.problems)
+    assert "gives the name 'grafana' to grafana and n8n" in reported
+    assert "names 'wordpress'" in reported
+    assert "vpai:subdomains.litellm = 'No Label'" in reported
+    assert "vpai:revertSeconds" in reported
 
 
 @pytest.mark.parametrize("wrong", ["n8n.automation", "-n8n", "n8n_", "", "a" * 64, "ünicode"])

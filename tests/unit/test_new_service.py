@@ -60,7 +60,9 @@ def test_what_the_guide_says_adds_a_service(copy: Path) -> None:
     assert shown.returncode == 0, shown.stderr[-2000:]
     resources, sites = map(json.loads, shown.stdout.splitlines()[-2:])
     wanted = {f"sese-{name}", f"sese-{name}-healthy", f"sese-{name}-configuration", f"sese-database-{name}"}
-    assert wanted | {f"{name}-admin-password", f"postgresql-{name}-password"} <= {each.replace("_", "-") for each in resources}
+    assert wanted | {f"{name}-admin-password", f"postgresql-{name}-password"} <= {
+        resource.replace("_", "-") for resource in resources
+    }
     assert f"{name}.vpai.example.org" in sites
 
     changed = {path.relative_to(copy) for path in copy.rglob("*") if path.is_file() and before.get(path) != path.read_bytes()}
@@ -89,7 +91,7 @@ def _sites(of: Inputs) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         ("Mini Flux", "'Mini Flux' cannot be the name of a service"),
         ("", "'' cannot be the name of a service"),
@@ -98,9 +100,9 @@ def _sites(of: Inputs) -> set[str]:
         ("context", "services/ has a context already"),
     ],
 )
-def test_a_name_that_cannot_be_is_told(name: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_cannot_be_is_told(name: str, reported: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert new_service.main(name) == 1
-    assert told in capsys.readouterr().err
+    assert reported in capsys.readouterr().err
 
 
 def test_nothing_of_a_service_is_left_to_decide() -> None:

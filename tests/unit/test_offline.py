@@ -10,9 +10,9 @@ import pytest
 
 from model.problem import Refused
 from model.secret import External
-from operations.offline.settled import SECRET_KEY, secret
-from operations.offline.snapshot import Snapshot, emptied, told
-from operations.offline.throwaway import dummy
+from operations.previews.converged import SECRET_KEY, secret
+from operations.previews.ephemeral_stack import dummy
+from operations.previews.snapshot import Snapshot, emptied, leaks
 from operations.stack import CommandFailed
 from services import catalogue
 from stacks.inputs import CLOUD_TOKEN
@@ -50,24 +50,24 @@ def test_every_external_secret_has_a_dummy_of_its_shape() -> None:
     ],
 )
 def test_a_value_and_its_hashes_are_found_wherever_they_stand(leak: str) -> None:
-    assert list(told([resource()], TRUE, [resource(create=leak)]))
-    assert not list(told([resource()], TRUE, [resource(create="another")]))
+    assert list(leaks([resource()], TRUE, [resource(create=leak)]))
+    assert not list(leaks([resource()], TRUE, [resource(create="another")]))
 
 
 def test_what_only_a_secret_leaf_held_is_found_without_knowing_its_value() -> None:
     bcrypt = "$2a$10$" + "a" * 53
     keyed = "5" * 64
     before = [resource(hash=secret(bcrypt), files=secret({"acl": f"user x #{keyed}"}))]
-    assert [problem for problem in told(before, {}, [resource(create=bcrypt)]) if "a hash" in problem.what]
-    assert [problem for problem in told(before, {}, [resource(create=keyed)]) if "a hash" in problem.what]
+    assert [problem for problem in leaks(before, {}, [resource(create=bcrypt)]) if "a hash" in problem.what]
+    assert [problem for problem in leaks(before, {}, [resource(create=keyed)]) if "a hash" in problem.what]
     version = [{**resource(), "inputs": {"version": keyed}}]
-    assert [problem for problem in told(version, {}, [resource(path=f"/opt/{keyed}")]) if "keyed hash" in problem.what]
+    assert [problem for problem in leaks(version, {}, [resource(path=f"/opt/{keyed}")]) if "keyed hash" in problem.what]
 
 
 def test_a_secret_leaf_that_did_not_change_is_found() -> None:
     before = [resource(stdin=secret("some text"))]
-    assert [problem for problem in told(before, {}, before) if "unchanged" in problem.what]
-    assert not list(told(before, {}, [resource(stdin=secret("some other text"))]))
+    assert [problem for problem in leaks(before, {}, before) if "unchanged" in problem.what]
+    assert not list(leaks(before, {}, [resource(stdin=secret("some other text"))]))
 
 
 def test_nothing_of_a_secret_or_of_what_a_host_printed_is_left_to_start_from() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from operations.pages import architecture, decisions, site, terminal
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
 from tests.fleets import PROJECT
 
 MKDOCS = PROJECT / ".venv/bin/mkdocs"

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from operations.phases import Phase, phases
+from operations.deploy.phases import Phase, phases
 
 _SERVER = "vpai:index:HetznerServer$hcloud:index/server:Server::pr-1"
 _BASELINE = "vpai:index:ManagedHost$command:local:Command::pr-1-baseline"
@@ -11,9 +11,9 @@ _CONTAINER = "vpai:index:DockerHost$vpai:index:ServiceContainer$docker:index/con
 _UNCHANGED = "vpai:index:ManagedHost$command:local:Command::seko-baseline"
 
 
-def _log(*told: tuple[int, str, str, str]) -> Iterator[str]:
+def _log(*reported: tuple[int, str, str, str]) -> Iterator[str]:
     yield json.dumps({"sequence": 0, "timestamp": 1000, "preludeEvent": {"config": {}}})
-    for at, kind, op, resource in told:
+    for at, kind, op, resource in reported:
         state = {"custom": resource.count("vpai:index") != 1 or "$" in resource}
         metadata = {"op": op, "urn": f"urn:pulumi:pr-1::vpai::{resource}", "old": None, "new": state}
         yield json.dumps({"timestamp": 1000 + at, kind: {"metadata": metadata}})

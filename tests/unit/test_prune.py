@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from operations.prune import MOST_A_DAY, MOST_OF_DATABASES, objections
+from operations.backups.prune import MOST_A_DAY, MOST_OF_DATABASES, objections
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ def test_a_month_of_nights_is_pruned() -> None:
 
 
 @pytest.mark.parametrize(
-    ("added", "told"),
+    ("added", "reported"),
     [
         ([_snapshot(99, NOW + timedelta(hours=1))], "snapshots from the future: id99"),
         ([_snapshot(99, NOW, tags=None)], "snapshots that no run made: id99"),
@@ -39,6 +39,6 @@ def test_a_month_of_nights_is_pruned() -> None:
         (_hourly(MOST_OF_DATABASES + 1), f"{MOST_OF_DATABASES + 1} runs on 2026-11-29"),
     ],
 )
-def test_what_a_thief_could_have_added_stops_it(added: list[Mapping[str, Any]], told: str) -> None:
+def test_what_a_thief_could_have_added_stops_it(added: list[Mapping[str, Any]], reported: str) -> None:
     [problem] = objections("sese", [*NIGHTS, *added], NOW)
-    assert told in problem.what
+    assert reported in problem.what

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from model.reachability import ANYONE, INTERNET, MEMBER, Reach, difference, reachability
 from model.route import Access, RateLimit, Route, Site
-from operations.reachability_reference import PAGE, page, read
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
+from operations.reference.reachability import PAGE, page, read
 from services.networks import BACKEND, EGRESS, FRONTEND, HUB, MONITORING, SANDBOX, UPLINK
 
 FLEET = example_fleet()
@@ -72,10 +72,10 @@ def test_a_route_that_is_opened_is_told_as_opened() -> None:
         rate_limit=RateLimit(requests=1, seconds=1),
     )
     changed = _with_route(opened)
-    told = difference(ROWS, changed)
-    assert told.opened == (Reach(ANYONE, "https://litellm.example.org on sese", "/* -> litellm:4000"),)
-    assert told.closed == ()
-    assert difference(changed, ROWS).closed == told.opened
+    reported = difference(ROWS, changed)
+    assert reported.opened == (Reach(ANYONE, "https://litellm.example.org on sese", "/* -> litellm:4000"),)
+    assert reported.closed == ()
+    assert difference(changed, ROWS).closed == reported.opened
 
 
 def _with_route(route: Route) -> tuple[Reach, ...]:

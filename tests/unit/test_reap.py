@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from operations.cloud import Resource
-from operations.reap import decide
+from operations.cloud.hetzner_project import Resource
+from operations.cloud.reap import decide
 from tests.fleets import PROJECT
 from tests.hetzner import running
 

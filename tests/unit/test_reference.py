@@ -1,6 +1,6 @@
 """The committed reference is what the catalogue says today."""
 
-from operations.reference import PAGE, example_fleet, page
+from operations.reference.catalogue import PAGE, example_fleet, page
 
 
 def test_the_reference_page_is_what_make_docs_writes() -> None:

@@ -172,8 +172,8 @@ def _bash(text: str) -> Any:
 def _n8n(text: str) -> Any:
     """What provision() is called with."""
     script, _, call = text.rpartition("\nawait provision(")
-    told = f"{script}\nconsole.log(JSON.stringify([{call.removesuffix(');' + chr(10))}]));"
-    done = subprocess.run(["node", "--input-type=module"], input=told, capture_output=True, text=True, check=True)
+    reported = f"{script}\nconsole.log(JSON.stringify([{call.removesuffix(');' + chr(10))}]));"
+    done = subprocess.run(["node", "--input-type=module"], input=reported, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
 
@@ -273,7 +273,7 @@ def replaced(tree: Any, values: Mapping[str, tuple[str, str]]) -> Any:
 
 
 @pytest.mark.parametrize(
-    "text", [pytest.param(each, id=f"{each.service}-{each.name}") for each in TEXTS if references(each.content)]
+    "text", [pytest.param(text, id=f"{text.service}-{text.name}") for text in TEXTS if references(text.content)]
 )
 def test_what_a_secret_may_hold_changes_nothing_but_itself(text: Text) -> None:
     known = {name: SECRETS[name] for name in references(text.content)}
@@ -317,7 +317,7 @@ def test_a_json_document_fits_into_a_variable_of_the_shell() -> None:
 @pytest.mark.parametrize("bad", HOSTILE)
 def test_postgresqls_parser_takes_a_password_whole_unless_it_has_what_ends_it(bad: str) -> None:
     """And that, a quotation mark or NUL, is in no generated password: letters and digits, see `Generated`."""
-    [text] = [each.content for each in TEXTS if each.name == "task:psql" and "litellm" in each.content]
+    [text] = [text.content for text in TEXTS if text.name == "task:psql" and "litellm" in text.content]
     [name] = references(text)
     value = f"a{bad}b"
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from operations.renew import expired
+from operations.mesh.renew import expired
 
 NOW = 1_800_000_000.0
 

@@ -5,7 +5,7 @@ import re
 from fnmatch import fnmatch
 from typing import Any
 
-from operations.reference import example_fleet
+from operations.reference.catalogue import example_fleet
 from tests.fleets import PROJECT
 
 SETTINGS: dict[str, Any] = json.loads((PROJECT / "renovate.json").read_text())

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.host_script import text
-from operations.replace_host import of_host, packed, without
+from operations.hosts.replace_host import of_host, packed, without
 from operations.stack import CommandFailed
 
 URN = "urn:pulumi:prod::vpai::x::"

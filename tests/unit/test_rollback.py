@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from model.problem import Problem, Refused
-from operations import guard, rollback, up
+from operations.deploy import guard, rollback, up
+from operations.deploy.terminal import Terminal
 from operations.stack import Stack
-from operations.terminal import Terminal
 from stacks.standing import SCHEMA
 from tests.fleets import PROJECT, inputs
 
@@ -135,7 +135,7 @@ def test_production_gets_the_plan_that_was_shown_by_the_former_code_and_says_so(
 def test_what_the_former_code_warns_of_is_refused_before_the_question() -> None:
     shown = {
         "diagnostics": [
-            {"message": "warning: " + str(Problem(what="no digest", why="w", mend="m"))},
+            {"message": "warning: " + str(Problem(what="no digest", why="w", fix="m"))},
             {"message": "something else"},
         ]
     }

@@ -44,7 +44,7 @@ def test_no_folder_is_overlooked() -> None:
     seen = {str(path.parent) for path in ALL}
     assert seen >= {
         *(".ci", "components/scripts", "components/scripts/installed", "images/auto-fix", "lab", "lab/images/operator"),
-        *("operations", "tests", "toolchain", "toolchain/python"),
+        *("operations/deploy", "tests", "toolchain", "toolchain/python"),
     }
     assert Path("lab/images/operator/vpai-python") in ALL, "a script without .sh"
     assert len(ALL) >= 45

@@ -8,8 +8,8 @@ import pytest
 
 from components.host_script import SCRIPTS
 from model.service import HostMount
-from operations.reference import example_fleet
-from operations.security_reference import PAGE, page
+from operations.reference.catalogue import example_fleet
+from operations.reference.security import PAGE, page
 from tests.fleets import PROJECT, placement
 
 TEXT = PAGE.read_text()
@@ -47,7 +47,7 @@ def test_each_foothold_is_answered_and_shown(foothold: str) -> None:
 def test_whatever_root_runs_is_listed() -> None:
     _, _, rest = TEXT.partition("## What root runs")
     listed = set(re.findall(r"`([\w*.-]+)`", rest.partition("\n## ")[0]))
-    scripts = {path.name for path in (*SCRIPTS.glob("*.sh"), *(PROJECT / "operations").glob("*.sh"))}
+    scripts = {path.name for path in (*SCRIPTS.glob("*.sh"), *(PROJECT / "operations").rglob("*.sh"))}
     installed = {path.stem for path in (SCRIPTS / "installed").glob("*.sh")}
     assert scripts | installed <= listed
     tasks = {task.name for _, service in FLEET.services() for task in service.tasks}
@@ -63,5 +63,5 @@ def test_a_root_that_sees_dockers_socket_is_root_of_its_host() -> None:
     redis = next(service for service in placement().services if service.name == "redis")
     assert not replace(redis, host_mounts=(whole,)).opens_docker, "its user may not"
     assert replace(redis, host_mounts=(whole,), user="0:0").opens_docker
-    assert not replace(redis, host_mounts=(whole,), user="0:0", scratch=("/host/run",)).opens_docker
-    assert replace(redis, host_mounts=(whole,), user="0:0", scratch=("/host/run/lock",)).opens_docker
+    assert not replace(redis, host_mounts=(whole,), user="0:0", tmpfs=("/host/run",)).opens_docker
+    assert replace(redis, host_mounts=(whole,), user="0:0", tmpfs=("/host/run/lock",)).opens_docker

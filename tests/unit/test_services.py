@@ -21,7 +21,7 @@ from services import (
     qdrant,
 )
 from services.litellm.models import MODELS
-from stacks.placing import HUB_RESERVE_MIB
+from stacks.fleets import HUB_RESERVE_MIB
 from tests.fleets import NAMES
 from tests.whole import placements
 
@@ -33,7 +33,7 @@ ALL = {service.name: service for placement in reversed(WHOLE) for service in pla
 def test_the_whole_catalogue_obeys_every_law_on_the_hosts_it_is_made_for() -> None:
     sizes = {"sese": 11264, "seko": 2048, "waza": 16384}
     made_for = []
-    for placement in monitoring.watched(WHOLE, NAMES, ""):
+    for placement in monitoring.with_monitoring(WHOLE, NAMES, ""):
         name = placement.host.name
         reserve = HUB_RESERVE_MIB if name == "seko" else placement.host.reserve_mib
         host = replace(placement.host, address=f"{name}.test", memory_mib=sizes[name], reserve_mib=reserve)

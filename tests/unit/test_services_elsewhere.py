@@ -19,12 +19,12 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "components/scripts/installed/vpai-backup.py": (KIND, ("postgresql", "qdrant", "redis")),
     "model/backup_plan.py": (KIND, ("postgresql", "qdrant", "redis")),
     "model/secret.py": ("an example of what a text may be", ("litellm",)),
-    "operations/authentication.py": (NOT_YET, ("postgresql",)),
-    "operations/drill.py": (NOT_YET, ("couchdb", "n8n", "postgresql", "qdrant")),
+    "operations/checks/authentication.py": (NOT_YET, ("postgresql",)),
+    "operations/backups/drill.py": (NOT_YET, ("couchdb", "n8n", "postgresql", "qdrant")),
     "operations/new_service.py": ("the database of the module that it writes", ("postgresql",)),
-    "operations/renew.py": (MESH, ("headscale",)),
-    "operations/replace_host.py": (MESH, ("headscale",)),
-    "operations/smoke.py": (NOT_YET, ("headscale", "litellm", "postgresql", "redis")),
+    "operations/mesh/renew.py": (MESH, ("headscale",)),
+    "operations/hosts/replace_host.py": (MESH, ("headscale",)),
+    "operations/checks/smoke.py": (NOT_YET, ("headscale", "litellm", "postgresql", "redis")),
     "policy/rules/secrets.py": ("an example in a message", ("n8n", "postgresql")),
     "services/alloy.py": (CALLS, ("cadvisor", "docker-proxy", "node-exporter")),
     "services/apps.py": (CALLS, ("caddy", "postgresql")),
@@ -45,7 +45,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "services/sure.py": (CALLS, ("litellm", "postgresql", "redis")),
     "services/webhook_gate.py": (CALLS, ("n8n",)),
     "stacks/deployment.py": (MESH, ("headscale",)),
-    "stacks/placing.py": (NOT_YET, ("litellm", "postgresql", "redis", "uptime-kuma")),
+    "stacks/fleets.py": (NOT_YET, ("litellm", "postgresql", "redis", "uptime-kuma")),
 }
 """By module, the services that it may name and why."""
 
@@ -81,12 +81,12 @@ def test_a_service_is_named_in_its_own_module_and_where_a_reason_says_why() -> N
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "reported"),
     [
         ('if service.name == "redis": ...', {"redis"}),
         ('url = f"http://qdrant:{PORT}/"', {"qdrant"}),
         ('"""Redis and qdrant are told of in a text."""', set()),
     ],
 )
-def test_a_name_is_found_as_a_text_and_in_a_url(code: str, told: set[str]) -> None:
-    assert named(code) == told
+def test_a_name_is_found_as_a_text_and_in_a_url(code: str, reported: set[str]) -> None:
+    assert named(code) == reported

@@ -48,24 +48,24 @@ def test_what_is_left_empty_takes_its_default() -> None:
     ],
 )
 def test_the_command_that_sets_it_right_is_told(changes: dict[str, Any], command: str) -> None:
-    assert problem(**changes).mend == command
+    assert problem(**changes).fix == command
 
 
 @pytest.mark.parametrize(("kind", "example"), [("production", SERVERS), ("lab", SERVERS), ("copy", HUB)])
 def test_hosts_are_shown_as_the_kind_of_stack_has_them(kind: str, example: str) -> None:
     stack = "any"
-    assert problem(stack, kind=kind, hosts=None).mend.endswith(f"in Pulumi.{stack}.yaml: vpai:hosts: {example}")
-    assert problem(stack, kind=kind, domain=None).mend == f"pulumi config set -s {stack} 'vpai:domain' 'vpai.example.org'"
+    assert problem(stack, kind=kind, hosts=None).fix.endswith(f"in Pulumi.{stack}.yaml: vpai:hosts: {example}")
+    assert problem(stack, kind=kind, domain=None).fix == f"pulumi config set -s {stack} 'vpai:domain' 'vpai.example.org'"
 
 
 def test_what_is_no_setting_is_told_with_those_that_there_are() -> None:
     found = problem(domian="x")
     assert found.what == "vpai:domian is not a setting"
-    assert "kind, project, domain, subdomains, hosts, knownHosts, " in found.mend
+    assert "kind, project, domain, subdomains, hosts, knownHosts, " in found.fix
     assert found.example == "pulumi config rm -s prod --path 'vpai:domian'"
     found = problem(hosts={"sese": {"address": "a", "memoryMib": 2048, "adress": "b"}})
     assert found.what == "vpai:hosts.sese.adress is not a setting"
-    assert "roles, mesh, address, server, firstUser, " in found.mend
+    assert "roles, mesh, address, server, firstUser, " in found.fix
 
 
 def test_a_value_is_told_with_what_is_wrong_about_it_and_what_it_is_for() -> None:

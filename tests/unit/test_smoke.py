@@ -14,10 +14,10 @@ import pytest
 
 from model.placement import Placement
 from model.route import Access
-from operations.junit import junit
-from operations.outside_view import Question, left_out, questions
-from operations.reference import example_fleet
-from operations.smoke import Check
+from operations.checks.junit import junit
+from operations.checks.outside_view import Question, left_out, questions
+from operations.checks.smoke import Check
+from operations.reference.catalogue import example_fleet
 from operations.stack import Stack
 from operations.web import fetch
 from services.caddy.caddyfile import PAGES

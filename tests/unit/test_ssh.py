@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components import dial, ssh
+from components import ssh, ssh_proxy_command
 from tests.fleets import HOST
 
 
@@ -51,7 +51,9 @@ def listener(says: bytes) -> Iterator[str]:
 
 
 def dialed(*endpoints: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([sys.executable, "-SE", dial.__file__, *endpoints], input=stdin, capture_output=True, timeout=20)
+    return subprocess.run(
+        [sys.executable, "-SE", ssh_proxy_command.__file__, *endpoints], input=stdin, capture_output=True, timeout=20
+    )
 
 
 def test_the_first_endpoint_with_an_ssh_banner_is_taken() -> None:

@@ -28,8 +28,8 @@ def test_each_service_is_told_its_own_bucket_and_its_own_key() -> None:
     assert attachments.environment["NC_S3_ENDPOINT"] == "https://fsn1.your-objectstorage.com"
     assert attachments.secret_environment["NC_S3_ACCESS_KEY"] == f"{storage.SHARED_ACCESS_KEY}"
     assert services["zerobyte"].secret_environment["S3_BACKUPS_SECRET_KEY"] == f"{storage.BACKUPS_SECRET_KEY}"
-    keepers = {storage.KEEPER_ACCESS_KEY, storage.KEEPER_SECRET_KEY}
-    assert not [name for name, service in services.items() if keepers & set(service.secrets)], "the keeper's key is nobody's"
+    keepers = {storage.ADMIN_ACCESS_KEY, storage.ADMIN_SECRET_KEY}
+    assert not [name for name, service in services.items() if keepers & set(service.secrets)], "the admin key is nobody's"
 
 
 def test_a_key_of_one_bucket_is_shut_out_of_the_other() -> None:
@@ -57,15 +57,15 @@ HOSTS = ("sese", "seko", "waza")
 def test_keys_that_are_missing_are_named_with_where_to_get_them() -> None:
     wanted = inputs("prod").buckets
     assert list(buckets.problems("prod", wanted, HOSTS, DUMMY_SECRETS)) == []
-    told = list(buckets.problems("prod", wanted, HOSTS, {}))
-    assert [problem.what for problem in told] == [
+    reported = list(buckets.problems("prod", wanted, HOSTS, {}))
+    assert [problem.what for problem in reported] == [
         f"the secret {secret.name} is missing" for secret in storage.secrets(("sese", "seko"))
     ], "nothing on the workstation is backed up"
-    assert all("S3 credentials" in problem.mend for problem in told)
+    assert all("S3 credentials" in problem.fix for problem in reported)
     # A copy without backups needs no key for them.
     copied = list(buckets.problems("preprod", inputs("preprod").buckets, ["preprod"], {}))
     assert not [problem for problem in copied if "backups" in problem.what]
 
 
 def test_the_catalogue_and_the_provider_mean_the_same_key() -> None:
-    assert (storage.KEEPER_ACCESS_KEY.name, storage.KEEPER_SECRET_KEY.name) == (ACCESS_KEY, SECRET_KEY)
+    assert (storage.ADMIN_ACCESS_KEY.name, storage.ADMIN_SECRET_KEY.name) == (ACCESS_KEY, SECRET_KEY)

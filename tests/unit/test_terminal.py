@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from model.problem import Refused
-from operations import up
+from operations.deploy import up
+from operations.deploy.terminal import Terminal, of_questions, of_up
 from operations.stack import Stack
-from operations.terminal import Terminal, of_questions, of_up
 from tests.copies import tracked
 from tests.fleets import PROJECT
 
@@ -42,7 +42,7 @@ def test_who_cannot_be_asked_is_told_what_to_type(stack: str, terminal: Terminal
 
 def test_make_asks_before_anything_is_set_up() -> None:
     shown = subprocess.run(["make", "-n", "up", "STACK=lab"], cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert shown.stdout.splitlines()[0].strip() == 'python3 -m operations.terminal --stack "$STACK" ${YES:+--yes}'
+    assert shown.stdout.splitlines()[0].strip() == 'python3 -m operations.deploy.terminal --stack "$STACK" ${YES:+--yes}'
 
 
 def test_it_needs_no_package_and_fails_the_target() -> None:
@@ -103,7 +103,7 @@ def _ask(run: Callable[[list[str]], subprocess.CompletedProcess[str]]) -> subpro
     return run([sys.executable, "-I", "-S", "-c", "import runpy, sys; sys.path.insert(0, '.'); " + _MAIN])
 
 
-_MAIN = "sys.argv[1:] = ['--stack', 'lab']; runpy.run_module('operations.terminal', run_name='__main__')"
+_MAIN = "sys.argv[1:] = ['--stack', 'lab']; runpy.run_module('operations.deploy.terminal', run_name='__main__')"
 
 
 @pytest.mark.parametrize(("stack", "options"), [("lab", ()), ("prod", ()), ("prod", ("--yes",))])

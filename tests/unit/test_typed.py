@@ -15,7 +15,7 @@ import pytest
 
 from model.problem import Refused
 from operations import __main__ as program
-from operations import state_backend
+from operations.deploy import state_backend
 from operations.stack import Stack
 from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, committed, host_config
 from tests.unit.test_makefile import MAKEFILE, RECIPES

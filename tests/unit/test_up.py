@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from operations.live_state import in_words
-from operations.up import failure, refused_by_policy
+from operations.deploy.live_state import in_words
+from operations.deploy.up import failure, refused_by_policy
 
 
 def test_only_mandatory_findings_refuse() -> None:

@@ -10,8 +10,8 @@ import yaml
 
 from model.image import ImageLock
 from model.route import Access, Route
-from model.service import Configuration, File, Healthcheck, Limits, Logs, Replacement, Service, Silent
-from operations.verify_images import Image, Verdict, lies, record, write
+from model.service import Configuration, File, Healthcheck, Limits, Logs, NotCollected, Replacement, Service
+from operations.checks.verify_images import Image, Verdict, lies, record, write
 from services import zerobyte
 from stacks import deployment
 from tests.fleets import NAMES, inputs
@@ -22,7 +22,7 @@ SERVICE = Service(
     networks=("backend",),
     limits=Limits(memory_mib=64, cpus=0.5),
     replacement=Replacement.STOP_FIRST,
-    metrics=Silent(reason="none"),
+    metrics=NotCollected(reason="none"),
     logs=Logs.PLAIN,
     entrypoint=("/init", "--"),
     command=("shop", "serve"),

@@ -43,10 +43,10 @@ def test_actionlint_and_zizmor_find_nothing() -> None:
 
 def test_both_refuse_a_bad_workflow(tmp_path: Path) -> None:
     (tmp_path / "bad.yml").write_text(_BAD)
-    told = judged(tmp_path)
-    assert "undefined variable" in told, "actionlint"
-    assert "dangerous-triggers" in told, "zizmor"
-    assert "unpinned-uses" in told, "zizmor"
+    reported = judged(tmp_path)
+    assert "undefined variable" in reported, "actionlint"
+    assert "dangerous-triggers" in reported, "zizmor"
+    assert "unpinned-uses" in reported, "zizmor"
 
 
 @pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)

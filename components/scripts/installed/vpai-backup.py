@@ -92,11 +92,11 @@ class Host:
     @property
     def items(self) -> tuple["Item", ...]:
         kinds: Mapping[str, type[Item]] = {"postgresql": Postgres, "redis": Redis, "qdrant": Qdrant, "files": Files}
-        return tuple(kinds[each["kind"]](self, each) for each in self.plan["items"])
+        return tuple(kinds[item["kind"]](self, item) for item in self.plan["items"])
 
     @property
     def waiting(self) -> Path:
-        """Stands from a machine's first minute until the data of the one before it is back (operations/replace_host.py)."""
+        """Stands from a machine's first minute until the data of the one before it is back (operations/hosts/replace_host.py)."""
         return self.backups / "waits.json"
 
     @property
@@ -106,7 +106,7 @@ class Host:
 
     @property
     def moving(self) -> Path:
-        """Stands from the moment in which a last run begins to stop things (operations/move_host.py)."""
+        """Stands from the moment in which a last run begins to stop things (operations/hosts/move_host.py)."""
         return self.backups / "moved.json"
 
     @property
@@ -117,14 +117,14 @@ class Host:
     @property
     def order(self) -> tuple[str, ...]:
         """Services, each after those that it needs."""
-        return tuple(each["name"] for each in self.plan["services"])
+        return tuple(service["name"] for service in self.plan["services"])
 
     def dependants(self, names: Sequence[str]) -> set[str]:
         """Whatever cannot do without one of `names`, however far."""
         found: set[str] = set()
-        for each in self.plan["services"]:
-            if set(each["needs"]) & {*names, *found}:
-                found.add(each["name"])
+        for service in self.plan["services"]:
+            if set(service["needs"]) & {*names, *found}:
+                found.add(service["name"])
         return found
 
     def container(self, service: str, *, running: bool = True) -> str:
@@ -450,7 +450,7 @@ class Qdrant(Item):
 
     def restore(self, source: Path, manifest: Json, safety: Path, only: str) -> str:
         restored = 0
-        known = {each["name"] for each in self._ask("GET", "/collections")["collections"]}
+        known = {collection["name"] for collection in self._ask("GET", "/collections")["collections"]}
         for name in manifest["collections"]:
             if name in known and not (safety / f"{name}.jsonl").exists():
                 self._dump(name, safety)
@@ -545,7 +545,7 @@ class Files(Item):
         listed = directory / "files.json"
         listed.write_text(json.dumps(found))
         files = [each for each in found if each["type"] == "file"]
-        return {"files": len(files), "bytes": sum(each["size"] for each in files), "sqlite": tables, "list": _file(listed)}
+        return {"files": len(files), "bytes": sum(file["size"] for file in files), "sqlite": tables, "list": _file(listed)}
 
     def _copy(self, volume: Json, to: Path, tables: Json) -> Iterator[Json]:
         place = self.host.data / volume["directory"]
@@ -794,10 +794,10 @@ class Restic:
         """What restic prints; raises `Failed` with what is wrong and what to do."""
         done = self.ask(*arguments, **options)
         if done.returncode:
-            raise Failed(f"restic {arguments[0]}: {self.told(done)}")
+            raise Failed(f"restic {arguments[0]}: {self.explanation(done)}")
         return str(done.stdout)
 
-    def told(self, done: subprocess.CompletedProcess[str]) -> str:
+    def explanation(self, done: subprocess.CompletedProcess[str]) -> str:
         said = _tail(done.stderr or done.stdout)
         repository = self._plan["repository"]
         match done.returncode:
@@ -822,11 +822,11 @@ class Restic:
             self.must("init", seconds=self.patience)
         elif done.returncode == NO_REPOSITORY:
             raise Failed(
-                f"{self.told(done)}. It was there before: somebody deleted it, or the settings name another one. "
+                f"{self.explanation(done)}. It was there before: somebody deleted it, or the settings name another one. "
                 f"If a new one is wanted, remove {self._host.backups}/last-success.json"
             )
         elif done.returncode:
-            raise Failed(self.told(done))
+            raise Failed(self.explanation(done))
 
     def snapshots(self) -> list[Json]:
         """The runs that are in the repository, the latest last."""
@@ -916,25 +916,25 @@ def run(host: Host, *, databases: bool = False) -> int:
             f"{host.name} has taken another machine's place at {since}, and its data is not back: a backup would be the latest, "
             f"and empty. `make restore HOST={host.name} REPLACE=yes`; if none is to come back, remove {host.waiting}"
         )
-    say = Log(host.backups / (f"{DATABASES}.log" if databases else LOG))
+    report = Log(host.backups / (f"{DATABASES}.log" if databases else LOG))
     began = time.monotonic()
     started = datetime.now(UTC)
     name = started.strftime("%Y%m%dT%H%M%SZ")
     restic = Restic(host)
     last = host.backups / "last-success.json"
     problems: list[str] = []
-    say(f"{host.name}: backup {name}")
+    report(f"{host.name}: backup {name}")
     answers = False
     try:
         restic.open(known=last.exists())
         answers = True
-        say(f"  bucket      answers: {host.plan['restic']['repository']}")
+        report(f"  bucket      answers: {host.plan['restic']['repository']}")
     except Failed as failed:
         # The dumps are made all the same: they are the quick way back.
         problems.append(str(failed))
-        say(f"  bucket      FAILED  {failed}")
+        report(f"  bucket      FAILED  {failed}")
     partial = host.staging / f"{name}.partial"
-    spare = _make_room(host, items, say)
+    spare = _make_room(host, items, report)
     partial.mkdir(mode=0o700)
     manifest: Json = {
         "format": host.plan["format"],
@@ -942,7 +942,7 @@ def run(host: Host, *, databases: bool = False) -> int:
         "host": host.name,
         "started": started.isoformat(timespec="seconds"),
     }
-    manifest["items"] = {item.service: _dumped(host, item, partial, say) for item in items}
+    manifest["items"] = {item.service: _dumped(host, item, partial, report) for item in items}
     failed_items = [service for service, entry in manifest["items"].items() if entry["status"] != "ok"]
     problems += [f"{service}: {manifest['items'][service]['problem']}" for service in failed_items]
     warnings = [warning for entry in manifest["items"].values() for warning in entry.get("warnings", ())]
@@ -953,13 +953,13 @@ def run(host: Host, *, databases: bool = False) -> int:
         try:
             whole_tag = DATABASES if databases else "complete"
             stored = _upload(host, restic, partial, name, "partial" if problems else whole_tag, began)
-            say(f"  upload      ok      {_size(stored['data_added'])} added of {_size(stored['total_bytes_processed'])}")
+            report(f"  upload      ok      {_size(stored['data_added'])} added of {_size(stored['total_bytes_processed'])}")
         except Failed as failed:
             problems.append(str(failed))
-            say(f"  upload      FAILED  {failed}")
+            report(f"  upload      FAILED  {failed}")
     if databases:
         shutil.rmtree(partial)  # what is staged is the last run of everything
-        return _databases_done(host, problems, time.monotonic() - began, say)
+        return _databases_done(host, problems, time.monotonic() - began, report)
     done = host.staging / name
     partial.rename(done)
     whole = [path for path in sorted(host.staging.iterdir()) if _is_whole(path)]
@@ -976,16 +976,16 @@ def run(host: Host, *, databases: bool = False) -> int:
     seconds = time.monotonic() - began
     _show_metrics(host, manifest, stored, seconds, failed_items, warnings, spare, complete=not problems)
     for warning in warnings:
-        say(f"  warning     {warning}")
+        report(f"  warning     {warning}")
     if problems:
-        say(f"{host.name}: NOT complete after {seconds:.1f} s; the previous complete run still counts")
+        report(f"{host.name}: NOT complete after {seconds:.1f} s; the previous complete run still counts")
         return 1
-    _report(host, f"{len(items)} items in {seconds:.0f} s", say)
-    say(f"{host.name}: complete in {seconds:.1f} s, snapshot {stored['snapshot_id'][:8]}")
+    _report(host, f"{len(items)} items in {seconds:.0f} s", report)
+    report(f"{host.name}: complete in {seconds:.1f} s, snapshot {stored['snapshot_id'][:8]}")
     return 0
 
 
-def _dumped(host: Host, item: Item, directory: Path, say: Callable[[str], None]) -> Json:
+def _dumped(host: Host, item: Item, directory: Path, report: Callable[[str], None]) -> Json:
     """One item's part of the manifest: whatever goes wrong with it leaves the others alone."""
     began = time.monotonic()
     place = directory / item.service
@@ -995,35 +995,35 @@ def _dumped(host: Host, item: Item, directory: Path, say: Callable[[str], None])
     except (Failed, OSError, ValueError, KeyError) as error:
         shutil.rmtree(place, ignore_errors=True)
         problem = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
-        say(f"  {item.service:<11} FAILED  {problem}")
+        report(f"  {item.service:<11} FAILED  {problem}")
         return {"kind": item.plan["kind"], "status": "failed", "problem": problem, "bytes": 0}
     size = sum(_lstat(path).st_size for path in _below(place) if path.is_file() and not path.is_symlink())
     seconds = time.monotonic() - began
-    say(f"  {item.service:<11} ok      {_size(size):>10}  {seconds:6.1f} s")
+    report(f"  {item.service:<11} ok      {_size(size):>10}  {seconds:6.1f} s")
     image = docker("inspect", "-f", "{{.Image}}", host.container(item.service, running=not host.moved)).strip()
     keys = host.secrets["fingerprints"].get(item.service)
     shared = {"kind": item.plan["kind"], "status": "ok", "image": image, "seconds": round(seconds, 1)}
     return {**entry, **shared, "bytes": size, **({"fingerprints": keys} if keys else {})}
 
 
-def _databases_done(host: Host, problems: Sequence[str], seconds: float, say: Callable[[str], None]) -> int:
+def _databases_done(host: Host, problems: Sequence[str], seconds: float, report: Callable[[str], None]) -> int:
     if problems:
-        say(f"{host.name}: the databases are NOT backed up, after {seconds:.1f} s; the previous run still counts")
+        report(f"{host.name}: the databases are NOT backed up, after {seconds:.1f} s; the previous run still counts")
         return 1
     number = f"vpai_backup_databases_last_success_timestamp_seconds {time.time():.3f}"
     _metrics(host, DATABASES, [f"# TYPE {number.split()[0]} gauge", number])
-    say(f"{host.name}: databases complete in {seconds:.1f} s")
+    report(f"{host.name}: databases complete in {seconds:.1f} s")
     return 0
 
 
-def _make_room(host: Host, items: Sequence[Item], say: Callable[[str], None]) -> int:
+def _make_room(host: Host, items: Sequence[Item], report: Callable[[str], None]) -> int:
     """Bytes that a run leaves free; below zero, what it may lack."""
     for left in host.staging.glob("*.partial"):
         shutil.rmtree(left)
     directories = {host.data / volume["directory"] for item in items for volume in item.plan["volumes"]}
     needed = sum(_lstat(path).st_size for root in directories for path in _below(root) if not path.is_dir()) + SPARE_BYTES
     if needed > host.free():
-        say(f"  disk        {_size(host.free())} free, up to {_size(needed)} needed: the staged runs go first")
+        report(f"  disk        {_size(host.free())} free, up to {_size(needed)} needed: the staged runs go first")
         for old in host.staging.iterdir():
             shutil.rmtree(old)
     return host.free() - needed
@@ -1036,7 +1036,7 @@ def _is_whole(staged: Path) -> bool:
 
 
 def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, began: float) -> Json:
-    items = sum(each.is_dir() for each in staged.iterdir())
+    items = sum(path.is_dir() for path in staged.iterdir())
     tags = ("--tag", f"run={name}", "--tag", state, "--tag", f"items={items}", "--tag", f"seconds={time.monotonic() - began:.0f}")
     # Every file is read: a database's copy keeps size and time of the one before it while what is new is in its log.
     options = ("--force", "--read-concurrency", "1", "--retry-lock", LOCK_WAIT, "--json", "--quiet")
@@ -1046,12 +1046,12 @@ def _upload(host: Host, restic: Restic, staged: Path, name: str, state: str, beg
         restic.must("unlock", seconds=restic.patience)
         done = restic.ask(*arguments, mount=str(staged), seconds=restic.upload)
     if done.returncode:  # 3 too: it stores a snapshot of what it could read, perhaps of nothing
-        raise Failed(f"restic backup: {restic.told(done)}")
+        raise Failed(f"restic backup: {restic.explanation(done)}")
     summary: Json = next(each for each in map(json.loads, done.stdout.splitlines()) if each.get("message_type") == "summary")
     return summary
 
 
-def _report(host: Host, message: str, say: Callable[[str], None]) -> None:
+def _report(host: Host, message: str, report: Callable[[str], None]) -> None:
     """Tell the push monitor; that it cannot be reached makes no backup worse, and it will tell of its silence by itself."""
     if not (token := host.secrets["heartbeat"]):
         return
@@ -1062,9 +1062,9 @@ def _report(host: Host, message: str, say: Callable[[str], None]) -> None:
         question = urllib.parse.urlencode({"status": "up", "msg": message})
         with urllib.request.urlopen(f"{address}?{question}", timeout=20) as answer:  # noqa: S310 - from the plan
             if json.load(answer).get("ok") is not True:
-                say("  heartbeat   the monitor does not know this host: run `make up`")
+                report("  heartbeat   the monitor does not know this host: run `make up`")
     except (OSError, ValueError) as error:
-        say(f"  heartbeat   not delivered: {error}")
+        report(f"  heartbeat   not delivered: {error}")
 
 
 def _show_metrics(
@@ -1131,7 +1131,7 @@ def _size(size: float) -> str:
 def runs(host: Host) -> list[Json]:
     """The runs that a restore can take, of the bucket and of the staging directory, the latest last."""
     staged = {path.name for path in host.staging.iterdir() if (path / "manifest.json").exists()}
-    return [{**each, "staged": each["run"] in staged} for each in Restic(host).snapshots()]
+    return [{**snapshot, "staged": snapshot["run"] in staged} for snapshot in Restic(host).snapshots()]
 
 
 class Source:
@@ -1224,7 +1224,7 @@ class Restore:
 
 def restore(host: Host, wanted: Json) -> int:
     """Bring a run back; 0 when everything is as the manifest says and every service is healthy."""
-    say = Log(host.backups / LOG)
+    report = Log(host.backups / LOG)
     began = time.monotonic()
     at = Restore(host, wanted)
     # A run that is made meanwhile does not take the place of the one that it began with.
@@ -1233,14 +1233,14 @@ def restore(host: Host, wanted: Json) -> int:
     items = [item for item in host.items if wanted["service"] in ("", *item.users) and item.service in manifest["items"]]
     laid = () if wanted["service"] else host.waits.get("laid", ())
     items = [item for item in items if item.service not in laid]
-    _shown(host, manifest, items, say)
+    _shown(host, manifest, items, report)
     for service in laid:
-        say(f"  {service:<11} was laid out before it started, and has gone on from there: left alone")
+        report(f"  {service:<11} was laid out before it started, and has gone on from there: left alone")
     refusals = list(_refusals(host, source, items, wanted, begun=bool(at.state["safety"])))
     if refusals:
         for refusal in refusals:
-            say(f"refused: {refusal}")
-        say("Nothing was stopped, nothing was changed.")
+            report(f"refused: {refusal}")
+        report("Nothing was stopped, nothing was changed.")
         return REFUSED
     users = {user for item in items for user in item.users}
     stopped = {user for item in items if item.stops_itself for user in item.users} | host.dependants(sorted(users))
@@ -1252,7 +1252,7 @@ def restore(host: Host, wanted: Json) -> int:
     at.state["stopped"] = sorted(stopped)
     at.save()
     source.fetch([item.service for item in items])
-    say(f"  stop        {', '.join(name for name in reversed(host.order) if name in stopped) or 'nothing'}")
+    report(f"  stop        {', '.join(name for name in reversed(host.order) if name in stopped) or 'nothing'}")
     for service in reversed(host.order):
         if service in stopped:
             docker("stop", host.container(service, running=False))
@@ -1273,19 +1273,19 @@ def restore(host: Host, wanted: Json) -> int:
         at.state["done"].append(item.service)
         at.save()
         rows.append((item.service, compared, time.monotonic() - once))
-        say(f"  {item.service:<11} back    {compared}  {rows[-1][2]:.1f} s")
-    _started(host, users | stopped, stopped, say)
+        report(f"  {item.service:<11} back    {compared}  {rows[-1][2]:.1f} s")
+    _started(host, users | stopped, stopped, report)
     at.path.unlink()
     if not wanted["service"]:
         host.waiting.unlink(missing_ok=True)
     source.forget()
     for old in sorted(safety.parent.iterdir())[:-2]:
         shutil.rmtree(old)
-    say(f"{host.name}: {manifest['run']} is back after {time.monotonic() - began:.1f} s; what it replaced is in {safety}")
+    report(f"{host.name}: {manifest['run']} is back after {time.monotonic() - began:.1f} s; what it replaced is in {safety}")
     return 0
 
 
-def _started(host: Host, touched: set[str], stopped: set[str], say: Callable[[str], None]) -> None:
+def _started(host: Host, touched: set[str], stopped: set[str], report: Callable[[str], None]) -> None:
     """Everything that was stopped, each after what it needs, with its steps of provisioning: passwords are today's again."""
     for service in host.order:
         if service in stopped:
@@ -1294,18 +1294,18 @@ def _started(host: Host, touched: set[str], stopped: set[str], say: Callable[[st
             host.wait_healthy(service)
             for task in host.secrets["tasks"].get(service, ()):
                 docker("exec", "-i", host.container(service), *task["command"], stdin=task["stdin"])
-    say(f"  healthy     {', '.join(service for service in host.order if service in touched)}")
+    report(f"  healthy     {', '.join(service for service in host.order if service in touched)}")
 
 
-def _shown(host: Host, manifest: Json, items: Sequence[Item], say: Callable[[str], None]) -> None:
+def _shown(host: Host, manifest: Json, items: Sequence[Item], report: Callable[[str], None]) -> None:
     taken = datetime.fromisoformat(manifest["finished"])
-    say(f"{host.name}: restore of the run {manifest['run']} of {manifest['host']}, taken {_age(taken)} ago")
+    report(f"{host.name}: restore of the run {manifest['run']} of {manifest['host']}, taken {_age(taken)} ago")
     for item in items:
         written = datetime.fromtimestamp(item.newest(), UTC)
         newer = f"; written here until {_age(taken, written)} after it" if written > taken else ""
-        say(f"  {item.service:<11} {item.plan['kind']:<10} {_size(manifest['items'][item.service]['bytes']):>10}{newer}")
+        report(f"  {item.service:<11} {item.plan['kind']:<10} {_size(manifest['items'][item.service]['bytes']):>10}{newer}")
     for service in sorted(manifest["items"].keys() - {item.service for item in host.items}):
-        say(f"  {service:<11} in the run, but no service of this host: left out")
+        report(f"  {service:<11} in the run, but no service of this host: left out")
 
 
 def _refusals(host: Host, source: Source, items: Sequence[Item], wanted: Json, *, begun: bool) -> Iterator[str]:
@@ -1340,7 +1340,7 @@ def _refusals(host: Host, source: Source, items: Sequence[Item], wanted: Json, *
 
 def undo(host: Host) -> int:
     """Put back what a restore that was cut off has replaced."""
-    say = Log(host.backups / LOG)
+    report = Log(host.backups / LOG)
     path = host.backups / "restore.json"
     if not path.exists():
         raise Failed("no restore was cut off here: there is nothing to undo")
@@ -1363,10 +1363,10 @@ def undo(host: Host) -> int:
             place.mkdir(parents=True, exist_ok=True)
             if any(kept.iterdir()):
                 item.restore(kept, _bare(kept), place, "")
-                say(f"  {item.service:<11} is what it was before the restore")
-        _started(host, users | stopped, stopped, say)
+                report(f"  {item.service:<11} is what it was before the restore")
+        _started(host, users | stopped, stopped, report)
         path.unlink()
-    say(f"{host.name}: undone")
+    report(f"{host.name}: undone")
     return 0
 
 

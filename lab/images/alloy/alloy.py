@@ -213,9 +213,9 @@ class _Scrape:
         """Each target's labels and how to ask it. An exporter's are its own, `job_name` notwithstanding."""
         targets = self._block.values["targets"]
         if not isinstance(targets, str):
-            for each in targets:
-                address = each["__address__"]
-                own = {name: value for name, value in each.items() if name[:2] != "__"}
+            for target in targets:
+                address = target["__address__"]
+                own = {name: value for name, value in target.items() if name[:2] != "__"}
                 job = self._block.values.get("job_name", self._block.name)
                 yield {"job": job, "instance": address, **own}, partial(self._asked, address)
             return

@@ -352,7 +352,7 @@ def _subnet(network: Json, fields: Fields) -> None:
     whole = ipaddress.IPv4Network(network["ip_range"])
     others = [ipaddress.IPv4Network(subnet["ip_range"]) for subnet in network["subnets"]]
     if inside is None and not fields.has("ip_range"):
-        inside = next((each for each in whole.subnets(new_prefix=max(24, whole.prefixlen)) if each not in others), None)
+        inside = next((subnet for subnet in whole.subnets(new_prefix=max(24, whole.prefixlen)) if subnet not in others), None)
     if inside is None:
         return
     if not inside.subnet_of(whole):

@@ -84,7 +84,7 @@ SERVED: ContextVar[Served | None] = ContextVar("served", default=None)
 """The request that whatever runs now belongs to."""
 
 
-class Door:
+class IngressSettings:
     """In front of the whole application: a request on a closed path never reaches it, and `ended` hears of the end of others.
 
     However that comes: an answer, an error, or a client that has left.
@@ -128,4 +128,4 @@ class Door:
 
 def close(app: Any, ended: Callable[[Served], None]) -> None:
     """Put the door in front of a Starlette application, be it running already."""
-    app.middleware_stack = Door(app.middleware_stack or app.build_middleware_stack(), ended)
+    app.middleware_stack = IngressSettings(app.middleware_stack or app.build_middleware_stack(), ended)

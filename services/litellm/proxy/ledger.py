@@ -181,7 +181,7 @@ class Ledger:
             self._held[identity] = (amount, top, deadline)
         return verdict
 
-    async def settle(self, identity: str, provider: str, cost: float) -> Crossing:
+    async def converge(self, identity: str, provider: str, cost: float) -> Crossing:
         """Book what a request has cost instead of what was reserved for it."""
         self._held.pop(identity, None)
         try:
@@ -216,7 +216,7 @@ class Ledger:
 
     async def release(self, identity: str) -> None:
         """Give back the reservation of a request that failed."""
-        await self.settle(identity, "", 0.0)
+        await self.converge(identity, "", 0.0)
 
     async def tell_again(self, share: str) -> None:
         """A message about `share` did not get through: the next settlement brings it up again."""
@@ -224,7 +224,7 @@ class Ledger:
             await self._ask(partial(self._store.hdel, KEYS[0], f"told:{share}"))
 
     async def _book(self, identity: str, cost: float, provider: str, *, once: bool = False) -> Crossing:
-        shares = [repr(share) for share in self._settings.told_shares]
+        shares = [repr(share) for share in self._settings.reported_shares]
         how = ("apart" if provider in self._settings.monthly_limits else "day", "once" if once else "always")
         spent, crossed = await self._run(_SETTLE, identity, provider, repr(cost), *how, *shares)
         self._known = (self._day, float(spent))

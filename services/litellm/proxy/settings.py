@@ -27,7 +27,7 @@ class Settings:
     redis_url: str
     daily_limit: float
     eco_share: float
-    told_shares: tuple[float, ...]
+    reported_shares: tuple[float, ...]
     """Shares of the daily limit that Telegram is told of, once a day each."""
     monthly_limits: Mapping[str, float]
     models: Mapping[str, ModelTerms]
@@ -52,5 +52,5 @@ class Settings:
         """From JSON."""
         document: dict[str, Any] = json.loads(text)
         document["models"] = {name: ModelTerms(**terms) for name, terms in document["models"].items()}
-        document["told_shares"] = tuple(document["told_shares"])
+        document["reported_shares"] = tuple(document["reported_shares"])
         return cls(**document)

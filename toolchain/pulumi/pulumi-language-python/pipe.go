@@ -77,7 +77,7 @@ func (p *pipedPack) pass(_ any, stream grpc.ServerStream) error {
 	if err := stream.RecvMsg(&message); err != nil {
 		return err
 	}
-	if path.Base(method) == "Remediate" { // before each Analyze, with the same resource; such a pack mends nothing
+	if path.Base(method) == "Remediate" { // before each Analyze, with the same resource; such a pack fixes nothing
 		return stream.SendMsg(&[]byte{})
 	}
 	code, answer, err := p.ask(path.Base(method), message)

@@ -1,0 +1,1 @@
+"""Backups: made, listed, brought back, rehearsed, pruned, rescued."""

@@ -1,0 +1,346 @@
+"""`make drill`: production's latest backup brought back into a copy that is thrown away, from the recovery kit alone.
+
+It needs a Docker engine, the registries, restic and the kit with its key: no state, no host of the fleet, nothing rented. The
+copy stands on a network without a way out, so that no workflow of it reaches anybody. What brings the data back and compares it
+with the manifest is the hosts' own program; then the services are asked what only whole data answers.
+"""
+
+import argparse
+import base64
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.host_script import SCRIPTS
+from model import backup_plan
+from model.fleet import Fleet
+from model.image import ImageLock
+from model.placement import Placement
+from model.problem import Refused
+from model.secret import resolve
+from model.service import Service
+from operations.backups.prune import restic_program
+from operations.checks.verify_images import CommandRefused, Engine, dummy_of
+from operations.deploy.images import LOCK
+from operations.reference.catalogue import example_fleet
+from operations.secrets.recovery_kit import opened
+from operations.stack import PROJECT
+from services import couchdb, n8n, qdrant
+
+RPO = timedelta(hours=24)
+RTO = timedelta(hours=2)
+"""The specification's."""
+_ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
+"""Data belongs to the users of its services."""
+_PROGRAM = SCRIPTS / "installed/vpai-backup.py"
+
+
+@dataclass
+class Copy(Engine):
+    """The services of one host on this machine, their data below `base`, named so that the host's own program finds them."""
+
+    base: Path = field(default_factory=Path)
+
+    @property
+    def stack(self) -> str:
+        return f"drill-{self.run}"
+
+    def labels(self, service: Service) -> Iterator[str]:
+        yield from super().labels(service)
+        for name, value in (("stack", self.stack), ("service", service.name)):
+            yield from ("--label", f"vpai.{name}={value}")
+
+    def volumes(self, service: Service) -> Iterator[str]:
+        for volume in service.volumes:
+            place = self.base / "data" / volume.directory
+            uid, gid = volume.owner.split(":")
+            _as_root("install", "-d", "-o", uid, "-g", gid, "-m", f"{volume.mode:04o}", str(place))
+            yield from ("--volume", f"{place}:{volume.path}")
+
+    def health(self, service: Service) -> Iterator[str]:
+        # An image without a shell is asked by nobody; that it goes on running is what its health is then.
+        if self._has(service.image, "sh"):
+            check = service.healthcheck
+            words = " ".join(shlex.quote(word) for word in check.command)
+            yield from ("--health-cmd", words, "--health-interval", "2s", "--health-timeout", f"{check.timeout}s")
+            yield from ("--health-retries", "3", "--health-start-period", f"{check.start_period}s")
+
+    def address(self, container: str, port: int) -> str:
+        form = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+        return f"http://{self._docker('inspect', '-f', form, container).split()[0]}:{port}"
+
+    def made(self, services: Sequence[Service], at_once: Callable[[Service], bool]) -> Mapping[str, str]:
+        """Containers by service; those that `at_once` says are started, the others are started by the restore."""
+        self.connect(self.stack)
+        found = {}
+        for service in services:
+            self._docker("pull", "--quiet", self._reference(service.image), seconds=900)
+            container = self._docker(*self._create(service, self.stack)).strip()
+            for path, archive in self._files(service):
+                self._docker("cp", "-", f"{container}:{path}", data=archive)
+            if at_once(service):
+                self._docker("start", container)
+            found[service.name] = container
+        return found
+
+    def asked(self, container: str, *words: str) -> str:
+        return self._docker("exec", container, *words, seconds=300)
+
+    def destroy(self) -> None:
+        if found := self._docker("ps", "--all", "--quiet", "--filter", f"label=vpai.verify={self.run}").split():
+            self._docker("rm", "--force", "--volumes", *found)
+        subprocess.run(["docker", "network", "rm", self.stack], capture_output=True)
+        _as_root("rm", "-rf", str(self.base))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drill:
+    """One host's part, from its entry in the kit."""
+
+    entry: Mapping[str, Any]
+    secrets: Mapping[str, str]
+    """Of the kit: what the data cannot be read without."""
+    placement: Placement
+    copy: Copy
+
+    def run(self) -> bool:
+        """Whether everything was as in the manifest, in time; prints what was done."""
+        began = time.monotonic()
+        host = self.placement.host.name
+        try:
+            source = self.copy.base / "run"
+            size = self._fetched(source)
+            manifest = json.loads(_as_root("cat", str(source / "manifest.json")))
+            services, left_out = self._services(set(manifest["items"]))
+            for name, why in left_out.items():
+                print(f"  {name:<11} not in the drill: {why}")
+            kept = {item["service"]: item["kind"] for item in self._plan(services)["items"]}
+            running = ("postgresql", "qdrant")
+            containers = self.copy.made(services, lambda each: kept.get(each.name, "") in ("", *running))
+            restored = self._restored(source, services)
+            seconds = time.monotonic() - began
+            answers = list(self._questions(services, containers)) if restored else []
+            for name, answer, right in answers:
+                print(f"  {name:<11} {'answers' if right else 'FAILED '} {answer}")
+            age = datetime.now(UTC) - datetime.fromisoformat(manifest["finished"])
+            right = restored and all(answer[2] for answer in answers) and age <= RPO and seconds <= RTO.total_seconds()
+            hours = age.total_seconds() / 3600
+            print(
+                f"{host}: drill {'passed' if right else 'FAILED'}: run {manifest['run']}, data {hours:.1f} h old "
+                f"(RPO, at most 24), back after {seconds:.0f} s (RTO, at most 7200), {size / 2**20:.1f} MiB fetched, "
+                "cost 0.00 EUR: nothing is rented"
+            )
+        except (CommandRefused, subprocess.CalledProcessError) as error:
+            said = getattr(error, "stderr", "") or str(error)
+            print(f"{host}: drill FAILED after {time.monotonic() - began:.0f} s: {str(said).strip()[-400:]}")
+            return False
+        finally:
+            self.copy.destroy()
+        return right
+
+    def _fetched(self, target: Path) -> int:
+        """The latest complete run that is not from the future; its size."""
+        export, snapshots, restore = self.entry["commands"]
+        program = Path(restic_program())
+        path = f"export PATH={program.parent}:$PATH"
+        reported = subprocess.run(
+            ["bash", "-ec", f"{path}\n{export}\n{snapshots} --json"], capture_output=True, text=True, check=True, timeout=300
+        )
+        now = datetime.now(UTC)
+        made = [each for each in json.loads(reported.stdout) if datetime.fromisoformat(each["time"]) <= now]
+        if not made:
+            raise CommandRefused(f"{self.entry['repository']} has no complete run")
+        latest = max(made, key=lambda each: datetime.fromisoformat(each["time"]))
+        fetch = restore.replace("SNAPSHOT", latest["short_id"]).replace("--target out", f"--target {target}")
+        subprocess.run([*_ROOT, "bash", "-ec", f"{path}\n{export}\n{fetch} --quiet"], capture_output=True, text=True, check=True)
+        return int(latest.get("summary", {}).get("total_bytes_processed", 0))
+
+    def _services(self, kept: set[str]) -> tuple[list[Service], Mapping[str, str]]:
+        """Those whose data is in the run with what they need, in order; and those that cannot stand here, with why."""
+        by_name = {service.name: service for service in self.placement.services}
+        wanted: set[str] = set()
+        left_out: dict[str, str] = {}
+        for name in sorted(kept & by_name.keys()):
+            closure = _closure(name, by_name)
+            mounted = sorted(each for each in closure if by_name[each].host_mounts)
+            if mounted:
+                left_out[name] = f"{', '.join(mounted)} uses parts of its host"
+            else:
+                wanted |= closure
+        return [service for service in self.placement.in_order() if service.name in wanted], left_out
+
+    def _plan(self, services: Sequence[Service]) -> dict[str, Any]:
+        names = {service.name for service in services}
+        plan: dict[str, Any] = json.loads(backup_plan.plan(self.placement, stack=self.copy.stack, project="", image=""))
+        plan |= {"base": str(self.copy.base), "metrics": str(self.copy.base / "metrics"), "heartbeat": {}}
+        plan["items"] = [
+            {**item, "also": [each for each in item["also"] if each in names]}
+            for item in plan["items"]
+            if item["service"] in names
+        ]
+        plan["services"] = [
+            {**service, "needs": [need for need in service["needs"] if need in names]}
+            for service in plan["services"]
+            if service["name"] in names
+        ]
+        return plan
+
+    def _restored(self, source: Path, services: Sequence[Service]) -> bool:
+        """By the hosts' own program, which compares each item with the manifest."""
+        directory = self.copy.base / "plan"
+        directory.mkdir()
+        secrets = json.loads(resolve(backup_plan.secrets(self.placement), self.copy.secrets))
+        (directory / "plan.json").write_text(json.dumps(self._plan(services)))
+        (directory / "secrets.json").touch(0o600)
+        (directory / "secrets.json").write_text(json.dumps({**secrets, "heartbeat": ""}))
+        words = ("restore", "--from", str(source), "--replace")
+        return subprocess.run([*_ROOT, sys.executable, str(_PROGRAM), str(directory), *words]).returncode == 0
+
+    def _questions(self, services: Sequence[Service], containers: Mapping[str, str]) -> Iterator[tuple[str, str, bool]]:
+        """What only whole data answers, of each service that is asked; an empty one is told as such."""
+        asked: Mapping[str, Callable[[Service, str], tuple[str, bool]]] = {
+            "n8n": self._credentials,
+            "couchdb": self._document,
+            "qdrant": self._search,
+        }
+        for service in services:
+            if ask := asked.get(service.name):
+                try:
+                    answer, right = ask(service, containers[service.name])
+                except (CommandRefused, OSError, ValueError, KeyError) as error:
+                    answer, right = str(error), False
+                yield service.name, answer, right
+
+    def _credentials(self, service: Service, container: str) -> tuple[str, bool]:
+        rows = self.copy.asked(
+            self._container("postgresql"),
+            "psql",
+            "-XAtqU",
+            "postgres",
+            "-d",
+            "n8n",
+            "-c",
+            "SELECT count(*) FROM credentials_entity",
+        )
+        if rows.strip() == "0":
+            return "no credential is kept", True
+        said = self.copy.asked(container, *service.with_secrets, "n8n", "export:credentials", "--all", "--decrypted")
+        found = json.loads(said[said.index("[") : said.rindex("]") + 1])
+        # What stays sealed is a text.
+        opened = sum(isinstance(each["data"], dict) and bool(each["data"]) for each in found)
+        return f"{opened} of {rows.strip()} credentials decrypt with the kit's {n8n.ENCRYPTION_KEY.name}", opened == int(rows)
+
+    def _document(self, service: Service, container: str) -> tuple[str, bool]:
+        login = base64.b64encode(f"{couchdb.ADMIN}:{self.copy.secrets[couchdb.ADMIN_PASSWORD.name]}".encode()).decode()
+        headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
+        vault = f"{self.copy.address(container, couchdb.PORT)}/{couchdb.VAULT}"
+        rows = _json(f"{vault}/_all_docs?include_docs=true&limit=1000", headers)["rows"]
+        documents = [row["doc"] for row in rows if not row["id"].startswith("_design/")]
+        if not documents:
+            return "no document is kept", True
+        attached = [document for document in documents if document.get("_attachments")]
+        chosen = (attached or documents)[0]
+        found = _json(f"{vault}/{urllib.parse.quote(chosen['_id'], safe='')}?attachments=true", headers)
+        sizes = [len(base64.b64decode(attachment["data"])) for attachment in found.get("_attachments", {}).values()]
+        wanted = [attachment["length"] for attachment in chosen.get("_attachments", {}).values()]
+        held = f"{len(sizes)} attachment{'' if len(sizes) == 1 else 's'}, {sum(sizes)} bytes read"
+        return f"a document with {held}, of {len(documents)} looked at", sizes == wanted
+
+    def _search(self, service: Service, container: str) -> tuple[str, bool]:
+        headers = {"api-key": self.copy.secrets[qdrant.API_KEY.name], "Content-Type": "application/json"}
+        collection = f"{self.copy.address(container, qdrant.PORT)}/collections/{qdrant.CONTENT_INDEX.name}/points"
+        points = _json(f"{collection}/scroll", headers, {"limit": 1, "with_vector": True})["result"]["points"]
+        if not points:
+            return "no point is kept", True
+        nearest = _json(f"{collection}/search", headers, {"vector": points[0]["vector"], "limit": 1})["result"]
+        return f"the point nearest to {points[0]['id']} is {nearest[0]['id']}", nearest[0][
+            "score"
+        ] > 0.999  # of itself, or its twin
+
+    def _container(self, service: str) -> str:
+        words = (
+            "docker",
+            "ps",
+            "-q",
+            "--filter",
+            f"label=vpai.stack={self.copy.stack}",
+            "--filter",
+            f"label=vpai.service={service}",
+        )
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def drill(kit: Mapping[str, Any], fleet: Fleet, engine: Callable[[Path, dict[str, str]], Copy], host: str = "") -> int:
+    """Each host of the kit, or one; 0 when all passed. `engine` makes a copy's engine over a directory with its secrets."""
+    placements = {placement.host.name: placement for placement in fleet.placements}
+    kept = {name: each["value"] for name, each in kit["secrets"].items()}
+    chosen = [entry for entry in kit["backups"] if host in ("", entry["host"]) and entry["host"] in placements]
+    if not chosen:
+        print(f"the kit has no repository of {host or 'any host that is declared'}", file=sys.stderr)
+        return 1
+    failed = 0
+    for entry in chosen:
+        print(f"{entry['host']}: drill of {entry['repository']}", flush=True)
+        values = {secret.name: kept.get(secret.name) or dummy_of(secret) for secret in fleet.secrets()}
+        base = Path(tempfile.mkdtemp(prefix="vpai-drill-"))
+        base.chmod(0o755)
+        copy = engine(base, values)
+        failed += not Drill(entry=entry, secrets=kept, placement=placements[entry["host"]], copy=copy).run()
+    return min(failed, 1)
+
+
+def _closure(name: str, by_name: Mapping[str, Service]) -> set[str]:
+    found = {name}
+    for need in by_name[name].needs:
+        if need in by_name:
+            found |= _closure(need, by_name)
+    return found
+
+
+def _as_root(*words: str) -> str:
+    return subprocess.run([*_ROOT, *words], capture_output=True, text=True, check=True).stdout
+
+
+def _json(url: str, headers: Mapping[str, str], body: object = None) -> Any:
+    data = json.dumps(body).encode() if body is not None else None
+    with urllib.request.urlopen(urllib.request.Request(url, data, dict(headers)), timeout=60) as answer:  # noqa: S310 - a container's
+        return json.load(answer)
+
+
+def main() -> int:
+    """0 when every host's data came back as the manifest says, in time."""
+    parser = argparse.ArgumentParser(prog="make drill", description=__doc__)
+    parser.add_argument("--stack", default="prod", help="whose image lock and mirror (Pulumi.<stack>.yaml)")
+    parser.add_argument("--kit", default="")
+    parser.add_argument("--key", default="")
+    parser.add_argument("--host", default="")
+    arguments = parser.parse_args()
+    file = PROJECT / f"Pulumi.{arguments.stack}.yaml"
+    settings: dict[str, Any] = (yaml.safe_load(file.read_text()) or {}).get("config") or {} if file.exists() else {}
+    lock_file = PROJECT / str(settings.get("vpai:imageLock") or LOCK.name)
+    lock = ImageLock(yaml.safe_load(lock_file.read_text()) or {})
+    mirror = str(settings.get("vpai:imageMirror") or "")
+    try:
+        path = Path(arguments.kit or f"recovery-kit-{arguments.stack}.age")
+        kit = opened(path, arguments.key or "recovery.key")
+        return drill(kit, example_fleet(), lambda base, values: Copy(lock, mirror, secrets=values, base=base), arguments.host)
+    except Refused as refused:
+        print(refused, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Live checks of a deployed stack, drawn from its fleet: real requests, and the refusals that must be."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from components.docker_host import LABEL_SERVICE, LABEL_STACK
+from components.host_script import SshHost
+from model.network import Network
+from model.placement import Placement
+from model.route import Site
+from model.service import Database, Service
+from operations.checks import buckets, outside_view
+from operations.stack import CommandFailed, Stack, on_host
+from operations.table import table
+from operations.web import fetch
+
+_PUBLIC_ADDRESS = "1.1.1.1:443"
+"""What a container with a way out can reach when no mirror is set."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One question and its answer."""
+
+    subject: str
+    expected: str
+    found: str
+    ok: bool
+    milliseconds: int
+    asked: bool = True
+    """False for what cannot be asked here; `found` says why."""
+
+
+Ask = Callable[[], tuple[str, bool]]
+"""What was found, and whether it is right."""
+
+
+def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
+    """Every check; `chat` adds a completion that a provider bills."""
+    placements = zip(stack.hosts, stack.placements, strict=True)
+    asks = [ask for host, placement in placements for ask in _asks(stack, host, placement, chat)]
+    asks += buckets.checks(stack.inputs.buckets, stack.inputs.external)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        checks = tuple(pool.map(lambda ask: _answer(*ask), asks))
+    return (*checks, *_left_out(stack))
+
+
+def report(checks: Sequence[Check]) -> int:
+    """Print what was asked and found; the exit code."""
+    rows = [(_verdict(check), check.subject, check.expected, check.found, f"{check.milliseconds} ms") for check in checks]
+    print(table(("", "check", "expected", "found", "time"), rows))
+    asked = [check for check in checks if check.asked]
+    failed = sum(not check.ok for check in asked)
+    rest = f", {len(checks) - len(asked)} left out" if len(asked) < len(checks) else ""
+    print(f"\n{len(asked) - failed} of {len(asked)} checks passed{rest}")
+    return min(failed, 1)
+
+
+def _verdict(check: Check) -> str:
+    if not check.asked:
+        return "left out"
+    return "ok" if check.ok else "FAILED"
+
+
+def _left_out(stack: Stack) -> Iterator[Check]:
+    for placement in stack.placements:
+        if why := outside_view.left_out(stack.inputs.fleet, placement):
+            yield Check(f"{placement.host.name}: its sites from outside", "not asked", why, ok=True, milliseconds=0, asked=False)
+
+
+def _answer(subject: str, expected: str, ask: Ask) -> Check:
+    start = time.monotonic()
+    try:
+        found, ok = ask()
+    except (CommandFailed, OSError, BotoCoreError, ClientError) as error:
+        found, ok = str(error).strip().splitlines()[-1], False
+    return Check(subject, expected, found, ok, round(1000 * (time.monotonic() - start)))
+
+
+def _settled_containers(stack: Stack, host: SshHost, placement: Placement) -> list[Mapping[str, Any]]:
+    """The host's containers once none is starting any more: after a reboot that takes as long as a gate would wait.
+
+    What is unhealthy is looked at once more: it may not have been asked since its database came back.
+    """
+    probes = [service.healthcheck for service in placement.services]
+    patience = {
+        "starting": max(probe.deadline for probe in probes),
+        "unhealthy": max(probe.interval + probe.timeout for probe in probes),
+    }
+    begin = time.monotonic()
+    while True:
+        containers = stack.containers(host)
+        health = {container["State"].get("Health", {}).get("Status") for container in containers}
+        if all(time.monotonic() - begin > seconds for state, seconds in patience.items() if state in health):
+            return containers
+        time.sleep(1)
+
+
+def _asks(stack: Stack, host: SshHost, placement: Placement, chat: bool) -> Iterator[tuple[str, str, Ask]]:
+    containers = {
+        container["Config"]["Labels"][LABEL_SERVICE]: container for container in _settled_containers(stack, host, placement)
+    }
+    for service in placement.services:
+        yield f"{host.alias}: {service.name} healthcheck", "healthy", _health(host, stack, service)
+    for network in placement.networks:
+        yield (
+            f"{host.alias}: network {network.name}",
+            _network_text(network, placement),
+            _network(stack, host, network, placement),
+        )
+    if "postgresql" in containers:
+        yield from _data_services(stack, host, placement, containers)
+    for site in placement.sites():
+        yield from _site(stack, site, chat)
+    if not outside_view.left_out(stack.inputs.fleet, placement):
+        for question in outside_view.questions(placement):
+            subject = f"{host.alias}: https://{question.host}{question.path} from outside"
+            yield subject, question.expected, _stranger(stack, placement, question)
+
+
+def _stranger(stack: Stack, placement: Placement, question: outside_view.Question) -> Ask:
+    return lambda: question.ask(stack, placement.host.address)
+
+
+def _data_services(
+    stack: Stack, host: SshHost, placement: Placement, containers: Mapping[str, Any]
+) -> Iterator[tuple[str, str, Ask]]:
+    secrets = stack.secrets
+    target = stack.inputs.settings.image_mirror or _PUBLIC_ADDRESS
+    for network in placement.networks:
+        expected = "no way out" if network.internal else "way out"
+        image = containers["postgresql"]["Image"]
+        yield f"{network.name} -> {target}", expected, _way_out(stack, host, network, target, image)
+    databases = {database.user: database for database in placement.databases()}
+    for user, database in databases.items():
+        own = secrets[database.password.name]
+        yield f"SQL as {user}, own password", user, _sql(host, containers, database, own, right=True)
+        if other := next((name for name in databases if name != user), ""):
+            wrong = secrets[databases[other].password.name]
+            yield f"SQL as {user}, {other}'s password", "refused", _sql(host, containers, database, wrong, right=False)
+    if "redis" in containers and (redis := secrets.get("redis_litellm_password")):
+        yield "Redis as litellm", "PONG", _redis(host, containers, "litellm", redis, "PING", "PONG")
+        yield "Redis as litellm: CONFIG", "NOPERM", _redis(host, containers, "litellm", redis, "CONFIG GET *", "NOPERM")
+        yield "Redis as default", "WRONGPASS", _redis(host, containers, "default", redis, "PING", "WRONGPASS")
+
+
+def _health(host: SshHost, stack: Stack, service: Service) -> Ask:
+    def ask() -> tuple[str, bool]:
+        label = [f"label={LABEL_STACK}={stack.name}", "--filter", f"label={LABEL_SERVICE}={service.name}"]
+        ids = on_host(host, ["docker", "ps", "-q", "--filter", *label]).split()
+        states = [on_host(host, ["docker", "inspect", "-f", "{{.State.Health.Status}}", identity]).strip() for identity in ids]
+        return ", ".join(states) or "not running", states == ["healthy"]
+
+    return ask
+
+
+def _network_text(network: Network, placement: Placement) -> str:
+    members = ", ".join(sorted(placement.members(network.name))) or "nobody"
+    return f"{network.cidr}{' internal' if network.internal else ''}: {members}"
+
+
+def _network(stack: Stack, host: SshHost, network: Network, placement: Placement) -> Ask:
+    def ask() -> tuple[str, bool]:
+        name = f"{stack.inputs.fleet.project}_{network.name}"
+        shown: dict[str, Any] = json.loads(on_host(host, ["docker", "network", "inspect", name]))[0]
+        names = {container["Name"] for container in shown["Containers"].values()}
+        by_name = {c["Name"].lstrip("/"): c["Config"]["Labels"][LABEL_SERVICE] for c in stack.containers(host)}
+        members = ", ".join(sorted(by_name.get(name, name) for name in names)) or "nobody"
+        found = f"{shown['IPAM']['Config'][0]['Subnet']}{' internal' if shown['Internal'] else ''}: {members}"
+        return found, found == _network_text(network, placement)
+
+    return ask
+
+
+def _way_out(stack: Stack, host: SshHost, network: Network, target: str, image: str) -> Ask:
+    address, _, port = target.partition(":")
+
+    def ask() -> tuple[str, bool]:
+        ip = on_host(host, ["getent", "ahostsv4", address]).split()[0]
+        probe = f"timeout 3 bash -c '</dev/tcp/{ip}/{port}' 2>/dev/null && echo way out || echo no way out"
+        name = f"{stack.inputs.fleet.project}_{network.name}"
+        run = ["docker", "run", "--rm", "--network", name, "--entrypoint", "bash", "--user", "65534", image, "-c", probe]
+        found = on_host(host, run).strip()
+        return found, found == ("no way out" if network.internal else "way out")
+
+    return ask
+
+
+def _sql(host: SshHost, containers: Mapping[str, Any], database: Database, password: str, *, right: bool) -> Ask:
+    def ask() -> tuple[str, bool]:
+        query = f'psql -X -At -h postgresql -U {database.user} -d {database.name} -c "select current_user"'
+        client = ["docker", "exec", "-i", containers["postgresql"]["Id"], "sh", "-c", f'PGPASSWORD="$(cat)" {query} 2>&1 || true']
+        found = on_host(host, client, password).strip()
+        refused = "password authentication failed" in found
+        return "refused" if refused else found, (found == database.user) if right else refused
+
+    return ask
+
+
+def _redis(host: SshHost, containers: Mapping[str, Any], user: str, password: str, command: str, answer: str) -> Ask:
+    def ask() -> tuple[str, bool]:
+        client = f'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user {user} {command} 2>&1'
+        script = ["docker", "exec", "-i", containers["redis"]["Id"], "sh", "-c", f"set -f; {client}"]
+        found = on_host(host, script, password).strip()
+        return answer if answer in found else found, answer in found
+
+    return ask
+
+
+def _site(stack: Stack, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
+    yield f"http://{site.host}", "308 to https", _http(stack, f"http://{site.host}/", lambda status, _: status == 308)
+    behind = {led.upstream.name for led in site.routes if led.upstream}
+    if "litellm" in behind:
+        yield from _litellm(stack, site, chat)
+    if "headscale" in behind:
+        yield from _headscale(stack, site)
+
+
+def _headscale(stack: Stack, site: Site) -> Iterator[tuple[str, str, Ask]]:
+    health, api = f"https://{site.host}/health", f"https://{site.host}/api/v1/node"
+    yield health, "200", _http(stack, health, lambda status, _: status == 200)
+    yield api, "404", _http(stack, api, lambda status, _: status == 404)
+
+
+def _litellm(stack: Stack, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
+    key = stack.secret("litellm_master_key")
+    models = f"https://{site.host}/v1/models"
+    yield f"{models} with its key", "200", _http(stack, models, lambda status, _: status == 200, key)
+    yield f"{models} without", "refused", _http(stack, models, lambda status, _: status in (400, 401, 500))
+    if chat:
+        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "smoke"}]}
+        url = f"https://{site.host}/v1/chat/completions"
+        yield f"{url}: gpt-4o-mini", "200, an answer", _http(stack, url, _has_answer, key, json.dumps(body).encode())
+
+
+def _has_answer(status: int, body: bytes) -> bool:
+    return status == 200 and bool(json.loads(body)["choices"][0]["message"]["content"])
+
+
+def _http(stack: Stack, url: str, right: Callable[[int, bytes], bool], key: str = "", body: bytes | None = None) -> Ask:
+    def ask() -> tuple[str, bool]:
+        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
+        status, answer = fetch(stack, url, headers=headers, body=body)
+        return str(status), right(status, answer)
+
+    return ask

@@ -1,0 +1,1 @@
+"""What a cloud project holds and what it costs."""

@@ -1,0 +1,1 @@
+"""A machine in the place of another."""

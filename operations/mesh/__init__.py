@@ -1,0 +1,1 @@
+"""The mesh's members, and the zone's records."""

@@ -1,0 +1,118 @@
+"""`make dns STACK=`: the records that the fleet needs in its zone, and what of them is published."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+import dns.exception
+import dns.resolver
+
+from model.fleet import Fleet
+from operations.stack import CommandFailed, Stack
+from operations.table import table
+
+Ask = Callable[[str, str], frozenset[str]]
+"""What is published under a name and of a kind; empty for nothing."""
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needed:
+    """What has to be published under `name` of one kind, and nothing besides."""
+
+    name: str
+    kind: str
+    values: frozenset[str]
+    reason: str
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """As they stand in a zone file."""
+        return tuple(f"{self.name}. 3600 IN {self.kind} {value}" for value in sorted(self.values))
+
+
+def zone(fleet: Fleet, address_of: Callable[[str], str]) -> tuple[Needed, ...]:
+    """One `A` for every site, at the hub where both have it; `address_of` says the IPv4 address behind a host's address.
+
+    Empty for a stack whose names are in the mesh alone. A rented server's address is known to no setting: its names are left out.
+    """
+    if not fleet.named_in_public:
+        return ()
+    hub = fleet.mesh.hub if fleet.mesh else ""
+    # What is relayed is a site of both hosts, and strangers are to come by the hub.
+    placements = sorted(fleet.placements, key=lambda placement: placement.host.name == hub)
+    hosts = {site.host: placement.host for placement in placements for site in placement.sites() if placement.host.address}
+    sites = [
+        Needed(name=name, kind="A", values=frozenset({address_of(host.address)}), reason=f"a site of {host.name}")
+        for name, host in sorted(hosts.items())
+    ]
+    closed = [
+        Needed(name=site.name, kind="AAAA", values=frozenset(), reason="ports are published on IPv4 alone") for site in sites
+    ]
+    mesh = [
+        # A record for `*.<domain>` would cover these too, and lead whoever is not in the mesh to a stranger's address.
+        Needed(name=f"{host.name}.{host.mesh_domain}", kind="A", values=frozenset(), reason="a name of the mesh alone")
+        for host in fleet.hosts
+        if host.mesh_domain
+    ]
+    return (*sites, *closed, *mesh)
+
+
+def differences(needed: tuple[Needed, ...], ask: Ask) -> Iterator[tuple[Needed, frozenset[str]]]:
+    """What is published otherwise than it is needed, and how."""
+    for each in needed:
+        published = ask(each.name, each.kind)
+        if published != each.values:
+            yield each, published
+
+
+def check(stack: Stack) -> int:
+    """Print the zone and every difference; 1 when there is any."""
+    fleet, servers = stack.inputs.fleet, [str(address) for address in stack.inputs.settings.nameservers]
+    # Not of the machine's own resolver, which in the mesh knows other addresses.
+    ask = public(servers)
+
+    needed = zone(fleet, lambda address: address_of(address, ask))
+    print("\n".join(line for each in needed for line in each.lines) or f"{stack.name} needs no record: its names are in the mesh")
+    found = list(differences(needed, ask))
+    rows = [
+        (
+            each.name,
+            each.kind,
+            ", ".join(sorted(each.values)) or "nothing",
+            ", ".join(sorted(published)) or "nothing",
+            each.reason,
+        )
+        for each, published in found
+    ]
+    if rows:
+        print("\n" + table(("name", "kind", "needed", "published", "why"), rows))
+    print(f"\n{len(needed) - len(found)} of {len(needed)} questions are answered as they should be ({', '.join(servers)})")
+    return min(len(found), 1)
+
+
+def address_of(address: str, ask: Ask) -> str:
+    """The IPv4 address behind a host's address."""
+    try:
+        return str(IPv4Address(address))
+    except ValueError:
+        return next(iter(sorted(ask(address, "A"))), f"<address of {address}>")
+
+
+def public(servers: list[str], port: int = 53) -> Ask:
+    """Asks these resolvers; raises `CommandFailed` when none answers: silence is not the same as no record."""
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers, resolver.port, resolver.lifetime = list(servers), port, _SECONDS
+
+    def ask(name: str, kind: str) -> frozenset[str]:
+        try:
+            return frozenset(str(record) for record in resolver.resolve(f"{name}.", kind))
+        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+            return frozenset()
+        except dns.exception.DNSException as error:
+            raise CommandFailed(
+                f"nobody says what is published of {name}: {error}\nLet this machine ask {', '.join(servers)}, or set "
+                "vpai:nameservers to resolvers that it may ask, for example: dig @1.1.1.1 " + name
+            ) from None
+
+    return ask

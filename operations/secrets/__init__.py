@@ -1,0 +1,1 @@
+"""The recovery kit, and values for copies."""

@@ -1,0 +1,44 @@
+"""Values that open nothing, in a copy's configuration, for what it needs of others and nobody has given it.
+
+Not for OVH: without a certificate no site answers.
+"""
+
+import json
+from collections.abc import Collection, Iterator, Mapping
+
+from model.problem import Problem, refuse
+from model.secret import External
+from operations.previews.ephemeral_stack import dummy
+from operations.stack import Stack
+from services import caddy, catalogue
+
+
+def fake_secrets(stack: Stack) -> None:
+    """Set every secret that is required and missing; what is set stays. Refuses stacks that are no copies."""
+    refuse(() if stack.profile.copy else _not_a_copy(stack.name))
+    # Every declared key is there, without a value where nobody has set it; a secret's value is not shown.
+    shown = json.loads(stack.pulumi("config", "--json"))
+    given = {key.removeprefix("vpai:") for key, entry in shown.items() if entry["secret"] or entry.get("value")}
+    made = fakes(given)
+    if made:
+        # No secrets: they may stand on a command line.
+        stack.pulumi("config", "set-all", *(word for name in made for word in ("--secret", f"vpai:{name}={made[name]}")))
+    print("\n".join(f"vpai:{name} is fake now" for name in sorted(made)) or "nothing is missing")
+
+
+def fakes(given: Collection[str] = ()) -> Mapping[str, str]:
+    """A fake of the right shape for each secret that a deployment would refuse to do without, besides those `given`."""
+    return {
+        secret.name: dummy(secret.name, secret.source.pattern)
+        for secret in set(catalogue.external_secrets()) - set(caddy.OVH)
+        if isinstance(secret.source, External) and not secret.source.optional and secret.name not in given
+    }
+
+
+def _not_a_copy(stack: str) -> Iterator[Problem]:
+    yield Problem(
+        what=f"{stack} is no copy, and is given no fake secrets",
+        why="its services would start and fail at their first use",
+        fix="give it the real ones; the preview names each, and where to get it",
+        example=f"pulumi config set -s {stack} --secret vpai:openai_api_key",
+    )

@@ -1,0 +1,17 @@
+"""What a stack is placed from besides its settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from model.image import ImageLock
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacementInputs:
+    """`authority` is the PEM root of an own certificate authority, or empty; `types` are servers' names, prices and MiB."""
+
+    stack: str
+    lock: ImageLock
+    authority: str
+    types: Sequence[tuple[str, Decimal, int]]
