@@ -1,11 +1,13 @@
 """How data is taken, compared and brought back: what a volume says of its backup, and where a host's backups go.
 
 How each kind is done on a host is components/scripts/installed/vpai-backup.py, the one program that reads these values.
+`taken_by_service` tells of a kind whether the running service takes the data back; else the service is stopped for that.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import ClassVar
 
 from model.secret import Secret
 
@@ -13,6 +15,8 @@ from model.secret import Secret
 @dataclass(frozen=True, kw_only=True)
 class Nothing:
     """It is not backed up."""
+
+    taken_by_service: ClassVar[bool] = False
 
     reason: str
 
@@ -28,6 +32,8 @@ class Files:
     The manifest has the SHA-256 of each. A file that is an SQLite database is taken whole by SQLite itself while the service
     writes: a plain copy of one was empty five times of five. Paths are relative to the volume.
     """
+
+    taken_by_service: ClassVar[bool] = False
 
     sqlite: tuple[str, ...] = ()
     """Databases that must be there."""
@@ -52,6 +58,8 @@ class Files:
 class PostgresDump:
     """Each database by pg_dump, its rows counted and summed in the same snapshot; those that no service declares too."""
 
+    taken_by_service: ClassVar[bool] = True
+
     @property
     def text(self) -> str:
         return "pg_dump of every database, rows counted in the same snapshot"
@@ -60,6 +68,8 @@ class PostgresDump:
 @dataclass(frozen=True, kw_only=True)
 class RedisDump:
     """A snapshot that the server sends as to a replica, asked by an ACL user that may do nothing else."""
+
+    taken_by_service: ClassVar[bool] = False
 
     user: str
     password: Secret
@@ -75,6 +85,8 @@ class QdrantExport:
 
     Not Qdrant's own snapshots: those of 1.16.3 cannot be restored by 1.16.3 (qdrant/qdrant#7956).
     """
+
+    taken_by_service: ClassVar[bool] = True
 
     port: int
     key: Secret

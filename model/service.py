@@ -6,13 +6,21 @@ from datetime import date
 from enum import StrEnum
 from math import ceil
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from model.alert import Watch
 from model.backup import Backup
+from model.check import Check
 from model.credential import Credential, Unverifiable
+from model.dashboard import Dashboard
+from model.proof import Proof
 from model.route import Access, Route, Site
 from model.secret import Generated, Secret, references
 from model.waiver import Waiver
+
+if TYPE_CHECKING:
+    from model.endpoint import Endpoint
+    from model.overview import Overview
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +135,15 @@ class HostMount:
         return tuple(Waiver(rule=rule, reason=self.reason, until=self.until, subject=self.path) for rule in rules)
 
 
+class About(StrEnum):
+    """Of whom metrics tell."""
+
+    ITSELF = "the service that shows them"
+    HOST = "its host's processor, memory and disks"
+    CONTAINERS = "each container of its host, by a label: what it uses"
+    SERVICES = "each service of its host, by name: whether it runs and is healthy"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
     """Where a service shows its metrics in Prometheus' text format."""
@@ -134,6 +151,7 @@ class Metrics:
     port: int
     path: str = "/metrics"
     bearer: Secret | None = None
+    about: About = field(default=About.ITSELF, repr=False)
 
 
 class Logs(StrEnum):
@@ -300,6 +318,8 @@ class Service:
     """Databases that live in this service."""
     completed: "Callable[[Service, Sequence[Service]], Service] | None" = field(default=None, repr=False, compare=False)
     """What follows from all services of its host, itself among them: asked when they are known."""
+    completed_last: "Callable[[Service, Overview], Service] | None" = field(default=None, repr=False, compare=False)
+    """What follows from all services of all hosts: asked of who watches them, when everything else is known."""
     tasks: tuple[Task, ...] = ()
     """Steps that must be done before whatever needs this service starts."""
     routes: tuple[Route, ...] = ()
@@ -340,6 +360,16 @@ class Service:
     """Seconds before a stopping service is killed."""
     alerts: tuple[Watch, ...] = field(default=(), repr=False)
     """What it is watched for besides what every service is."""
+    dashboard: Dashboard | None = field(default=None, repr=False)
+    """What is drawn of it besides what is drawn of every service."""
+    checks: tuple[Check, ...] = field(default=(), repr=False)
+    """What it is asked by `make smoke`."""
+    lends_bash: bool = field(default=False, repr=False)
+    """Whether its image has bash, from which others of its networks are asked: by `/dev/tcp`, without any other program."""
+    heartbeats: "Endpoint | None" = field(default=None, repr=False)
+    """Where a host tells of each complete backup, in Uptime Kuma's way: `/api/push/` and a token."""
+    proof: Proof | None = field(default=None, repr=False)
+    """The question that shows after a drill that its data came back whole."""
     may: May = field(default_factory=May, repr=False)
     """What of its host it may have."""
     waivers: tuple[Waiver, ...] = ()
@@ -350,6 +380,10 @@ class Service:
         """Its own, those of its host mounts, and what namespaces of its own ask for."""
         namespaces = _FOR_USER_NAMESPACES if self.user_namespaces else ()
         return (*self.waivers, *(waiver for mount in self.host_mounts for waiver in mount.waivers), *namespaces)
+
+    def tells_of(self, about: About) -> bool:
+        """Whether its metrics are about that."""
+        return isinstance(self.metrics, Metrics) and self.metrics.about is about
 
     @property
     def uid(self) -> int:
@@ -378,6 +412,11 @@ class Service:
         if not (self.secret_environment and self.configuration):
             return ()
         return ("sh", "-c", f'set -a; . {self.configuration.directory}/environment; set +a; exec "$@"', "sh")
+
+    def with_files(self, *files: File) -> "Service":
+        """The same service with more files of configuration."""
+        assert self.configuration
+        return replace(self, configuration=replace(self.configuration, files=(*self.configuration.files, *files)))
 
     @property
     def texts(self) -> tuple[str, ...]:

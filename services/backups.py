@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from model.backup import HostBackup, Nothing, PostgresDump
+from model.endpoint import Endpoint
 from model.names import Names
 from model.network import Network
 from model.secret import Generated, Secret
 from model.service import Service
-from services import storage, uptime_kuma
+from services import storage
 from services.networks import EGRESS, FRONTEND
 
 IMAGE = "docker.io/restic/restic:0.19.1"
@@ -24,9 +25,9 @@ def of(
     names: Names,
     *,
     hourly: bool = False,
-    reported: bool = True,
+    heartbeats: Endpoint | None,
 ) -> HostBackup | None:
-    """None where there is no bucket, or nothing on the host is to be kept. `reported`: whether Uptime Kuma waits for it."""
+    """None where there is no bucket, or nothing on the host is to be kept. `heartbeats`: who waits for it."""
     kept = any(not isinstance(volume.backup, Nothing) for service in services for volume in service.volumes)
     if not prefix or not kept:
         return None
@@ -43,18 +44,20 @@ def of(
         access_key=access_key,
         secret_key=secret_key,
         password=password(host),
-        heartbeat=_heartbeat(services, names) if reported else {},
-        heartbeat_token=Secret(name=f"uptime_kuma_backup_{_identifier(host)}_token", source=Generated(length=32))
-        if reported
+        heartbeat=_heartbeat(heartbeats, services, names) if heartbeats else {},
+        heartbeat_token=Secret(
+            name=f"{_identifier(heartbeats.service)}_backup_{_identifier(host)}_token", source=Generated(length=32)
+        )
+        if heartbeats
         else None,
         hourly=hourly and any(isinstance(volume.backup, PostgresDump) for service in services for volume in service.volumes),
     )
 
 
-def _heartbeat(services: Iterable[Service], names: Names) -> Mapping[str, str | int]:
-    if any(service.name == "uptime-kuma" for service in services):
-        return {"service": "uptime-kuma", "port": uptime_kuma.PORT}
-    return {"url": f"https://{names.host(uptime_kuma.SITE)}/api/push/"}
+def _heartbeat(to: Endpoint, services: Iterable[Service], names: Names) -> Mapping[str, str | int]:
+    if any(service.name == to.service for service in services):
+        return {"service": to.service, "port": to.port}
+    return {"url": f"{to.across(names)}/api/push/"}
 
 
 def password(host: str) -> Secret:

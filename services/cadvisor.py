@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.host import Role
-from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
+from model.service import About, Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
 from services.context import Context
 from services.networks import MONITORING
@@ -27,7 +27,7 @@ def service(memory_mib: int = 96, scale: float = 1.0) -> Service:
         networks=(MONITORING.name,),
         limits=Limits(memory_mib=memory_mib, cpus=0.25).scaled(scale),
         replacement=Replacement.START_FIRST,
-        metrics=Metrics(port=PORT),
+        metrics=Metrics(port=PORT, about=About.CONTAINERS),
         logs=Logs.PLAIN,
         command=(
             "--docker_only=true",

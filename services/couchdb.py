@@ -1,10 +1,13 @@
 """CouchDB 3.3: the vault that Obsidian's LiveSync keeps in step; one node, closed to whoever has no password."""
 
+import base64
 from collections.abc import Iterator
 from datetime import date
+from urllib.parse import quote
 
 from model.backup import Files
 from model.credential import Basic, Credential, Request, Unverifiable
+from model.proof import Found, Restored
 from model.route import Access, Cors, RateLimit, Route
 from model.secret import Generated, Secret
 from model.service import Configuration, File, Healthcheck, Limits, Logs, NotCollected, Replacement, Service, Task, Volume
@@ -84,6 +87,7 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
         tasks=(_PROVISIONING,),
+        proof=_document_is_whole,
         routes=(
             Route(
                 subdomain="obsidian",
@@ -124,6 +128,23 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
     )
+
+
+def _document_is_whole(restored: Restored) -> Found:
+    """A document is read, one with attachments where there is one, which then have their lengths."""
+    login = base64.b64encode(f"{ADMIN}:{restored.secret(ADMIN_PASSWORD)}".encode()).decode()
+    headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
+    rows = restored.ask(PORT, f"/{VAULT}/_all_docs?include_docs=true&limit=1000", headers)["rows"]
+    documents = [row["doc"] for row in rows if not row["id"].startswith("_design/")]
+    if not documents:
+        return Found(words="no document is kept")
+    attached = [document for document in documents if document.get("_attachments")]
+    chosen = (attached or documents)[0]
+    found = restored.ask(PORT, f"/{VAULT}/{quote(chosen['_id'], safe='')}?attachments=true", headers)
+    sizes = [len(base64.b64decode(attachment["data"])) for attachment in found.get("_attachments", {}).values()]
+    wanted = [attachment["length"] for attachment in chosen.get("_attachments", {}).values()]
+    held = f"{len(sizes)} attachment{'' if len(sizes) == 1 else 's'}, {sum(sizes)} bytes read"
+    return Found(words=f"a document with {held}, of {len(documents)} looked at", right=sizes == wanted)
 
 
 # Of CouchDB's own answers: set by Caddy on them too, the header would come twice and clients refuse.

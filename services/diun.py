@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from model.backup import Nothing
 from model.host import TIMEZONE
+from model.overview import Overview
 from model.secret import json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, May, NotCollected, Replacement, Service, Volume
 from services import telegram
@@ -14,7 +15,7 @@ from services.networks import EGRESS
 
 DIRECTORY = "/etc/diun"
 IMAGES = "images.yml"
-"""Written by `services.monitoring.with_monitoring`, when all images are known."""
+"""Written when all images are known."""
 _OWN = "ghcr.io/mobutoo/vpai-"
 _DEBIAN = "(bookworm|trixie)"
 """Redis from 8.4 on is built for the next one alone."""
@@ -26,7 +27,7 @@ def services(of: Context) -> Iterator[Service]:
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """DIUN, which asks the registries over egress. What it asks for is put in by `services.monitoring.with_monitoring`.
+    """DIUN, which asks the registries over egress. What it asks for comes last.
 
     Not Docker: containers there are made of images by digest, and a digest has no tag that could be older than another.
     """
@@ -40,6 +41,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         logs=Logs.PLAIN,
         environment={"TZ": timezone, "CONFIG": f"{DIRECTORY}/diun.yml"},
         configuration=Configuration(directory=DIRECTORY, files=(File(path="diun.yml", content=_settings()),)),
+        completed_last=_completed,
         secrets=(telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT),
         volumes=(
             Volume(
@@ -56,6 +58,11 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         capabilities=("DAC_OVERRIDE", "FOWNER"),
         tmpfs=("/tmp",),
     )
+
+
+def _completed(service: Service, of: Overview) -> Service:
+    """With every image that runs on any host."""
+    return service.with_files(watched(each.image for placement in of.placements for each in placement.services))
 
 
 def watched(images: Iterable[str]) -> File:

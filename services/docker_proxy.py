@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.host import Role
-from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
+from model.service import About, Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
 from model.waiver import Waiver
 from services.context import Context
 from services.networks import BACKEND, MONITORING
 
+NAME = "docker-proxy"
 READ_PORT = 2376
+URL = f"tcp://{NAME}:{READ_PORT}"
+"""Docker's own interface, as far as it answers questions."""
 # What ten thousand strangers made it hold was 22 MiB (images/docker-proxy/siege_test.go).
 _LIMITS = Limits(memory_mib=32, cpus=0.25)
 
@@ -25,15 +28,16 @@ def services(of: Context) -> Iterator[Service]:
 def service(*networks: str) -> Service:
     """The proxy on `networks`."""
     return Service(
-        name="docker-proxy",
+        name=NAME,
         image="ghcr.io/mobutoo/vpai-docker-proxy:1.0.0",
         networks=networks,
         limits=_LIMITS,
         # Go collects its garbage before the container's limit is reached.
         environment={"GOMEMLIMIT": f"{_LIMITS.memory_mib * 3 // 4}MiB"},
         replacement=Replacement.START_FIRST,
-        # Which services run and which are healthy (services/monitoring/alerts.py).
-        metrics=Metrics(port=READ_PORT),
+        # The pinned cAdvisor shows a container's health as it was when it first saw it, for ever (google/cadvisor#3760, merged
+        # later).
+        metrics=Metrics(port=READ_PORT, about=About.SERVICES),
         logs=Logs.JSON,
         host_mounts=(
             HostMount(

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from model.backup import Files, Nothing
+from model.check import AtSite
 from model.mesh import Mesh
 from model.names import MESH
 from model.route import Access, RateLimit, Route
@@ -77,6 +78,7 @@ def service(mesh: Mesh, scale: float = 1.0) -> Service:
             ),
         ),
         ports=(Port(number=_STUN, protocol="udp", access=Access.PUBLIC, reason="STUN: members learn their own address"),),
+        checks=(AtSite(path="/health"), AtSite(path="/api/v1/node", expected="404", accepted=(404,))),
         may=May(publish=(3478,)),
         healthcheck=Healthcheck(command=("headscale", "health"), interval=10, timeout=5, retries=5, start_period=30),
         user=_USER,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 
-from model.service import Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
+from model.service import About, Healthcheck, HostMount, Limits, Logs, May, Metrics, Replacement, Service
 from services.context import Context
 from services.networks import MONITORING
 
@@ -23,7 +23,7 @@ def service() -> Service:
         networks=(MONITORING.name,),
         limits=Limits(memory_mib=64, cpus=0.25),
         replacement=Replacement.START_FIRST,
-        metrics=Metrics(port=PORT),
+        metrics=Metrics(port=PORT, about=About.HOST),
         logs=Logs.LOGFMT,
         command=(
             "--path.rootfs=/host",

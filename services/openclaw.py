@@ -11,8 +11,6 @@ from pathlib import Path
 
 from model.backup import Files
 from model.credential import Credential, Header, Request, Unverifiable
-from model.host import TIMEZONE
-from model.names import Names
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import (
@@ -30,7 +28,6 @@ from model.service import (
 )
 from model.waiver import Waiver
 from services import sandboxes, telegram, webhook_gate
-from services.chosen import Runs, every_one
 from services.context import Context
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.litellm.models import BRAVE_KEY, MODELS
@@ -97,19 +94,19 @@ def sandbox() -> sandboxes.Sandbox:
 def services(of: Context) -> Iterator[Service]:
     """Where its agents work, and itself."""
     yield sandboxes.service(of.project, sandbox())
-    yield service(of.names, of.project, of.scale, timezone=of.timezone, runs=of.runs)
+    yield service(of)
 
 
-def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
+def service(of: Context) -> Service:
     """OpenClaw's gateway behind the site of its name."""
-    home, called = f"/opt/{project}/data/openclaw", runs("webhook-gate")
+    home, called = f"/opt/{of.project}/data/openclaw", of.runs("webhook-gate")
     system = f"{home}/system"
     return Service(
         name="openclaw",
         image="ghcr.io/openclaw/openclaw:2026.2.23",
         networks=(BACKEND.name, EGRESS.name),
         # The heap and what Node needs beside it: 875 MiB at its start (measured).
-        limits=Limits(memory_mib=1280, cpus=1.0).scaled(scale, least_mib=1280),
+        limits=Limits(memory_mib=1280, cpus=1.0).scaled(of.scale, least_mib=1280),
         replacement=Replacement.STOP_FIRST,
         metrics=NotCollected(reason="shows none; cAdvisor sees the container"),
         logs=Logs.PLAIN,
@@ -125,7 +122,7 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
             "DOCKER_HOST": f"tcp://sandboxes:{sandboxes.PORT}",
             "DOCKER_CONFIG": f"{DIRECTORY}/docker",
             **({"N8N_WEBHOOK_BASE_URL": f"http://webhook-gate:{webhook_gate.CALLS_PORT}"} if called else {}),
-            "TZ": timezone,
+            "TZ": of.timezone,
         },
         secret_environment={
             "OPENCLAW_GATEWAY_TOKEN": f"{GATEWAY_TOKEN}",
@@ -139,7 +136,7 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
             directory=DIRECTORY,
             owner="1000:1000",
             files=(
-                File(path="openclaw.json", content=_settings(names, project, timezone)),
+                File(path="openclaw.json", content=_settings(of)),
                 *(
                     File(path=f"plugins/vpai/{name}", content=(_PLUGIN / name).read_text())
                     for name in ("index.js", "openclaw.plugin.json")
@@ -164,7 +161,7 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
         credentials=(*_CREDENTIALS, *((_CALLS,) if called else ())),
         volumes=(
             Volume(path=home, directory="openclaw", owner="1000:1000", mode=0o755, backup=Files()),
-            sandboxes.workspaces(project),
+            sandboxes.workspaces(of.project),
         ),
         host_mounts=(
             HostMount(
@@ -189,7 +186,7 @@ def service(names: Names, project: str, scale: float = 1.0, *, timezone: str = T
             ),
             Waiver(
                 rule="containers-own-data",
-                subject=workspace(project),
+                subject=workspace(of.project),
                 reason="OpenClaw and its sandboxes work on the same files: an agent's tools run in either",
                 until=date(2027, 3, 1),
             ),
@@ -235,7 +232,7 @@ _CALLS = Unverifiable(
 )
 
 
-def _settings(names: Names, project: str, timezone: str) -> str:
+def _settings(of: Context) -> str:
     """openclaw.json. OpenClaw refuses keys it does not know, and they change with its releases."""
     settings = {
         "gateway": {
@@ -244,7 +241,7 @@ def _settings(names: Names, project: str, timezone: str) -> str:
             "bind": "lan",
             "auth": {"mode": "token", "token": "${OPENCLAW_GATEWAY_TOKEN}"},
             "trustedProxies": [str(BACKEND.cidr)],
-            "controlUi": {"enabled": True, "basePath": "/", "allowedOrigins": [f"https://{names.host(SITE)}"]},
+            "controlUi": {"enabled": True, "basePath": "/", "allowedOrigins": [f"https://{of.names.host(SITE)}"]},
         },
         "hooks": {
             "enabled": True,
@@ -258,14 +255,14 @@ def _settings(names: Names, project: str, timezone: str) -> str:
         "cron": {"maxConcurrentRuns": _RUNS["hooks"]},
         "agents": {
             "defaults": {
-                "workspace": f"{workspace(project)}/{AGENTS[0].name}",
+                "workspace": f"{workspace(of.project)}/{AGENTS[0].name}",
                 "maxConcurrent": _RUNS["chats"],
                 "subagents": {"maxConcurrent": _RUNS["subagents"]},
-                "userTimezone": timezone,
+                "userTimezone": of.timezone,
                 "model": {"primary": f"custom-litellm/{AGENTS[0].model}"},
-                "sandbox": _sandbox(project, SANDBOX.name),
+                "sandbox": _sandbox(of.project, SANDBOX.name),
             },
-            "list": [_agent(agent, project) for agent in AGENTS],
+            "list": [_agent(agent, of.project) for agent in AGENTS],
         },
         "models": {
             "mode": "merge",

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from model.backup import PostgresDump
+from model.check import Inside
 from model.credential import Credential, PostgresLogin, Unverifiable
+from model.dashboard import Dashboard, Form, Panel, of_service
 from model.host import TIMEZONE, Role
 from model.secret import Generated, Secret
 from model.service import (
@@ -24,6 +26,7 @@ from services import apps
 from services.context import Context
 from services.networks import BACKEND
 
+NAME = "postgresql"
 SUPERUSER_PASSWORD = Secret(name="postgresql_superuser_password", source=Generated())
 DIRECTORY = "/etc/postgresql"
 
@@ -39,7 +42,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
     """PostgreSQL with its limits, and the memory settings that follow from them, scaled by `scale`; its databases come last."""
     limits = Limits(memory_mib=1536, cpus=1.5, shared_memory_mib=256).scaled(scale)
     return Service(
-        name="postgresql",
+        name=NAME,
         # As specified. The tag stands still since 18.2 took its place on 2026-02-12; 18.6 is the newest (August 2026).
         image="docker.io/library/postgres:18.1-bookworm",
         networks=(BACKEND.name,),
@@ -82,6 +85,8 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
             ),
         ),
         completed=_with_databases,
+        dashboard=_DASHBOARD,
+        lends_bash=True,
         # Over TCP: while it is being created, PostgreSQL answers on its socket already. And not as the superuser, whose
         # refusal over TCP would be a FATAL in the log each time: anybody else is asked for a password, which says enough.
         healthcheck=Healthcheck(
@@ -96,6 +101,19 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         stop_signal="SIGINT",
         stop_timeout=60,
     )
+
+
+_HERE = of_service(NAME)
+_DASHBOARD = Dashboard(
+    "postgresql",
+    "PostgreSQL",
+    (
+        Panel("Memory", {"": f"max(container_memory_working_set_bytes{{{_HERE}}})"}, "bytes"),
+        Panel("Processors", {"": f"sum(rate(container_cpu_usage_seconds_total{{{_HERE}}}[5m]))"}),
+        Panel("Errors a minute", {"": f'sum(count_over_time({{{_HERE}}} |= "ERROR" [1m]))'}),
+        Panel("Log", {"": f"{{{_HERE}}}"}, form=Form.LOG),
+    ),
+)
 
 
 def _with_databases(service: Service, others: Sequence[Service]) -> Service:
@@ -114,7 +132,28 @@ def _with_databases(service: Service, others: Sequence[Service]) -> Service:
         databases=databases,
         credentials=(*own, *service.credentials),
         tasks=tuple(_provisioning(database) for database in databases),
+        checks=tuple(_checks(databases)),
     )
+
+
+def _checks(databases: Sequence[Database]) -> Iterator[Inside]:
+    """Over the network, as each user: with its own password, and with another's."""
+
+    def sql(database: Database, password: Secret, whose: str, expected: str, answer: str) -> Inside:
+        query = f'psql -X -At -h {NAME} -U {database.user} -d {database.name} -c "select current_user"'
+        return Inside(
+            subject=f"SQL as {database.user}, {whose} password",
+            expected=expected,
+            command=("sh", "-c", f'PGPASSWORD="$(cat)" {query} 2>&1 || true'),
+            stdin=f"{password}",
+            answer=answer,
+        )
+
+    for database in databases:
+        user = database.user
+        yield sql(database, database.password, "own", user, rf"\A{user}\Z")
+        if other := next((database for database in databases if database.user != user), None):
+            yield sql(database, other.password, f"{other.user}'s", "refused", "password authentication failed")
 
 
 def _settings(limits: Limits, timezone: str) -> str:
@@ -151,7 +190,7 @@ def _provisioning(database: Database) -> Task:
     extensions = "".join(f'CREATE EXTENSION IF NOT EXISTS "{extension}";\n' for extension in database.extensions)
     return Task(
         name=f"database-{name}",
-        service="postgresql",
+        service=NAME,
         command=("psql", "-U", "postgres", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres"),
         stdin=f"""SELECT 'CREATE ROLE "{user}" LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{user}') \\gexec
 ALTER ROLE "{user}" LOGIN PASSWORD '{database.password}';

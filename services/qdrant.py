@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from model.backup import Nothing, QdrantExport
 from model.credential import Credential, Header, Request
 from model.endpoint import Endpoint
+from model.proof import Found, Restored
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
@@ -85,6 +86,7 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
         tasks=tuple(_provisioning(collection) for collection in COLLECTIONS),
+        proof=_point_is_found,
         routes=(Route(subdomain=ENDPOINT.site, port=PORT, access=Access.VPN),),
         # The image has neither curl nor wget.
         healthcheck=Healthcheck(
@@ -94,6 +96,18 @@ def service(scale: float = 1.0) -> Service:
         tmpfs=("/tmp",),
         stop_timeout=30,
     )
+
+
+def _point_is_found(restored: Restored) -> Found:
+    """The nearest to a point of the index is that point itself, or its twin."""
+    headers = {"api-key": restored.secret(API_KEY), "Content-Type": "application/json"}
+    points_at = f"/collections/{CONTENT_INDEX.name}/points"
+    points = restored.ask(PORT, f"{points_at}/scroll", headers, {"limit": 1, "with_vector": True})["result"]["points"]
+    if not points:
+        return Found(words="no point is kept")
+    nearest = restored.ask(PORT, f"{points_at}/search", headers, {"vector": points[0]["vector"], "limit": 1})["result"]
+    words = f"the point nearest to {points[0]['id']} is {nearest[0]['id']}"
+    return Found(words=words, right=nearest[0]["score"] > 0.999)
 
 
 def _settings() -> str:

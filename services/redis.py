@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from model.backup import RedisDump
+from model.check import Inside
 from model.credential import Credential, RedisLogin
 from model.secret import Generated, Secret
 from model.service import CacheUser, Configuration, File, Healthcheck, Limits, Logs, NotCollected, Replacement, Service, Volume
@@ -91,7 +92,28 @@ def _with_users(service: Service, others: Sequence[Service]) -> Service:
         configuration=replace(service.configuration, files=tuple(files)),
         secrets=(*service.secrets, *(client.password for client in clients)),
         credentials=(*service.credentials, *logins),
+        checks=tuple(_checks(clients)),
     )
+
+
+def _checks(clients: Sequence[CacheUser]) -> Iterator[Inside]:
+    """That each client is let in and may do nothing else, and that who names no user is not."""
+
+    def said(subject: str, user: str, password: Secret, command: str, answer: str) -> Inside:
+        client = f'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user {user} {command} 2>&1'
+        return Inside(
+            subject=f"Redis as {subject}",
+            expected=answer,
+            command=("sh", "-c", f"set -f; {client}"),
+            stdin=f"{password}",
+            answer=answer,
+        )
+
+    for client in clients:
+        yield said(client.user, client.user, client.password, "PING", "PONG")
+        yield said(f"{client.user}: CONFIG", client.user, client.password, "CONFIG GET *", "NOPERM")
+    for client in clients[:1]:
+        yield said("default", "default", client.password, "PING", "WRONGPASS")
 
 
 def _settings(maximum_mib: int) -> str:

@@ -5,7 +5,6 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Credential, Header, Request, StoredSecret, Unverifiable
-from model.host import TIMEZONE
 from model.route import Access, Route
 from model.secret import External, Generated, Secret
 from model.service import (
@@ -22,7 +21,6 @@ from model.service import (
     Volume,
 )
 from model.waiver import Waiver
-from services.chosen import Runs, every_one
 from services.context import Context
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.networks import BACKEND, EGRESS, FRONTEND
@@ -49,19 +47,19 @@ _BASE = Credential(
 
 def services(of: Context) -> Iterator[Service]:
     """Server and worker."""
-    yield web(of.scale, timezone=of.timezone, runs=of.runs)
-    yield worker(of.scale, timezone=of.timezone, runs=of.runs)
+    yield web(of)
+    yield worker(of)
 
 
-def web(scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
+def web(of: Context) -> Service:
     """The server behind the site `sure`; its start migrates the database."""
     return _service(
         "sure-web",
-        timezone=timezone,
-        models=runs("litellm"),
+        timezone=of.timezone,
+        models=of.runs("litellm"),
         networks=(BACKEND.name, FRONTEND.name),
         # The predecessor ran it with 384 (preprod) and 768; 288 was never seen to start.
-        limits=Limits(memory_mib=576, cpus=1.0).scaled(scale, least_mib=384),
+        limits=Limits(memory_mib=576, cpus=1.0).scaled(of.scale, least_mib=384),
         command=("./bin/rails", "server"),
         routes=(Route(subdomain="sure", port=PORT, access=Access.VPN),),
         needs=("postgresql", "redis"),
@@ -86,16 +84,16 @@ def web(scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one)
     )
 
 
-def worker(scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
+def worker(of: Context) -> Service:
     """The worker; it waits for the server, whose start migrates the database."""
     return _service(
         "sure-worker",
-        timezone=timezone,
-        models=runs("litellm"),
+        timezone=of.timezone,
+        models=of.runs("litellm"),
         # Over egress it asks banks and exchange rates: backend alone has no way out.
         networks=(BACKEND.name, EGRESS.name),
         # 256 is what upstream's chart asks for (we-promise/sure, charts/sure).
-        limits=Limits(memory_mib=320, cpus=0.5).scaled(scale, least_mib=256),
+        limits=Limits(memory_mib=320, cpus=0.5).scaled(of.scale, least_mib=256),
         command=("bundle", "exec", "sidekiq"),
         routes=(),
         needs=("sure-web",),

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from model.cloud import CloudServer, cheapest
+from model.endpoint import Endpoint
 from model.fleet import Fleet
 from model.host import SSH_PORT, Host, Role
 from model.kind import PROFILES, Kind
@@ -19,8 +20,8 @@ from services.context import Context
 from stacks import moved
 from stacks.placement_inputs import PlacementInputs
 
-CORE = ("postgresql", "redis", "litellm")
-"""What a copy that expires runs, behind Caddy: the least in which a change of the program shows. 4 GB are enough for it."""
+CORE = ("litellm",)
+"""What a copy that expires runs, with what it needs: the least in which a change of the program shows. 4 GB are enough for it."""
 HUB_RESERVE_MIB = 448
 """Of a host that is the hub and nothing else."""
 _SMALLEST_MIB = 1024
@@ -76,8 +77,9 @@ def _whole(settings: Settings, inputs: PlacementInputs) -> Fleet:
             *moved.shut_in(settings, inputs.stack, placements),
         ]
     )
-    kuma = any(service.name == "uptime-kuma" for placement in placements for service in placement.services)
-    kept = [_kept(placement, settings, names, reported=kuma) for placement in placements]
+    heartbeats = (service.heartbeats for placement in placements for service in placement.services if service.heartbeats)
+    monitor = next(heartbeats, None)
+    kept = [_kept(placement, settings, names, monitor) for placement in placements]
     fleet = _fleet(settings, inputs, names, kept, mesh, elsewhere)
     refuse(moved.unverified(settings, inputs.stack, fleet.placements, inputs.authority))
     return fleet
@@ -170,11 +172,11 @@ def _without(settings: Settings, stack: str, host: str, role: Role) -> str:
     return f"pulumi config rm -s {stack} --path 'vpai:hosts.{host}.roles[{settings.hosts[host].roles.index(role)}]'"
 
 
-def _kept(placement: Placement, settings: Settings, names: Names, *, reported: bool) -> Placement:
+def _kept(placement: Placement, settings: Settings, names: Names, monitor: Endpoint | None) -> Placement:
     """With the place where its backups go."""
     host, services, networks = placement.host.name, placement.services, placement.networks
     hourly = settings.backup_databases_hourly
-    to = backups.of(host, services, networks, settings.bucket_prefix, names, hourly=hourly, reported=reported)
+    to = backups.of(host, services, networks, settings.bucket_prefix, names, hourly=hourly, heartbeats=monitor)
     return replace(placement, backup=to)
 
 
@@ -267,7 +269,7 @@ def _unknown(settings: Settings, stack: str) -> Iterator[Problem]:
                 what=f"vpai:services names {name!r}, which is no service",
                 why="the stack would run without it, and nobody would see",
                 fix=f"use some of: {', '.join(names)}",
-                example=f"pulumi config set -s {stack} --path 'vpai:services[0]' litellm",
+                example=f"pulumi config set -s {stack} --path 'vpai:services[0]' {CORE[0]}",
             )
 
 

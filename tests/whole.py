@@ -7,7 +7,7 @@ from model.mesh import Mesh
 from model.network import Network
 from model.placement import Placement
 from model.service import Service
-from services import backups, catalogue
+from services import backups, catalogue, uptime_kuma
 from services.networks import EGRESS, HUB, MONITORING, NETWORKS, UPLINK
 from tests.fleets import DOOR, HOST, NAMES, context
 
@@ -34,5 +34,5 @@ def _placed(host: str, networks: tuple[Network, ...], *services: Service) -> Pla
     for service in services:
         found.setdefault(service.name, service)
     stand = tuple(found.values())
-    to = backups.of(host, stand, networks, "example-org", NAMES)
+    to = backups.of(host, stand, networks, "example-org", NAMES, heartbeats=uptime_kuma.HEARTBEATS)
     return Placement(host=replace(HOST, name=host), networks=networks, services=stand, backup=to)

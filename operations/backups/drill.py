@@ -6,7 +6,6 @@ with the manifest is the hosts' own program; then the services are asked what on
 """
 
 import argparse
-import base64
 import json
 import os
 import shlex
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +28,8 @@ from model.fleet import Fleet
 from model.image import ImageLock
 from model.placement import Placement
 from model.problem import Refused
-from model.secret import resolve
+from model.proof import Found
+from model.secret import Secret, resolve
 from model.service import Service
 from operations.backups.prune import restic_program
 from operations.checks.verify_images import CommandRefused, Engine, dummy_of
@@ -38,7 +37,6 @@ from operations.deploy.images import LOCK
 from operations.reference.catalogue import example_fleet
 from operations.secrets.recovery_kit import opened
 from operations.stack import PROJECT
-from services import couchdb, n8n, qdrant
 
 RPO = timedelta(hours=24)
 RTO = timedelta(hours=2)
@@ -127,16 +125,15 @@ class Drill:
             services, left_out = self._services(set(manifest["items"]))
             for name, why in left_out.items():
                 print(f"  {name:<11} not in the drill: {why}")
-            kept = {item["service"]: item["kind"] for item in self._plan(services)["items"]}
-            running = ("postgresql", "qdrant")
-            containers = self.copy.made(services, lambda each: kept.get(each.name, "") in ("", *running))
+            kept = {item["service"] for item in self._plan(services)["items"]}
+            containers = self.copy.made(services, lambda each: each.name not in kept or _takes_back(each))
             restored = self._restored(source, services)
             seconds = time.monotonic() - began
             answers = list(self._questions(services, containers)) if restored else []
-            for name, answer, right in answers:
-                print(f"  {name:<11} {'answers' if right else 'FAILED '} {answer}")
+            for name, found in answers:
+                print(f"  {name:<11} {'answers' if found.right else 'FAILED '} {found.words}")
             age = datetime.now(UTC) - datetime.fromisoformat(manifest["finished"])
-            right = restored and all(answer[2] for answer in answers) and age <= RPO and seconds <= RTO.total_seconds()
+            right = restored and all(found.right for _, found in answers) and age <= RPO and seconds <= RTO.total_seconds()
             hours = age.total_seconds() / 3600
             print(
                 f"{host}: drill {'passed' if right else 'FAILED'}: run {manifest['run']}, data {hours:.1f} h old "
@@ -209,78 +206,37 @@ class Drill:
         words = ("restore", "--from", str(source), "--replace")
         return subprocess.run([*_ROOT, sys.executable, str(_PROGRAM), str(directory), *words]).returncode == 0
 
-    def _questions(self, services: Sequence[Service], containers: Mapping[str, str]) -> Iterator[tuple[str, str, bool]]:
-        """What only whole data answers, of each service that is asked; an empty one is told as such."""
-        asked: Mapping[str, Callable[[Service, str], tuple[str, bool]]] = {
-            "n8n": self._credentials,
-            "couchdb": self._document,
-            "qdrant": self._search,
-        }
+    def _questions(self, services: Sequence[Service], containers: Mapping[str, str]) -> Iterator[tuple[str, Found]]:
+        """What only whole data answers, of each service that says how it is shown."""
         for service in services:
-            if ask := asked.get(service.name):
+            if service.proof:
                 try:
-                    answer, right = ask(service, containers[service.name])
+                    yield service.name, service.proof(_Restored(self.copy, containers, services, service))
                 except (CommandRefused, OSError, ValueError, KeyError) as error:
-                    answer, right = str(error), False
-                yield service.name, answer, right
+                    yield service.name, Found(words=str(error), right=False)
 
-    def _credentials(self, service: Service, container: str) -> tuple[str, bool]:
-        rows = self.copy.asked(
-            self._container("postgresql"),
-            "psql",
-            "-XAtqU",
-            "postgres",
-            "-d",
-            "n8n",
-            "-c",
-            "SELECT count(*) FROM credentials_entity",
-        )
-        if rows.strip() == "0":
-            return "no credential is kept", True
-        said = self.copy.asked(container, *service.with_secrets, "n8n", "export:credentials", "--all", "--decrypted")
-        found = json.loads(said[said.index("[") : said.rindex("]") + 1])
-        # What stays sealed is a text.
-        opened = sum(isinstance(each["data"], dict) and bool(each["data"]) for each in found)
-        return f"{opened} of {rows.strip()} credentials decrypt with the kit's {n8n.ENCRYPTION_KEY.name}", opened == int(rows)
 
-    def _document(self, service: Service, container: str) -> tuple[str, bool]:
-        login = base64.b64encode(f"{couchdb.ADMIN}:{self.copy.secrets[couchdb.ADMIN_PASSWORD.name]}".encode()).decode()
-        headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
-        vault = f"{self.copy.address(container, couchdb.PORT)}/{couchdb.VAULT}"
-        rows = _json(f"{vault}/_all_docs?include_docs=true&limit=1000", headers)["rows"]
-        documents = [row["doc"] for row in rows if not row["id"].startswith("_design/")]
-        if not documents:
-            return "no document is kept", True
-        attached = [document for document in documents if document.get("_attachments")]
-        chosen = (attached or documents)[0]
-        found = _json(f"{vault}/{urllib.parse.quote(chosen['_id'], safe='')}?attachments=true", headers)
-        sizes = [len(base64.b64decode(attachment["data"])) for attachment in found.get("_attachments", {}).values()]
-        wanted = [attachment["length"] for attachment in chosen.get("_attachments", {}).values()]
-        held = f"{len(sizes)} attachment{'' if len(sizes) == 1 else 's'}, {sum(sizes)} bytes read"
-        return f"a document with {held}, of {len(documents)} looked at", sizes == wanted
+@dataclass(frozen=True)
+class _Restored:
+    """A service of the copy, as its own proof asks it."""
 
-    def _search(self, service: Service, container: str) -> tuple[str, bool]:
-        headers = {"api-key": self.copy.secrets[qdrant.API_KEY.name], "Content-Type": "application/json"}
-        collection = f"{self.copy.address(container, qdrant.PORT)}/collections/{qdrant.CONTENT_INDEX.name}/points"
-        points = _json(f"{collection}/scroll", headers, {"limit": 1, "with_vector": True})["result"]["points"]
-        if not points:
-            return "no point is kept", True
-        nearest = _json(f"{collection}/search", headers, {"vector": points[0]["vector"], "limit": 1})["result"]
-        return f"the point nearest to {points[0]['id']} is {nearest[0]['id']}", nearest[0][
-            "score"
-        ] > 0.999  # of itself, or its twin
+    copy: Copy
+    containers: Mapping[str, str]
+    services: Sequence[Service]
+    service: Service
 
-    def _container(self, service: str) -> str:
-        words = (
-            "docker",
-            "ps",
-            "-q",
-            "--filter",
-            f"label=vpai.stack={self.copy.stack}",
-            "--filter",
-            f"label=vpai.service={service}",
-        )
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    def inside(self, service: str, *command: str) -> str:
+        secrets = next(each.with_secrets for each in self.services if each.name == service)
+        return self.copy.asked(self.containers[service], *secrets, *command)
+
+    def secret(self, secret: Secret) -> str:
+        return self.copy.secrets[secret.name]
+
+    def ask(self, port: int, path: str, headers: Mapping[str, str], body: object = None) -> Any:
+        url = f"{self.copy.address(self.containers[self.service.name], port)}{path}"
+        data = json.dumps(body).encode() if body is not None else None
+        with urllib.request.urlopen(urllib.request.Request(url, data, dict(headers)), timeout=60) as answer:  # noqa: S310 - a container's
+            return json.load(answer)
 
 
 def drill(kit: Mapping[str, Any], fleet: Fleet, engine: Callable[[Path, dict[str, str]], Copy], host: str = "") -> int:
@@ -302,6 +258,11 @@ def drill(kit: Mapping[str, Any], fleet: Fleet, engine: Callable[[Path, dict[str
     return min(failed, 1)
 
 
+def _takes_back(service: Service) -> bool:
+    """Whether its data is brought back while it runs."""
+    return any(volume.backup.taken_by_service for volume in service.volumes)
+
+
 def _closure(name: str, by_name: Mapping[str, Service]) -> set[str]:
     found = {name}
     for need in by_name[name].needs:
@@ -312,12 +273,6 @@ def _closure(name: str, by_name: Mapping[str, Service]) -> set[str]:
 
 def _as_root(*words: str) -> str:
     return subprocess.run([*_ROOT, *words], capture_output=True, text=True, check=True).stdout
-
-
-def _json(url: str, headers: Mapping[str, str], body: object = None) -> Any:
-    data = json.dumps(body).encode() if body is not None else None
-    with urllib.request.urlopen(urllib.request.Request(url, data, dict(headers)), timeout=60) as answer:  # noqa: S310 - a container's
-        return json.load(answer)
 
 
 def main() -> int:

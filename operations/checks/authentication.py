@@ -108,9 +108,10 @@ class _Login:
         lines = [f"{request.method} {request.path} HTTP/1.0", f"Host: {self.service.name}", f"Content-Length: {len(body)}"]
         text = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", body.decode()])
         network = f"{self.stack.inputs.fleet.project}_{self.service.networks[0]}"
+        lender = next(service for service in self.placement.services if service.lends_bash)
         run = ["docker", "run", "--rm", "-i", "--network", network, "--entrypoint", "bash", "--user", "65534"]
         script = f"exec 3<>/dev/tcp/{self.service.name}/{request.port}; cat >&3; head -n 1 <&3"
-        answer = on_host(self.host, [*run, self._container("postgresql")["Image"], "-c", script], text)
+        answer = on_host(self.host, [*run, self._container(lender.name)["Image"], "-c", script], text)
         return int(answer.split()[1])
 
     def _postgres(self, login: PostgresLogin, presented: str) -> str:

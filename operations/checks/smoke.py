@@ -1,6 +1,7 @@
 """Live checks of a deployed stack, drawn from its fleet: real requests, and the refusals that must be."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +12,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from components.docker_host import LABEL_SERVICE, LABEL_STACK
 from components.host_script import SshHost
+from model.check import AtSite, Inside
 from model.network import Network
 from model.placement import Placement
 from model.route import Site
-from model.service import Database, Service
+from model.secret import resolve
+from model.service import Service
 from operations.checks import buckets, outside_view
 from operations.stack import CommandFailed, Stack, on_host
 from operations.table import table
@@ -114,10 +117,15 @@ def _asks(stack: Stack, host: SshHost, placement: Placement, chat: bool) -> Iter
             _network_text(network, placement),
             _network(stack, host, network, placement),
         )
-    if "postgresql" in containers:
-        yield from _data_services(stack, host, placement, containers)
+    for service in placement.services:
+        if service.lends_bash and service.name in containers:
+            yield from _ways_out(stack, host, placement, containers[service.name]["Image"])
+    for service in placement.services:
+        for check in service.checks:
+            if isinstance(check, Inside):
+                yield check.subject, check.expected, _inside(stack, host, containers.get(service.name), check)
     for site in placement.sites():
-        yield from _site(stack, site, chat)
+        yield from _site(stack, placement, site, chat)
     if not outside_view.left_out(stack.inputs.fleet, placement):
         for question in outside_view.questions(placement):
             subject = f"{host.alias}: https://{question.host}{question.path} from outside"
@@ -128,26 +136,11 @@ def _stranger(stack: Stack, placement: Placement, question: outside_view.Questio
     return lambda: question.ask(stack, placement.host.address)
 
 
-def _data_services(
-    stack: Stack, host: SshHost, placement: Placement, containers: Mapping[str, Any]
-) -> Iterator[tuple[str, str, Ask]]:
-    secrets = stack.secrets
+def _ways_out(stack: Stack, host: SshHost, placement: Placement, image: str) -> Iterator[tuple[str, str, Ask]]:
     target = stack.inputs.settings.image_mirror or _PUBLIC_ADDRESS
     for network in placement.networks:
         expected = "no way out" if network.internal else "way out"
-        image = containers["postgresql"]["Image"]
         yield f"{network.name} -> {target}", expected, _way_out(stack, host, network, target, image)
-    databases = {database.user: database for database in placement.databases()}
-    for user, database in databases.items():
-        own = secrets[database.password.name]
-        yield f"SQL as {user}, own password", user, _sql(host, containers, database, own, right=True)
-        if other := next((name for name in databases if name != user), ""):
-            wrong = secrets[databases[other].password.name]
-            yield f"SQL as {user}, {other}'s password", "refused", _sql(host, containers, database, wrong, right=False)
-    if "redis" in containers and (redis := secrets.get("redis_litellm_password")):
-        yield "Redis as litellm", "PONG", _redis(host, containers, "litellm", redis, "PING", "PONG")
-        yield "Redis as litellm: CONFIG", "NOPERM", _redis(host, containers, "litellm", redis, "CONFIG GET *", "NOPERM")
-        yield "Redis as default", "WRONGPASS", _redis(host, containers, "default", redis, "PING", "WRONGPASS")
 
 
 def _health(host: SshHost, stack: Stack, service: Service) -> Ask:
@@ -192,55 +185,37 @@ def _way_out(stack: Stack, host: SshHost, network: Network, target: str, image: 
     return ask
 
 
-def _sql(host: SshHost, containers: Mapping[str, Any], database: Database, password: str, *, right: bool) -> Ask:
+def _inside(stack: Stack, host: SshHost, container: Mapping[str, Any] | None, check: Inside) -> Ask:
     def ask() -> tuple[str, bool]:
-        query = f'psql -X -At -h postgresql -U {database.user} -d {database.name} -c "select current_user"'
-        client = ["docker", "exec", "-i", containers["postgresql"]["Id"], "sh", "-c", f'PGPASSWORD="$(cat)" {query} 2>&1 || true']
-        found = on_host(host, client, password).strip()
-        refused = "password authentication failed" in found
-        return "refused" if refused else found, (found == database.user) if right else refused
+        if not container:
+            return "not running", False
+        command = ["docker", "exec", "-i", container["Id"], *check.command]
+        found = on_host(host, command, resolve(check.stdin, stack.secrets)).strip()
+        right = bool(re.search(check.answer, found))
+        return check.expected if right else found, right
 
     return ask
 
 
-def _redis(host: SshHost, containers: Mapping[str, Any], user: str, password: str, command: str, answer: str) -> Ask:
-    def ask() -> tuple[str, bool]:
-        client = f'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user {user} {command} 2>&1'
-        script = ["docker", "exec", "-i", containers["redis"]["Id"], "sh", "-c", f"set -f; {client}"]
-        found = on_host(host, script, password).strip()
-        return answer if answer in found else found, answer in found
-
-    return ask
-
-
-def _site(stack: Stack, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
+def _site(stack: Stack, placement: Placement, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
     yield f"http://{site.host}", "308 to https", _http(stack, f"http://{site.host}/", lambda status, _: status == 308)
     behind = {led.upstream.name for led in site.routes if led.upstream}
-    if "litellm" in behind:
-        yield from _litellm(stack, site, chat)
-    if "headscale" in behind:
-        yield from _headscale(stack, site)
+    for service in placement.services:
+        if service.name in behind:
+            for check in service.checks:
+                if isinstance(check, AtSite) and (chat or not check.billed):
+                    yield _at_site(stack, site, check)
 
 
-def _headscale(stack: Stack, site: Site) -> Iterator[tuple[str, str, Ask]]:
-    health, api = f"https://{site.host}/health", f"https://{site.host}/api/v1/node"
-    yield health, "200", _http(stack, health, lambda status, _: status == 200)
-    yield api, "404", _http(stack, api, lambda status, _: status == 404)
+def _at_site(stack: Stack, site: Site, check: AtSite) -> tuple[str, str, Ask]:
+    url = f"https://{site.host}{check.path}"
+    key = stack.secret(check.bearer.name) if check.bearer else ""
+    body = json.dumps(check.body).encode() if check.body else None
 
+    def right(status: int, answer: bytes) -> bool:
+        return status in check.accepted and check.answers(answer)
 
-def _litellm(stack: Stack, site: Site, chat: bool) -> Iterator[tuple[str, str, Ask]]:
-    key = stack.secret("litellm_master_key")
-    models = f"https://{site.host}/v1/models"
-    yield f"{models} with its key", "200", _http(stack, models, lambda status, _: status == 200, key)
-    yield f"{models} without", "refused", _http(stack, models, lambda status, _: status in (400, 401, 500))
-    if chat:
-        body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "smoke"}]}
-        url = f"https://{site.host}/v1/chat/completions"
-        yield f"{url}: gpt-4o-mini", "200, an answer", _http(stack, url, _has_answer, key, json.dumps(body).encode())
-
-
-def _has_answer(status: int, body: bytes) -> bool:
-    return status == 200 and bool(json.loads(body)["choices"][0]["message"]["content"])
+    return f"{url}{check.about}", check.expected, _http(stack, url, right, key, body)
 
 
 def _http(stack: Stack, url: str, right: Callable[[int, bytes], bool], key: str = "", body: bytes | None = None) -> Ask:

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 
 from model.alert import Severity, Watch
 from model.backup import Files
+from model.dashboard import HERE, Dashboard, Form, Panel, of_service
 from model.route import Access, Site
 from model.secret import External, Secret
 from model.service import (
@@ -111,6 +112,7 @@ def service(
         ),
         # A request against a real listener: `caddy version` would only prove the binary.
         alerts=tuple(_alerts(sites, ingress)),
+        dashboard=_DASHBOARD,
         may=May(publish=(80, 443), share_uid=0),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{HEALTH_PORT}/health"),
@@ -161,6 +163,27 @@ def _alerts(sites: Sequence[Site], ingress: IngressSettings) -> Iterator[Watch]:
             summary=f"a certificate of $host's Caddy runs out within {left // _HOUR} hours and was not renewed",
             runbook="make logs SERVICE=caddy; the rights of the OVH API token (docs/runbooks/first-deploy.md)",
         )
+
+
+_HERE = of_service("caddy")
+_REQUESTS = f"caddy_http_request_duration_seconds_count{{{HERE}}}"
+_DASHBOARD = Dashboard(
+    "caddy",
+    "Caddy",
+    (
+        Panel("Requests", {"{{host}} {{code}}": f"sum by (host, code) (rate({_REQUESTS}[5m]))"}, "reqps"),
+        Panel(
+            "Slowest twentieth",
+            {
+                "{{host}}": "histogram_quantile(0.95, sum by (host, le) "
+                f"(rate(caddy_http_request_duration_seconds_bucket{{{HERE}}}[5m])))"
+            },
+            "s",
+        ),
+        Panel("Requests in flight", {"{{host}}": f"sum by (host) (caddy_http_requests_in_flight{{{HERE}}})"}),
+        Panel("Log", {"": f"{{{_HERE}}}"}, form=Form.LOG),
+    ),
+)
 
 
 def _tls(ingress: IngressSettings) -> tuple[AcmeOverOvh | OwnAuthority, tuple[File, ...], tuple[Secret, ...]]:

@@ -1,10 +1,13 @@
 """LiteLLM: one OpenAI-shaped door to every model provider, with a budget for each."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
 
 from model.alert import Severity, Watch
+from model.check import AtSite
 from model.credential import Credential, Header, Login, Request, StoredSecret
+from model.dashboard import Dashboard, Form, Panel, of_service
 from model.route import Access, Route
 from model.secret import Generated, Secret
 from model.service import CacheUser, Configuration, Database, File, Healthcheck, Limits, Logs, May, Metrics, Replacement, Service
@@ -90,6 +93,8 @@ def service(of: Context) -> Service:
         # Not what stands beside it either: it starts and answers without.
         links=index.links if index else (),
         alerts=(_SPEND,),
+        dashboard=_DASHBOARD,
+        checks=_CHECKS,
         may=May(share_uid=0),
         healthcheck=Healthcheck(
             # GET /health would call, and pay, every model.
@@ -121,6 +126,47 @@ _SPEND = Watch(
     severity=Severity.CRITICAL,
     summary=f"the day's {DAILY_LIMIT:.2f} USD are spent: models refuse until midnight (UTC)",
     runbook="dashboard LiteLLM: which model; to go on today raise DAILY_LIMIT in services/litellm/models.py and deploy",
+)
+_HERE = of_service("litellm")
+_DASHBOARD = Dashboard(
+    "litellm",
+    "LiteLLM",
+    (
+        Panel("Spent today (UTC)", {"": f"max(litellm_budget_spent_usd{{{_HERE}}})"}, "currencyUSD", Form.NUMBER),
+        Panel(
+            "Spent this month",
+            {"{{provider}}": f"max by (provider) (litellm_budget_month_spent_usd{{{_HERE}}})"},
+            "currencyUSD",
+        ),
+        Panel(
+            "Spend an hour",
+            {"{{model}}": f"sum by (model) (increase(litellm_spend_metric_total{{{_HERE}}}[1h]))"},
+            "currencyUSD",
+        ),
+        Panel("Requests", {"{{model}}": f"sum by (model) (rate(litellm_requests_metric_total{{{_HERE}}}[5m]))"}, "reqps"),
+        Panel("Tokens", {"{{model}}": f"sum by (model) (rate(litellm_total_tokens_metric_total{{{_HERE}}}[5m]))"}),
+        Panel("Memory", {"": f"max(container_memory_working_set_bytes{{{_HERE}}})"}, "bytes"),
+        Panel("Log", {"": f"{{{_HERE}}}"}, form=Form.LOG),
+    ),
+)
+
+
+def _has_answer(body: bytes) -> bool:
+    return bool(json.loads(body)["choices"][0]["message"]["content"])
+
+
+_CHECKS = (
+    AtSite(path="/v1/models", about=" with its key", bearer=MASTER_KEY),
+    AtSite(path="/v1/models", about=" without", expected="refused", accepted=(400, 401, 500)),
+    AtSite(
+        path="/v1/chat/completions",
+        about=": gpt-4o-mini",
+        expected="200, an answer",
+        bearer=MASTER_KEY,
+        body={"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "smoke"}]},
+        answers=_has_answer,
+        billed=True,
+    ),
 )
 _PROBE = (
     "import urllib.request as r; "

@@ -1,4 +1,4 @@
-"""What wakes somebody up, derived from what stands where: one typed alert, rendered for Grafana and for Prometheus.
+"""What wakes somebody up, derived from what stands where: one typed alert, rendered for Prometheus here.
 
 An alert compares a measure with a threshold, and its measure has a value while all is well: an expression that is empty
 when healthy turns into its opposite as soon as missing data alarms.
@@ -7,16 +7,13 @@ when healthy turns into its opposite as soon as missing data alarms.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from math import ceil
 from string import Template
 
 from model.alert import Severity, Watch
 from model.placement import Placement
-from model.service import Metrics, Service
-
-REPORTER = "docker-proxy"
-"""Who tells which services run and which are healthy: the pinned cAdvisor shows a container's health as it was when it first
-saw it, for ever (google/cadvisor#3760, merged later)."""
+from model.service import About, Metrics, Service
 
 _MIB = 1024 * 1024
 _HOUR = 3600
@@ -48,6 +45,14 @@ class Alert(Watch):
         return {name: value for name, value in labels.items() if value}
 
 
+def known_uids() -> tuple[str, ...]:
+    """Every alert that ever was: Grafana keeps a rule that vanished from the files until it is told to delete it.
+
+    `make docs` adds what is new; nothing leaves the list.
+    """
+    return tuple(resources.files(__package__).joinpath("uids.txt").read_text().split())
+
+
 def alerts(placements: Iterable[Placement]) -> tuple[Alert, ...]:
     """Every alert of every host that services stand on, and of every service; a host declared to be off is silent by intent."""
     watched = (placement for placement in placements if placement.services and not placement.host.offline)
@@ -59,8 +64,9 @@ def _of_placement(placement: Placement) -> Iterator[Alert]:
     yield from _of_host(host)
     if placement.backup:
         yield from _of_backup(host, hourly=placement.backup.hourly)
+    reporter = next((service.name for service in placement.services if service.tells_of(About.SERVICES)), "")
     for service in placement.services:
-        yield from _of_service(host, service)
+        yield from _of_service(host, service, reporter)
         yield from (_own(host, service, watch) for watch in service.alerts)
 
 
@@ -175,13 +181,14 @@ def _of_backup(host: str, *, hourly: bool) -> Iterator[Alert]:
         yield alert("backup-databases", since, Severity.CRITICAL, missed, above=3 * _HOUR)
 
 
-def _of_service(host: str, service: Service) -> Iterator[Alert]:
+def _of_service(host: str, service: Service, reporter: str) -> Iterator[Alert]:
+    """`reporter` tells which services of the host run and which are healthy."""
     labels = f'host="{host}",service="{service.name}"'
     # Zero where the host reports and the service is not in the report: its container is gone. Nothing where the host is silent.
-    reporting = f'0 * max(up{{host="{host}",service="{REPORTER}"}} == 1)'
+    reporting = f'0 * max(up{{host="{host}",service="{reporter}"}} == 1)'
     logs = f"make logs SERVICE={service.name}"
     # The one that tells about the others is told about by whether it answers.
-    running = f"up{{{labels}}}" if service.name == REPORTER else f"vpai_service_running{{{labels}}}"
+    running = f"up{{{labels}}}" if service.name == reporter else f"vpai_service_running{{{labels}}}"
     yield Alert(
         host=host,
         service=service.name,
@@ -216,7 +223,7 @@ def _of_service(host: str, service: Service) -> Iterator[Alert]:
         summary=f"{service.name} on {host} uses more than 90 % of its {service.limits.memory_mib} MiB",
         runbook=f"at 100 % the kernel kills it: raise memory_mib of {service.name} in services/, or find the leak",
     )
-    if isinstance(service.metrics, Metrics) and service.name != REPORTER:
+    if isinstance(service.metrics, Metrics) and service.name != reporter:
         yield Alert(
             host=host,
             service=service.name,
@@ -256,52 +263,3 @@ def prometheus_rules(of: Iterable[Alert]) -> str:
             }
         )
     return json.dumps({"groups": [{"name": host, "rules": rules} for host, rules in groups.items()]}, indent=1)
-
-
-def grafana_rules(of: Iterable[Alert], retired: Iterable[str]) -> str:
-    """Grafana's provisioning of the same. Rules that only vanish from the file live on: `retired` names them."""
-    groups: dict[str, list[object]] = {}
-    for alert in of:
-        groups.setdefault(alert.host, []).append(_grafana_rule(alert))
-    return json.dumps(
-        {
-            "apiVersion": 1,
-            "groups": [
-                {"orgId": 1, "name": host, "folder": "Alerts", "interval": "1m", "rules": rules} for host, rules in groups.items()
-            ],
-            "deleteRules": [{"orgId": 1, "uid": uid} for uid in retired],
-        },
-        indent=1,
-    )
-
-
-def _grafana_rule(alert: Alert) -> object:
-    sign, threshold = ("gt", alert.above) if alert.above is not None else ("lt", alert.below)
-    return {
-        "uid": alert.uid,
-        "title": alert.uid,
-        "condition": "beyond",
-        "data": [
-            {
-                "refId": "measure",
-                "datasourceUid": "victoriametrics",
-                "relativeTimeRange": {"from": 600, "to": 0},
-                "model": {"refId": "measure", "expr": alert.measure, "instant": True},
-            },
-            {
-                "refId": "beyond",
-                "datasourceUid": "__expr__",
-                "model": {
-                    "refId": "beyond",
-                    "type": "threshold",
-                    "expression": "measure",
-                    "conditions": [{"evaluator": {"type": sign, "params": [threshold]}}],
-                },
-            },
-        ],
-        "noDataState": "OK",
-        "execErrState": "Error",
-        "for": f"{alert.seconds}s",
-        "labels": dict(alert.labels),
-        "annotations": {"summary": alert.summary, "runbook": alert.runbook},
-    }

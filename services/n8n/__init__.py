@@ -7,8 +7,7 @@ from pathlib import Path
 
 from model.backup import Files
 from model.credential import Credential, Login, Request, StoredSecret
-from model.host import TIMEZONE
-from model.names import Names
+from model.proof import Found, Restored
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import (
@@ -27,7 +26,6 @@ from model.service import (
 )
 from model.waiver import Waiver
 from services import auto_fix, nocodb, openclaw, telegram, webhook_gate
-from services.chosen import Runs, every_one
 from services.context import Context
 from services.litellm import MASTER_KEY as LITELLM_KEY
 from services.n8n.workflows import GATE, workflows
@@ -51,24 +49,24 @@ SITE = webhook_gate.N8N.site
 
 def services(of: Context) -> Iterator[Service]:
     """It alone."""
-    yield service(of.names, of.scale, timezone=of.timezone, runs=of.runs)
+    yield service(of)
 
 
-def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs: Runs = every_one) -> Service:
+def service(of: Context) -> Service:
     """n8n behind the site of its name."""
     keys = {
         "litellm": ("LITELLM_API_KEY", LITELLM_KEY),
         "nocodb": ("NOCODB_API_TOKEN", nocodb.API_TOKEN),
         "openclaw": ("OPENCLAW_HOOKS_TOKEN", openclaw.HOOKS_TOKEN),
     }
-    others = dict(key for name, key in keys.items() if runs(name))
-    address, domain = f"https://{names.host(SITE)}/", names.domain
+    others = dict(key for name, key in keys.items() if of.runs(name))
+    address, domain = f"https://{of.names.host(SITE)}/", of.names.domain
     return Service(
         name="n8n",
         image="docker.n8n.io/n8nio/n8n:2.7.3",
         networks=(BACKEND.name, EGRESS.name),
         # 300 MiB at rest, the runner of code included; a workflow that holds files in memory needs the rest.
-        limits=Limits(memory_mib=1024, cpus=1.0).scaled(scale),
+        limits=Limits(memory_mib=1024, cpus=1.0).scaled(of.scale),
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT),
         logs=Logs.PLAIN,
@@ -101,13 +99,13 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs:
             "NODE_FUNCTION_ALLOW_EXTERNAL": "pg",
             # Workflows take the tokens below from $env.
             "N8N_BLOCK_ENV_ACCESS_IN_NODE": "false",
-            "GENERIC_TIMEZONE": timezone,
-            "TZ": timezone,
+            "GENERIC_TIMEZONE": of.timezone,
+            "TZ": of.timezone,
             "EXECUTIONS_DATA_PRUNE": "true",
             "EXECUTIONS_DATA_MAX_AGE": "168",
-            **({"LITELLM_BASE_URL": "http://litellm:4000/v1"} if runs("litellm") else {}),
-            **({"NOCODB_BASE_URL": f"http://nocodb:{nocodb.PORT}"} if runs("nocodb") else {}),
-            **({"OPENCLAW_GATEWAY_URL": f"http://openclaw:{openclaw.PORT}"} if runs("openclaw") else {}),
+            **({"LITELLM_BASE_URL": "http://litellm:4000/v1"} if of.runs("litellm") else {}),
+            **({"NOCODB_BASE_URL": f"http://nocodb:{nocodb.PORT}"} if of.runs("nocodb") else {}),
+            **({"OPENCLAW_GATEWAY_URL": f"http://openclaw:{openclaw.PORT}"} if of.runs("openclaw") else {}),
             "AUTO_FIX_JOBS_URL": f"{webhook_gate.JOBS.beside}/jobs",
             "AUTO_FIX_REPOSITORIES": ",".join(auto_fix.REPOSITORIES),
             "AUTO_FIX_LABEL": auto_fix.LABEL,
@@ -148,7 +146,8 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs:
                 backup=Files(keys=(ENCRYPTION_KEY,)),
             ),
         ),
-        tasks=(_provisioning(domain, runs),),
+        tasks=(_provisioning(domain, of),),
+        proof=_credentials_open,
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
         needs=("postgresql",),
         keeps=DATABASE,
@@ -174,15 +173,28 @@ def service(names: Names, scale: float = 1.0, *, timezone: str = TIMEZONE, runs:
     )
 
 
+def _credentials_open(restored: Restored) -> Found:
+    """Every credential that the database has is decrypted."""
+    query = ("-d", DATABASE.name, "-c", "SELECT count(*) FROM credentials_entity")
+    kept = int(restored.inside("postgresql", "psql", "-XAtqU", "postgres", *query))
+    if not kept:
+        return Found(words="no credential is kept")
+    said = restored.inside("n8n", "n8n", "export:credentials", "--all", "--decrypted")
+    found = json.loads(said[said.index("[") : said.rindex("]") + 1])
+    # What stays sealed is a text.
+    opened = sum(isinstance(each["data"], dict) and bool(each["data"]) for each in found)
+    return Found(words=f"{opened} of {kept} credentials decrypt with the kit's {ENCRYPTION_KEY.name}", right=opened == kept)
+
+
 def _owner(domain: str) -> str:
     return f"owner@{domain}"
 
 
-def _provisioning(domain: str, runs: Runs) -> Task:
+def _provisioning(domain: str, of: Context) -> Task:
     """The owner, where there is none yet, and our workflows."""
     owner = {"email": _owner(domain), "firstName": "VPAI", "lastName": "Owner", "password": f"{OWNER_PASSWORD}"}
     script = Path(__file__).with_name("provision.mjs").read_text()
-    documents = json.dumps([workflow.document() for workflow in workflows(runs)], indent=1)
+    documents = json.dumps([workflow.document() for workflow in workflows(of)], indent=1)
     arguments = f"{json_text(owner)}, {json.dumps(GATE)}, {documents}"
     return Task(
         name="n8n-workflows",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from services import openclaw
-from services.chosen import Runs, every_one
+from services.context import Context
 
 _CODE = Path(__file__).with_name("code")
 _MODEL = "deepseek-v3"
@@ -77,12 +77,12 @@ class Workflow:
         }
 
 
-def workflows(runs: Runs = every_one) -> tuple[Workflow, ...]:
+def workflows(of: Context) -> tuple[Workflow, ...]:
     """Ours, for the services that there are."""
     return (
-        *((_ask_agent(), _agent_callback()) if runs("openclaw") else ()),
-        *((_summarize(),) if runs("litellm") else ()),
-        _health_report(runs),
+        *((_ask_agent(), _agent_callback()) if of.runs("openclaw") else ()),
+        *((_summarize(),) if of.runs("litellm") else ()),
+        _health_report(of),
         _github_autofix(),
         _instagram("ig-comment"),
         _instagram("ig-dm"),
@@ -127,7 +127,7 @@ def _summarize() -> Workflow:
     return _on_call("summarize", {"text": "text"}, *answered)
 
 
-def _health_report(runs: Runs) -> Workflow:
+def _health_report(of: Context) -> Workflow:
     """Each morning, and when asked: whether what the workflows need answers, told on Telegram."""
     answers = Node(
         name="Answers",
@@ -145,7 +145,7 @@ def _health_report(runs: Runs) -> Workflow:
     )
     steps = _chain(
         _reply("={{ { asked: true } }}", 202),
-        _code("Questions", "questions.js", *_unasked(runs)),
+        _code("Questions", "questions.js", *_unasked(of)),
         answers,
         _code("Report", "report.js"),
         _message(),
@@ -162,10 +162,10 @@ def _health_report(runs: Runs) -> Workflow:
     return Workflow(name=asked.name, nodes=(*asked.nodes, morning))
 
 
-def _unasked(runs: Runs) -> Iterator[tuple[str, str]]:
+def _unasked(of: Context) -> Iterator[tuple[str, str]]:
     """The questions about services that there are not, each a line of its own."""
     for line in (_CODE / "questions.js").read_text().splitlines(keepends=True):
-        if (asked := _ASKED.search(line)) and not runs(asked[1].lower()):
+        if (asked := _ASKED.search(line)) and not of.runs(asked[1].lower()):
             yield line, ""
 
 

@@ -32,15 +32,15 @@ class Edit:
 
 SAMPLES: Mapping[str, tuple[Edit, ...]] = {
     "readme-only": (Edit("README.md", "# VPAI", "# VPAI, edited"),),
-    "environment-edit": (Edit("services/uptime_kuma.py", '"TZ": timezone', '"TZ": "UTC"'),),
+    "environment-edit": (Edit("services/uptime_kuma/__init__.py", '"TZ": timezone', '"TZ": "UTC"'),),
     "image-bump": (
         Edit("services/redis.py", "redis:8.0-bookworm", "redis:8.2-bookworm"),
         Edit("images.lock.yaml", "redis:8.0-bookworm", "redis:8.2-bookworm"),
     ),
     "new-public-route": (
-        Edit("services/uptime_kuma.py", "import Access, Route", "import Access, RateLimit, Route"),
+        Edit("services/uptime_kuma/__init__.py", "import Access, Route", "import Access, RateLimit, Route"),
         Edit(
-            "services/uptime_kuma.py",
+            "services/uptime_kuma/__init__.py",
             "access=Access.VPN, upgrades=True)",
             'access=Access.PUBLIC, reason="customers see whether all is well", upgrades=True, '
             "rate_limit=RateLimit(requests=300, seconds=60))",

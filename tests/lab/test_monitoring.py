@@ -21,12 +21,13 @@ from components.docker_host import LABEL_SERVICE
 from lab import Lab
 from lab.engine import docker
 from lab.layout import LABEL
+from model.dashboard import Form
 from model.secret import resolve
 from model.service import Metrics, NotCollected
 from services import monitoring
+from services.grafana import dashboards
+from services.grafana.provisioning import MESSAGE
 from services.monitoring.alerts import Alert, prometheus_rules
-from services.monitoring.dashboards import DASHBOARDS, Form, texts
-from services.monitoring.provisioning import MESSAGE
 from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.selectors import Selector, selectors
@@ -35,6 +36,7 @@ from tests.waiting import until
 PLACEMENTS = inputs("prod").fleet.placements
 EVERY = [(placement.host.name, service) for placement in PLACEMENTS for service in placement.services]
 MEASURED = {(host, service.name) for host, service in EVERY if isinstance(service.metrics, Metrics)}
+BOARDS = dashboards.of((service for _, service in EVERY), backed_up=True)
 SCRAPED = 180
 """Seconds in which a service that is healthy again is scraped again, on a machine that is busy with other things."""
 TELEGRAM = "https://api.telegram.org/__lab/messages"
@@ -114,7 +116,7 @@ def test_every_selector_of_an_alert_or_a_panel_matches_a_series(deployed: Deploy
         *(each for alert in monitoring.alerts(PLACEMENTS) for each in selectors(alert.measure)),
         *(
             each
-            for dashboard in DASHBOARDS
+            for dashboard in BOARDS
             for panel in dashboard.panels
             for query in panel.queries.values()
             if panel.form is not Form.LOG and "count_over_time" not in query
@@ -136,7 +138,7 @@ def test_every_selector_of_an_alert_or_a_panel_matches_a_series(deployed: Deploy
 
 
 def test_every_log_panel_matches_a_line(grafana: Grafana) -> None:
-    asked = [query for dashboard in DASHBOARDS for panel in dashboard.panels for query in panel.queries.values()]
+    asked = [query for dashboard in BOARDS for panel in dashboard.panels for query in panel.queries.values()]
     for query in (query for query in asked if query.startswith("{") or "count_over_time" in query):
         [stream] = re.findall(r"\{[^}]*\}", re.sub(r"\$\w+", ".*", query))
         assert grafana.streams(stream), query
@@ -175,9 +177,9 @@ def test_grafana_shows_what_it_was_provisioned_with_and_its_datasources_work(gra
     assert all(source["readOnly"] for source in sources.values())
     for uid in sources:
         assert grafana.ask(f"/api/datasources/uid/{uid}/health")["status"] == "OK"
-    dashboards = {each["uid"] for each in grafana.ask("/api/search", type="dash-db")}
-    assert dashboards == {uid for uid, _ in texts(("litellm", "postgresql", "caddy"), backed_up=True)}
-    for uid in dashboards:
+    shown = {each["uid"] for each in grafana.ask("/api/search", type="dash-db")}
+    assert shown == {board.uid for board in BOARDS}
+    for uid in shown:
         assert grafana.ask(f"/api/dashboards/uid/{uid}")["dashboard"]["panels"]
     rules = {rule["uid"] for rule in grafana.ask("/api/v1/provisioning/alert-rules")}
     assert rules == {alert.uid for alert in monitoring.alerts(PLACEMENTS)}

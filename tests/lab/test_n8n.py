@@ -12,6 +12,7 @@ import pytest
 from lab.providers.server import ANSWER
 from services.n8n.workflows import workflows
 from services.webhook_gate import CALLS_PATHS
+from tests.fleets import context
 from tests.lab.deployment import Deployment
 from tests.waiting import until
 
@@ -129,7 +130,7 @@ def test_who_does_not_sign_is_refused_whatever_is_sent_and_leaves_nothing_behind
         *(("-H", f"Content-Type: {kind}", "-d", '{"text": "x"}') for kind in ("application/json", "image/png", "text/xml")),
     ]
     large = ("-H", "Content-Type: application/json", "--data-binary", "@/usr/bin/git")
-    for workflow in workflows():
+    for workflow in workflows(context()):
         path = f"/webhook/{workflow.name}"
         statuses = {bench.unsigned(path, *words) for words in plain}
         assert statuses == {401}, path
@@ -193,7 +194,7 @@ def test_what_is_encrypted_can_be_read_after_a_restart(deployed: Deployment, ben
 
 def test_a_changed_workflow_is_imported_and_no_other(stack: Deployment, bench: Bench) -> None:
     before = bench.versions()
-    assert set(before) == {f"vpai-{workflow.name}" for workflow in workflows()}
+    assert set(before) == {f"vpai-{workflow.name}" for workflow in workflows(context())}
     assert stack.changes() == {}
     stack.edit("services/n8n/workflows.py", ("at most three sentences", "at most two sentences"))
     # A restore imports the workflows again.

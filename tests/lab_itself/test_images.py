@@ -35,7 +35,8 @@ from services import (
     victoriametrics,
     zerobyte,
 )
-from tests.fleets import NAMES, PROJECT
+from services.alloy.collection import DIRECTORY as ALLOY_DIRECTORY
+from tests.fleets import NAMES, PROJECT, context
 
 DOMAIN = "vpai.test"
 SETTLED = 1.0
@@ -51,15 +52,15 @@ CATALOGUE: Mapping[str, Service] = {
     service.name: service
     for service in (
         qdrant.service(),
-        openclaw.service(NAMES, "javisi"),
+        openclaw.service(context()),
         nocodb.service(NAMES),
-        sure.web(),
-        sure.worker(),
-        grafana.service(NAMES),
+        sure.web(context()),
+        sure.worker(context()),
+        grafana.service(context()),
         loki.service(),
         replace(
             alloy.service((), ()),
-            configuration=Configuration(directory=alloy.DIRECTORY, files=(File(path="config.alloy", content=""),)),
+            configuration=Configuration(directory=ALLOY_DIRECTORY, files=(File(path="config.alloy", content=""),)),
         ),
         cadvisor.service(),
         couchdb.service(),

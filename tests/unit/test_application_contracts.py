@@ -8,13 +8,13 @@ import pytest
 from lab.contract import Contract
 from model.service import Service
 from services import nocodb, qdrant, sure, zerobyte
-from tests.fleets import NAMES, PROJECT
+from tests.fleets import NAMES, PROJECT, context
 
 IMAGES = PROJECT / "lab/images"
 SERVICES = {
     "zerobyte": (zerobyte.service(NAMES),),
     "nocodb": (nocodb.service(NAMES, bucket="b"),),
-    "sure": (sure.web(), sure.worker()),
+    "sure": (sure.web(context()), sure.worker(context())),
     "qdrant": (qdrant.service(),),
 }
 

@@ -20,11 +20,11 @@ from operations.checks.authentication import own_hash
 from services import couchdb, nocodb, openclaw, qdrant, sandboxes, sure, zerobyte
 from services.litellm.models import MODELS
 from services.n8n.workflows import workflows
-from tests.fleets import NAMES, stack_services
+from tests.fleets import NAMES, context, stack_services
 from tests.fleets import PROJECT as PROJECT_DIRECTORY
 from tests.whole import PROJECT
 
-OPENCLAW = openclaw.service(NAMES, PROJECT)
+OPENCLAW = openclaw.service(context())
 PREPROD = {service.name: service for service in stack_services(scale=0.5)}
 PLUGIN = Path(openclaw.__file__).with_name("openclaw_plugin") / "index.js"
 
@@ -105,7 +105,11 @@ class TestAgents:
 
     def test_n8n_names_the_run_whose_result_it_gets(self) -> None:
         [asked] = [
-            node for workflow in workflows() if workflow.name == "ask-agent" for node in workflow.nodes if node.name == "OpenClaw"
+            node
+            for workflow in workflows(context())
+            if workflow.name == "ask-agent"
+            for node in workflow.nodes
+            if node.name == "OpenClaw"
         ]
         assert "sessionKey: 'n8n:' + $execution.id" in str(asked.parameters["jsonBody"])
         assert settings()["hooks"]["allowRequestSessionKey"] and "n8n:" in settings()["hooks"]["allowedSessionKeyPrefixes"]
@@ -259,8 +263,8 @@ def test_couchdb_is_the_same_server_after_a_replacement() -> None:
     ("service", "unknown"),
     [
         (nocodb.service(NAMES), ("NC_API_TOKEN",)),
-        (sure.web(), ("SURE_API_KEY",)),
-        (sure.worker(), ("SURE_API_KEY",)),
+        (sure.web(context()), ("SURE_API_KEY",)),
+        (sure.worker(context()), ("SURE_API_KEY",)),
         # In none of the files of openclaw 2026.2.23, and no agent sees the gateway's environment.
         (OPENCLAW, ("NOCODB_BASE_URL", "NOCODB_API_TOKEN", "QDRANT_URL", "QDRANT_API_KEY", "QDRANT_RAG_COLLECTION")),
     ],

@@ -12,14 +12,15 @@ from typing import cast
 import pytest
 import yaml
 
+from model.dashboard import Dashboard
+from model.endpoint import Endpoint
 from model.placement import Placement
 from model.route import Access, Route
-from model.service import Metrics, NotCollected, Service
+from model.service import About, Metrics, NotCollected, Service
 from operations.reference import catalogue as reference
-from services import caddy, monitoring, node_exporter
-from services.monitoring.alerts import REPORTER, Alert, prometheus_rules
-from services.monitoring.dashboards import DASHBOARDS
-from services.monitoring.provisioning import known_uids
+from services import backups, caddy, monitoring, node_exporter
+from services.grafana import dashboards
+from services.monitoring.alerts import Alert, known_uids, prometheus_rules
 from services.monitoring.reference import page
 from tests.fleets import NAMES, PROJECT, stack_services
 from tests.whole import DOMAIN, placements
@@ -46,7 +47,7 @@ def alert(uid: str) -> Alert:
 def test_a_service_is_told_of_when_down_unhealthy_or_near_its_limit(placement: Placement, service: Service) -> None:
     names = {alert.name for alert in ALERTS if alert.host == placement.host.name and alert.service == service.name}
     assert names >= {"down", "unhealthy", "memory"}
-    if isinstance(service.metrics, Metrics) and service.name != REPORTER:
+    if isinstance(service.metrics, Metrics) and not service.tells_of(About.SERVICES):
         assert "metrics" in names
 
 
@@ -142,6 +143,19 @@ def test_the_other_hosts_push_through_the_door_of_the_stores() -> None:
 def test_a_host_is_measured_once() -> None:
     assert "prometheus.exporter.unix" in file_of("seko", "alloy", "config.alloy")
     assert "prometheus.exporter.unix" not in file_of("waza", "alloy", "config.alloy"), "node-exporter stands there"
+
+
+def test_of_whom_metrics_tell_is_said_by_the_service_whatever_its_name() -> None:
+    renamed = tuple(
+        replace(service, name="other") if service.tells_of(About.SERVICES) else service for service in WHOLE[0].services
+    )
+    [down] = (alert for alert in monitoring.alerts((replace(WHOLE[0], services=renamed),)) if alert.uid == "sese-redis-down")
+    assert 'service="other"' in down.measure
+    [reported] = monitoring.with_monitoring((replace(WHOLE[0], services=renamed),), NAMES, "")
+    alloy = next(service.configuration for service in reported.services if service.name == "alloy")
+    assert alloy
+    [scrape] = re.findall(r"[^{}]*honor_labels", alloy.files[0].content)
+    assert 'job_name        = "other"' in scrape
 
 
 def test_logs_of_a_silent_service_are_dropped() -> None:
@@ -253,6 +267,19 @@ def test_the_rules_of_a_service_fire_when_they_must(change: Mapping[str, str], f
     assert run.returncode == 0, run.stdout + run.stderr
 
 
+@pytest.mark.parametrize(
+    ("host", "reported"),
+    [("sese", {"url": f"https://beats.{DOMAIN}/api/push/"}), ("seko", {"service": "other", "port": 1})],
+)
+def test_a_backup_tells_whoever_waits_for_it_by_whatever_name(host: str, reported: Mapping[str, object]) -> None:
+    placement = next(placement for placement in WHOLE if placement.host.name == host)
+    waits = Endpoint(service="other", port=1, network="monitoring", site="beats")
+    services = [replace(service, name="other") if service.heartbeats else service for service in placement.services]
+    to = backups.of(host, services, placement.networks, "example-org", NAMES, heartbeats=waits)
+    assert to and to.heartbeat == reported
+    assert to.heartbeat_token and to.heartbeat_token.name == f"other_backup_{host}_token"
+
+
 def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the_hub() -> None:
     kuma = next(service for service in WATCHED[1].services if service.name == "uptime-kuma")
     [task] = kuma.tasks
@@ -288,12 +315,23 @@ def test_a_probe_of_a_service_is_not_taken_for_the_service() -> None:
     assert "service" not in alert("sese-caddy-certificate").measure
 
 
+def test_what_a_service_draws_of_itself_is_shown_once_under_a_name_of_its_own() -> None:
+    drawn = replace(node_exporter.service(), name="added", dashboard=Dashboard("added", "Added", ()))
+    services = [*(service for _, service in EVERY), drawn, drawn]
+    uids = [board.uid for board in dashboards.of(services, backed_up=True)]
+    assert sorted(uids) == sorted({*uids}) and "added" in uids
+    assert {service.dashboard.uid: service.name for service in services if service.dashboard} == {
+        name: name for name in ("litellm", "postgresql", "caddy", "added")
+    }
+
+
 def test_no_panel_asks_for_what_cadvisor_cannot_know() -> None:
     """It counts kills for memory from /dev/kmsg, which it does not get: 0 for ever."""
     cadvisor = next(service for service in WATCHED[0].services if service.name == "cadvisor")
     [off] = [word for word in cadvisor.command if word.startswith("--disable_metrics=")]
     assert "oom_event" in off.partition("=")[2].split(",")
-    for panel in (panel for board in DASHBOARDS for panel in board.panels):
+    boards = dashboards.of((service for _, service in EVERY), backed_up=True)
+    for panel in (panel for board in boards for panel in board.panels):
         assert "oom" not in json.dumps(dict(panel.queries)), panel.title
 
 

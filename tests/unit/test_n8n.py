@@ -12,10 +12,10 @@ import pytest
 from operations.notify import shortened
 from services import n8n, webhook_gate
 from services.n8n.workflows import Workflow, workflows
-from tests.fleets import NAMES
+from tests.fleets import context
 
-SERVICE = n8n.service(NAMES)
-WORKFLOWS = [pytest.param(workflow, id=workflow.name) for workflow in workflows()]
+SERVICE = n8n.service(context())
+WORKFLOWS = [pytest.param(workflow, id=workflow.name) for workflow in workflows(context())]
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS)
@@ -44,7 +44,7 @@ def test_the_encryption_key_has_64_hex_characters_and_is_never_rotated() -> None
 
 
 def test_the_gate_calls_each_workflow_and_no_other() -> None:
-    paths = {f"/webhook/{workflow.name}" for workflow in workflows()}
+    paths = {f"/webhook/{workflow.name}" for workflow in workflows(context())}
     assert {webhook_gate.GITHUB_PATH, *webhook_gate.META_PATHS, *webhook_gate.CALLS_PATHS} == paths
 
 
@@ -67,7 +67,7 @@ console.log(JSON.stringify(items.map((item) => {
 
 def ran(workflow: str, step: str, items: Sequence[object]) -> list[Any]:
     """What a step of ours makes of each item, in node as in n8n's runner of code."""
-    [node] = [node for each in workflows() if each.name == workflow for node in each.nodes if node.name == step]
+    [node] = [node for each in workflows(context()) if each.name == workflow for node in each.nodes if node.name == step]
     variables = {name: SERVICE.environment[name] for name in SERVICE.environment}
     given = json.dumps([node.parameters["jsCode"], items, variables])
     done = subprocess.run(["node", "-e", _HARNESS], input=given, capture_output=True, text=True, check=True, timeout=60)
@@ -206,7 +206,7 @@ def test_what_is_no_text_of_unicode_is_made_one_and_one_endless_character_is_cut
     [("agent-callback", "Telegram"), ("ask-agent", "OpenClaw"), ("github-autofix", "Jobs"), ("summarize", "LiteLLM")],
 )
 def test_final_and_passing_refusals_of_an_api_are_told_apart(workflow: str, api: str) -> None:
-    by_name = {node.name: node for each in workflows() if each.name == workflow for node in each.nodes}
+    by_name = {node.name: node for each in workflows(context()) if each.name == workflow for node in each.nodes}
     assert by_name[api].then == (("Taken?",), ("Fail",)) and by_name["Taken?"].then == (("Reply",), ("Fail",))
     fail: Any = by_name["Fail"].parameters
     code = fail["options"]["responseCode"].removeprefix("={{").removesuffix("}}")

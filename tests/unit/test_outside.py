@@ -34,7 +34,7 @@ def seeded(tmp_path: Path, kept: dict[str, Any], wanted: list[dict[str, Any]]) -
     module.mkdir(parents=True)
     (module / "index.js").write_text(SERVER)
     stdin = {"url": "", "username": "", "password": "", "notification": {"name": "T"}, "mark": MARK, "monitors": wanted}
-    script = resources.files("services.monitoring").joinpath("outside.js").read_text()
+    script = resources.files("services.uptime_kuma").joinpath("outside.js").read_text()
     environment = {"NODE_PATH": str(tmp_path / "node_modules"), "KEPT": json.dumps(kept), "SAID": str(tmp_path / "said")}
     subprocess.run(["node", "-e", script], input=json.dumps(stdin), text=True, check=True, env=environment, executable=_node())
     said: list[list[Any]] = json.loads((tmp_path / "said").read_text())

@@ -27,7 +27,7 @@ from model.bucket import policy
 from model.problem import Refused
 from model.secret import External, Generated, Secret, json_text, references, resolve, sourced
 from model.settings import HostSettings, MeshSettings, ServerSettings, Settings
-from services.monitoring.collection import _string
+from services.alloy.collection import _string
 from tests.fleets import HOST, OPERATOR_CONFIG, host_config, inputs
 
 PRODUCTION = inputs("prod")

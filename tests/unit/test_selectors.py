@@ -2,8 +2,9 @@
 
 import pytest
 
+from model.dashboard import Form
 from services import monitoring
-from services.monitoring.dashboards import DASHBOARDS, Form
+from services.grafana import dashboards
 from tests.selectors import Selector, selectors
 from tests.whole import placements
 
@@ -26,7 +27,8 @@ def test_an_expression_has_these_selectors(expression: str, found: list[str]) ->
 def test_every_alert_and_every_panel_of_numbers_has_a_selector() -> None:
     for alert in monitoring.alerts(placements()):
         assert list(selectors(alert.measure)), alert.uid
-    for dashboard in DASHBOARDS:
+    services = (service for placement in placements() for service in placement.services)
+    for dashboard in dashboards.of(services, backed_up=True):
         for panel in dashboard.panels:
             for query in panel.queries.values():
                 assert panel.form is Form.LOG or list(selectors(query)), panel.title

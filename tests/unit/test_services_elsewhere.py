@@ -14,29 +14,21 @@ ROOMS = ("model", "components", "services", "stacks", "operations", "policy")
 CALLS = "it calls, needs or brings them, or has keys to them"
 KIND = "a kind of backup, called after the store's protocol: the backup program knows four"
 MESH = "Headscale's own command, or the container that keeps the mesh"
-NOT_YET = "not a field of the service yet"
 REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "components/scripts/installed/vpai-backup.py": (KIND, ("postgresql", "qdrant", "redis")),
     "model/backup_plan.py": (KIND, ("postgresql", "qdrant", "redis")),
     "model/secret.py": ("an example of what a text may be", ("litellm",)),
-    "operations/checks/authentication.py": (NOT_YET, ("postgresql",)),
-    "operations/backups/drill.py": (NOT_YET, ("couchdb", "n8n", "postgresql", "qdrant")),
     "operations/new_service.py": ("the database of the module that it writes", ("postgresql",)),
     "operations/mesh/renew.py": (MESH, ("headscale",)),
     "operations/hosts/replace_host.py": (MESH, ("headscale",)),
-    "operations/checks/smoke.py": (NOT_YET, ("headscale", "litellm", "postgresql", "redis")),
     "policy/rules/secrets.py": ("an example in a message", ("n8n", "postgresql")),
-    "services/alloy.py": (CALLS, ("cadvisor", "docker-proxy", "node-exporter")),
+    "services/alloy/__init__.py": (CALLS, ("cadvisor", "node-exporter")),
     "services/apps.py": (CALLS, ("caddy", "postgresql")),
-    "services/backups.py": (NOT_YET, ("uptime-kuma",)),
     "services/catalogue.py": ("the two that stand wherever there is something for them to do", ("caddy", "headscale")),
-    "services/grafana.py": (CALLS, ("alloy", "loki", "n8n", "postgresql", "victoriametrics")),
+    "services/grafana/__init__.py": (CALLS, ("alloy", "loki", "n8n", "postgresql")),
+    "services/grafana/dashboards.py": ("a word of Grafana's: the type of a source", ("loki",)),
     "services/litellm/__init__.py": (CALLS, ("postgresql", "qdrant", "redis")),
     "services/litellm/configuration.py": ("a word of LiteLLM's own: the type of its cache", ("redis",)),
-    "services/monitoring/__init__.py": (NOT_YET, ("alloy", "diun", "grafana", "uptime-kuma")),
-    "services/monitoring/alerts.py": (NOT_YET, ("docker-proxy", "victoriametrics")),
-    "services/monitoring/collection.py": (NOT_YET, ("cadvisor", "docker-proxy", "node-exporter")),
-    "services/monitoring/dashboards.py": (NOT_YET, ("caddy", "litellm", "loki", "postgresql", "victoriametrics")),
     "services/n8n/__init__.py": (CALLS, ("litellm", "nocodb", "openclaw", "postgresql", "webhook-gate")),
     "services/n8n/workflows.py": (CALLS, ("litellm", "openclaw")),
     "services/nocodb.py": (CALLS, ("n8n", "postgresql")),
@@ -45,7 +37,7 @@ REASONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "services/sure.py": (CALLS, ("litellm", "postgresql", "redis")),
     "services/webhook_gate.py": (CALLS, ("n8n",)),
     "stacks/deployment.py": (MESH, ("headscale",)),
-    "stacks/fleets.py": (NOT_YET, ("litellm", "postgresql", "redis", "uptime-kuma")),
+    "stacks/fleets.py": ("a choice: what a copy runs that expires", ("litellm",)),
 }
 """By module, the services that it may name and why."""
 

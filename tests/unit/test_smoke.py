@@ -2,6 +2,7 @@
 
 import ssl
 import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -12,8 +13,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from components.docker_host import LABEL_SERVICE
+from components.host_script import SshHost
+from model.check import AtSite, Inside
 from model.placement import Placement
 from model.route import Access
+from model.secret import references
+from operations.checks import smoke
 from operations.checks.junit import junit
 from operations.checks.outside_view import Question, left_out, questions
 from operations.checks.smoke import Check
@@ -80,6 +86,73 @@ def test_a_host_that_cannot_be_asked_from_outside_is_left_out_with_its_reason() 
     assert [left_out(FLEET, _placement(name)) for name in ("sese", "seko", "waza")] == ["", "", "it has no site"]
     assert "mesh alone" in left_out(replace(FLEET, named_in_public=False), sese)
     assert "rented" in left_out(FLEET, replace(sese, host=replace(sese.host, address="")))
+
+
+SECRETS = {secret.name: f"value-of-{secret.name}" for secret in FLEET.secrets()}
+REFUSED = 'psql: error: FATAL:  password authentication failed for user "n8n"'
+
+
+def _rows(monkeypatch: pytest.MonkeyPatch, answer: str, *, chat: bool = False) -> dict[str, tuple[str, bool]]:
+    """By subject, what smoke asks of the stack's host, and whether it is right that every command prints `answer`."""
+    sese = _placement("sese")
+    running = [
+        {"Config": {"Labels": {LABEL_SERVICE: service.name}}, "Id": service.name, "Image": "", "State": {}}
+        for service in sese.services
+    ]
+    settings = SimpleNamespace(image_mirror="", certificate_authority="")
+    stack = SimpleNamespace(
+        inputs=SimpleNamespace(fleet=FLEET, settings=settings),
+        secrets=SECRETS,
+        secret=SECRETS.__getitem__,
+        containers=lambda _: running,
+    )
+    asked: list[str] = []
+
+    def on_host(_: object, command: Sequence[str], stdin: str = "") -> str:
+        asked.append(f"{command[3]} {stdin}")
+        return answer
+
+    monkeypatch.setattr(smoke, "on_host", on_host)
+    found = {}
+    for subject, _, ask in smoke._asks(cast("Stack", stack), cast("SshHost", SimpleNamespace(alias="sese")), sese, chat):
+        right = subject.startswith(("SQL", "Redis")) and ask()[1]
+        found[subject] = (asked.pop() if asked else "", right)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("subject", "answer", "right"),
+    [
+        ("SQL as n8n, own password", "n8n", True),
+        ("SQL as n8n, own password", REFUSED, False),
+        ("SQL as n8n, litellm's password", REFUSED, True),
+        ("SQL as n8n, litellm's password", "n8n", False),
+        ("Redis as sure", "PONG", True),
+        ("Redis as sure", "WRONGPASS invalid username-password pair", False),
+        ("Redis as litellm: CONFIG", "NOPERM this user has no permissions", True),
+        ("Redis as litellm: CONFIG", "maxmemory", False),
+        ("Redis as default", "PONG", False),
+    ],
+)
+def test_an_answer_is_told_from_a_refusal(monkeypatch: pytest.MonkeyPatch, subject: str, answer: str, right: bool) -> None:
+    assert _rows(monkeypatch, answer)[subject][1] is right
+
+
+def test_each_check_is_asked_of_the_service_that_says_it_with_its_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = _rows(monkeypatch, "", chat=True)
+    assert rows["SQL as n8n, litellm's password"][0] == "postgresql value-of-postgresql_litellm_password"
+    assert rows["Redis as sure"][0] == "redis value-of-redis_sure_password"
+    sites = {subject for subject in rows if subject.startswith("https://litellm")}
+    models, chat = "https://litellm.example.org/v1/models", "https://litellm.example.org/v1/chat/completions: gpt-4o-mini"
+    assert sites == {f"{models} with its key", f"{models} without", chat}
+    assert chat not in _rows(monkeypatch, "")
+
+
+def test_the_secret_of_every_check_is_one_of_the_fleets() -> None:
+    checks = [check for _, service in FLEET.services() for check in service.checks]
+    named = {name for check in checks if isinstance(check, Inside) for name in references(check.stdin)}
+    named |= {check.bearer.name for check in checks if isinstance(check, AtSite) and check.bearer}
+    assert named and named <= SECRETS.keys()
 
 
 def test_checks_become_junit_xml() -> None:

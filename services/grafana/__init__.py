@@ -1,34 +1,35 @@
 """Grafana 12.3: dashboards over VictoriaMetrics, Loki and n8n's database."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 
 from model.backup import Files
 from model.credential import Basic, Credential, Request
-from model.names import Names
+from model.overview import Overview
 from model.route import Access, Route
 from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Healthcheck, Limits, Logs, Metrics, Replacement, Service, Task, Volume
 from model.waiver import Waiver
 from services import loki, n8n, victoriametrics
-from services.chosen import Runs, every_one
 from services.context import Context
+from services.grafana import provisioning
+from services.grafana.provisioning import DIRECTORY, LINES, METRICS
+from services.monitoring.alerts import alerts
 from services.networks import BACKEND, FRONTEND, MONITORING
 
 ADMIN = "admin"
 ADMIN_PASSWORD = Secret(name="grafana_admin_password", source=Generated())
-# Grafana reads the directories below it that it knows; the password lies beside them.
-DIRECTORY = "/etc/grafana/provisioning"
 PORT = 3000
 SITE = "grafana"
 
 
 def services(of: Context) -> Iterator[Service]:
     """It alone."""
-    yield service(of.names, of.scale, runs=of.runs)
+    yield service(of)
 
 
-def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Service:
+def service(of: Context) -> Service:
     """Grafana behind the site of its name."""
     return Service(
         name="grafana",
@@ -37,7 +38,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
         networks=(FRONTEND.name, BACKEND.name, MONITORING.name),
         # Grafana asks for 512 at least (its documentation, Installation, Hardware recommendations). The task below runs a second
         # Grafana program in the same control group.
-        limits=Limits(memory_mib=768, cpus=0.5).scaled(scale, least_mib=512),
+        limits=Limits(memory_mib=768, cpus=0.5).scaled(of.scale, least_mib=512),
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT),
         logs=Logs.LOGFMT,
@@ -46,7 +47,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             # For the first start; afterwards the task below keeps it true.
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{DIRECTORY}/admin-password",
             "GF_USERS_ALLOW_SIGN_UP": "false",
-            "GF_SERVER_ROOT_URL": f"https://{names.host(SITE)}/",
+            "GF_SERVER_ROOT_URL": f"https://{of.names.host(SITE)}/",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
@@ -58,11 +59,12 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             directory=DIRECTORY,
             owner="472:0",
             files=(
-                File(path="datasources/datasources.yaml", content=_datasources(runs)),
+                File(path="datasources/datasources.yaml", content=_datasources(of)),
                 File(path="admin-password", content=f"{ADMIN_PASSWORD}"),
             ),
         ),
         secrets=(ADMIN_PASSWORD,),
+        completed_last=_completed,
         credentials=(
             Credential(
                 secret=ADMIN_PASSWORD,
@@ -92,7 +94,7 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
             ),
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
-        needs=("victoriametrics", "loki", *(("postgresql",) if runs("n8n") else ())),
+        needs=(METRICS, LINES, *(("postgresql",) if of.runs("n8n") else ())),
         brings=("alloy",),
         healthcheck=Healthcheck(
             command=("wget", "-q", "-O", "/dev/null", f"http://127.0.0.1:{PORT}/api/health"),
@@ -113,7 +115,15 @@ def service(names: Names, scale: float = 1.0, *, runs: Runs = every_one) -> Serv
     )
 
 
-def _datasources(runs: Runs) -> str:
+def _completed(service: Service, of: Overview) -> Service:
+    """With the rules and the dashboards of all that stands."""
+    there = (each for placement in of.placements for each in placement.services)
+    kept = any(placement.backup for placement in of.placements)
+    completed = service.with_files(*provisioning.files(alerts(of.placements), there, backed_up=kept))
+    return replace(completed, secrets=(*service.secrets, *provisioning.SECRETS))
+
+
+def _datasources(of: Context) -> str:
     """JSON is YAML. Fixed uids: dashboards name them."""
     return json_text(
         {
@@ -122,24 +132,24 @@ def _datasources(runs: Runs) -> str:
             "datasources": [
                 {
                     "name": "VictoriaMetrics",
-                    "uid": "victoriametrics",
+                    "uid": METRICS,
                     "type": "prometheus",
                     "access": "proxy",
-                    "url": f"http://victoriametrics:{victoriametrics.PORT}",
+                    "url": victoriametrics.ENDPOINT.beside,
                     "isDefault": True,
                     "editable": False,
                     "jsonData": {"httpMethod": "POST", "timeInterval": "30s"},
                 },
                 {
                     "name": "Loki",
-                    "uid": "loki",
+                    "uid": LINES,
                     "type": "loki",
                     "access": "proxy",
-                    "url": f"http://loki:{loki.PORT}",
+                    "url": loki.ENDPOINT.beside,
                     "editable": False,
                     "jsonData": {"maxLines": 1000},
                 },
-                *([_of_n8n()] if runs("n8n") else []),
+                *([_of_n8n()] if of.runs("n8n") else []),
             ],
         },
         indent=2,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from model.endpoint import Endpoint
 from model.names import Names
 from model.secret import Secret
-from model.service import Link, Metrics, NotCollected, Service
-from services import alloy, docker_proxy, loki, victoriametrics
-from services.monitoring.alerts import REPORTER
+from model.service import About, Link, Metrics, NotCollected, Service
+from services import docker_proxy, loki, victoriametrics
 
+DIRECTORY = "/etc/alloy"
 _META = "__meta_docker_container_label_vpai_service"
 
 
@@ -53,15 +53,18 @@ def token_file(bearer: Secret) -> str:
 
 def configuration(host: str, services: Sequence[Service], store: Store) -> str:
     """config.alloy of a host with these services, Alloy itself among them."""
-    names = {service.name for service in services}
+
+    def reports(about: About) -> bool:
+        return any(service.tells_of(about) for service in services)
+
     blocks = [
         *_outputs(host, store),
         # Where the host's own exporter stands, a second one would show every number twice.
-        *(() if "node-exporter" in names else (_HOST,)),
+        *(() if reports(About.HOST) else (_HOST,)),
         *(_scrape(host, service.name, service.metrics) for service in services if isinstance(service.metrics, Metrics)),
-        *(_CONTAINERS for name in names if name == "cadvisor"),
+        *((_CONTAINERS,) if reports(About.CONTAINERS) else ()),
         *(block for service in services for block in _certificates(service)),
-        *(_logs(services) for name in names if name == REPORTER),
+        *((_logs(services),) if reports(About.SERVICES) else ()),
     ]
     return "\n".join(blocks)
 
@@ -101,10 +104,10 @@ def _scrape(host: str, name: str, metrics: Metrics) -> str:
     # `host` is a label of the target besides an external one: that is set only where a series has none of its own, as Caddy's
     # have one for the site. A target's label wins, and the program's becomes `exported_host`.
     target = _map({"__address__": f"{name}:{metrics.port}", "host": host, "service": name})
-    receiver = "prometheus.relabel.containers" if name == "cadvisor" else "prometheus.remote_write.store"
-    # The reporter's numbers are about others: the service that each names is the one that counts.
-    honor = "\thonor_labels    = true\n" if name == REPORTER else ""
-    bearer = f'\tbearer_token_file = "{alloy.DIRECTORY}/{token_file(metrics.bearer)}"\n' if metrics.bearer else ""
+    receiver = "prometheus.relabel.containers" if metrics.about is About.CONTAINERS else "prometheus.remote_write.store"
+    # Numbers about others: the service that each names is the one that counts.
+    honor = "\thonor_labels    = true\n" if metrics.about is About.SERVICES else ""
+    bearer = f'\tbearer_token_file = "{DIRECTORY}/{token_file(metrics.bearer)}"\n' if metrics.bearer else ""
     return f"""prometheus.scrape "{_identifier(name)}" {{
 	targets         = [{target}]
 	forward_to      = [{receiver}.receiver]
@@ -170,7 +173,7 @@ prometheus.scrape "certificates" {{
 def _logs(services: Sequence[Service]) -> str:
     """Which container writes which file says docker-proxy; the lines are read from the files themselves."""
     return f"""discovery.docker "containers" {{
-	host = "tcp://docker-proxy:{docker_proxy.READ_PORT}"
+	host = "{docker_proxy.URL}"
 }}
 
 discovery.relabel "logs" {{

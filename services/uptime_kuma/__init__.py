@@ -5,23 +5,16 @@ from datetime import date
 
 from model.backup import Files
 from model.credential import Unverifiable
+from model.endpoint import Endpoint
 from model.host import TIMEZONE
 from model.route import Access, Route
-from model.secret import Generated, Secret
 from model.service import Healthcheck, Limits, Logs, May, NotCollected, Replacement, Service, Volume
 from model.waiver import Waiver
 from services.context import Context
 from services.networks import MONITORING, UPLINK
+from services.uptime_kuma.outside import ADMIN_PASSWORD, PORT, completed
 
-ADMIN = "admin"
-ADMIN_PASSWORD = Secret(
-    name="uptime_kuma_admin_password",
-    source=Generated(),
-    irreplaceable="Uptime Kuma keeps it in its own database, and only its interface changes it there",
-)
-DIRECTORY = "/etc/uptime-kuma"
-PORT = 3001
-SITE = "status"
+HEARTBEATS = Endpoint(service="uptime-kuma", port=PORT, network=MONITORING.name, site="status")
 
 
 def services(of: Context) -> Iterator[Service]:
@@ -30,9 +23,9 @@ def services(of: Context) -> Iterator[Service]:
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """Uptime Kuma, the site `status`. What it asks is put in by `services.monitoring.with_monitoring`, when all is known."""
+    """Uptime Kuma, the site `status`. What it asks comes last, when all is known."""
     return Service(
-        name="uptime-kuma",
+        name=HEARTBEATS.service,
         # The predecessor followed `latest`.
         image="docker.io/louislam/uptime-kuma:2.1.3",
         networks=(MONITORING.name, UPLINK.name),
@@ -44,12 +37,14 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         environment={"UPTIME_KUMA_DB_TYPE": "sqlite", "TZ": timezone},
         volumes=(Volume(path="/app/data", directory="uptime-kuma", owner="0:0", mode=0o700, backup=Files(sqlite=("kuma.db",))),),
         secrets=(ADMIN_PASSWORD,),
+        completed_last=completed,
         credentials=(
             Unverifiable(
                 secret=ADMIN_PASSWORD, reason="its interface logs in over a WebSocket; the task that seeds its monitors does so"
             ),
         ),
-        routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True),),
+        routes=(Route(subdomain=HEARTBEATS.site, port=PORT, access=Access.VPN, upgrades=True),),
+        heartbeats=HEARTBEATS,
         may=May(share_uid=0),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=120),
         read_only_root=False,

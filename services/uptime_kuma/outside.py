@@ -8,12 +8,21 @@ from dataclasses import dataclass, field, replace
 from importlib import resources
 
 from model.credential import Unverifiable
+from model.overview import Overview
 from model.placement import Placement
 from model.route import ALL, Access, Route
-from model.secret import Secret, json_text
+from model.secret import Generated, Secret, json_text
 from model.service import Configuration, File, Link, Service, Task
-from services import telegram, uptime_kuma
+from services import telegram
 
+ADMIN = "admin"
+ADMIN_PASSWORD = Secret(
+    name="uptime_kuma_admin_password",
+    source=Generated(),
+    irreplaceable="Uptime Kuma keeps it in its own database, and only its interface changes it there",
+)
+DIRECTORY = "/etc/uptime-kuma"
+PORT = 3001
 _BACKUP_SECONDS = 26 * 3600
 """A host that is backed up must report at least that often: once a day, and two hours for it to be late."""
 _TIMEOUT_SECONDS = 15
@@ -21,12 +30,12 @@ _MARK = "(from the catalogue)"
 _ROOT = "root.crt"
 
 
-def configured(service: Service, placements: Iterable[Placement], domain: str, authority: str) -> Service:
+def completed(service: Service, of: Overview) -> Service:
     """Uptime Kuma with its links, and with the task that seeds it."""
-    asked = _asked(placements, service, domain)
+    authority, asked = of.authority, _asked(of.placements, service, of.names.domain)
     backups = {
         placement.host.name: placement.backup.heartbeat_token
-        for placement in placements
+        for placement in of.placements
         if placement.backup and placement.backup.heartbeat_token
     }
     tokens = tuple(backups.values())
@@ -40,12 +49,10 @@ def configured(service: Service, placements: Iterable[Placement], domain: str, a
     return replace(
         service,
         links=tuple(Link(service=name, reason="whether it answers is asked from another host") for name in names),
-        configuration=Configuration(
-            directory=uptime_kuma.DIRECTORY, files=(File(path=_ROOT, content=authority),) if authority else ()
-        ),
+        configuration=Configuration(directory=DIRECTORY, files=(File(path=_ROOT, content=authority),) if authority else ()),
         environment={
             **service.environment,
-            **({"NODE_EXTRA_CA_CERTS": f"{uptime_kuma.DIRECTORY}/{_ROOT}"} if authority else {}),
+            **({"NODE_EXTRA_CA_CERTS": f"{DIRECTORY}/{_ROOT}"} if authority else {}),
         },
         credentials=(
             *service.credentials,
@@ -94,9 +101,9 @@ def _wanted(asked: Iterable[_Site], backups: Mapping[str, Secret]) -> str:
     """Everything that the seeding task reads, in the words of Kuma's own API; the names of monitors are lasting."""
     return json_text(
         {
-            "url": f"http://127.0.0.1:{uptime_kuma.PORT}",
-            "username": uptime_kuma.ADMIN,
-            "password": f"{uptime_kuma.ADMIN_PASSWORD}",
+            "url": f"http://127.0.0.1:{PORT}",
+            "username": ADMIN,
+            "password": f"{ADMIN_PASSWORD}",
             "notification": {
                 "name": "Telegram",
                 "type": "telegram",

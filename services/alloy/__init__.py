@@ -6,8 +6,10 @@ from datetime import date
 
 from model.backup import Nothing
 from model.host import Role
+from model.overview import Overview
 from model.service import (
     Configuration,
+    File,
     Healthcheck,
     HostMount,
     Limits,
@@ -20,11 +22,11 @@ from model.service import (
     Volume,
 )
 from model.waiver import Waiver
-from services import loki, networks, victoriametrics
+from services import docker_proxy, loki, networks, victoriametrics
+from services.alloy.collection import DIRECTORY, Store, bearers, configuration, token_file
 from services.context import Context
 from services.networks import BACKEND, MONITORING
 
-DIRECTORY = "/etc/alloy"
 PORT = 12345
 
 
@@ -34,7 +36,7 @@ def services(of: Context) -> Iterator[Service]:
         of.way(victoriametrics.ENDPOINT, "metrics are written where Grafana asks for them"),
         of.way(loki.ENDPOINT, "so are logs"),
     )
-    needs = (*(name for way in ways for name in way.needs), "docker-proxy")
+    needs = (*(name for way in ways for name in way.needs), docker_proxy.NAME)
     links = tuple(link for way in ways for link in way.links)
     if Role.STACK in of.roles:
         yield service((BACKEND.name, MONITORING.name), needs, links, scale=of.scale)
@@ -47,6 +49,17 @@ def _meeting(service: Service, others: Sequence[Service]) -> Service:
     return replace(service, networks=networks.joined(service, (other for other in others if isinstance(other.metrics, Metrics))))
 
 
+def _completed(service: Service, of: Overview) -> Service:
+    """What it collects: of every service of its host."""
+    secrets = bearers(of.here.services)
+    store = Store.of(service.links, of.names, of.authority)
+    completed = service.with_files(
+        File(path="config.alloy", content=configuration(of.here.host.name, of.here.services, store)),
+        *(File(path=token_file(bearer), content=f"{bearer}") for bearer in secrets),
+    )
+    return replace(completed, secrets=(*service.secrets, *secrets))
+
+
 def service(
     joined: tuple[str, ...],
     needs: tuple[str, ...],
@@ -54,7 +67,7 @@ def service(
     memory_mib: int = 320,
     scale: float = 1.0,
 ) -> Service:
-    """Alloy on the networks `joined`. What it collects is put in by `services.monitoring.with_monitoring`, when all is known.
+    """Alloy on the networks `joined`. What it collects comes last.
 
     On the predecessor's Sese-AI, with twice the containers, 256 MiB were too little and 512 held. Below 256 its data pushes its
     program, some 160 MiB of which are in use, out of memory: 50 page faults a second at 192, no kill (measured, v1.13.0).
@@ -101,6 +114,7 @@ def service(
         needs=needs,
         links=links,
         completed=_meeting,
+        completed_last=_completed,
         brings=("cadvisor", "node-exporter"),
         # Neither curl nor wget in the image; Grafana's alert on missing series is the probe from outside.
         may=May(mount=("/", "/var/lib/docker/containers"), share_uid=0),

@@ -1,0 +1,150 @@
+"""What Grafana reads at its start: rules, whom they tell, dashboards."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from model.secret import Secret, json_text
+from model.service import File, Service
+from services import loki, telegram, victoriametrics
+from services.monitoring.alerts import Alert, known_uids
+
+# Grafana reads the directories below it that it knows; the password lies beside them.
+DIRECTORY = "/etc/grafana/provisioning"
+METRICS = victoriametrics.ENDPOINT.service
+LINES = loki.ENDPOINT.service
+"""What its sources of numbers and of log lines are called, by whom dashboards and rules know them."""
+_RECEIVER = "telegram"
+
+
+SECRETS: tuple[Secret, ...] = (telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT)
+"""The monitoring bot and where it writes."""
+
+
+def files(alerts: Sequence[Alert], services: Iterable[Service], *, backed_up: bool) -> tuple[File, ...]:
+    """The files below Grafana's provisioning directory, datasources apart, for what there is: services, and backups."""
+    # Here, so that only what makes Grafana's files waits for the builders.
+    from services.grafana import dashboards
+
+    boards = dashboards.of(services, backed_up=backed_up)
+    current = {alert.uid for alert in alerts}
+    retired = [uid for uid in known_uids() if uid not in current]
+    return (
+        File(path="alerting/rules.yaml", content=rules(alerts, retired)),
+        File(path="alerting/contact.yaml", content=_contact()),
+        File(path="dashboards/dashboards.yaml", content=_provider()),
+        *(File(path=f"dashboards/{board.uid}.json", content=dashboards.text(board)) for board in boards),
+    )
+
+
+def rules(of: Iterable[Alert], retired: Iterable[str]) -> str:
+    """The same alerts as for Prometheus. Rules that only vanish from the file live on: `retired` names them."""
+    groups: dict[str, list[object]] = {}
+    for alert in of:
+        groups.setdefault(alert.host, []).append(_rule(alert))
+    return json.dumps(
+        {
+            "apiVersion": 1,
+            "groups": [
+                {"orgId": 1, "name": host, "folder": "Alerts", "interval": "1m", "rules": each} for host, each in groups.items()
+            ],
+            "deleteRules": [{"orgId": 1, "uid": uid} for uid in retired],
+        },
+        indent=1,
+    )
+
+
+def _rule(alert: Alert) -> object:
+    sign, threshold = ("gt", alert.above) if alert.above is not None else ("lt", alert.below)
+    return {
+        "uid": alert.uid,
+        "title": alert.uid,
+        "condition": "beyond",
+        "data": [
+            {
+                "refId": "measure",
+                "datasourceUid": METRICS,
+                "relativeTimeRange": {"from": 600, "to": 0},
+                "model": {"refId": "measure", "expr": alert.measure, "instant": True},
+            },
+            {
+                "refId": "beyond",
+                "datasourceUid": "__expr__",
+                "model": {
+                    "refId": "beyond",
+                    "type": "threshold",
+                    "expression": "measure",
+                    "conditions": [{"evaluator": {"type": sign, "params": [threshold]}}],
+                },
+            },
+        ],
+        "noDataState": "OK",
+        "execErrState": "Error",
+        "for": f"{alert.seconds}s",
+        "labels": dict(alert.labels),
+        "annotations": {"summary": alert.summary, "runbook": alert.runbook},
+    }
+
+
+def _contact() -> str:
+    return json_text(
+        {
+            "apiVersion": 1,
+            "contactPoints": [
+                {
+                    "orgId": 1,
+                    "name": _RECEIVER,
+                    "receivers": [
+                        {
+                            "uid": _RECEIVER,
+                            "type": "telegram",
+                            "settings": {
+                                "bottoken": f"{telegram.MONITORING_TOKEN}",
+                                "chatid": f"{telegram.MONITORING_CHAT}",
+                                # Plain: a message with markup that does not close is refused, and lost.
+                                "parse_mode": "None",
+                                "message": MESSAGE,
+                            },
+                        }
+                    ],
+                }
+            ],
+            "policies": [
+                {
+                    "orgId": 1,
+                    "receiver": _RECEIVER,
+                    # A service that is down is unhealthy too: one message.
+                    "group_by": ["host", "service"],
+                    "group_wait": "30s",
+                    "group_interval": "5m",
+                    "repeat_interval": "4h",
+                }
+            ],
+        },
+        indent=1,
+    )
+
+
+MESSAGE = """{{ range .Alerts }}{{ if eq .Status "firing" }}FIRING{{ else }}RESOLVED{{ end }} [{{ .Labels.severity }}] \
+{{ .Annotations.summary }}
+{{ if eq .Status "firing" }}{{ .Annotations.runbook }}
+{{ end }}{{ end }}"""
+"""Alertmanager's template language, which Grafana shares."""
+
+
+def _provider() -> str:
+    return json_text(
+        {
+            "apiVersion": 1,
+            "providers": [
+                {
+                    "name": "catalogue",
+                    "type": "file",
+                    "folder": "VPAI",
+                    "editable": False,
+                    "disableDeletion": False,
+                    "options": {"path": f"{DIRECTORY}/dashboards"},
+                }
+            ],
+        },
+        indent=1,
+    )
