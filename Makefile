@@ -178,7 +178,7 @@ policy: standing venv engine ## the policy pack's verdict on what stands
 	@$(RUN) pulumi policy analyze --stack "$$STACK" --policy-pack policy
 
 images: venv ## ask the registries for the digest of each image of the lock: [WRITE=1]
-	@$(VENV)/python -m operations.deploy.images $${WRITE:+--write}
+	@$(VENV)/python -m operations.checks.images $${WRITE:+--write}
 
 verify-images: venv ## pull each image of the lock, compare it with its service, start it alone: STACK= [SERVICE=]
 	@$(VENV)/python -m operations.checks.verify_images --stack "$$STACK" "$$SERVICE"
@@ -277,7 +277,7 @@ rescue: ## undo an overwriting of a host's backups from the former versions, wit
 	@$(RUN) $(PYTHON) -m operations rescue --stack "$$STACK" --host "$$HOST" --to "$$TO" --in-place "$$IN_PLACE"
 
 drill: venv engine ## the latest backup into a copy that is thrown away, from the recovery kit alone: [KIT=recovery-kit-prod.age] [KEY=recovery.key] [HOST=]
-	@source toolchain/env.sh && $(VENV)/python -m operations.backups.drill --stack "$$STACK" --kit "$$KIT" --key "$$KEY" --host "$$HOST"
+	@source toolchain/env.sh && $(VENV)/python -m operations.checks.drill --stack "$$STACK" --kit "$$KIT" --key "$$KEY" --host "$$HOST"
 
 copy-attachments: ## attachments into a bucket of another account (vpai:attachmentsCopy)
 	@$(RUN) $(PYTHON) -m operations copy-attachments --stack "$$STACK"

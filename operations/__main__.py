@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from components import ssh
-from components.docker_host import LABEL_SERVICE
+from components.docker.docker_host import LABEL_SERVICE
 from model.problem import Problem, Refused, refuse
 from model.service import Service
 from operations.backups.host_program import backup, backups, restore, restore_files

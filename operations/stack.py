@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from components import ssh
-from components.docker_host import LABEL_STACK
-from components.host_script import SshHost
+from components.docker.docker_host import LABEL_STACK
+from components.ssh.host_script import SshHost
 from model.kind import Profile
 from model.placement import Placement
 from model.problem import Problem, refuse

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import pulumi
 
-from components.bucket import Bucket as Resource
+from components.storage.bucket import Bucket as Resource
 from model import bucket as model
 from model.bucket import Bucket
 from model.placement import Placement

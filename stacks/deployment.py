@@ -8,16 +8,17 @@ from pathlib import Path
 import pulumi
 import pulumi_random
 
-from components import mesh_member, ssh
+from components import ssh
 from components.destroy_guard import DestroyGuard
-from components.direct_path import DirectPath
-from components.docker_host import LABEL_SERVICE, DockerHost
-from components.host_backup import HostBackup
-from components.host_script import HostScript, SshHost
-from components.managed_host import ManagedHost
-from components.mesh_member import MeshMember
+from components.docker.docker_host import LABEL_SERVICE, DockerHost
+from components.docker.host_backup import HostBackup
+from components.docker.service_container import ServiceContainer
+from components.host.managed_host import ManagedHost
+from components.mesh import mesh_member
+from components.mesh.direct_path import DirectPath
+from components.mesh.mesh_member import MeshMember
 from components.secret_store import SecretStore
-from components.service_container import ServiceContainer
+from components.ssh.host_script import HostScript, SshHost
 from model import backup_plan, mesh
 from model.host import host_of
 from model.mesh import Mesh

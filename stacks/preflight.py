@@ -4,8 +4,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from components import mesh_status, ssh
-from components.host_script import NO_ANSWER, SshHost
+from components import ssh
+from components.mesh import mesh_status
+from components.ssh.host_script import NO_ANSWER, SshHost
 from model.backup import Nothing
 from model.fleet import Fleet
 from model.placement import Placement

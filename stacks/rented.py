@@ -8,15 +8,15 @@ import pulumi
 from hcloud import Client
 
 from components import ssh
-from components.docker_host import LABEL_STACK
+from components.docker.docker_host import LABEL_STACK
 from components.hetzner import HetznerProject, HetznerServer, ServerContact, preflight, provider
 from components.hetzner.api import NO_ANSWER
 from components.hetzner.api import client as api
 from components.hetzner.host_key import HOST_KEY_LABEL, HostKey, labelled_host_key
 from components.hetzner.project import deploy_key_name
 from components.host.firewall import EVERYWHERE
-from components.host_script import SshHost
-from components.mesh_member import MeshMember
+from components.mesh.mesh_member import MeshMember
+from components.ssh.host_script import SshHost
 from model.cloud import EXPIRES, NEVER, CloudServer, expiry_label
 from model.host import host_of
 from model.problem import Problem

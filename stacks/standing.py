@@ -234,7 +234,7 @@ def said(found: Standing) -> str:
 
 _SHOWN = 5
 _OURS = "-access"
-"""Ends the name of a host's SSH and firewall (components/managed_host.py)."""
+"""Ends the name of a host's SSH and firewall (components/host/managed_host.py)."""
 _DATA = re.compile(r"/opt/([a-z][a-z0-9]*)/data/")
 """As a service's data directories are named to directories.sh."""
 
@@ -334,7 +334,7 @@ def _place(url: str, environment: Mapping[str, str]) -> _Files | _Bucket | None:
     if parts.scheme != "s3":
         return None
     try:
-        from components.object_storage import client
+        from components.storage.object_storage import client
     except ImportError:
         return None  # before there are any packages: the command itself asks again
     options = {key: values[0] for key, values in parse_qs(parts.query).items()}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.object_storage import client
+from components.storage.object_storage import client
 from lab.providers.lifecycle import Gateway
 from lab.storage import REGION, Account, accounts
 from tests.ports import free_port

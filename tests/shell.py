@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from components.host_script import text
+from components.ssh.host_script import text
 
 
 def stub(directory: Path, name: str, body: str = "") -> None:

@@ -14,7 +14,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 from components import ssh
-from components.host_script import NO_ANSWER, SshHost
+from components.ssh.host_script import NO_ANSWER, SshHost
 
 DEADLINE_SECONDS = 300
 """Hetzner's servers answer within a minute; cloud-init may wait for the distribution's mirrors."""

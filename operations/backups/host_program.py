@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from components import ssh
 from components.host.backup import Schedule
-from components.host_script import SshHost
+from components.ssh.host_script import SshHost
 from model import backup_plan
 from model.placement import Placement
 from model.problem import Problem, refuse

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.object_storage import client
+from components.storage.object_storage import client
 from model.problem import Problem, refuse
 from operations.backups.prune import repositories
 from operations.stack import Stack

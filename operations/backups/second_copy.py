@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from components.object_storage import client
+from components.storage.object_storage import client
 from model.problem import Problem, refuse
 from operations.stack import Stack
 from services import storage

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from components.docker_host import LABEL_SERVICE
-from components.host_script import SshHost
+from components.docker.docker_host import LABEL_SERVICE
+from components.ssh.host_script import SshHost
 from model.credential import Basic, Credential, Header, Login, PostgresLogin, RedisLogin, Request, StoredSecret
 from model.placement import Placement
 from model.route import Upstream, covers

@@ -6,7 +6,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from components import object_storage as s3
+from components.storage import object_storage as s3
 from model.bucket import Bucket
 from model.secret import references
 from services import storage

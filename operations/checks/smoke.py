@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from components.docker_host import LABEL_SERVICE, LABEL_STACK
-from components.host_script import SshHost
+from components.docker.docker_host import LABEL_SERVICE, LABEL_STACK
+from components.ssh.host_script import SshHost
 from model.check import AtSite, Inside
 from model.network import Network
 from model.placement import Placement

@@ -24,7 +24,7 @@ import yaml
 from model.image import ImageLock, verified_file
 from model.secret import External, Generated, Secret, resolve
 from model.service import Metrics, Service
-from operations.deploy.images import LOCK
+from operations.checks.images import LOCK
 from operations.previews.ephemeral_stack import dummy
 from operations.reference.catalogue import example_fleet
 from operations.stack import PROJECT

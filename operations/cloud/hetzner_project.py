@@ -8,7 +8,7 @@ from typing import Any
 
 from hcloud import APIException, Client
 
-from components.docker_host import LABEL_STACK
+from components.docker.docker_host import LABEL_STACK
 from model.cloud import EXPIRES
 
 # In the order in which they can be removed; each by the word that the hcloud command has for it.

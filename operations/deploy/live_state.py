@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from components.docker_host import LABEL_SERVICE
-from components.host_script import SshHost
+from components.docker.docker_host import LABEL_SERVICE
+from components.ssh.host_script import SshHost
 from operations.stack import CommandFailed, Stack
 
 Container = Mapping[str, Any]

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from components import ssh
-from components.docker_host import LABEL_STACK
-from components.host_script import NO_ANSWER, SshHost
+from components.docker.docker_host import LABEL_STACK
+from components.ssh.host_script import NO_ANSWER, SshHost
 from model.host import host_of
 from model.problem import Problem, refuse
 from operations.stack import Stack, on_host

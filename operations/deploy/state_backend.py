@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from components.object_storage import client
+from components.storage.object_storage import client
 from model.problem import Problem, refuse
 from operations.stack import CommandFailed, output
 from services.storage import ENDPOINT, REGION

@@ -25,11 +25,11 @@ from model.reachability import difference
 from operations.checks.smoke import report, smoke
 from operations.cloud import cost
 from operations.deploy import git_refs, guard, phases
+from operations.deploy.comment import Change, Preview, changes, comment
 from operations.deploy.guard import Backup, Tree
 from operations.deploy.live_state import live_state
 from operations.deploy.revision import commit_of_update, message_of_rollback
 from operations.deploy.terminal import Terminal, of_up
-from operations.previews.comment import Change, Preview, changes, comment
 from operations.reference import reachability as reachability_reference
 from operations.stack import PROJECT, CommandFailed, Stack, on_host, output
 from stacks.preflight import another_machine

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from components import ssh
-from components.host_script import SshHost
+from components.ssh.host_script import SshHost
 from model import ssh_key
 from model.host import SSH_PORT
 from model.placement import Placement

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from components.host_script import SshHost
+from components.ssh.host_script import SshHost
 from model.host import host_of
 from model.placement import Placement
 from model.problem import Problem, refuse

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from components import ssh, ssh_proxy_command
+from components import ssh
+from components.ssh import ssh_proxy_command
 from model import ssh_key
 from model.host import Host
 from operations.init.dialogue import Wrong

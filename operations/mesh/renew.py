@@ -5,8 +5,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.docker_host import LABEL_SERVICE
-from components.host_script import SshHost
+from components.docker.docker_host import LABEL_SERVICE
+from components.ssh.host_script import SshHost
 from operations.stack import CommandFailed, Stack, on_host
 
 _HEADSCALE = f"{LABEL_SERVICE}=headscale"

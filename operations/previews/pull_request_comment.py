@@ -4,7 +4,7 @@ import json
 import os
 
 from model.problem import Problem, refuse
-from operations.previews.comment import MARK
+from operations.deploy.comment import MARK
 from operations.stack import output
 
 _LONGEST = 65_000

@@ -4,9 +4,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.docker.service_container import STANDING_WAIVERS
 from components.hetzner import server
 from components.host import docker_daemon
-from components.service_container import STANDING_WAIVERS
 from model.fleet import Fleet
 from model.waiver import Waiver
 from operations.reference.catalogue import example_fleet

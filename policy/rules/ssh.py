@@ -99,7 +99,7 @@ HOST_KEY = ResourceRule(
     severity=Severity.CRITICAL,
     decides=("SSH-1",),
     why="without one the provider takes any key: who sits in between gets the command, its input and root",
-    fix="state host_key, or use components.host_script.HostScript, whose ssh_config pins it",
+    fix="state host_key, or use components.ssh.host_script.HostScript, whose ssh_config pins it",
     example='ConnectionArgs(host="...", host_key="ssh-ed25519 AAAA...")',
     types=(REMOTE_COMMAND, REMOTE_COPY),
     check=_host_key,

@@ -18,7 +18,7 @@ PROGRAM = """
     import pulumi
     from components import ssh
     from components.hetzner import HetznerProject, HetznerServer, ServerContact, provider
-    from components.host_script import HostScript, SshHost
+    from components.ssh.host_script import HostScript, SshHost
     from model.cloud import CloudServer
     from model.firewall import MESH_SSH, PUBLIC_SSH, Firewall, IngressRule, Target
     from model.host import Host

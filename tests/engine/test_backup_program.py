@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from components.host_script import SCRIPTS
+from components.ssh.host_script import SCRIPTS
 from lab import Lab
 from lab.engine import docker
 from lab.storage import ADMIN, SESE
@@ -29,7 +29,7 @@ from model.backup_plan import FORMAT
 from model.bucket import Bucket, Keys, policy
 from model.image import ImageLock
 from model.secret import resolve
-from operations.backups import drill
+from operations.checks import drill
 from operations.reference.catalogue import example_fleet
 from operations.secrets import kit_repositories
 from services import litellm, qdrant, redis, storage

@@ -10,9 +10,9 @@ import pytest
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 
-from components.bucket import Bucket as Resource
-from components.bucket import BucketProvider
-from components.object_storage import client
+from components.storage.bucket import Bucket as Resource
+from components.storage.bucket import BucketProvider
+from components.storage.object_storage import client
 from lab.storage import Account
 from model.bucket import Bucket, policy
 from policy.program import BUCKET
@@ -21,7 +21,7 @@ from tests.engine.project import Project
 PROGRAM = """
     import json
     from pathlib import Path
-    from components.bucket import Bucket
+    from components.storage.bucket import Bucket
     from model.bucket import Bucket as Wanted, Expiry, Keys
 
     wanted = json.loads(Path("wanted.json").read_text())
@@ -172,5 +172,5 @@ def test_a_state_of_an_earlier_commit_is_destroyed_by_this_one(stack: Stack, end
 def test_a_state_of_an_earlier_commit_names_this_module() -> None:
     """The engine finds the provider by this path: whoever moves it strands every bucket."""
     assert f"pulumi-python:{Resource._resource_type_name}" == BUCKET == "pulumi-python:dynamic/s3:Bucket"
-    assert BucketProvider.__module__ == "components.bucket"
+    assert BucketProvider.__module__ == "components.storage.bucket"
     assert policy(Bucket(name=NAME, https_only=False)) == ""

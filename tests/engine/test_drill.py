@@ -28,7 +28,7 @@ from model.fleet import Fleet
 from model.image import ImageLock
 from model.placement import Placement
 from model.secret import resolve
-from operations.backups import drill
+from operations.checks import drill
 from operations.checks.verify_images import dummy_of
 from operations.reference.catalogue import example_fleet
 from operations.secrets import kit_repositories

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.host_script import NO_ANSWER, SshHost, text
+from components.ssh.host_script import NO_ANSWER, SshHost, text
 from model.fleet import Fleet
 from model.placement import Placement
 from model.service import File

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from components.docker_host import LABEL_SERVICE, LABEL_STACK
+from components.docker.docker_host import LABEL_SERVICE, LABEL_STACK
 from lab import Lab, Machine
 from lab.layout import SEKO
 from tests.copies import copy, last_commit, tracked

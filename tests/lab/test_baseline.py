@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.host_script import text
+from components.ssh.host_script import text
 from lab import Machine
 from model.host import DEPLOY_UID
 from operations.checks.drift import DRIFTED, IN_ORDER

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from components.docker_host import LABEL_SERVICE
+from components.docker.docker_host import LABEL_SERVICE
 from lab import Lab, Machine
 from model.network import MAGIC_DNS
 from model.placement import Placement

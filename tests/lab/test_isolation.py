@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from components.docker_host import LABEL_SERVICE
+from components.docker.docker_host import LABEL_SERVICE
 from lab import Lab, Machine
 from model.network import MAGIC_DNS
 from model.placement import Placement

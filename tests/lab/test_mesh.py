@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from components.docker_host import LABEL_SERVICE
+from components.docker.docker_host import LABEL_SERVICE
 from lab import Lab, Machine
 from model.mesh import records
 from tests.fleets import inputs

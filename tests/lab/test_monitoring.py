@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from components.docker_host import LABEL_SERVICE
+from components.docker.docker_host import LABEL_SERVICE
 from lab import Lab
 from lab.engine import docker
 from lab.layout import LABEL

@@ -143,7 +143,7 @@ def test_only_the_tools_of_the_real_image_are_there(start: Start) -> None:
 
 def test_make_images_finds_each_image_in_the_registry_as_it_is_pinned(lab: Lab) -> None:
     lock, authority = ".lab/images.lock.yaml", ".lab/ca/root.crt"
-    command = ["vpai-python", "-m", "operations.deploy.images", "--lock", lock, "--mirror", REGISTRY, "--authority", authority]
+    command = ["vpai-python", "-m", "operations.checks.images", "--lock", lock, "--mirror", REGISTRY, "--authority", authority]
     reported = lab.operator.run(command, directory=str(PROJECT)).stdout
     assert f"{len(lab.served)} same" in reported.splitlines()[-1], reported
 
@@ -152,7 +152,7 @@ _MINE = ("--label", f"{LABEL}.test=images")
 
 
 def _options(service: Service, directory: Path, server: str) -> list[str]:
-    """As components/service_container.py runs it; data lies in memory."""
+    """As components/docker/service_container.py runs it; data lies in memory."""
     words = [*_MINE, "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--memory", f"{service.limits.memory_mib}m"]
     words += [f"--add-host={name}:{server}" for name in ("postgresql", "redis")]
     words += [f"--cap-add={name}" for name in service.capabilities]

@@ -134,28 +134,28 @@ FAULTS = (
     ),
     _fault(
         "a capability kept",
-        "components/service_container.py",
+        "components/docker/service_container.py",
         'docker.ContainerCapabilitiesArgs(drops=["ALL"],',
         "docker.ContainerCapabilitiesArgs(drops=[],",
         "tests/graph/test_graph.py::test_containers_are_confined[prod]",
     ),
     _fault(
         "a mount of the host that is writable",
-        "components/service_container.py",
+        "components/docker/service_container.py",
         "docker.ContainerVolumeArgs(host_path=mount.path, container_path=mount.container_path, read_only=True)",
         "docker.ContainerVolumeArgs(host_path=mount.path, container_path=mount.container_path, read_only=False)",
         "tests/graph/test_graph.py::test_what_a_service_sees_of_its_host_and_its_files_is_read_only[prod]",
     ),
     _fault(
         "a gate that does not wait: who needs a service starts beside it",
-        "components/service_container.py",
+        "components/docker/service_container.py",
         "        self.ready = [gate, *self._tasks([gate], data)]\n",
         "        self.ready = self._tasks([gate], data)\n",
         "tests/graph/test_graph.py::test_a_service_waits_for_the_tasks_of_what_it_needs[prod]",
     ),
     _fault(
         "a secret in a container's environment",
-        "components/service_container.py",
+        "components/docker/service_container.py",
         '            envs=[f"{name}={value}" for name, value in service.environment.items()],\n',
         '            envs=[f"{name}={value}" for name, value in service.environment.items()]\n'
         '            + [self._resolve(f"{name}={value}") for name, value in service.secret_environment.items()],\n',
@@ -163,7 +163,7 @@ FAULTS = (
     ),
     _fault(
         "data of production that `destroy` may take",
-        "components/service_container.py",
+        "components/docker/service_container.py",
         "opts=pulumi.ResourceOptions(parent=self, protect=protect, depends_on",
         "opts=pulumi.ResourceOptions(parent=self, depends_on",
         "tests/graph/test_graph.py::test_data_directories_are_protected_in_prod_alone",

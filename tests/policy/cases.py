@@ -217,7 +217,7 @@ def _policy(*statements: Mapping[str, Any]) -> str:
 
 
 def _kept(bucket: Bucket) -> Mapping[str, Any]:
-    """The inputs of components/bucket.py."""
+    """The inputs of components/storage/bucket.py."""
     return {
         "bucket": bucket.name,
         "endpoint": "https://fsn1.your-objectstorage.com",

@@ -8,8 +8,8 @@ import pulumi_docker as docker
 import pulumi_hcloud as hcloud
 import pytest
 
-from components.bucket import Bucket
 from components.hetzner.server import WAIVERS as SERVER_WAIVERS
+from components.storage.bucket import Bucket
 from operations.reference.policy import in_force
 from policy.rule import ResourceRule
 from policy.rules import RULES

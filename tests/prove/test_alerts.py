@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from components.docker_host import LABEL_SERVICE
+from components.docker.docker_host import LABEL_SERVICE
 from lab import Machine
 from model.service import Metrics
 from services import monitoring

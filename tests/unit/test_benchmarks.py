@@ -12,7 +12,7 @@ from benchmarks import ansible_variables, meter, results
 from benchmarks.grown import grown
 from benchmarks.meter import Run
 from benchmarks.results import Row
-from components.docker_host import LABEL_STACK
+from components.docker.docker_host import LABEL_STACK
 from operations.stack import Stack
 from services.networks import NETWORKS
 from tests import fleets

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.object_storage import client
+from components.storage.object_storage import client
 from model.bucket import Bucket, Expiry, Keys, lifecycle, policy, problems
 
 KEYS = Keys(admin="KEEPER", limited={"SECOND": "nc-attachments/"}, principal="arn:aws:iam:::user/p1234567:{key}")

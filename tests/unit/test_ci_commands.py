@@ -13,9 +13,9 @@ from lab.providers import server
 from model.problem import Refused
 from operations import notify, stack
 from operations.deploy import git_refs, runner, up
+from operations.deploy.comment import MARK
 from operations.deploy.revision import commit_of
 from operations.previews import pull_request_comment
-from operations.previews.comment import MARK
 from operations.stack import Stack
 from tests import fleets
 from tests.waiting import until

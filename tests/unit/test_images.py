@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from operations.deploy import images
-from operations.deploy.images import Registries, State, find_all, parts, write
+from operations.checks import images
+from operations.checks.images import Registries, State, find_all, parts, write
 from tests.fleets import PROJECT, stack_services
 
 MANIFEST = b'{"schemaVersion": 2, "manifests": []}'

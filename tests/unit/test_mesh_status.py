@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.mesh_status import explain
+from components.mesh.mesh_status import explain
 
 SESE = {"DNSName": "sese.na.vpai.test.", "Online": True}
 

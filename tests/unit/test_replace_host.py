@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.host_script import text
+from components.ssh.host_script import text
 from operations.hosts.replace_host import of_host, packed, without
 from operations.stack import CommandFailed
 

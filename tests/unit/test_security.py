@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from components.host_script import SCRIPTS
+from components.ssh.host_script import SCRIPTS
 from model.service import HostMount
 from operations.reference.catalogue import example_fleet
 from operations.reference.security import PAGE, page

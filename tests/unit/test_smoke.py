@@ -13,8 +13,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from components.docker_host import LABEL_SERVICE
-from components.host_script import SshHost
+from components.docker.docker_host import LABEL_SERVICE
+from components.ssh.host_script import SshHost
 from model.check import AtSite, Inside
 from model.placement import Placement
 from model.route import Access

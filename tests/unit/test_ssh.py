@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from components import ssh, ssh_proxy_command
+from components import ssh
+from components.ssh import ssh_proxy_command
 from tests.fleets import HOST
 
 

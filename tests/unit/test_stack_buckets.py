@@ -2,7 +2,7 @@
 
 import json
 
-from components.bucket import ACCESS_KEY, SECRET_KEY
+from components.storage.bucket import ACCESS_KEY, SECRET_KEY
 from model.bucket import policy
 from services import nocodb, storage, zerobyte
 from stacks import buckets

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_docker as docker
 
-from components.configuration_directory import ConfigurationDirectory, version
-from components.docker_host import LABEL_SERVICE, DockerHost
+from components.docker.configuration_directory import ConfigurationDirectory, version
+from components.docker.docker_host import LABEL_SERVICE, DockerHost
 
 _NAME = "backup"
 

@@ -7,8 +7,8 @@ import pulumi
 from components.host import docker_daemon
 from components.host.access import Access
 from components.host.baseline import Baseline
-from components.host_access import HostAccess
-from components.host_script import HostScript, SshHost
+from components.host.host_access import HostAccess
+from components.ssh.host_script import HostScript, SshHost
 
 _BASELINE_TIMEOUT = "20m"
 """A fresh machine downloads its packages, and waits for its own first upgrade to let go of dpkg."""

@@ -11,7 +11,7 @@ import pulumi_command
 
 from components import ssh
 
-SCRIPTS = Path(__file__).with_name("scripts")
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from components import archive
-from components.host_script import SshHost
+from components.ssh.host_script import SshHost
 
 Files = Mapping[str, Mapping[str, Any]]
 """Path -> {"content": text, "mode": octal digits}."""

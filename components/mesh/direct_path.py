@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_command
 
-from components.host_script import nothing_to_undo, text
+from components.ssh.host_script import nothing_to_undo, text
 
 
 class DirectPath(pulumi_command.local.Command):

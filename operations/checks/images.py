@@ -1,4 +1,4 @@
-"""`python -m operations.deploy.images`: asks an image's registry for the digest of its tag, and compares with the image lock."""
+"""`python -m operations.checks.images`: asks an image's registry for the digest of its tag, and compares with the image lock."""
 
 import argparse
 import hashlib

@@ -7,10 +7,10 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.configuration_directory import CaddyConfiguration, ConfigurationDirectory, Files, version
-from components.docker_host import LABEL_SERVICE, DockerHost
+from components.docker.configuration_directory import CaddyConfiguration, ConfigurationDirectory, Files, version
+from components.docker.docker_host import LABEL_SERVICE, DockerHost
 from components.host.docker_daemon import OPEN_FILES
-from components.host_script import HostScript
+from components.ssh.host_script import HostScript
 from model.network import MAGIC_DNS
 from model.route import ALL, Site
 from model.secret import references, sourced

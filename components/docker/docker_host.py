@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pulumi
 import pulumi_docker as docker
 
-from components.host_script import SshHost
+from components.ssh.host_script import SshHost
 from model.network import Network
 
 LABEL_STACK, LABEL_SERVICE = "vpai.stack", "vpai.service"

@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from components.host_script import SCRIPTS
+from components.ssh.host_script import SCRIPTS
 from model import backup_plan
 from model.fleet import Fleet
 from model.image import ImageLock
@@ -32,8 +32,8 @@ from model.proof import Found
 from model.secret import Secret, resolve
 from model.service import Service
 from operations.backups.prune import restic_program
+from operations.checks.images import LOCK
 from operations.checks.verify_images import CommandRefused, Engine, dummy_of
-from operations.deploy.images import LOCK
 from operations.reference.catalogue import example_fleet
 from operations.secrets.recovery_kit import opened
 from operations.stack import PROJECT

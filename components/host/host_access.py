@@ -15,9 +15,10 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
-from components import archive, mesh_status, ssh
+from components import archive, ssh
 from components.host.access import Access
-from components.host_script import NO_ANSWER, SshHost
+from components.mesh import mesh_status
+from components.ssh.host_script import NO_ANSWER, SshHost
 from model.host import SSH_PORT
 from model.network import MESH
 

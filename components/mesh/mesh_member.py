@@ -12,7 +12,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from components import ssh
-from components.host_script import SshHost, text
+from components.ssh.host_script import SshHost, text
 
 RUNNER = ""
 """The alias of the machine that the program runs on."""

@@ -24,7 +24,7 @@ from model import bucket as model
 from model.problem import refuse
 
 if TYPE_CHECKING:
-    from components.object_storage import ObjectStorage
+    from components.storage.object_storage import ObjectStorage
 
 ACCESS_KEY, SECRET_KEY = "s3_admin_access_key", "s3_admin_secret_key"
 FOUND = ("versioning", "lifecycle", "policy", "lock_days")
@@ -69,7 +69,7 @@ class BucketProvider(ResourceProvider):
     @property
     def _storage(self) -> "ObjectStorage":
         # boto3 takes as long to import as pulumi, and a program that declares buckets asks nothing of them.
-        from components.object_storage import ObjectStorage
+        from components.storage.object_storage import ObjectStorage
 
         return ObjectStorage(lambda name: (self._config.get(name) or "") if self._config else "")
 

@@ -12,7 +12,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from components.bucket import ACCESS_KEY, FOUND, SECRET_KEY
+from components.storage.bucket import ACCESS_KEY, FOUND, SECRET_KEY
 from model import bucket as model
 from model.problem import Problem
 from model.secret import references, resolve

@@ -1,0 +1,1 @@
+"""Containers on a host of its own engine: networks, files, gates."""

@@ -1,0 +1,1 @@
+"""Buckets at an S3 service."""
