@@ -55,6 +55,9 @@ engine: # what of it deploys
 
 venv: .venv/ready
 
+requirements: venv ## uv.lock and requirements.txt from pyproject.toml; a version moves when its line there asks for it
+	@bash toolchain/requirements.sh
+
 packages: # what the checks need from Debian
 	@command -v shellcheck >/dev/null && command -v systemd-analyze >/dev/null && test -x /usr/sbin/sshd || { $(SUDO) apt-get update -qq; $(SUDO) apt-get install -y -qq --no-install-recommends shellcheck openssh-server systemd >/dev/null; }
 
@@ -87,7 +90,7 @@ lint: venv packages $(VENV)/actionlint ## ruff, mypy --strict, import-linter; ac
 	@PYTHONPATH=. $(VENV)/lint-imports --no-logo
 	@$(VENV)/python -m tests.workflows
 
-test-quick: lint $(VENV)/promtool ## unit, graph and policy tests: no Docker, no engine
+test-quick: lint $(VENV)/promtool $(VENV)/mkdocs ## unit, graph and policy tests: no Docker, no engine
 	@$(VENV)/python -m pytest -q -n 2 tests/unit tests/graph tests/policy
 
 test: ## from a fresh clone: every layer, lab included; prints minutes per suite
@@ -191,6 +194,27 @@ docs: venv ## write docs/reference/ and what Pulumi.yaml declares, from catalogu
 	@$(VENV)/python -m lab.reference
 	@$(VENV)/python -m operations.reference.policy
 	@$(VENV)/python -m tests.policy.compose_lint
+	@$(VENV)/python -m operations.pages.architecture
+	@$(VENV)/python -m operations.pages.decisions
+
+$(VENV)/mkdocs: uv.lock toolchain/venv.sh .venv/ready
+	@bash toolchain/venv.sh docs
+	@touch $@
+
+$(VENV)/pre-commit: uv.lock toolchain/venv.sh .venv/ready
+	@bash toolchain/venv.sh hooks
+	@touch $@
+
+hooks: $(VENV)/pre-commit $(VENV)/actionlint ## the checks of `make lint` that a commit concerns, before each commit (.pre-commit-config.yaml)
+	@$(VENV)/pre-commit install
+
+site: $(VENV)/mkdocs ## the documentation as a site, links checked, nothing in it of another place: .site/html/index.html
+	@$(VENV)/python -m operations.pages.site
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/mkdocs build --strict --clean --config-file .site/mkdocs.yml
+	@echo "$(CURDIR)/.site/html/index.html"
+
+lab-picture: venv ## README's terminal, out of what a run wrote (make lab 2>&1 | tee lab.log): LOG=lab.log
+	@$(VENV)/python -m operations.pages.terminal "$$LOG"
 
 shell: ## a shell in which `pulumi ... -s STACK` works
 	@$(RUN) bash
@@ -280,4 +304,4 @@ recovery-kit: ## what a restore needs, sealed: RECIPIENT=age1...; does one open 
 reap: venv engine ## destroy pull requests' stacks that have expired, tell what belongs to none: HCLOUD_TOKEN= [DRY_RUN=1]
 	@$(RUN) $(PYTHON) -m operations reap $${DRY_RUN:+--dry-run}
 
-.PHONY: help chromium drill backup backups prune rescue copy-attachments restore restore-files replace-host move-host engine init may-answer may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap
+.PHONY: help requirements hooks site lab-picture chromium drill backup backups prune rescue copy-attachments restore restore-files replace-host move-host engine init may-answer may-ask standing state dns cost publish-plan plan-digest take-plan runner notify comment preview-pull-request snapshot publish-snapshot fetch-snapshot lab lab-down toolchain venv packages lint test-quick test test-lab prove propose-proofs planted mutants bench preview up plan apply-plan policy images verify-images docs shell ssh-config status logs exec smoke authentication drift state-backend renew recover rollback rotate fake-secrets recovery-kit reap

@@ -61,7 +61,7 @@ class RedisLogin:
 
 @dataclass(frozen=True, kw_only=True)
 class StoredSecret:
-    """The running service signs or encrypts with it, nobody presents it: its own copy is compared, and never shown."""
+    """A secret that a service signs or encrypts with. No client presents it: the service's copy is compared with the state's."""
 
     variable: str = ""
     file: str = ""

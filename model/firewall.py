@@ -19,7 +19,7 @@ class Target(StrEnum):
 
     HOST = "host"
     CONTAINER = "container"
-    """Published by Docker: such packets are forwarded and never seen by UFW (lab.md, finding 1)."""
+    """Published by Docker: such packets are forwarded and never seen by UFW: what DOCKER-USER refuses alone is closed."""
 
 
 @dataclass(frozen=True, kw_only=True)

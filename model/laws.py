@@ -78,7 +78,7 @@ def needs_are_met(placement: Placement) -> Iterator[Problem]:
 
 
 def networks_do_not_overlap(placement: Placement) -> Iterator[Problem]:
-    """Law 1: no CIDR overlaps another, Docker's pool or the mesh."""
+    """No CIDR overlaps another, Docker's pool or the mesh."""
     taken = [(network.name, network.cidr) for network in placement.networks]
     reserved = [("Docker's own address pool", DOCKER_POOL), ("the mesh", MESH)]
     for (name, cidr), (other, other_cidr) in [
@@ -95,7 +95,7 @@ def networks_do_not_overlap(placement: Placement) -> Iterator[Problem]:
 
 
 def networks_are_known(placement: Placement) -> Iterator[Problem]:
-    """Law 1: a service names the networks it joins, all of them declared; none is left to Docker's default bridge."""
+    """A service names the networks it joins, all of them declared; none is left to Docker's default bridge."""
     known = {network.name for network in placement.networks}
     for service in placement.services:
         for name in service.networks:
@@ -109,14 +109,14 @@ def networks_are_known(placement: Placement) -> Iterator[Problem]:
         if not service.networks:
             yield Problem(
                 what=f"{placement.host.name}: {service.name} joins no network",
-                why="Docker would put it on its default bridge (predecessor lesson 14)",
+                why="Docker would put it on its default bridge, where every other container reaches it",
                 fix="name the networks it joins",
                 example='networks=("backend",)',
             )
 
 
 def host_ports_are_used_once(placement: Placement) -> Iterator[Problem]:
-    """Law 2: a host port belongs to one service."""
+    """A host port belongs to one service."""
     published = [(port.number, port.protocol, service.name) for service in placement.services for port in service.ports]
     owners: dict[tuple[int, str], list[str]] = {}
     for number, protocol, name in published:
@@ -132,7 +132,7 @@ def host_ports_are_used_once(placement: Placement) -> Iterator[Problem]:
 
 
 def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
-    """Law 2: only Caddy publishes ports, 80 and 443, and the hub its STUN port; each says why."""
+    """Only Caddy publishes ports, 80 and 443, and the hub its STUN port; each says why."""
     for service in placement.services:
         for port in service.ports:
             if port.number not in service.may.publish:
@@ -152,7 +152,7 @@ def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
 
 
 def routes_are_answered(placement: Placement) -> Iterator[Problem]:
-    """Law 3: a public route needs a reason, a VPN route none; Caddy shares a network with the service behind it."""
+    """A public route needs a reason, a VPN route none; Caddy shares a network with the service behind it."""
     for service in placement.services:
         for route in service.routes:
             if (route.access is Access.PUBLIC) != bool(route.reason):
@@ -180,7 +180,7 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
 
 
 def strangers_are_limited(placement: Placement) -> Iterator[Problem]:
-    """Law 3: a public route says how often a stranger may ask; what is relayed is public."""
+    """A public route says how often a stranger may ask; what is relayed is public."""
     for service in placement.services:
         for route in service.routes:
             if route.access is Access.PUBLIC and not route.rate_limit:
@@ -199,7 +199,7 @@ def strangers_are_limited(placement: Placement) -> Iterator[Problem]:
 
 
 def paths_have_one_answer(placement: Placement) -> Iterator[Problem]:
-    """Law 3: each path of a host name belongs to one route, and a wide public route never opens a narrower one."""
+    """Each path of a host name belongs to one route, and a wide public route never opens a narrower one."""
     by_host: dict[str, list[Route]] = {}
     for service in placement.services:
         for route in service.routes:
@@ -236,7 +236,7 @@ def paths_have_one_answer(placement: Placement) -> Iterator[Problem]:
 
 
 def memory_fits(placement: Placement) -> Iterator[Problem]:
-    """Law 5: memory limits add up to less than the host has, minus its reserve."""
+    """Memory limits add up to less than the host has, minus its reserve."""
     host = placement.host
     total = sum(service.limits.memory_mib for service in placement.services)
     total += placement.backup.memory_mib if placement.backup else 0
@@ -286,7 +286,7 @@ def _spared(services: Sequence[Service], too_much_mib: int) -> tuple[str, ...]:
 
 
 def services_are_confined(placement: Placement) -> Iterator[Problem]:
-    """Law 6: a limit on memory and CPU, capabilities by name, an image that is told by its tag."""
+    """A limit on memory and CPU, capabilities by name, an image that is told by its tag."""
     for service in placement.services:
         where = f"{placement.host.name}: {service.name}"
         if service.limits.memory_mib <= 0 or service.limits.cpus <= 0:
@@ -314,13 +314,13 @@ def services_are_confined(placement: Placement) -> Iterator[Problem]:
 
 
 def healthchecks_are_sound(placement: Placement) -> Iterator[Problem]:
-    """Law 6: every service is checked, on 127.0.0.1, within the specification's 10 to 30 seconds."""
+    """Every service is checked, on 127.0.0.1, within the specification's 10 to 30 seconds."""
     for service in placement.services:
         check = service.healthcheck
         if not check.command or any("localhost" in word for word in check.command):
             yield Problem(
                 what=f"{placement.host.name}: the healthcheck of {service.name} is empty or asks 'localhost'",
-                why="'localhost' is ::1 in Alpine images, where services listen on IPv4 only (predecessor lesson 23)",
+                why="'localhost' is ::1 in Alpine images, where services listen on IPv4 only",
                 fix="give a command that asks 127.0.0.1 with a tool of the image",
                 example='command=("wget", "-q", "-O", "/dev/null", "http://127.0.0.1:2020/health")',
             )
@@ -333,7 +333,7 @@ def healthchecks_are_sound(placement: Placement) -> Iterator[Problem]:
 
 
 def secrets_are_declared(placement: Placement) -> Iterator[Problem]:
-    """Law 9: what a text refers to is declared, and never lands where `docker inspect` shows it."""
+    """What a text refers to is declared, and never lands where `docker inspect` shows it."""
     databases = {database.password.name for database in placement.databases()}
     for service in placement.services:
         declared = {secret.name for secret in service.secrets} | databases
@@ -368,7 +368,7 @@ def secrets_are_declared(placement: Placement) -> Iterator[Problem]:
 
 
 def secrets_are_sound(placement: Placement) -> Iterator[Problem]:
-    """Law 9: one name, one meaning; generated ones are long enough; external ones say where to get them."""
+    """One name, one meaning; generated ones are long enough; external ones say where to get them."""
     seen = {database.password.name: database.password for database in placement.databases()}
     for service in placement.services:
         for secret in service.secrets:
@@ -395,7 +395,7 @@ def secrets_are_sound(placement: Placement) -> Iterator[Problem]:
 
 
 def data_is_owned(placement: Placement) -> Iterator[Problem]:
-    """Law 8: every volume has one owner; who owns data is replaced stop-first."""
+    """Every volume has one owner; who owns data is replaced stop-first."""
     owners: dict[str, tuple[str, Volume]] = {}
     for service in placement.services:
         for volume in service.volumes:
@@ -424,7 +424,7 @@ def data_is_owned(placement: Placement) -> Iterator[Problem]:
 
 
 def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
-    """Law 8: every volume and every database is backed up or says why not, each by one job, and can be read after a restore."""
+    """Every volume and every database is backed up or says why not, each by one job, and can be read after a restore."""
     for service in placement.services:
         where = f"{placement.host.name}: {service.name}"
         for volume in service.volumes:
@@ -455,7 +455,7 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
 
 
 def what_is_kept_has_a_place(placement: Placement) -> Iterator[Problem]:
-    """Law 8: who keeps something in PostgreSQL or Redis has a user of its own there, on the same host."""
+    """Who keeps something in PostgreSQL or Redis has a user of its own there, on the same host."""
     databases = placement.databases()
     users = {secret for service in placement.services if not service.caches for secret in service.secrets}
     for service in placement.services:
@@ -516,7 +516,7 @@ def users_are_their_own(placement: Placement) -> Iterator[Problem]:
 
 
 def links_leave_by_networks_of_their_own(placement: Placement) -> Iterator[Problem]:
-    """Law 4: whoever calls another host's service has one way out, and shares it with nobody who does not."""
+    """Whoever calls another host's service has one way out, and shares it with nobody who does not."""
     linked = {service.name for service in placement.services if service.links}
     for service in placement.services:
         if not service.links:
@@ -559,7 +559,7 @@ def tasks_run_in_their_service(placement: Placement) -> Iterator[Problem]:
 
 
 def files_are_taken_up(placement: Placement) -> Iterator[Problem]:
-    """Law 10: a changed file replaces the service or is reloaded by a command; each path has one content."""
+    """A changed file replaces the service or is reloaded by a command; each path has one content."""
     for service in placement.services:
         if not (configuration := service.configuration):
             continue
@@ -684,7 +684,7 @@ def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem
 
 
 def links_lead_to_vpn_routes(placements: Sequence[Placement]) -> Iterator[Problem]:
-    """Law 4: a link leads to a service of one other host that has a VPN route, and says why."""
+    """A link leads to a service of one other host that has a VPN route, and says why."""
     for placement in placements:
         for service in placement.services:
             for link in service.links:

@@ -112,7 +112,7 @@ def _formed(match: re.Match[str], form: str) -> str:
 
 
 PLACEHOLDERS = ("changeme", "change_me", "placeholder", "todo", "example", "xxx", "your-", "<", "dummy-")
-"""Beginnings (lower case) that betray a value nobody meant (predecessor lesson 152: `changeme` reached production)."""
+"""Beginnings (lower case) that betray a value nobody meant: `changeme` did reach production before."""
 
 
 def is_placeholder(value: str) -> bool:

@@ -41,7 +41,7 @@ class Healthcheck:
     """How a host knows that a service works. Times in seconds.
 
     `command` runs inside the service with a tool that its image has; it talks to 127.0.0.1, never to `localhost`,
-    which is ::1 in Alpine images (predecessor lesson 23).
+    which is ::1 in Alpine images.
     """
 
     command: tuple[str, ...]
@@ -200,7 +200,7 @@ class Database:
 
     @property
     def password(self) -> Secret:
-        """Generated, one per user (law 7)."""
+        """Generated, one per user: a leak opens one database."""
         return Secret(name=f"postgresql_{self.user}_password", source=Generated())
 
 

@@ -41,7 +41,7 @@ class Rule:
     fix: str
     example: str
     open_in_preview: bool = False
-    """Asks for facts that nobody may have looked up yet: a preview warns of them, an `up` refuses (design.md, law 11)."""
+    """Asks for facts that nobody may have looked up yet: a preview warns of them, an `up` refuses."""
 
     def message(self, finding: Finding) -> str:
         """What an operator reads, after `asks`."""

@@ -17,7 +17,7 @@ REPOSITORIES = ("Mobutoo/VPAI",)
 """What may be changed (specification, GitHub Webhooks: "Target repos"). n8n asks first, the worker again."""
 LABEL = "auto-fix"
 REFUSED_LABEL = "security"
-"""An issue that bears it is for people: its text tells how to break in (predecessor 12.4)."""
+"""An issue that bears it is for people: its text tells how to break in."""
 GITHUB_TOKEN = Secret(
     name="github_auto_fix_token",
     source=External(

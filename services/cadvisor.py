@@ -36,7 +36,7 @@ def service(memory_mib: int = 96, scale: float = 1.0) -> Service:
             "--whitelisted_container_labels=vpai.service",
             f"--disable_metrics={_OFF}",
         ),
-        # The predecessor lost every container's series for five months behind a proxy without these (lesson 137).
+        # The predecessor lost every container's series for five months behind a proxy without these.
         host_cgroups=True,
         host_mounts=(
             HostMount(path="/", container_path="/rootfs", reason="the file systems whose use it counts", until=date(2027, 3, 15)),

@@ -147,7 +147,7 @@ def _document_is_whole(restored: Restored) -> Found:
     return Found(words=f"a document with {held}, of {len(documents)} looked at", right=sizes == wanted)
 
 
-# Of CouchDB's own answers: set by Caddy on them too, the header would come twice and clients refuse (lesson 57).
+# Of CouchDB's own answers: set by Caddy on them too, the header would come twice and clients refuse.
 _SETTINGS = f"""[couchdb]
 single_node = true
 uuid = {UUID}

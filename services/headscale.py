@@ -95,7 +95,7 @@ def service(mesh: Mesh, scale: float = 1.0) -> Service:
 
 
 def _settings(mesh: Mesh) -> str:
-    """config.yaml; JSON is YAML. Every key that 0.28 insists on (lab.md)."""
+    """config.yaml; JSON is YAML. Every key that 0.28 insists on."""
     return json.dumps(
         {
             "server_url": mesh.login_server,
@@ -130,7 +130,7 @@ def _settings(mesh: Mesh) -> str:
             "dns": {
                 "magic_dns": True,
                 "base_domain": mesh.domain,
-                # Windows and iOS keep stale resolvers of their own otherwise (predecessor lesson 81).
+                # Windows and iOS keep stale resolvers of their own otherwise.
                 "override_local_dns": True,
                 "nameservers": {"global": list(mesh.nameservers), "split": {}},
                 "search_domains": [],

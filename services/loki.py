@@ -57,7 +57,7 @@ def service(scale: float = 1.0) -> Service:
 
 
 def _settings() -> str:
-    """JSON is YAML. The ring in memory, in both places, and no member list (predecessor lesson 136)."""
+    """JSON is YAML. The ring in memory, in both places, and no member list: else the ring stays empty."""
     ring = {"kvstore": {"store": "inmemory"}}
     return json.dumps(
         {

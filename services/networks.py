@@ -16,7 +16,7 @@ HUB = Network(name="hub", cidr=IPv4Network("172.20.6.0/24"), internal=True)
 """The hub's: Caddy and what stands behind it. Who of them needs the Internet leaves by EGRESS, Caddy by UPLINK."""
 
 UPLINK = Network(name="uplink", cidr=IPv4Network("172.20.7.0/24"), internal=False)
-"""Of those alone that call services of other hosts: the firewall lets what comes from here into the mesh."""
+"""Network of the services that call other hosts. The firewall lets its packets, and no other container's, into the mesh."""
 
 NETWORKS = (FRONTEND, BACKEND, MONITORING, EGRESS, SANDBOX)
 INTERNAL = frozenset(network.name for network in (*NETWORKS, HUB, UPLINK) if network.internal)

@@ -37,7 +37,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
         name="nocodb",
         image="docker.io/nocodb/nocodb:0.301.2",
         networks=(BACKEND.name, FRONTEND.name),
-        # 384 was too little for the predecessor, which ended with these two numbers (lesson 58).
+        # 384 was too little for the predecessor, which ended with these two numbers.
         # Half of them leaves 12 MiB at rest (0.301.3, measured): it would end with the first import.
         limits=Limits(memory_mib=512, cpus=0.5).scaled(scale, least_mib=512),
         replacement=Replacement.STOP_FIRST,

@@ -105,7 +105,7 @@ def service(of: Context) -> Service:
         name="openclaw",
         image="ghcr.io/openclaw/openclaw:2026.2.23",
         networks=(BACKEND.name, EGRESS.name),
-        # The heap and what Node needs beside it: 875 MiB at its start (predecessor lesson 121; measured).
+        # The heap and what Node needs beside it: 875 MiB at its start (measured).
         limits=Limits(memory_mib=1280, cpus=1.0).scaled(of.scale, least_mib=1280),
         replacement=Replacement.STOP_FIRST,
         metrics=NotCollected(reason="shows none; cAdvisor sees the container"),
@@ -173,7 +173,7 @@ def service(of: Context) -> Service:
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
         needs=("litellm", "sandboxes"),
-        # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway (lesson 26).
+        # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway.
         may=May(mount=("/usr/bin/docker",), share_uid=1000),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
         image_uid=1000,
@@ -233,7 +233,7 @@ _CALLS = Unverifiable(
 
 
 def _settings(of: Context) -> str:
-    """openclaw.json. OpenClaw refuses keys it does not know, and they change with its releases (lesson 120)."""
+    """openclaw.json. OpenClaw refuses keys it does not know, and they change with its releases."""
     settings = {
         "gateway": {
             "mode": "local",

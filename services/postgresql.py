@@ -54,7 +54,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         environment={
             "POSTGRES_USER": "postgres",
             "POSTGRES_PASSWORD_FILE": f"{DIRECTORY}/superuser-password",
-            # The image has no fr_FR locale: ICU gives French collation over libc's C (predecessor lesson 43).
+            # The image has no fr_FR locale: ICU gives French collation over libc's C.
             "POSTGRES_INITDB_ARGS": (
                 "--encoding=UTF8 --locale-provider=icu --icu-locale=fr-FR --locale=C --auth-host=scram-sha-256"
             ),
@@ -76,7 +76,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         ),
         volumes=(
             Volume(
-                # The 18 image wants the parent, with the cluster in 18/docker below it (predecessor lesson 42).
+                # The 18 image wants the parent, with the cluster in 18/docker below it.
                 path="/var/lib/postgresql",
                 directory="postgresql",
                 owner="999:999",

@@ -52,7 +52,7 @@ def service(scale: float = 1.0) -> Service:
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT, bearer=API_KEY),
         logs=Logs.PLAIN,
-        # The program itself, with our file (predecessor lesson 54: other places were ignored). The image's entrypoint.sh ends at
+        # The program itself, with our file (other places were ignored). The image's entrypoint.sh ends at
         # SIGTERM without waiting for it, and as the first process takes it along unflushed (qdrant v1.16.3, tools/entrypoint.sh).
         command=("./qdrant", "--config-path", f"{DIRECTORY}/config.yaml"),
         # Without it the marker goes beside the program, on the read-only root, and Qdrant warns at its start.
@@ -88,7 +88,7 @@ def service(scale: float = 1.0) -> Service:
         tasks=tuple(_provisioning(collection) for collection in COLLECTIONS),
         proof=_point_is_found,
         routes=(Route(subdomain=ENDPOINT.site, port=PORT, access=Access.VPN),),
-        # The image has neither curl nor wget (predecessor lesson 24).
+        # The image has neither curl nor wget.
         healthcheck=Healthcheck(
             command=("bash", "-c", f"</dev/tcp/127.0.0.1/{PORT}"), interval=10, timeout=5, retries=5, start_period=30
         ),

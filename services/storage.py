@@ -77,7 +77,7 @@ def production(prefix: str, principal: str, lock_days: int, hosts: Sequence[str]
             principal=principal,
         ),
     )
-    # What is exported for somebody to fetch is no archive (predecessor.md 10.2: 30 days).
+    # What is exported for somebody to fetch is no archive: 30 days, as the predecessor kept it.
     shared = Bucket(
         name=shared_name(prefix),
         expiries=(Expiry(prefix="exports/", days=30),),

@@ -36,7 +36,7 @@ DATABASE = Database(name="sure_production", user="sure", extensions=("uuid-ossp"
 API_KEY = Secret(
     name="sure_api_key", source=External(obtain="Sure, after its first user: Settings > API key > Create", optional=True)
 )
-# A tag that moves: the digest in the image lock is what pins it (predecessor lesson 4).
+# A tag that moves: the digest in the image lock is what pins it.
 IMAGE = "ghcr.io/we-promise/sure:nightly"
 DIRECTORY = "/etc/sure"
 PORT = 3000

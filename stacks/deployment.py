@@ -227,7 +227,7 @@ class _Deployment:
                 opts=pulumi.ResourceOptions(depends_on=[*hub_ready, *after]),
             )
 
-        # With tailscaled's own rules UFW and DOCKER-USER would not be asked about the mesh (lab.md, finding 2; ADR 9).
+        # With tailscaled's own rules UFW and DOCKER-USER would not be asked about the mesh (docs/adr/0009-netfilter-off.md).
         joined = {
             name: member(name, name, mesh.tag(name), ["--netfilter-mode=off", "--accept-dns=true"], host.ready)
             for name, host in hosts.items()

@@ -13,7 +13,7 @@ Tasks = set[asyncio.Task[Any]]
 
 
 def patch_sdk() -> None:
-    """Take these habits from the SDK, for this program alone."""
+    """Replace functions of Pulumi's SDK that are slow for a program of hundreds of resources."""
     # Four messages a resource, each a call to the engine that the whole program waits for; `pulumi --debug` alone shows them.
     pulumi.log.debug = _unsaid
     # Who called, file by file up to here: for a line number in the state, which each edit of a program would change.

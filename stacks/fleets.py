@@ -294,7 +294,7 @@ def _fleet(
 
 def _mesh(settings: Settings, hub: str) -> Mesh:
     names = Names(settings.domain, settings.subdomains)
-    # The two must differ, or Headscale refuses to start (predecessor lesson 82).
+    # The two must differ, or Headscale refuses to start.
     return Mesh(hub=hub, server=names.host(MESH), domain=names.host(HOSTS), nameservers=_nameservers(settings))
 
 

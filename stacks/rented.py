@@ -118,7 +118,7 @@ def _server(
 
 
 def goes_with(host: str, hosts: Collection[str], server: pulumi.Resource, contact: ServerContact) -> None:
-    """Everything on a server is made anew when the server is (the docker provider would never notice, traps D3), and nothing
+    """Everything on a server is made anew when the server is (the docker provider would never notice), and nothing
     of it is taken away one by one when the server goes. The mesh has to be told all the same.
 
     Deleted with the contact, which is replaced with the server: the engine (3.259) deletes a server's dependents before the

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 main() {
 	local total=$SECONDS wanted=${1:-all}
-	timed "install" make --no-print-directory venv packages .venv/bin/promtool
+	timed "install" make --no-print-directory venv packages .venv/bin/promtool .venv/bin/mkdocs
 	timed "lint" make --no-print-directory lint
 	timed "toolchain" python3 -m toolchain
 	local suites content

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
-REQUIREMENTS = HERE.parent / "requirements.in"
+REQUIREMENTS = HERE.parent / "requirements.txt"
 DEPLOY = "deploy"
 LAB = "lab"
 LANGUAGE_HOST = "pulumi-language-python"
@@ -56,7 +56,7 @@ class Bundle:
 
 
 def deploy() -> Bundle:
-    """What deploys. The versions are those of the SDKs in requirements.in, so that SDK and plugin cannot drift apart."""
+    """What deploys. The versions are those of the SDKs in requirements.txt, so that SDK and plugin cannot drift apart."""
     engine = pinned("pulumi")
     return Bundle(
         DEPLOY,

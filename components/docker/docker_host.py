@@ -62,7 +62,7 @@ class DockerHost(pulumi.ComponentResource):
             name=f"{self.prefix}_{network.name}",
             driver="bridge",
             internal=network.internal,
-            # Both, always: a gateway left to Docker comes back as a difference (traps D4).
+            # Subnet and gateway are both set: a gateway that Docker chose is a difference at every refresh.
             ipam_configs=[docker.NetworkIpamConfigArgs(subnet=str(network.cidr), gateway=network.gateway)],
             labels=[docker.NetworkLabelArgs(label=label, value=value) for label, value in self.labels().items()],
             opts=self.options(self, delete_before_replace=True),

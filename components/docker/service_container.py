@@ -20,7 +20,7 @@ from model.waiver import Waiver
 Resolve = Callable[[str], pulumi.Output[str]]
 """Puts the values of secrets into a text."""
 
-# What the provider reports as updated while the container stays as it was (traps D4).
+# What the provider reports as updated while the container stays as it was (pulumi-docker 5.1).
 _SILENTLY_IGNORED = ["healthcheck", "tmpfs", "init", "cpuPeriod", "cpuQuota", "cpus"]
 # Per user of the host: the provider has no limit for one container's processes (CIS Docker 5.29).
 _PROCESSES = 4096
@@ -159,7 +159,7 @@ class ServiceContainer(pulumi.ComponentResource):
             host.named(service.name),
             # A fixed name would forbid two at once; without one the engine adds a random ending.
             name=f"{host.prefix}_{service.name}" if stop_first else None,
-            image=self._image.image_id,  # by name, every `up` would replace the container (traps D4)
+            image=self._image.image_id,  # by name, every `up` would replace the container
             entrypoints=list(entrypoint) or None,
             command=list(service.command) or None,
             envs=[f"{name}={value}" for name, value in service.environment.items()],
@@ -184,7 +184,7 @@ class ServiceContainer(pulumi.ComponentResource):
             ]
             or None,
             memory=limits.memory_mib,
-            memory_swap=limits.memory_mib,  # left out, it is a difference at every run (traps)
+            memory_swap=limits.memory_mib,  # left out, it is a difference at every run
             cpus=str(float(limits.cpus)),  # "1.0", as Docker's provider reads it back; "1" would replace at every run
             shm_size=limits.shared_memory_mib,
             # The daemon's default of open files is said again: left out, it is read back as a difference.
@@ -198,7 +198,7 @@ class ServiceContainer(pulumi.ComponentResource):
             stop_signal=service.stop_signal or None,
             stop_timeout=service.stop_timeout,
             destroy_grace_seconds=service.stop_timeout,
-            wait=False,  # the gate waits: the provider's own wait says nothing and recreates a recovering database (traps D4)
+            wait=False,  # the gate waits: the provider's own wait says nothing and recreates a recovering database
             must_run=True,
             healthcheck=docker.ContainerHealthcheckArgs(
                 tests=["CMD", *check.command],

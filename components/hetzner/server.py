@@ -1,6 +1,6 @@
-"""A server with its firewall and its addresses. Each of the provider's traps (traps.md C) is met here once.
+"""A server with its firewall and its addresses. What the provider (pulumi-hcloud 1.39) does unasked is met here once.
 
-C4: `location`, never `datacenter`. C6: a new key or another image name would replace the server and everything on it; a
+`location`, never `datacenter`, which the API gives up. A new key or another image name would replace the server and all on it; a
 private network without `alias_ips` differs at every run. A firewall is made before its server and named beside it, never
 through `apply_to`, or two resources would fight over one list. An emptied rule set is not sent by the provider at all.
 """

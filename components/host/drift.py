@@ -203,7 +203,7 @@ def _mesh(desired: DesiredMesh | None, facts: Facts) -> Iterator[Difference]:
         ("mesh name", desired.name, facts.mesh.name),
         ("mesh login server", desired.login_server, facts.mesh.server),
         ("mesh tags", _text(desired.tags), _text(facts.mesh.tags)),
-        # Its own rules would let the whole mesh past UFW (lab.md, finding 2).
+        # Its own rules would let the whole mesh past UFW (docs/adr/0009-netfilter-off.md).
         ("tailscale's own firewall rules", "off", "off" if facts.mesh.netfilter_mode == 0 else "on"),
     ):
         if expected != found:

@@ -85,8 +85,7 @@ begin() {
 	echo "$1" >"$TRANSACTION.draft/token"
 	sync "$TRANSACTION.draft"/*
 	rm -f "$STATE/reverted" "$STATE/revert-failed"
-	# Armed first: a transaction without its timer would wait for the next boot. The default accuracy of a timer is a minute
-	# (lab.md, finding 5).
+	# Armed first: a transaction without its timer would wait for the next boot. The default accuracy of a timer is a minute.
 	systemctl stop vpai-revert-armed.timer 2>/dev/null || true
 	systemd-run --quiet --collect --unit=vpai-revert-armed --on-active="$2" --timer-property=AccuracySec=200ms \
 		/usr/local/sbin/vpai-revert "nobody confirmed it within $2 s"
@@ -136,7 +135,7 @@ move_sshd() {
 	else
 		systemctl reload ssh.service
 	fi
-	# `ss` may print nothing right after the reload (lab.md, finding 8).
+	# `ss` may print nothing right after the reload.
 	for _ in {1..50}; do
 		if listens "$port"; then return 0; fi
 		sleep 0.1

@@ -27,7 +27,7 @@ join() {
 	trap "rm -f '$key'" EXIT
 	cat >"$key"
 	if [[ -d /run/systemd/system ]]; then systemctl enable --now --quiet tailscaled; fi
-	# Without a deadline it waits for ever when the hub does not answer (predecessor lesson 85).
+	# Without a deadline it waits for ever when the hub does not answer.
 	tailscale up --reset --force-reauth --login-server "$login_server" --authkey "file:$key" --hostname "$name" --timeout 60s "$@" >&2
 }
 

@@ -5,7 +5,7 @@ is the machine as the provider hands it over, with its first user. No alias trie
 fail2ban bans for, and the lab's first deployment locked itself out that way.
 
 Addresses stand only in that file, never in a resource's inputs: a host that moves from port 22 to 804 to the mesh makes
-no difference (design.md, "SSH endpoints are never inputs"). A rented server's address and key are known when it stands: they
+no difference (docs/adr/0006-generated-ssh-config.md). A rented server's address and key are known when it stands: they
 are looked up at each connection, in two files beside the ssh_config that `note_server` writes.
 """
 

@@ -1,6 +1,6 @@
 """Buckets as resources with a real difference: what was changed by hand is named by a refresh and fixed by an up.
 
-Dynamic, because none of the bridged providers converges on Ceph's S3 (traps.md C7). This module's path is part of the state
+Dynamic, because none of the bridged providers converges on Ceph's S3 (ADR 20). This module's path is part of the state
 (the engine imports the provider by name): moving it breaks `destroy`. The credentials are the stack's
 vpai:s3_admin_access_key and vpai:s3_admin_secret_key; no bucket has them among its properties. A policy names keys by
 references to secrets; their values are put in on the way to S3 and taken out on the way back, so that no state has them.

@@ -69,7 +69,7 @@ class Registries:
     """PEM file of an own certificate authority."""
 
     def find(self, image: str, locked: str | None) -> Finding:
-        """Ask for one image; anonymously, so that stale credentials cannot hide it (predecessor lesson 6)."""
+        """Ask for one image; anonymously, so that stale credentials cannot hide it."""
         try:
             digest = self._digest(image)
         except urllib.error.HTTPError as error:

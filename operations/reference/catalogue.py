@@ -24,13 +24,15 @@ PAGE = _PROJECT / "docs/reference/catalogue.md"
 ALERTS = _PROJECT / "docs/reference/alerts.md"
 UIDS = _PROJECT / "services/monitoring/uids.txt"
 DOMAIN = "example.org"
-# The sizes that production's hosts have (predecessor.md 1.1); everything else of an operator is an example.
+# The sizes that production's hosts have; everything else of an operator is an example.
 _HOSTS = {
     "sese": (11264, Role.STACK),
     "seko": (2048, Role.HUB),
     "waza": (16384, Role.WORKSTATION),
     "app-prod-01": (4096, Role.APPLICATIONS),
 }
+ROLES = {name: role for name, (_, role) in _HOSTS.items()}
+"""What each host of the example is for."""
 
 
 def main() -> int:
@@ -66,7 +68,7 @@ def example_fleet() -> Fleet:
 def page(fleet: Fleet) -> str:
     """The whole page in Markdown."""
     sections = (
-        ("Hosts, networks and flows", _diagram(fleet)),
+        ("Hosts, networks and flows", f"![Hosts, services and who reaches them](architecture.svg)\n\n{_diagram(fleet)}"),
         ("Services", _services(fleet)),
         ("Memory", _memory(fleet)),
         ("Networks and their members", _networks(fleet)),

@@ -101,7 +101,7 @@ def service(
             HostMount(
                 path="/",
                 container_path="/host",
-                reason="the host's processor, memory and disks (predecessor lesson 140)",
+                reason="the host's processor, memory and disks",
                 until=date(2027, 3, 29),
             ),
             HostMount(
@@ -116,7 +116,7 @@ def service(
         completed=_meeting,
         completed_last=_completed,
         brings=("cadvisor", "node-exporter"),
-        # Neither curl nor wget in the image; Grafana's alert on missing series is the probe from outside (lesson 30).
+        # Neither curl nor wget in the image; Grafana's alert on missing series is the probe from outside.
         may=May(mount=("/", "/var/lib/docker/containers"), share_uid=0),
         healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=30),
         capabilities=("DAC_READ_SEARCH",),

@@ -110,7 +110,7 @@ def service(
             )
             for number, protocol in ((80, "tcp"), (443, "tcp"), (443, "udp"))
         ),
-        # A request against a real listener: `caddy version` would only prove the binary (predecessor lesson 25).
+        # A request against a real listener: `caddy version` would only prove the binary.
         alerts=tuple(_alerts(sites, ingress)),
         dashboard=_DASHBOARD,
         may=May(publish=(80, 443), share_uid=0),

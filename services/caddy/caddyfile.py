@@ -2,7 +2,7 @@
 
 A site is one `route` block, whose directives run in the order written. Its first one refuses every stranger all paths but those
 declared public; only then are paths, methods, sizes and rates looked at, and nothing follows the routes but a 404.
-Outside of a `route`, Caddy would run `handle` before `error` and open the site (predecessor.md 4.2).
+Outside of a `route`, Caddy would run `handle` before `error` and open the site (ADR 16).
 """
 
 from collections.abc import Iterable, Sequence
@@ -88,7 +88,7 @@ def _global(tls: AcmeOverOvh | OwnAuthority) -> str:
 		}}
 	}}
 	skip_install_trust"""
-    # No trusted_proxies: a client in a private range could otherwise choose its own address (predecessor lesson 64).
+    # No trusted_proxies: a client in a private range could otherwise choose its own address.
     return f"""{{
 	admin localhost:2019
 	metrics {{

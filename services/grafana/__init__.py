@@ -83,7 +83,7 @@ def service(of: Context) -> Service:
             ),
         ),
         tasks=(
-            # A database that is there keeps the password that it was made with (predecessor lesson 135).
+            # A database that is there keeps the password that it was made with.
             Task(
                 name="grafana-admin-password",
                 service="grafana",
@@ -125,7 +125,7 @@ def _completed(service: Service, of: Overview) -> Service:
 
 
 def _datasources(of: Context) -> str:
-    """JSON is YAML. Fixed uids: dashboards name them (predecessor lesson 132)."""
+    """JSON is YAML. Fixed uids: dashboards name them."""
     return json_text(
         {
             "apiVersion": 1,
@@ -164,7 +164,7 @@ def _of_n8n() -> dict[str, object]:
         "type": "postgres",
         "access": "proxy",
         "url": "postgresql:5432",
-        # At the root, not in jsonData (predecessor lesson 131).
+        # At the root, not in jsonData.
         "user": n8n.DATABASE.user,
         "editable": False,
         "jsonData": {

@@ -35,7 +35,7 @@ def files(alerts: Sequence[Alert], services: Iterable[Service], *, backed_up: bo
 
 
 def rules(of: Iterable[Alert], retired: Iterable[str]) -> str:
-    """The same alerts as for Prometheus. Rules that only vanish from the file live on: `retired` names them (lesson 133)."""
+    """The same alerts as for Prometheus. Rules that only vanish from the file live on: `retired` names them."""
     groups: dict[str, list[object]] = {}
     for alert in of:
         groups.setdefault(alert.host, []).append(_rule(alert))

@@ -97,7 +97,7 @@ def service(of: Context) -> Service:
         checks=_CHECKS,
         may=May(share_uid=0),
         healthcheck=Healthcheck(
-            # GET /health would call, and pay, every model (predecessor lesson 27).
+            # GET /health would call, and pay, every model.
             command=("python3", "-c", _PROBE),
             interval=15,
             timeout=10,
@@ -109,7 +109,7 @@ def service(of: Context) -> Service:
         waivers=(
             Waiver(
                 rule="containers-read-only-root",
-                reason="Prisma writes its client below the package (predecessor lesson 35)",
+                reason="Prisma writes its client below the package",
                 until=date(2027, 8, 30),
             ),
         ),

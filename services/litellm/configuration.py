@@ -33,7 +33,7 @@ def render() -> str:
             "cooldown_time": 60,
             "fallbacks": [{model.name: list(model.fallbacks)} for model in MODELS if model.fallbacks],
             "cache_kwargs": _IMPATIENT,
-            # Anywhere but under router_settings they are ignored (predecessor lesson 119).
+            # Anywhere but under router_settings they are ignored.
             "provider_budget_config": {
                 provider.name: {"budget_limit": provider.daily_budget, "time_period": "1d"} for provider in PROVIDERS
             },
@@ -48,7 +48,7 @@ def render() -> str:
         },
         "general_settings": {
             "master_key": "os.environ/LITELLM_MASTER_KEY",
-            # Left on, they call and bill every model; 1,488 calls cost 11.64 USD (predecessor 5.3).
+            # Left on, they call and bill every model; 1,488 calls cost the predecessor 11.64 USD.
             "background_health_checks": False,
         },
     }

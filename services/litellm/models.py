@@ -98,7 +98,7 @@ def _openrouter(name: str, target: str, price: Price, context_tokens: int, *fall
         provider=OPENROUTER,
         target=target,
         price=price,
-        # OpenRouter reserves credit for the maximum: an uncapped request is refused with 402 (predecessor lesson 112).
+        # OpenRouter reserves credit for the maximum: an uncapped request is refused with 402.
         maximum_tokens=4096,
         context_tokens=context_tokens,
         fallbacks=fallbacks,

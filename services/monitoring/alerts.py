@@ -1,7 +1,7 @@
 """What wakes somebody up, derived from what stands where: one typed alert, rendered for Prometheus here.
 
 An alert compares a measure with a threshold, and its measure has a value while all is well: an expression that is empty
-when healthy turns into its opposite as soon as missing data alarms (predecessor lesson 134).
+when healthy turns into its opposite as soon as missing data alarms.
 """
 
 import json
@@ -127,7 +127,7 @@ def _of_host(host: str) -> Iterator[Alert]:
     running = f"count(vpai_service_running{{{here}}} == 1)"
     yield alert(
         "containers-unseen",
-        # The predecessor's cAdvisor showed no container for five months, and nobody noticed (lesson 137).
+        # The predecessor's cAdvisor showed no container for five months, and nobody noticed.
         f"({seen} or vector(0)) / ({running})",
         Severity.WARNING,
         f"cAdvisor on {host} sees fewer services than Docker runs",

@@ -94,7 +94,7 @@ def service(of: Context) -> Service:
             "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
             "N8N_TEMPLATES_ENABLED": "false",
             "N8N_RUNNERS_MODE": "internal",
-            # Never child_process or fs: whoever edits a workflow could run anything (predecessor lesson 106).
+            # Never child_process or fs: whoever edits a workflow could run anything.
             "NODE_FUNCTION_ALLOW_BUILTIN": "crypto,path",
             "NODE_FUNCTION_ALLOW_EXTERNAL": "pg",
             # Workflows take the tokens below from $env.

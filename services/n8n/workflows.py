@@ -232,7 +232,7 @@ def _if(name: str, value: str, then: str, otherwise: str) -> Node:
 def _answered(call: Node, body: str, status: int = 200, *, given: str = "true") -> tuple[Node, ...]:
     """A request and the caller's answer, which has the API's answer as `$json.body`; `given`: what has to hold of that.
 
-    When it fails, where n8n itself would answer 200 and nothing (lesson 106): 422 for what would be refused again, else 502
+    When it fails, where n8n itself would answer 200 and nothing: 422 for what would be refused again, else 502
     with the time that the API asks to wait.
     """
     reply = _reply(body, status)

@@ -307,7 +307,7 @@ class TestHoles:
             lab.sese.run(["vpai-forward", "check"])
 
     def test_a_site_written_the_predecessors_way(self, deployed: Deployment, clients: list[Client]) -> None:
-        """`error` outside of a `route`: Caddy runs `handle` before it, and the whole site is open (predecessor.md 4.2)."""
+        """`error` outside of a `route`: Caddy runs `handle` before it, and the whole site is open."""
         [stranger] = [client for client in clients if (client.name, client.host) == ("stranger", "sese")]
         site = f"llm.{DOMAIN}"
         block = re.compile(rf"^{re.escape(site)} {{\n.*?^}}$", re.MULTILINE | re.DOTALL)

@@ -20,7 +20,7 @@ from tests.policy.planted import TODAY, Reported, reported, server
 from tests.policy.recorded import requests
 
 _NOT_LOOKED_UP_YET = {"images-pinned", "images-named-version"}
-"""The image lock says null where no registry could be asked (design.md, law 11)."""
+"""The image lock says null where no registry could be asked."""
 
 
 _RENTED = "preprod, rented"

@@ -46,7 +46,7 @@ def test_it_reads_and_knows_every_part_of_a_configuration(alloy: ModuleType, hos
 @pytest.mark.parametrize(
     ("was", "becomes", "message"),
     [
-        # What broke the predecessor's configuration as soon as its workstation was known (lesson 138).
+        # What broke the predecessor's configuration as soon as its workstation was known.
         ("honor_labels", "extra_labels", 'unrecognized attribute name "extra_labels"'),
         ("stage.docker", "stage.dockers", 'unrecognized block name "stage.dockers"'),
         ("prometheus.relabel", "prometheus.rename", 'cannot find the definition of component name "prometheus.rename"'),

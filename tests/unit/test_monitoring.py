@@ -83,7 +83,7 @@ def test_an_alert_says_what_it_means_and_what_to_do(each: Alert) -> None:
 
 
 def test_grafana_forgets_no_rule_that_it_ever_had() -> None:
-    """It keeps what merely vanishes from the files (lesson 133), so that a uid stays on the list for ever."""
+    """It keeps what merely vanishes from the files, so that a uid stays on the list for ever."""
     unknown = {alert.uid for alert in ALERTS} - set(known_uids())
     assert not unknown, f"run `make docs`: services/monitoring/uids.txt lacks {sorted(unknown)}"
     fewer = monitoring.with_monitoring(

@@ -57,9 +57,9 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     copy = tmp_path / "checkout"
     shutil.copytree(ROOT / "toolchain", copy / "toolchain", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "requirements.in", copy)
+    shutil.copy(ROOT / "requirements.txt", copy)
     monkeypatch.setattr(parts, "HERE", copy / "toolchain")
-    monkeypatch.setattr(parts, "REQUIREMENTS", copy / "requirements.in")
+    monkeypatch.setattr(parts, "REQUIREMENTS", copy / "requirements.txt")
     return copy
 
 
@@ -103,7 +103,7 @@ def test_every_source_is_of_a_bundle() -> None:
 
 def test_the_key_changes_with_a_pinned_version(workspace: Path) -> None:
     before = cache_key(parts.deploy())
-    pins = workspace / "requirements.in"
+    pins = workspace / "requirements.txt"
     pins.write_text(pins.read_text().replace("pulumi-docker==", "pulumi-docker==9."))
     assert cache_key(parts.deploy()) != before
 
@@ -115,7 +115,7 @@ def test_the_key_changes_with_what_is_taken_from_the_machine() -> None:
 def test_the_key_is_the_same_for_another_clone(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = cache_key(parts.deploy())
     monkeypatch.setattr(parts, "HERE", ROOT / "toolchain")
-    monkeypatch.setattr(parts, "REQUIREMENTS", ROOT / "requirements.in")
+    monkeypatch.setattr(parts, "REQUIREMENTS", ROOT / "requirements.txt")
     assert cache_key(parts.deploy()) == here
 
 

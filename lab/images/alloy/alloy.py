@@ -1,7 +1,7 @@
 """Alloy's pipeline, as far as services/alloy/collection.py uses it: scrapes, relabels, remote-writes, ships logs.
 
 It reads config.alloy itself, and ends on a component or an argument that it does not know: the real one does so too, and a
-configuration that was wrong in one branch only is how the predecessor lost its workstation (lesson 138).
+configuration that was wrong in one branch only is how the predecessor lost its workstation.
 """
 
 import http.client

@@ -1,7 +1,7 @@
 """What Hetzner offers, as far as the lab needs it.
 
 Locations: docs.hetzner.com/cloud/general/locations. Types and net prices per month: GET /v1/server_types as of 2026-09-08
-(several public projects quote the same numbers); CX22 has not been sold since 2026-01 (traps.md C3).
+(several public projects quote the same numbers); CX22 has not been sold since 2026-01 (docs.hetzner.cloud/changelog).
 """
 
 from collections.abc import Iterator
