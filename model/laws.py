@@ -163,12 +163,12 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
                     mend="say why it is public, or make it Access.VPN",
                     example='access=Access.PUBLIC, reason="Obsidian on iOS syncs without the VPN"',
                 )
-            if bool(route.port) == bool(route.answer):
+            if sum(map(bool, (route.port, route.answer, route.files))) != 1:
                 yield Problem(
                     what=f"{placement.host.name}: route {route.subdomain!r} of {service.name} has "
                     + ("a port and an answer of Caddy's own" if route.port else "neither a port nor an answer of Caddy's own"),
                     why="one of the two is what a client gets",
-                    mend="give it the service's port, or the `answer` that Caddy gives without a service",
+                    mend="give it the service's port, or the `answer` or the `files` that Caddy gives without a service",
                     example='Route(subdomain="hook", paths=("/health",), answer="OK", access=Access.VPN)',
                 )
             if placement.door is None or not set(placement.door.networks) & set(service.networks):

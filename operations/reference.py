@@ -4,6 +4,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import yaml
+
+from model.cost import Prices
 from model.fleet import Fleet
 from model.host import Role
 from model.image import ImageLock
@@ -17,6 +20,7 @@ from services.monitoring import alerts
 from services.monitoring.provisioning import known_uids
 from services.monitoring.reference import page as alerts_page
 from stacks import placing
+from stacks.inputs import PRICES
 from stacks.surroundings import Surroundings
 
 _PROJECT = Path(__file__).parent.parent
@@ -60,7 +64,9 @@ def example_fleet() -> Fleet:
         },
         "prod",
     )
-    return placing.fleet(settings, Surroundings(stack="prod", lock=ImageLock({}), authority="", types=()))
+    prices = Prices.written(yaml.safe_load((_PROJECT / PRICES).read_text()))
+    around = Surroundings(stack="prod", lock=ImageLock({}), authority="", types=(), prices=prices)
+    return placing.fleet(settings, around)
 
 
 def page(fleet: Fleet) -> str:
@@ -232,7 +238,7 @@ def _routes(fleet: Fleet) -> str:
         (
             placement.host.name,
             site.host,
-            f"`{led.upstream}`" if led.upstream else f"answers `{led.route.answer}`",
+            f"`{led.leads_to}`" if led.upstream else led.leads_to,
             led.route.access,
             _paths(led.route),
             " ".join(led.route.methods) or "all",
