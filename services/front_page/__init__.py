@@ -65,13 +65,14 @@ def questions(names: Names) -> tuple[Route, ...]:
 
 def written(placements: Sequence[Placement], names: Names, stack: str, cost: str) -> tuple[Placement, ...]:
     """The same placements, the Caddy that has the page's route with its files; it comes last, when all services are known."""
-    services = [service for placement in placements for service in placement.services]
+    declared = [route for placement in placements for service in placement.services for route in service.routes]
+    drawn = names.subdomain(grafana.SITE) in {route.subdomain for route in declared}
     about = About(
         domain=names.domain,
         stack=stack,
         cost=cost,
-        live=any(route.asks for service in services for route in service.routes),
-        alerting=f"https://{names.host(grafana.SITE)}/alerting/list" if any(it.name == "grafana" for it in services) else "",
+        live=any(route.asks for route in declared),
+        alerting=f"https://{names.host(grafana.SITE)}/alerting/list" if drawn else "",
     )
 
     def with_page(service: Service) -> Service:

@@ -126,6 +126,7 @@ def _service(about: About, placement: Placement, service: Service) -> str:
     version = escape(service.image.rpartition(":")[2])
     state = "switched off" if placement.host.offline else ""
     live = "" if placement.host.offline or not about.live else f' data-service="{name}"'
+    live += " data-store" if live and any(route.asks for route in service.routes) else ""
     where = "".join(f"<small>{escape(site)}</small>" for site in sites)
     return (
         f'<li class="service"{live}><div><h3>{title}</h3><span class="version">{version}</span></div>'

@@ -90,7 +90,7 @@ function verdict(kind, text) {
 function unanswered() {
   if (Date.now() - answered < MISSED_SECONDS * 1000) return;
   for (const card of all("[data-service]")) {
-    const store = card.dataset.service === "victoriametrics";
+    const store = "store" in card.dataset;
     card.className = `service ${store ? "down" : ""}`;
     write(card.querySelector(".state"), store ? "does not answer" : "unknown");
   }
