@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from model.alert import Severity
 from model.placement import Placement
 from model.route import ALL, Route
 from model.service import Service
@@ -85,9 +86,10 @@ def _alerts(about: About, alerts: Iterable[Alert]) -> str:
     """Every alert that there is, hidden until it is beyond its limit."""
     link = f' <a href="{escape(about.alerting)}">In Grafana</a>' if about.alerting else ""
     items = "\n".join(
-        f'<li hidden class="{alert.severity}" data-alert="{escape(alert.uid)}"><strong>{escape(alert.summary)}</strong>'
-        f"<span>{alert.severity}, sent after {_minutes(alert.seconds)}</span><code>{escape(alert.runbook)}</code></li>"
-        for alert in alerts
+        f'<li hidden class="{alert.severity}" data-alert="{escape(alert.uid)}"><details>'
+        f"<summary>{escape(alert.summary)}</summary>"
+        f"<p>{alert.severity}, sent after {_minutes(alert.seconds)}</p><code>{escape(alert.runbook)}</code></details></li>"
+        for alert in sorted(alerts, key=lambda alert: alert.severity is not Severity.CRITICAL)
     )
     return f'<section id="alerts" hidden>\n<h2>Alerts{link}</h2>\n<ul>\n{items}\n</ul>\n</section>'
 

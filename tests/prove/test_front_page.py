@@ -14,7 +14,7 @@ ALERT = f"all('[data-alert=\"sese-{STOPPED}-down\"]')[0].checkVisibility()"
 
 @pytest.mark.parametrize(
     ("picture", "width", "height", "phone"),
-    [("front-page", 1280, 900, False), ("front-page-phone", 390, 844, True)],
+    [("front-page", 1280, 1250, False), ("front-page-phone", 390, 1300, True)],
     ids=["wide", "phone"],
 )
 def test_a_stopped_service_is_red_on_the_page(deployed: Deployment, picture: str, width: int, height: int, phone: bool) -> None:

@@ -75,7 +75,9 @@ def test_every_service_is_on_the_page_once_with_its_version_and_the_site_that_ha
 def test_every_alert_waits_on_the_page_and_is_asked_for_within_what_the_store_takes() -> None:
     of = fleet()
     uids = [alert.uid for alert in alerts(of.placements)]
-    assert Page(files(of)["index.html"]).values("data-alert") == uids
+    shown = Page(files(of)["index.html"])
+    assert sorted(shown.values("data-alert")) == sorted(uids)
+    assert all(alert.summary in shown.text and alert.runbook in shown.text for alert in alerts(of.placements))
     question = files(of)["alerts.promql"]
     assert re.findall(r'"alert", "([^"]+)"\)', question) == uids
     assert 16 * 1024 < len(question.encode()) < victoriametrics.QUERY_BYTES / 2
