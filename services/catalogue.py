@@ -120,7 +120,7 @@ def _front_page(roles: Collection[Role], of: Context, here: Collection[str]) -> 
     store = victoriametrics.ENDPOINT.service
     elsewhere = of.runs(store) and any(store in names for host, names in of.standing.items() if host != of.host)
     stands_here = store in here or (Role.STACK in roles and not elsewhere)
-    return (front_page.files(of.names),) if stands_here else ()
+    return front_page.files(of.names) if stands_here else ()
 
 
 def _asked_by_the_front_page(service: Service, of: Context) -> Service:

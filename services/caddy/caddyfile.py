@@ -290,8 +290,10 @@ def _limits(site: Site, route: Route, number: int) -> list[str]:
 
 
 def _answer(led: Led, host: str) -> list[str]:
-    if led.route.files:
-        return [f"root {led.route.files}", "file_server"]
+    if led.route.file:
+        # Whatever the client wrote: nothing of it reaches the file system.
+        directory, _, name = led.route.file.rpartition("/")
+        return [f"root {directory}", f"rewrite /{name}", "file_server"]
     if led.upstream is None:
         return [f'respond "{led.route.answer}" 200']
     # It replaces path and query, so that nothing of the client's is left.

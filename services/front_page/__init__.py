@@ -31,16 +31,19 @@ _QUESTIONS = {SERVICES: "&max_lookback=75s", ALERTS: ""}
 otherwise goes back: samples come every 30 seconds."""
 
 
-def files(names: Names) -> Route:
-    """The page itself."""
-    return Route(
-        subdomain=names.subdomain(FRONT_PAGE),
-        access=Access.VPN,
-        paths=("/", *(f"/{name}" for name in _FILES)),
-        methods=("GET", "HEAD"),
-        body_mib=1,
-        files=f"{caddy.CURRENT}/{DIRECTORY}",
-        headers=_EVERY_ANSWER,
+def files(names: Names) -> tuple[Route, ...]:
+    """The page itself, and what it loads."""
+    return tuple(
+        Route(
+            subdomain=names.subdomain(FRONT_PAGE),
+            access=Access.VPN,
+            paths=(path,),
+            methods=("GET", "HEAD"),
+            body_mib=1,
+            file=f"{caddy.CURRENT}/{DIRECTORY}/{name}",
+            headers=_EVERY_ANSWER,
+        )
+        for path, name in (("/", "index.html"), *((f"/{name}", name) for name in _FILES))
     )
 
 
@@ -76,7 +79,7 @@ def written(placements: Sequence[Placement], names: Names, stack: str, cost: str
     )
 
     def with_page(service: Service) -> Service:
-        if not service.configuration or not any(route.files for route in service.routes):
+        if not service.configuration or not any(route.file for route in service.routes):
             return service
         made = (File(path=f"{DIRECTORY}/{name}", content=text) for name, text in _contents(about, placements))
         return replace(service, configuration=replace(service.configuration, files=(*service.configuration.files, *made)))

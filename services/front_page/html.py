@@ -142,4 +142,4 @@ def _sites(domain: str, service: Service) -> Iterator[str]:
 
 
 def _has_pages(route: Route) -> bool:
-    return not route.files and ALL in route.paths
+    return not route.file and ALL in route.paths

@@ -54,7 +54,8 @@ ROUTES = (
         methods=("GET",),
         asks=f"/api/v1/query?query={{file.{FACTS}/question.promql}}&nocache=1",
     ),
-    Route(subdomain="front", access=Access.VPN, paths=("/", "/page.css"), methods=("GET", "HEAD"), files=f"{FACTS}/front"),
+    Route(subdomain="front", access=Access.VPN, paths=("/",), methods=("GET", "HEAD"), file=f"{FACTS}/front/index.html"),
+    Route(subdomain="front", access=Access.VPN, paths=("/page.css",), methods=("GET", "HEAD"), file=f"{FACTS}/front/page.css"),
 )
 ISSUERS: list[AcmeOverOvh | OwnAuthority] = [
     AcmeOverOvh(email="ops@example.org", credentials="/etc/caddy/current"),
@@ -64,7 +65,7 @@ ISSUERS: list[AcmeOverOvh | OwnAuthority] = [
 
 def led(route: Route) -> Led:
     name = "down" if route.paths == ("/down",) else route.subdomain or "root"
-    return Led(route=route, upstream=None if route.answer or route.files else Upstream(name=name, port=route.port))
+    return Led(route=route, upstream=None if route.answer or route.file else Upstream(name=name, port=route.port))
 
 
 RELAYED = tuple(
@@ -477,6 +478,7 @@ def test_of_a_directory_the_named_files_are_served_to_members_and_no_other(caddy
     index, style = caddy.ask("front", "/", MEMBER), caddy.ask("front", "/page.css", MEMBER)
     assert (index.status, index.headers["Content-Type"], index.text) == (200, "text/html; charset=utf-8", "<p>one</p>\n")
     assert (style.status, style.headers["Content-Type"]) == (200, "text/css; charset=utf-8")
+    assert caddy.ask("front", "/PAGE.CSS?x=/secret.txt", MEMBER).text == style.text, "paths are compared in any case"
     for path in ("/index.html", "/secret.txt", "/page.css/", "/../question.promql", "/page.css%00"):
         assert caddy.ask("front", path, MEMBER).status == 404, path
     assert caddy.ask("front", "/", MEMBER, "POST").status == 405

@@ -59,7 +59,7 @@ def files(of: Fleet) -> Mapping[str, str]:
 
 
 def stands_on(of: Fleet) -> list[str]:
-    return [it.host.name for it in of.placements for service in it.services if any(route.files for route in service.routes)]
+    return [it.host.name for it in of.placements for service in it.services if any(route.file for route in service.routes)]
 
 
 def test_every_service_is_on_the_page_once_with_its_version_and_the_site_that_has_its_pages() -> None:
@@ -98,10 +98,10 @@ def test_the_page_meets_its_own_policy_nothing_inline_and_nothing_from_elsewhere
     assert not shown.values("style") and "style" not in [tag for tag, _ in shown.elements]
     assert not [name for _, attributes in shown.elements for name in attributes if name.startswith("on")]
     loaded = [attributes.get("src") or attributes["href"] for tag, attributes in shown.elements if tag in ("script", "link")]
-    served = {path for _, service in of.services() for route in service.routes if route.files for path in route.paths}
+    served = {path for _, service in of.services() for route in service.routes if route.file for path in route.paths}
     assert set(loaded) == served - {"/"} == {f"/{name}" for name in files(of) if name.endswith(("css", "js", "svg"))}
     [policy] = {
-        route.headers["Content-Security-Policy"] for _, service in of.services() for route in service.routes if route.files
+        route.headers["Content-Security-Policy"] for _, service in of.services() for route in service.routes if route.file
     }
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "://" not in policy
     assert "innerHTML" not in files(of)["page.js"] and "eval" not in files(of)["page.js"]
@@ -207,8 +207,10 @@ def test_the_page_is_of_the_catalogue_alone_so_that_a_second_up_changes_nothing(
     assert not re.search(r"\b20[0-9]{2}-[0-9]{2}-[0-9]{2}\b", files(fleet())["index.html"])
 
 
-def test_a_route_gives_one_thing_a_port_an_answer_or_files() -> None:
-    route = front_page.files(NAMES)
+def test_a_route_gives_one_thing_a_port_an_answer_or_a_file_of_caddys() -> None:
+    route = front_page.files(NAMES)[0]
     assert not list(laws.routes_are_answered(with_service("caddy", routes=(route,))))
-    for wrong in (replace(route, answer="OK"), replace(route, port=80), replace(route, files="")):
+    for wrong in (replace(route, answer="OK"), replace(route, port=80), replace(route, file="")):
         assert list(laws.routes_are_answered(with_service("caddy", routes=(wrong,))))
+    [problem] = laws.routes_are_answered(with_service("qdrant", routes=(route,)))
+    assert problem.what.endswith("has a file, and is not Caddy's own")
