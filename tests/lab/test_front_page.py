@@ -1,6 +1,7 @@
 """The fleet's front page in a real browser of a member: how the services are, within a minute; a stranger sees nothing of it."""
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -84,17 +85,16 @@ def test_every_alert_can_be_asked_for_at_once(lab: Lab) -> None:
 
 def test_a_member_sees_every_service_and_a_stopped_one_is_red_within_a_minute(deployed: Deployment, browser: Browser) -> None:
     assert sorted(states(browser)) == sorted(f"{host}/{service}" for host, service in EVERY)
-    assert "Every service is well" in verdict(browser)
-    assert (
-        "days ago" in browser.text() or "h ago" in browser.text() or "min ago" in browser.text() or "just now" in browser.text()
-    )
+    until(lambda: verdict(browser).startswith("Every service is well"), 60, every=0.5, told=lambda: verdict(browser))
+    assert re.search(r"Last deployment\n.*(ago|just now)", browser.text()), browser.text()
     with stopped(deployed, "diun"):
         begin = time.monotonic()
         until(lambda: states(browser)["sese/diun"] == "stopped", RED_SECONDS, every=0.5, told=lambda: str(states(browser)))
         print(f"\nred after {time.monotonic() - begin:.1f} s")
         assert colour(browser, "sese", "diun") == RED
         assert verdict(browser).startswith("diun on sese: stopped")
-        assert [where for where, state in states(browser).items() if state != "well"] == ["sese/diun"]
+        # On a busy machine another one may fail a check at the moment; none else has stopped.
+        assert [where for where, state in states(browser).items() if state in ("stopped", "gone")] == ["sese/diun"]
         shown = "all('[data-alert=\"sese-diun-down\"]')[0].checkVisibility()"
         until(lambda: bool(browser.run(shown)), 60, every=0.5, told=browser.text)
         assert "diun on sese does not run" in browser.text()
