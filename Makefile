@@ -222,8 +222,8 @@ shell: ## a shell in which `pulumi ... -s STACK` works
 ssh-config: ## write the ssh_config that a plain refresh or destroy needs in a fresh clone
 	@$(RUN) $(PYTHON) -m operations ssh-config --stack "$$STACK"
 
-status: ## what runs where, since when, how healthy
-	@$(RUN) $(PYTHON) -m operations status --stack "$$STACK"
+status: ## every service on one screen: health, memory, what differs from the state; exit code 1 when one is not well: [JSON=1]
+	@$(RUN) $(PYTHON) -m operations status --stack "$$STACK" $${JSON:+--json}
 
 logs: ## a service's last log lines: SERVICE=
 	@$(RUN) $(PYTHON) -m operations logs --stack "$$STACK" "$$SERVICE"
@@ -232,19 +232,19 @@ exec: ## a command of its shell (or the shell) inside a service, with all of its
 	@$(RUN) $(PYTHON) -m operations exec --stack "$$STACK" --shell="$$COMMAND" "$$SERVICE"
 
 smoke: ## live checks of a deployed stack, inside and outside of the mesh: [JUNIT=] writes JUnit XML
-	@$(RUN) $(PYTHON) -m operations smoke --stack "$$STACK" $(CHAT) --junit "$$JUNIT"
+	@$(RUN) $(PYTHON) -m operations smoke --stack "$$STACK" $(CHAT) --junit "$$JUNIT" $${JSON:+--json}
 
 authentication: ## every credential against the running stack: the right one is let in, a wrong one and none are not
-	@$(RUN) $(PYTHON) -m operations authentication --stack "$$STACK"
+	@$(RUN) $(PYTHON) -m operations authentication --stack "$$STACK" $${JSON:+--json}
 
 drift: ## what differs on the hosts from what `up` makes of them; exit code 1 when anything does
-	@$(RUN) $(PYTHON) -m operations drift --stack "$$STACK"
+	@$(RUN) $(PYTHON) -m operations drift --stack "$$STACK" $${JSON:+--json}
 
 dns: ## the records that the zone needs, and what of them is published; exit code 1 when anything differs
-	@$(RUN) $(PYTHON) -m operations dns --stack "$$STACK"
+	@$(RUN) $(PYTHON) -m operations dns --stack "$$STACK" $${JSON:+--json}
 
 cost: ## EUR a month and an hour, now and after an up: [LIMIT=] [HCLOUD_TOKEN=]
-	@$(RUN) $(PYTHON) -m operations cost --stack "$$STACK" --limit "$$LIMIT"
+	@$(RUN) $(PYTHON) -m operations cost --stack "$$STACK" --limit "$$LIMIT" $${JSON:+--json}
 
 state-backend: ## move the stack's state into a versioned bucket: BUCKET= (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY)
 	@$(RUN) $(PYTHON) -m operations state-backend --stack "$$STACK" "$$BUCKET"
@@ -268,10 +268,10 @@ backup: ## a backup now, followed line by line: [HOST=]
 	@$(RUN) $(PYTHON) -m operations backup --stack "$$STACK" --host "$$HOST"
 
 backups: ## the runs of each host: age, items, size; exit code 1 when one is late: [HOST=]
-	@$(RUN) $(PYTHON) -m operations backups --stack "$$STACK" --host "$$HOST"
+	@$(RUN) $(PYTHON) -m operations backups --stack "$$STACK" --host "$$HOST" $${JSON:+--json}
 
 prune: ## give old runs up and check the repositories, with the admin key: [HOST=]
-	@$(RUN) $(PYTHON) -m operations prune --stack "$$STACK" --host "$$HOST"
+	@$(RUN) $(PYTHON) -m operations prune --stack "$$STACK" --host "$$HOST" $${JSON:+--json}
 
 rescue: ## undo an overwriting of a host's backups from the former versions, with the admin key: HOST= TO=directory | IN_PLACE=yes
 	@$(RUN) $(PYTHON) -m operations rescue --stack "$$STACK" --host "$$HOST" --to "$$TO" --in-place "$$IN_PLACE"

@@ -163,13 +163,20 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
                     fix="say why it is public, or make it Access.VPN",
                     example='access=Access.PUBLIC, reason="Obsidian on iOS syncs without the VPN"',
                 )
-            if bool(route.port) == bool(route.answer):
+            if sum(map(bool, (route.port, route.answer, route.file))) != 1:
                 yield Problem(
                     what=f"{placement.host.name}: route {route.subdomain!r} of {service.name} has "
                     + ("a port and an answer of Caddy's own" if route.port else "neither a port nor an answer of Caddy's own"),
                     why="one of the two is what a client gets",
-                    fix="give it the service's port, or the `answer` that Caddy gives without a service",
+                    fix="give it the service's port, or the `answer` or the `file` that Caddy gives without a service",
                     example='Route(subdomain="hook", paths=("/health",), answer="OK", access=Access.VPN)',
+                )
+            if route.file and service is not placement.door:
+                yield Problem(
+                    what=f"{placement.host.name}: route {route.subdomain!r} of {service.name} has a file, and is not Caddy's own",
+                    why="files of routes lie in Caddy's container, beside the keys of its certificates",
+                    fix="let the service answer with its own files: give the route its port",
+                    example='Route(subdomain="hello", port=8080, access=Access.VPN)',
                 )
             if placement.door is None or not set(placement.door.networks) & set(service.networks):
                 yield Problem(

@@ -7,6 +7,8 @@ from model.problem import Problem
 
 MESH = "mesh"
 """Where machines join the mesh."""
+FRONT_PAGE = "front-page"
+"""The fleet's own page, which stands at the domain itself where the operator gives it no name."""
 HOSTS = "hosts"
 """What the names of hosts in the mesh are below; MagicDNS' own, and of no site."""
 
@@ -19,12 +21,17 @@ class Names:
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def subdomain(self, site: str) -> str:
-        """What the site `site` is called below the domain; the domain itself, empty, has no other name."""
-        return self.renamed.get(site, site)
+        """What the site `site` is called below the domain; empty for the domain itself."""
+        return _called(site, self.renamed)
 
     def host(self, site: str) -> str:
         """Its whole name."""
-        return f"{self.subdomain(site)}.{self.domain}"
+        subdomain = self.subdomain(site)
+        return f"{subdomain}.{self.domain}" if subdomain else self.domain
+
+
+def _called(site: str, renamed: Mapping[str, str]) -> str:
+    return renamed.get(site, "" if site == FRONT_PAGE else site)
 
 
 def problems(stack: str, renamed: Mapping[str, str], sites: Collection[str]) -> Iterator[Problem]:
@@ -39,7 +46,7 @@ def problems(stack: str, renamed: Mapping[str, str], sites: Collection[str]) -> 
         )
     called: dict[str, list[str]] = {}
     for site in known:
-        called.setdefault(renamed.get(site, site), []).append(site)
+        called.setdefault(_called(site, renamed), []).append(site)
     for name, several in called.items():
         if len(several) > 1:
             yield Problem(

@@ -43,7 +43,7 @@ class Route:
     subdomain: str
     """Empty for the domain itself."""
     port: int = 0
-    """0 for an answer of Caddy's own."""
+    """0 for what Caddy itself gives: an `answer`, or a `file`."""
     access: Access
     reason: str = ""
     """Why the route is public; required exactly then."""
@@ -66,6 +66,10 @@ class Route:
     """The only HTTP version spoken with the service, e.g. `1.1`; empty for Caddy's choice."""
     answer: str = ""
     """What Caddy itself answers, with status 200 and without a service."""
+    file: str = ""
+    """A file in Caddy's own container, which it gives at each of the paths."""
+    asks: str = ""
+    """Path and query that the service is asked, whatever the client wrote; `{file.PATH}` is the text of a file of Caddy's."""
     relayed: bool = False
     """Whether the Internet reaches it by the hub, which hands it on over the mesh: on its own host it is for members alone."""
 
@@ -95,6 +99,13 @@ class RouteTarget:
 
     route: Route
     upstream: Upstream | None
+
+    @property
+    def leads_to(self) -> str:
+        """As people are shown it: the service and what it is asked, or what Caddy gives itself."""
+        if self.upstream:
+            return f"{self.upstream}{self.route.asks}"
+        return f"the file {self.route.file}" if self.route.file else f"the answer {self.route.answer!r}"
 
 
 @dataclass(frozen=True, kw_only=True)

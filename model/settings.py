@@ -163,7 +163,8 @@ class Settings(_Frozen):
     )
     subdomains: Mapping[str, Label] = Field(
         default_factory=dict,
-        description="what a site is called below the domain where not by its own name",
+        description="what a site is called below the domain where not by its own name; front-page: the fleet's own page, which "
+        "else is at the domain itself",
         examples=['{"n8n": "workflows"}'],
     )
     hosts: Mapping[HostName, HostSettings] = Field(

@@ -1,10 +1,13 @@
 """`python -m operations COMMAND --stack STACK`: what the Makefile's targets call."""
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from decimal import Decimal, InvalidOperation
+from io import StringIO
 from pathlib import Path
 
 from components import ssh
@@ -21,13 +24,14 @@ from operations.deploy.recover import recover
 from operations.deploy.rollback import rollback
 from operations.deploy.runner import prepare
 from operations.deploy.state_backend import state_backend
+from operations.deploy.status import status
 from operations.deploy.up import apply_plan, plan, plan_digest, publish_plan, take_plan, up
 from operations.mesh.renew import renew
 from operations.notify import notify
 from operations.previews.pull_request_comment import publish
 from operations.secrets.recovery_kit import check_recovery_kit, stale, write_recovery_kit
 from operations.stack import CommandFailed, Stack
-from operations.table import table
+from operations.table import collected, table
 from stacks import standing
 
 
@@ -36,6 +40,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     stack = Stack(arguments.stack)
     try:
+        if getattr(arguments, "json", False):
+            return _as_json(lambda: int(arguments.run(stack, arguments) or 0))
         return int(arguments.run(stack, arguments) or 0)
     except (Refused, CommandFailed) as error:
         print(error, file=sys.stderr)
@@ -53,25 +59,16 @@ def main() -> int:
         return 1
 
 
-def _status(stack: Stack, _: argparse.Namespace) -> None:
-    rows = []
-    for host in stack.hosts:
-        for container in sorted(stack.containers(host), key=lambda container: str(container["Name"])):
-            state, limits = container["State"], container["HostConfig"]
-            health = state.get("Health", {}).get("Status", "-")
-            rows.append(
-                (
-                    host.alias,
-                    container["Config"]["Labels"][LABEL_SERVICE],
-                    state["Status"],
-                    health,
-                    state["StartedAt"][:19],
-                    str(container["RestartCount"]),
-                    f"{limits['Memory'] >> 20} MiB",
-                    container["Name"].lstrip("/"),
-                )
-            )
-    print(table(("host", "service", "state", "health", "since (UTC)", "restarts", "limit", "container"), rows))
+def _as_json(run: Callable[[], int]) -> int:
+    """What `run` prints, as one JSON document: each table as a list of rows by column, and the rest of its text."""
+    with collected() as tables, redirect_stdout(StringIO()) as text:
+        code = run()
+    print(json.dumps({"exit": code, "tables": tables, "text": text.getvalue().strip()}, indent=1))
+    return code
+
+
+def _status(stack: Stack, _: argparse.Namespace) -> int:
+    return status(stack)
 
 
 def _ssh_config(stack: Stack, _: argparse.Namespace) -> None:
@@ -370,7 +367,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run)
         return sub
 
-    command("status", _status, "what runs where, since when, how healthy")
+    command("status", _status, "what runs where, since when, how healthy, and what differs from the state")
     for name, run, text in (("logs", _logs, "a service's last log lines"), ("exec", _exec, "a command inside a service")):
         sub = command(name, run, text)
         sub.add_argument("service")
@@ -460,7 +457,13 @@ def _parser() -> argparse.ArgumentParser:
     whole = commands.add_parser("reap", help="destroy the stacks that have expired, tell what belongs to none")
     whole.add_argument("--dry-run", action="store_true", help="only tell")
     whole.set_defaults(run=_reap, stack="")
+    for name in TABLES:
+        commands.choices[name].add_argument("--json", action="store_true", help="one JSON document instead of text")
     return parser
+
+
+TABLES = ("status", "smoke", "drift", "dns", "cost", "authentication", "backups", "prune")
+"""Commands whose result is a table."""
 
 
 if __name__ == "__main__":

@@ -1,10 +1,30 @@
 """Tables, for terminals and in Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Tables = list[list[Mapping[str, str]]]
+_collected: ContextVar[Tables | None] = ContextVar("tables", default=None)
+
+
+@contextmanager
+def collected() -> Iterator[Tables]:
+    """Every table that is made within, as rows by column, in place of its text; a column without a name is `result`."""
+    tables: Tables = []
+    token = _collected.set(tables)
+    try:
+        yield tables
+    finally:
+        _collected.reset(token)
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell."""
+    """Columns as wide as their widest cell; empty within `collected`."""
+    rows = [tuple(row) for row in rows]
+    if (tables := _collected.get()) is not None:
+        tables.append([dict(zip((name or "result" for name in head), row, strict=True)) for row in rows])
+        return ""
     lines = [tuple(head), *(tuple(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from model.host import Role
 from model.mesh import Mesh
-from model.names import HOSTS, Names
+from model.names import FRONT_PAGE, HOSTS, Names
 from model.network import Network
 from model.route import Access, Route, RouteTarget, Site, Upstream, sites
 from model.secret import External, Secret
@@ -21,6 +21,7 @@ from services import (
     couchdb,
     diun,
     docker_proxy,
+    front_page,
     grafana,
     headscale,
     litellm,
@@ -91,21 +92,41 @@ def on(roles: Collection[Role], of: Context, ingress: caddy.IngressSettings) -> 
     there = tuple(found.values())
     found = {name: it.completed(it, there) if it.completed else it for name, it in found.items()}
     behind = tuple(_leaving_apart(service) for service in _named(found.values(), of.names))
+    own_pages = _front_page(roles, of, found.keys())
+    behind = tuple(_asked_by_the_front_page(service, of) if own_pages else service for service in behind)
     # On one machine nobody hands on: the stack answers the Internet itself.
     relayed = _relayed(of.stack) if Role.HUB in roles and Role.STACK not in roles else ()
     routed = tuple(service for service in behind if service.routes)
-    if not relayed and not routed:
+    if not relayed and not routed and not own_pages:
         return behind
+    pages = (RouteTarget(route=route, upstream=None) for route in own_pages)
     relays = (RouteTarget(route=route, upstream=Upstream(name=of.relayed_to, port=443, over_mesh=True)) for _, route in relayed)
     links = tuple(
         Link(service=name, reason="hands on what strangers ask of it")
         for name in dict.fromkeys(service.name for service, _ in relayed)
     )
-    at = _sites(behind, of.names, by_hub=bool(of.relayed_to), others=relays)
+    at = _sites(behind, of.names, by_hub=bool(of.relayed_to), others=(*pages, *relays))
     small = {"memory_mib": 80} if set(roles) <= {Role.HUB} else {}
     scale = of.scale if Role.STACK in roles else 1.0
-    own = caddy.service(at, ingress, _ingress_networks(roles, behind, links), links, scale=scale, **small)
+    own = caddy.service(at, ingress, _ingress_networks(roles, behind, links), links, own_pages, scale=scale, **small)
     return (*behind, replace(own, networks=joined(own, routed)))
+
+
+def _front_page(roles: Collection[Role], of: Context, here: Collection[str]) -> tuple[Route, ...]:
+    """The front page's files, where VictoriaMetrics stands, or the stack where none does; nothing on any other host, and nothing
+    anywhere where an application has the page's name: it was there first."""
+    if of.names.subdomain(FRONT_PAGE) in {of.names.subdomain(app.route.subdomain) for app in apps.of_fleet(of)}:
+        return ()
+    store = victoriametrics.ENDPOINT.service
+    elsewhere = of.runs(store) and any(store in names for host, names in of.standing.items() if host != of.host)
+    stands_here = store in here or (Role.STACK in roles and not elsewhere)
+    return front_page.files(of.names) if stands_here else ()
+
+
+def _asked_by_the_front_page(service: Service, of: Context) -> Service:
+    if service.name != victoriametrics.ENDPOINT.service:
+        return service
+    return replace(service, routes=(*service.routes, *front_page.questions(of.names)))
 
 
 def names_of(roles: Collection[Role]) -> frozenset[str]:
@@ -183,7 +204,9 @@ def external_secrets(authority: str = "", hosts: Iterable[str] = ()) -> tuple[Se
 
 def sites_of_all() -> frozenset[str]:
     """The default name of everything that an operator may call otherwise."""
-    return frozenset({HOSTS, *(route.subdomain for service in _all("") for route in service.routes if route.subdomain)})
+    return frozenset(
+        {FRONT_PAGE, HOSTS, *(route.subdomain for service in _all("") for route in service.routes if route.subdomain)}
+    )
 
 
 @cache

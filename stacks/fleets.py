@@ -14,10 +14,10 @@ from model.placement import Placement
 from model.problem import Problem, refuse
 from model.service import Service
 from model.settings import HostSettings, ServerSettings, Settings
-from services import backups, catalogue, monitoring
+from services import backups, catalogue, front_page, monitoring
 from services.caddy import IngressSettings
 from services.context import Context
-from stacks import moved
+from stacks import buckets, moved, rental_cost
 from stacks.placement_inputs import PlacementInputs
 
 CORE = ("litellm",)
@@ -281,10 +281,14 @@ def _fleet(
     mesh: Mesh | None,
     hub_elsewhere: Host | None = None,
 ) -> Fleet:
+    kept_in = buckets.wanted(settings, placements, copy=PROFILES[settings.kind].copy)
+    invoice = rental_cost.invoice(placements, kept_in, inputs.prices)
+    cost = str(invoice) if invoice.lines else "nothing is rented by this stack"
+    with_monitoring = monitoring.with_monitoring(placements, names, inputs.authority)
     return Fleet(
         project=settings.project,
         domain=names.domain,
-        placements=monitoring.with_monitoring(placements, names, inputs.authority),
+        placements=front_page.written(with_monitoring, names, inputs.stack, cost),
         mesh=mesh,
         hub_elsewhere=hub_elsewhere,
         named_in_public=not (PROFILES[settings.kind].copy and hub_elsewhere),

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from model import cost, names, ssh_key
+from model import names, ssh_key
 from model.bucket import Bucket
-from model.cost import Invoice, Kind, Prices, Rented
+from model.cost import Invoice, Prices
 from model.fleet import Fleet
 from model.image import DIGEST, ImageLock, verified_file
 from model.kind import PROFILES, Profile
@@ -22,7 +22,7 @@ from model.secret import External, Generated, Secret, fault
 from model.settings import Settings, shown
 from services import catalogue, storage
 from services.caddy import AUTHORITY_KEY
-from stacks import buckets, fleets
+from stacks import buckets, fleets, rental_cost
 from stacks.host_plan import HostPlan, host_plans
 from stacks.placement_inputs import PlacementInputs
 
@@ -133,7 +133,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         buckets=kept_in,
         authorized_keys=keys,
         cloud_token=token,
-        invoice=_invoice(fleet, kept_in, Prices.written(files.prices)),
+        invoice=rental_cost.invoice(fleet.placements, kept_in, Prices.written(files.prices)),
         unresolved=(*unpinned_images(fleet, settings), *unpinned_hosts(fleet, directory / settings.known_hosts)),
         unverified=fleet.image_lock.unverified(_verified(directory / settings.image_lock), fleet.images())
         if profile.guarded
@@ -147,8 +147,9 @@ def placed(stack: str, settings: Settings, directory: Path) -> Fleet:
 
 
 def _placed(stack: str, settings: Settings, files: "_Files") -> Fleet:
-    types = _server_types(files.prices)
-    return fleets.fleet(settings, PlacementInputs(stack=stack, lock=files.lock, authority=files.authority, types=types))
+    types, prices = _server_types(files.prices), Prices.written(files.prices)
+    around = PlacementInputs(stack=stack, lock=files.lock, authority=files.authority, types=types, prices=prices)
+    return fleets.fleet(settings, around)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,13 +234,6 @@ def _server_types(prices: Mapping[str, Any]) -> tuple[tuple[str, Decimal, int], 
     """Name, price by the month and MiB of each type of server that has a known price."""
     servers: Mapping[str, Mapping[str, str | int | None]] = prices["servers"]
     return tuple((name, Decimal(str(of["monthly"])), int(of["memory_mib"] or 0)) for name, of in servers.items() if of["monthly"])
-
-
-def _invoice(fleet: Fleet, kept_in: Iterable[Bucket], prices: Prices) -> Invoice:
-    servers = (placement.host.rented for placement in fleet.placements)
-    things = [thing for server in servers if server for thing in cost.of_server(server)]
-    things += (Rented(kind=Kind.OBJECT_STORAGE, name=bucket.name) for bucket in kept_in)
-    return cost.invoice(things, prices)
 
 
 def _verified(lock: Path) -> Mapping[str, str | None]:

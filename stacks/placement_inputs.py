@@ -4,14 +4,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from model.cost import Prices
 from model.image import ImageLock
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlacementInputs:
-    """`authority` is the PEM root of an own certificate authority, or empty; `types` are servers' names, prices and MiB."""
+    """`authority` is the PEM root of an own certificate authority, or empty; `types` are servers' names, prices and MiB.
+
+    `prices` are of everything that is rented.
+    """
 
     stack: str
     lock: ImageLock
     authority: str
     types: Sequence[tuple[str, Decimal, int]]
+    prices: Prices

@@ -14,6 +14,7 @@ main() {
 	all)
 		# One run of the runner over all layers, so that its summary counts every test; tests/conftest.py adds the minutes.
 		# Two workers: one raises the lab and mostly waits for it, the other has all the rest.
+		timed "Chromium" make --no-print-directory chromium
 		suites=(-n 2 -v --timing benchmarks/tests.json tests/lab)
 		if .venv/bin/python -m tests.lab_itself.content needed "$content"; then suites+=(tests/lab_itself); fi
 		suites+=(tests/unit tests/graph tests/policy tests/engine)

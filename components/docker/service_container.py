@@ -264,7 +264,7 @@ def _declared(service: Service, host: DockerHost) -> Mapping[str, Any]:
 def _sites(sites: Sequence[Site]) -> Mapping[str, str]:
     return {
         site.host + ("" if led.route.paths == (ALL,) else f" {' '.join(led.route.paths)}"): f"{led.route.access} -> "
-        + (str(led.upstream) if led.upstream else f"answers {led.route.answer!r}")
+        + led.leads_to
         + (f" ({led.route.reason})" if led.route.reason else "")
         for site in sites
         for led in site.routes

@@ -8,6 +8,7 @@ import dns.exception
 import dns.resolver
 
 from model.fleet import Fleet
+from model.route import Access
 from operations.stack import CommandFailed, Stack
 from operations.table import table
 
@@ -34,14 +35,21 @@ class Needed:
 def zone(fleet: Fleet, address_of: Callable[[str], str]) -> tuple[Needed, ...]:
     """One `A` for every site, at the hub where both have it; `address_of` says the IPv4 address behind a host's address.
 
-    Empty for a stack whose names are in the mesh alone. A rented server's address is known to no setting: its names are left out.
+    Empty for a stack whose names are in the mesh alone. The domain itself is left out while it is for members alone: what the
+    public finds there is the operator's, perhaps a site elsewhere. A rented server's address is known to no setting: its names
+    are left out.
     """
     if not fleet.named_in_public:
         return ()
     hub = fleet.mesh.hub if fleet.mesh else ""
     # What is relayed is a site of both hosts, and strangers are to come by the hub.
     placements = sorted(fleet.placements, key=lambda placement: placement.host.name == hub)
-    hosts = {site.host: placement.host for placement in placements for site in placement.sites() if placement.host.address}
+    hosts = {
+        site.host: placement.host
+        for placement in placements
+        for site in placement.sites()
+        if placement.host.address and (site.host != fleet.domain or site.paths(Access.PUBLIC))
+    }
     sites = [
         Needed(name=name, kind="A", values=frozenset({address_of(host.address)}), reason=f"a site of {host.name}")
         for name, host in sorted(hosts.items())

@@ -4,6 +4,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import yaml
+
+from model.cost import Prices
 from model.fleet import Fleet
 from model.host import Role
 from model.image import ImageLock
@@ -17,6 +20,7 @@ from services.monitoring import alerts
 from services.monitoring.alerts import known_uids
 from services.monitoring.reference import page as alerts_page
 from stacks import fleets
+from stacks.inputs import PRICES
 from stacks.placement_inputs import PlacementInputs
 
 _PROJECT = Path(__file__).parent.parent.parent
@@ -62,7 +66,9 @@ def example_fleet() -> Fleet:
         },
         "prod",
     )
-    return fleets.fleet(settings, PlacementInputs(stack="prod", lock=ImageLock({}), authority="", types=()))
+    prices = Prices.written(yaml.safe_load((_PROJECT / PRICES).read_text()))
+    around = PlacementInputs(stack="prod", lock=ImageLock({}), authority="", types=(), prices=prices)
+    return fleets.fleet(settings, around)
 
 
 def page(fleet: Fleet) -> str:
@@ -234,7 +240,7 @@ def _routes(fleet: Fleet) -> str:
         (
             placement.host.name,
             site.host,
-            f"`{led.upstream}`" if led.upstream else f"answers `{led.route.answer}`",
+            f"`{led.leads_to}`" if led.upstream else led.leads_to,
             led.route.access,
             _paths(led.route),
             " ".join(led.route.methods) or "all",

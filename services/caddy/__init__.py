@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from model.alert import Severity, Watch
 from model.backup import Files
 from model.dashboard import HERE, Dashboard, Form, Panel, of_service
-from model.route import Access, Site
+from model.route import Access, Route, Site
 from model.secret import External, Secret
 from model.service import (
     Configuration,
@@ -63,10 +63,14 @@ def service(
     ingress: IngressSettings,
     networks: tuple[str, ...],
     links: tuple[Link, ...] = (),
+    routes: tuple[Route, ...] = (),
     memory_mib: int = 128,
     scale: float = 1.0,
 ) -> Service:
-    """Caddy for `sites`, on the `networks` that it shares with what stands behind it; `links`: what it hands on over the mesh."""
+    """Caddy for `sites`, on the `networks` that it shares with what stands behind it; `links`: what it hands on over the mesh.
+
+    `routes` are those of `sites` that it answers with files of its own.
+    """
     tls, tls_files, tls_secrets = _tls(ingress)
     return Service(
         name="caddy",
@@ -90,6 +94,7 @@ def service(
         ),
         secrets=tls_secrets,
         links=links,
+        routes=routes,
         # The hub's needs a certificate before anybody can join its mesh: the authority's name must not be asked of the mesh.
         uses_mesh_dns=True,
         volumes=(

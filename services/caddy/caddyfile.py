@@ -290,9 +290,15 @@ def _limits(site: Site, route: Route, number: int) -> list[str]:
 
 
 def _answer(led: RouteTarget, host: str) -> list[str]:
+    if led.route.file:
+        # Whatever the client wrote: nothing of it reaches the file system.
+        directory, _, name = led.route.file.rpartition("/")
+        return [f"root {directory}", f"rewrite /{name}", "file_server"]
     if led.upstream is None:
         return [f'respond "{led.route.answer}" 200']
-    return [f"reverse_proxy {led.upstream} {{", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]
+    # It replaces path and query, so that nothing of the client's is left.
+    asks = [f"rewrite {led.route.asks}"] if led.route.asks else []
+    return [*asks, f"reverse_proxy {led.upstream} {{", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]
 
 
 def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:

@@ -133,7 +133,7 @@ def _site(site: _Site) -> Mapping[str, object]:
         "maxredirects": 0,
         # Up means that the service answers, a login page or a refusal included; a gateway's error does not.
         # A door that serves one call only has no page to show: that it refuses all else is what can be asked.
-        "accepted_statuscodes": ["404"] if ALL not in paths else ["200-299", "300-399", "401", "403", "404"],
+        "accepted_statuscodes": ["404"] if not paths & {ALL, "/"} else ["200-299", "300-399", "401", "403", "404"],
         "expiryNotification": True,
     }
 

@@ -14,6 +14,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -30,6 +31,7 @@ DOMAIN = "vpai.test"
 MEMBER, STRANGER = "127.0.0.2", "127.0.0.1"
 LIMIT = RateLimit(requests=1000, seconds=60)
 CORS = Cors(origins=("app://obsidian.md", "http://localhost"), methods=("GET", "PUT"), headers=("authorization", "content-type"))
+FACTS = Path(__file__).parent / "facts"
 OPEN = Route(subdomain="open", port=80, access=Access.PUBLIC, reason="shown to the world", rate_limit=LIMIT)
 ROUTES = (
     Route(subdomain="llm", port=4000, access=Access.VPN),
@@ -44,6 +46,16 @@ ROUTES = (
     replace(OPEN, subdomain="shared", paths=("/down",), methods=("GET", "PUT")),
     Route(subdomain="shut", port=1, access=Access.VPN, cors=CORS),
     Route(subdomain="", port=80, access=Access.VPN, paths=("/only",)),
+    Route(
+        subdomain="front",
+        port=8428,
+        access=Access.VPN,
+        paths=("/live",),
+        methods=("GET",),
+        asks=f"/api/v1/query?query={{file.{FACTS}/question.promql}}&nocache=1",
+    ),
+    Route(subdomain="front", access=Access.VPN, paths=("/",), methods=("GET", "HEAD"), file=f"{FACTS}/front/index.html"),
+    Route(subdomain="front", access=Access.VPN, paths=("/page.css",), methods=("GET", "HEAD"), file=f"{FACTS}/front/page.css"),
 )
 ISSUERS: list[AcmeOverOvh | OwnAuthority] = [
     AcmeOverOvh(email="ops@example.org", credentials="/etc/caddy/current"),
@@ -53,7 +65,7 @@ ISSUERS: list[AcmeOverOvh | OwnAuthority] = [
 
 def led(route: Route) -> RouteTarget:
     name = "down" if route.paths == ("/down",) else route.subdomain or "root"
-    return RouteTarget(route=route, upstream=None if route.answer else Upstream(name=name, port=route.port))
+    return RouteTarget(route=route, upstream=None if route.answer or route.file else Upstream(name=name, port=route.port))
 
 
 RELAYED = tuple(
@@ -443,6 +455,34 @@ def test_a_name_that_is_looked_up_for_long_holds_up_no_other_site(caddy: Caddy) 
             assert caddy.ask("open", "/", STRANGER).status == 200
         assert not sought.done()
         assert sought.result().status == 502
+
+
+@pytest.mark.parametrize("more", ["", "?query=up", "?query=up&time=0", "?{env.HOME}", "?%7Benv.HOME%7D", "?a=b#c"])
+def test_a_service_that_is_asked_one_thing_hears_nothing_of_the_clients(caddy: Caddy, more: str) -> None:
+    reported = json.loads(caddy.ask("front", f"/live{more}", MEMBER).text)
+    path, _, query = reported["path"].partition("?")
+    question = (FACTS / "question.promql").read_text().removesuffix("\n")
+    assert path == "/api/v1/query"
+    assert parse_qs(query, strict_parsing=True) == {"query": [question], "nocache": ["1"]}, "no placeholder in a file is one"
+
+
+def test_a_service_that_is_asked_one_thing_is_asked_it_by_members_in_one_way(caddy: Caddy) -> None:
+    for method in ("POST", "PUT", "DELETE"):
+        assert caddy.ask("front", "/live", MEMBER, method, body=b"query=up").status == 405
+    for path in ("/live/", "/live/x", "/live/../api/v1/query", "/api/v1/query?query=up"):
+        assert caddy.ask("front", path, MEMBER).status == 404, path
+    assert caddy.ask("front", "/live", STRANGER).status == 403
+
+
+def test_of_a_directory_the_named_files_are_served_to_members_and_no_other(caddy: Caddy) -> None:
+    index, style = caddy.ask("front", "/", MEMBER), caddy.ask("front", "/page.css", MEMBER)
+    assert (index.status, index.headers["Content-Type"], index.text) == (200, "text/html; charset=utf-8", "<p>one</p>\n")
+    assert (style.status, style.headers["Content-Type"]) == (200, "text/css; charset=utf-8")
+    assert caddy.ask("front", "/PAGE.CSS?x=/secret.txt", MEMBER).text == style.text, "paths are compared in any case"
+    for path in ("/index.html", "/secret.txt", "/page.css/", "/../question.promql", "/page.css%00"):
+        assert caddy.ask("front", path, MEMBER).status == 404, path
+    assert caddy.ask("front", "/", MEMBER, "POST").status == 405
+    assert caddy.ask("front", "/", STRANGER).status == caddy.ask("front", "/page.css", STRANGER).status == 403
 
 
 def test_a_route_may_add_headers_of_its_own(caddy: Caddy) -> None:

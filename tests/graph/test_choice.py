@@ -79,7 +79,8 @@ def test_what_is_left_out_takes_secrets_routes_names_alerts_and_panels_with_it()
     }
     secrets = {secret.name for secret in found.fleet.secrets()}
     assert not [name for name in secrets if name.startswith(("n8n_", "openclaw_", "litellm_", "postgresql_", "qdrant_"))]
-    assert {site.host.partition(".")[0] for site in found.fleet.sites()} == {"grafana", "metrics", "logs", "mesh"}
+    sites = {site.host.removesuffix(found.fleet.domain) for site in found.fleet.sites()}
+    assert sites == {"", "grafana.", "metrics.", "logs.", "mesh."}
     alerts = monitoring.alerts(found.fleet.placements)
     assert {alert.service for alert in alerts} <= {"", *running(found)}
     [grafana] = [resource for resource in build(found).resources if resource.name == "box-grafana-configuration"]

@@ -15,7 +15,7 @@ import pytest
 
 from lab import Lab, Machine
 from lab.layout import DOMAIN
-from model.names import Names
+from model.names import FRONT_PAGE, Names
 from model.reachability import ANYONE, MEMBER
 from model.route import covers
 from operations.reference.reachability import PAGE, read
@@ -137,7 +137,8 @@ class Way:
 
 def _in_the_lab(site: str) -> str:
     """The page has the names that explain themselves; the lab calls its sites as its operator does."""
-    return Names(DOMAIN, inputs("lab").settings.subdomains).host(site.removesuffix(".example.org"))
+    names = Names(DOMAIN, inputs("lab").settings.subdomains)
+    return names.host(FRONT_PAGE if site == "example.org" else site.removesuffix(".example.org"))
 
 
 def ways(rows: frozenset[tuple[str, str, str]] = ROWS) -> Mapping[tuple[str, str], list[Way]]:

@@ -25,7 +25,6 @@ def test_status_names_every_service_with_its_health(deployed: Deployment) -> Non
     lines = deployed.operate("status").stdout.splitlines()
     for placement, service in inputs("lab").fleet.services():
         [line] = [line for line in lines if line.startswith(placement.host.name) and f" {service.name} " in line]
-        assert "running" in line
         assert re.search(r"\bhealthy\b", line), line
 
 

@@ -3,9 +3,9 @@
 import json
 import re
 
+from tests.browser import Browser
 from tests.fleets import PROJECT
 from tests.lab.deployment import Deployment
-from tests.prove.browser import Browser
 from tests.waiting import until
 
 SITE = "javisi.vpai.test"

@@ -38,9 +38,7 @@ def test_every_link_is_granted() -> None:
     links = [(each, link) for each in FLEET.placements for service in each.services for link in service.links]
     assert {each.host.name for each, _ in links} == {"seko", "waza"}
     for source, link in links:
-        [target] = [
-            placement for placement in FLEET.placements if link.service in {service.name for service in placement.services}
-        ]
+        [target] = [placement for placement in FLEET.placements if placement.answers_links_to(link.service)]
         assert any(
             tag(source.host.name) in grant.sources and grant.destination == tag(target.host.name) and 443 in grant.ports
             for grant in grants(FLEET.placements)
@@ -72,7 +70,7 @@ def test_the_policy_accepts_what_is_granted_and_nothing_else() -> None:
 
 def test_every_vpn_route_has_a_record_and_no_public_one_has() -> None:
     expected = {
-        f"{route.subdomain}.{FLEET.domain}": each.host.name
+        route.host(FLEET.domain): each.host.name
         for each in FLEET.placements
         for service in each.services
         for route in service.routes
@@ -81,9 +79,7 @@ def test_every_vpn_route_has_a_record_and_no_public_one_has() -> None:
     found = records(FLEET.domain, FLEET.placements)
     assert found == expected
     assert found, "a fleet without VPN sites would show nothing"
-    public = {
-        f"{route.subdomain}.{FLEET.domain}" for _, service in FLEET.services() for route in service.routes
-    } - expected.keys()
+    public = {route.host(FLEET.domain) for _, service in FLEET.services() for route in service.routes} - expected.keys()
     assert FLEET.mesh
     assert FLEET.mesh.server in public
     assert not public & found.keys()

@@ -285,10 +285,12 @@ def test_every_site_of_the_other_hosts_and_every_heartbeat_is_asked_for_from_the
     [task] = kuma.tasks
     asked = {monitor["name"]: monitor for monitor in json.loads(task.stdin)["monitors"]}
     others = [service for placement, service in EVERY if placement.host.name != "seko"]
-    assert asked.keys() == {route.subdomain for service in others for route in service.routes} | {"backup-sese", "backup-seko"}
+    sites = {route.subdomain or DOMAIN for service in others for route in service.routes}
+    assert asked.keys() == sites | {"backup-sese", "backup-seko"}
     assert {link.service for link in kuma.links} == {service.name for service in others if service.routes}
     assert asked["grafana"]["url"] == f"https://grafana.{DOMAIN}/"
     assert "502" not in json.dumps(asked)
+    assert "200-299" in asked[DOMAIN]["accepted_statuscodes"], "the front page is one"
     assert asked["metrics"]["accepted_statuscodes"] == ["404"], "it serves nothing but one call"
     assert (asked["backup-sese"]["type"], asked["backup-sese"]["interval"]) == ("push", 93600)
     assert asked["backup-sese"]["pushToken"] == "${secret:uptime_kuma_backup_sese_token|json}"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from model.names import FRONT_PAGE
 from model.problem import Refused
 from services import catalogue
 from tests.fleets import RENTED_HOST, inputs
@@ -17,8 +18,8 @@ def hosts(**changes: str) -> set[str]:
 
 def test_a_site_is_called_by_its_own_name_unless_the_operator_says_otherwise() -> None:
     given = hosts(subdomains="{}")
-    everything = catalogue.sites_of_all() - {"hosts"}
-    assert given == {f"{site}.vpai.example.org" for site in everything}
+    everything = catalogue.sites_of_all() - {"hosts", FRONT_PAGE}
+    assert given == {"vpai.example.org", *(f"{site}.vpai.example.org" for site in everything)}
     assert hosts(subdomains='{"n8n": "workflows"}') == {*given, "workflows.vpai.example.org"} - {"n8n.vpai.example.org"}
 
 

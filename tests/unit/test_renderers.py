@@ -222,6 +222,8 @@ KINDS: Mapping[tuple[str, str], Callable[[str], Any]] = {
     ("redis", r"redis\.conf|users\.acl"): _http_words,
     ("postgresql", r"postgresql\.conf|pg_hba\.conf"): _whole,
     ("caddy", "Caddyfile"): _whole,  # By Caddy itself: tests/engine/test_caddyfile.py.
+    # tests/unit/test_front_page.py, and the questions by VictoriaMetrics itself: tests/lab/test_front_page.py
+    ("caddy", r"front/[a-z]+\.(html|css|js|svg|promql)"): _whole,
     ("alloy", r"config\.alloy"): _whole,  # tests/unit/test_alloy_stand_in.py, test_alloys_strings_are_gos
     ("litellm", r".*\.py"): _whole,
     ("openclaw", r".*\.js"): _whole,

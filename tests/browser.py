@@ -21,7 +21,7 @@ with ssl.create_default_context().wrap_socket(socket.create_connection((sys.argv
     print(site.getpeername()[0], site.getpeercert(True).hex())"""
 """Its address and its certificate, which the machine's own roots vouch for."""
 PROGRAM = "chromium"
-"""Installed by `make prove`."""
+"""Installed by `make test` and `make prove`."""
 
 
 class Browser:
@@ -77,6 +77,16 @@ class Browser:
     def text(self) -> str:
         """What is to be read on the page."""
         return str(self.run("document.body ? document.body.innerText : ''"))
+
+    def size(self, width: int, height: int, *, phone: bool = False) -> None:
+        """The window's from now on, in CSS pixels; a phone's pixels are twice as fine, and its page is laid out for it."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone
+        )
+
+    def without_javascript(self) -> None:
+        """Pages that are opened from now on run no script of their own."""
+        self._ask("Emulation.setScriptExecutionDisabled", value=True)
 
     def screenshot(self, to: Path) -> None:
         to.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
