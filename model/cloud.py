@@ -1,4 +1,4 @@
-"""A server to be rented, and everything that can be known to be wrong with it before the cloud is asked."""
+"""A server to rent, and the problems with it that need no answer from the cloud's API."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What rented things cost: Hetzner's prices applied line by line, as its invoice does. Net, in EUR."""
+"""The cost of rented servers and buckets: Hetzner's prices, line by line as on its invoice. Net, in EUR."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -86,8 +86,10 @@ def firewall(placement: Placement) -> Firewall:
 
 
 def _exits(placement: Placement) -> Iterator[EgressRule]:
-    """A link's service asks the mesh's names of its own host, and then a site. Which members have sites that this host may
-    call is the mesh's policy: Docker lends the container its host's address."""
+    """Egress of services with links: DNS to this host's MagicDNS, HTTPS to the mesh.
+
+    Which members they may call is decided by Headscale's policy, because a container leaves under its host's address.
+    """
     names = IPv4Network(MAGIC_DNS)
     for source in dict.fromkeys(
         network.cidr for service in placement.services if service.links for network in placement.ways_out(service)

@@ -327,7 +327,8 @@ class Service:
     links: tuple[Link, ...] = ()
     """What it calls on other hosts; its way out is then a network of such services alone, by which the firewall knows them."""
     uses_mesh_dns: bool = False
-    """Whether it asks the mesh's resolver for them itself: all other names it then finds while there is no mesh yet."""
+    """Whether the service asks the mesh's resolver itself. If not, that is its container's only resolver, and no name is found
+    before the host has joined."""
     needs: tuple[str, ...] = ()
     """Services that must be healthy, their tasks done, before this one starts."""
     brings: tuple[str, ...] = field(default=(), repr=False)

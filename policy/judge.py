@@ -1,4 +1,4 @@
-"""Judges a program by every rule, and tells what breaks one in the protocol's own messages."""
+"""Runs every rule on a program and returns the violations as messages of Pulumi's analyzer protocol."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date

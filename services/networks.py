@@ -13,7 +13,7 @@ EGRESS = Network(name="egress", cidr=IPv4Network("172.20.4.0/24"), internal=Fals
 SANDBOX = Network(name="sandbox", cidr=IPv4Network("172.20.5.0/24"), internal=True)
 
 HUB = Network(name="hub", cidr=IPv4Network("172.20.6.0/24"), internal=True)
-"""The hub's: Caddy and what stands behind it. Who of them needs the Internet leaves by EGRESS, Caddy by UPLINK."""
+"""Network of the hub's Caddy and the services behind it. They reach the Internet by EGRESS, Caddy by UPLINK."""
 
 UPLINK = Network(name="uplink", cidr=IPv4Network("172.20.7.0/24"), internal=False)
 """Network of the services that call other hosts. The firewall lets its packets, and no other container's, into the mesh."""

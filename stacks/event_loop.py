@@ -1,4 +1,4 @@
-"""What the SDK (3.259) does for each of a program's hundreds of resources, and nobody needs: docs/adr/0024."""
+"""Patches of Pulumi's SDK (3.259) that make a program of hundreds of resources faster; measured in docs/adr/0024."""
 
 import asyncio
 from collections.abc import Collection
@@ -14,11 +14,11 @@ Tasks = set[asyncio.Task[Any]]
 
 def patch_sdk() -> None:
     """Replace functions of Pulumi's SDK that are slow for a program of hundreds of resources."""
-    # Four messages a resource, each a call to the engine that the whole program waits for; `pulumi --debug` alone shows them.
+    # The SDK sends four debug messages a resource, each a blocking call to the engine. Only `pulumi --debug` shows them.
     pulumi.log.debug = _unsaid
-    # Who called, file by file up to here: for a line number in the state, which each edit of a program would change.
+    # The SDK walks the call stack of each resource for a line number in the state. Every edit of a program would change it.
     resource._get_stack_trace = source_pb2.StackTrace
-    # Whenever one output is known it looks at all others again, and there are thousands.
+    # The SDK waits for the first of thousands of outputs, then looks at all that are left, and so on.
     stack.asyncio = SimpleNamespace(**{**vars(asyncio), "wait": until_one_fails})  # type: ignore[assignment,attr-defined]
 
 

@@ -307,7 +307,7 @@ def _nameservers(settings: Settings) -> tuple[str, ...]:
 
 
 def _ingress(settings: Settings, inputs: PlacementInputs, wildcard: str = "") -> IngressSettings:
-    """A Caddy whose names below `wildcard` share one certificate; where that is empty, each has its own."""
+    """Ingress settings of a host's Caddy. Names below `wildcard` share one certificate; without it each has its own."""
     return IngressSettings(
         vpn=settings.vpn_cidrs,
         acme_email=settings.acme_email,

@@ -82,7 +82,7 @@ def register(inputs: Inputs, ssh_config: str) -> Mapping[str, Sequence[pulumi.Re
         "owner": inputs.fleet.project,
         EXPIRES: expiry_label(inputs.settings.expires),
     }
-    # Nobody but the operator knocks on production's door, whatever its own firewall says.
+    # Hetzner's own firewall lets SSH to production in from the operator's addresses only, besides the host's own rules.
     ssh_from = tuple(map(str, inputs.settings.trusted_addresses)) if inputs.profile.guarded else EVERYWHERE
     project = HetznerProject(name, deploy_key=key, labels=labels, opts=cloud)
     wanted = (placement.host.rented for placement in inputs.fleet.placements)
@@ -118,8 +118,9 @@ def _server(
 
 
 def goes_with(host: str, hosts: Collection[str], server: pulumi.Resource, contact: ServerContact) -> None:
-    """Everything on a server is made anew when the server is (the docker provider would never notice), and nothing
-    of it is taken away one by one when the server goes. The mesh has to be told all the same.
+    """Replace and delete every resource on `host` with its server; members of the mesh are still removed one by one.
+
+    Without it the docker provider would not notice a new server, and a destroy would ask a server that is gone.
 
     Deleted with the contact, which is replaced with the server: the engine (3.259) deletes a server's dependents before the
     server itself, does not count that one as gone by then, and would ask providers that nobody has registered yet.

@@ -1,4 +1,4 @@
-"""What `make up STACK=prod` refuses before it asks, as decisions over values."""
+"""The guards of `make up STACK=prod`: pure decisions on whether a plan may be offered to the operator at all."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

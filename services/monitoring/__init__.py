@@ -1,4 +1,4 @@
-"""Monitoring, derived from what stands where: what wakes somebody up, and what those services are told that watch the others."""
+"""Monitoring, derived from the placements: alerts, and the configuration of the services that collect, show and notify."""
 
 from collections.abc import Sequence
 from dataclasses import replace
