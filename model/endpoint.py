@@ -10,7 +10,7 @@ from model.service import Link
 class Endpoint:
     """Where a service is called: beside it by its name and `port` on `network`, from another host at its `site`, over the mesh.
 
-    The route of that site is for members of the VPN; a law refuses a link that ends at none (model/laws.py).
+    The route of that site is for members of the VPN; a law refuses a link that ends at none (model/laws/).
     """
 
     service: str

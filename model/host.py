@@ -7,7 +7,7 @@ from enum import StrEnum
 from model.cloud import CloudServer
 
 PEOPLE = range(1000, 5000)
-"""Uids of those who log in: a distribution gives its first user 1000. No service runs as one (model/laws.py)."""
+"""Uids of those who log in: a distribution gives its first user 1000. No service runs as one (model/laws/)."""
 DEPLOY_UID = 4000
 """Of the user that deploys, which may become root."""
 TIMEZONE = "Europe/Paris"

@@ -119,7 +119,7 @@ DOCKER_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")
 
 @dataclass(frozen=True, kw_only=True)
 class HostMount:
-    """A file or directory of the host itself, shown read-only; `model/laws.py` lists who may have which."""
+    """A file or directory of the host itself, shown read-only; `model/laws/` lists who may have which."""
 
     path: str
     container_path: str

@@ -7,7 +7,7 @@ import pytest
 
 from model import backup_plan
 from model.kind import DESTROY_GUARD as GUARD
-from model.laws import host_names_are_distinct
+from model.laws.fleet import host_names_are_distinct
 from model.network import MESH
 from model.problem import Refused
 from model.reachability import reachability

@@ -22,15 +22,15 @@ def _fault(what: str, file: str, old: str, new: str, test: str) -> Fault:
 FAULTS = (
     _fault(
         "a law that accepts everything",
-        "model/laws.py",
+        "model/laws/confinement.py",
         "    if total > available:\n",
         "    if total > available and not placement:\n",
         "tests/unit/test_laws.py::test_a_broken_law_is_told_with_reason_and_remedy[memory_fits-0]",
     ),
     _fault(
         "a law that is asked of no one",
-        "model/laws.py",
-        "    only_caddy_publishes,\n",
+        "model/laws/__init__.py",
+        "    networks.only_caddy_publishes,\n",
         "",
         "tests/unit/test_laws.py::test_every_law_has_a_case_that_breaks_it",
     ),

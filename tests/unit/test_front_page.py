@@ -209,8 +209,8 @@ def test_the_page_is_of_the_catalogue_alone_so_that_a_second_up_changes_nothing(
 
 def test_a_route_gives_one_thing_a_port_an_answer_or_a_file_of_caddys() -> None:
     route = front_page.files(NAMES)[0]
-    assert not list(laws.routes_are_answered(with_service("caddy", routes=(route,))))
+    assert not list(laws.routes.routes_are_answered(with_service("caddy", routes=(route,))))
     for wrong in (replace(route, answer="OK"), replace(route, port=80), replace(route, file="")):
-        assert list(laws.routes_are_answered(with_service("caddy", routes=(wrong,))))
-    [problem] = laws.routes_are_answered(with_service("qdrant", routes=(route,)))
+        assert list(laws.routes.routes_are_answered(with_service("caddy", routes=(wrong,))))
+    [problem] = laws.routes.routes_are_answered(with_service("qdrant", routes=(route,)))
     assert problem.what.endswith("has a file, and is not Caddy's own")

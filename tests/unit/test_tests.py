@@ -113,6 +113,6 @@ def test_what_a_rehearsal_replaces_stands_in_its_file(rehearsal: str) -> None:
 
 def test_what_a_rehearsal_replaces_is_found(tmp_path: Path) -> None:
     (file := tmp_path / "test_a.py").write_text(
-        'A = ("model/laws.py", ("old", "new"))\nstack.edit("model/host.py", ("one", "two"), B)\n'
+        'A = ("model/laws/data.py", ("old", "new"))\nstack.edit("model/host.py", ("one", "two"), B)\n'
     )
-    assert set(_replaced(file)) == {("model/laws.py", "old"), ("model/host.py", "one")}
+    assert set(_replaced(file)) == {("model/laws/data.py", "old"), ("model/host.py", "one")}

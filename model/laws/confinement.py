@@ -1,0 +1,158 @@
+"""What a container may: memory, capabilities, users, files of its host."""
+
+from collections.abc import Iterator, Sequence
+
+from model.host import PEOPLE
+from model.placement import Placement
+from model.problem import Problem
+from model.service import Service
+
+
+def memory_fits(placement: Placement) -> Iterator[Problem]:
+    """Memory limits add up to less than the host has, minus its reserve."""
+    host = placement.host
+    total = sum(service.limits.memory_mib for service in placement.services)
+    total += placement.backup.memory_mib if placement.backup else 0
+    available = host.memory_mib - host.reserve_mib
+    if total > available:
+        largest = sorted(placement.services, key=lambda service: -service.limits.memory_mib)[:3]
+        spared = _spared(placement.services, total - available)
+        freed = sum(service.limits.memory_mib for service in placement.services if service.name in spared)
+        choice = (
+            f"choose fewer services in vpai:services: without {', '.join(spared)} ({freed} MiB) it fits; or " if spared else ""
+        )
+        yield Problem(
+            what=f"{host.name}: memory limits add up to {total} MiB; the host has {host.memory_mib} MiB"
+            + f", {host.reserve_mib} of them reserved",
+            why="the kernel would kill services under load (the predecessor was overcommitted 1.6 times)",
+            fix=f"{choice}lower limits (largest: "
+            + ", ".join(f"{service.name} {service.limits.memory_mib}" for service in largest)
+            + "), move a service, or take a larger host",
+            example=f"pulumi config set --path 'vpai:hosts.{host.name}.memoryMib' {total + host.reserve_mib}",
+        )
+
+
+def _spared(services: Sequence[Service], too_much_mib: int) -> tuple[str, ...]:
+    """The least without which the rest fits: a service, whoever needs it, and what nobody else asks for.
+
+    Empty where no single choice frees enough. Whoever publishes a port is no choice: without it nothing is reached.
+    """
+    memory = {service.name: service.limits.memory_mib for service in services}
+    uses = {service.name: {*service.needs, *service.brings} & memory.keys() for service in services}
+    behind = {service.name for service in services if not service.routes and not service.ports}
+
+    def going(name: str) -> frozenset[str]:
+        gone = {name}
+        while more := {
+            each
+            for each in memory.keys() - gone
+            if uses[each] & gone or (each in behind and (users := {it for it in uses if each in uses[it]}) and users <= gone)
+        }:
+            gone |= more
+        return frozenset(gone)
+
+    published = {service.name for service in services if service.ports}
+    choices = [gone for name in memory if not (gone := going(name)) & published]
+    enough = [gone for gone in choices if sum(memory[name] for name in gone) >= too_much_mib]
+    least = min(enough, key=lambda gone: (sum(memory[name] for name in gone), sorted(gone)), default=frozenset[str]())
+    return tuple(name for name in memory if name in least)
+
+
+def services_are_confined(placement: Placement) -> Iterator[Problem]:
+    """A limit on memory and CPU, capabilities by name, an image that is told by its tag."""
+    for service in placement.services:
+        where = f"{placement.host.name}: {service.name}"
+        if service.limits.memory_mib <= 0 or service.limits.cpus <= 0:
+            yield Problem(
+                what=f"{where} has no limit on its memory or its CPUs",
+                why="Docker takes 0 for unlimited, and one service could take the host down with it",
+                fix="measure what it uses and give it that with headroom",
+                example="limits=Limits(memory_mib=256, cpus=0.5)",
+            )
+        if "ALL" in service.capabilities:
+            yield Problem(
+                what=f"{where} adds back ALL capabilities",
+                why="its root would be the host's in everything but the file system",
+                fix="name those that it needs",
+                example='capabilities=("CHOWN", "SETGID", "SETUID")',
+            )
+        _, _, tag = service.image.rpartition("/")[2].partition(":")
+        if tag in ("", "latest"):
+            yield Problem(
+                what=f"{where} runs the image {service.image}, whose version nobody chose",
+                why="the next pull brings whatever is newest, and no rollback knows what ran before",
+                fix="name the version as the tag; the image lock adds its digest",
+                example='image="docker.io/library/redis:8.0-bookworm"',
+            )
+
+
+_OWN_UID = "give it a uid of its own from 20000 on; if its image works as no other, say may=May(share_uid=...)"
+
+
+def users_are_their_own(placement: Placement) -> Iterator[Problem]:
+    """No two services and no person are one user of the host, but parts of one program; what a service writes to is its own."""
+    first: dict[int, Service] = {}
+    for service in placement.services:
+        where = f"{placement.host.name}: {service.name}"
+        for uid in service.uids:
+            listed = service.may.share_uid == uid
+            other = first.setdefault(uid, service)
+            parts = {volume.directory for volume in service.volumes if volume.shared} & {
+                volume.directory for volume in other.volumes
+            }
+            if other is not service and not parts and not (listed and other.may.share_uid == uid):
+                yield Problem(
+                    what=f"{where} runs as user {uid}, as {other.name} does",
+                    why="to the kernel they are one: whatever lets one of them out of its own files lets it into the other's",
+                    fix=_OWN_UID,
+                    example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
+                )
+            elif not listed and (uid == 0 or uid in PEOPLE):
+                yield Problem(
+                    what=f"{where} runs as user {uid}, " + ("which is root" if uid == 0 else "which is of those who log in"),
+                    why="whatever lets it out of its own files makes it that user of the host",
+                    fix=_OWN_UID,
+                    example='user="20009:20009", and the same as `owner` of its volumes and its configuration',
+                )
+        owners = {volume.path: volume.owner for volume in service.volumes if not volume.read_only}
+        if service.configuration:
+            owners[service.configuration.directory] = service.configuration.owner
+        for path, owner in owners.items():
+            if int(owner.partition(":")[0]) not in service.uids:
+                yield Problem(
+                    what=f"{where} runs as user {service.uid}, and its {path} belongs to {owner}",
+                    why="it could not read its own files, or another user of the host could write them",
+                    fix="make the service's user the owner",
+                    example=f'owner="{service.uid}:{service.uid}"',
+                )
+
+
+def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
+    """A service sees of its host only what it says that it may, and why."""
+    for service in placement.services:
+        for mount in service.host_mounts:
+            if mount.path not in service.may.mount:
+                yield Problem(
+                    what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host",
+                    why="files of the host are outside of every limit: the Docker socket alone makes whoever holds it root",
+                    fix="use a Volume or a Configuration; if it must be, say may=May(mount=...), and why",
+                    example='Volume(path="/data", directory="redis", owner="999:999", mode=0o755, backup=Files())',
+                )
+            if not mount.reason:
+                yield Problem(
+                    what=f"{placement.host.name}: {service.name} mounts {mount.path} of its host without a reason",
+                    why="what a container sees of its host is decided and reviewed path by path",
+                    fix="fill in `reason`",
+                )
+        if service.host_cgroups and not service.may.see_control_groups:
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} sees the control groups of its host",
+                why="it could tell every process of every other service apart, for nothing",
+                fix="leave host_cgroups off; only a service that measures containers needs it",
+            )
+        if service.user_namespaces and not service.may.make_namespaces:
+            yield Problem(
+                what=f"{placement.host.name}: {service.name} makes user namespaces of its own",
+                why="for that it runs without seccomp and AppArmor, and its programs may gain privileges",
+                fix="leave user_namespaces off; only a service that runs containers of strangers needs it",
+            )
