@@ -15,7 +15,8 @@ import pytest
 
 from lab import authority, fetch
 from lab.providers import ovh
-from lab.providers.server import Answer, Request, Server
+from lab.providers.exchange import Answer, Request
+from lab.providers.server import Server
 from model.network import MESH
 from model.route import Access, Route, RouteTarget, sites
 from services.caddy.caddyfile import AcmeOverOvh, render

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.providers.server import ANSWER
+from lab.providers.models import ANSWER
 from services.n8n.workflows import workflows
 from services.webhook_gate import CALLS_PATHS
 from tests.fleets import context

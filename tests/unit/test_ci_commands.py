@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab.providers import server
+from lab.providers.exchange import Request
 from model.problem import Refused
 from operations import notify, stack
 from operations.deploy import git_refs, runner, up
@@ -59,7 +60,7 @@ class _Prod(Stack):
 def _telegram(_: Stack, url: str, *, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
     """The shared stand-in, asked as Telegram is."""
     host, _slash, path = url.removeprefix("https://").partition("/")
-    request = server.Request(host=host, method="POST", path=f"/{path}", query={}, headers=headers, body=json.loads(body))
+    request = Request(host=host, method="POST", path=f"/{path}", query={}, headers=headers, body=json.loads(body))
     answer = server.answer(request)
     return answer.status, json.dumps(answer.document).encode()
 

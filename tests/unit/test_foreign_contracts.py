@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from lab.contract import Contract
-from lab.providers import github, hetzner, lifecycle, ovh, server
+from lab.providers import github, hetzner, lifecycle, models, ovh, server
 from lab.providers.api import CONTRACTS, Api
-from lab.providers.server import Answer, Request
+from lab.providers.exchange import Answer, Request
 from lab.providers.telegram import Telegram
 
 BEARER = {"authorization": "Bearer any"}
@@ -210,7 +210,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test has clouds and messages of its own."""
     monkeypatch.setattr(server, "OVH", ovh.Ovh())
     monkeypatch.setattr(server, "GITHUB", github.GitHub())
-    monkeypatch.setattr(server, "TELEGRAM", Telegram(wrong=server.WRONG_KEY))
+    monkeypatch.setattr(server, "TELEGRAM", Telegram(wrong=models.WRONG_KEY))
     monkeypatch.setattr(server, "SHAPES", {**server.SHAPES, HETZNER: server.hetzner_cloud(hetzner.Cloud())})
 
 
@@ -269,7 +269,7 @@ def test_each_refusal_and_limit_of_each_contract_is_seen() -> None:
 
 def test_a_group_takes_twenty_messages_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     at = iter(range(1000))
-    monkeypatch.setattr(server, "TELEGRAM", Telegram(wrong=server.WRONG_KEY, now=lambda: float(next(at))))
+    monkeypatch.setattr(server, "TELEGRAM", Telegram(wrong=models.WRONG_KEY, now=lambda: float(next(at))))
     good = GOOD[TELEGRAM]
     asked = replace(good, body={**good.body, "chat_id": GROUP})
     statuses = [ask(asked).status for _ in range(21)]

@@ -9,19 +9,9 @@ import pytest
 
 from lab.layout import PROVIDERS
 from lab.providers import script
-from lab.providers.server import (
-    ANSWER,
-    EMBEDDING_TOKENS,
-    FILM_TOKENS,
-    INPUT_TOKENS,
-    MESSAGES,
-    OUTPUT_TOKENS,
-    SHAPES,
-    Answer,
-    Request,
-    answer,
-    parsed,
-)
+from lab.providers.exchange import Answer, Request
+from lab.providers.models import ANSWER, EMBEDDING_TOKENS, FILM_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS
+from lab.providers.server import MESSAGES, SHAPES, answer, parsed
 from lab.providers.telegram import Message, Telegram
 
 SAID: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
