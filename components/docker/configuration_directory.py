@@ -15,6 +15,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from components import archive
+from components.difference import difference
 from components.ssh.host_script import SshHost
 
 Files = Mapping[str, Mapping[str, Any]]
@@ -37,9 +38,8 @@ class HostFilesProvider(ResourceProvider):
         return CreateResult(id_=props["directory"], outs=props)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        changed = [key for key in _news if key != "__provider" and _olds.get(key) != _news[key]]
-        replaces = [key for key in changed if key in ("alias", "directory")]
-        return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=True)
+        keys = [key for key in _news if key != "__provider"]
+        return difference(_olds, _news, keys, replaces=("alias", "directory"), delete_first=True)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         _apply(_news)

@@ -12,6 +12,8 @@ from typing import Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider
 
+from components.difference import difference
+
 HOST_KEY_LABEL = "vpai.host-key"
 _PREFIX = "AAAAC3NzaC1lZDI1NTE5AAAAI"
 """Of every Ed25519 key (the length and name of its kind); 43 characters follow."""
@@ -39,8 +41,7 @@ class HostKeyProvider(ResourceProvider):
         return CreateResult(id_=props["host"], outs={**props, "private": private, "public": public})
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        changed = _olds["host"] != _news["host"]
-        return DiffResult(changes=changed, replaces=["host"] if changed else [])
+        return difference(_olds, _news, ("host",), replaces=("host",))
 
 
 class HostKey(Resource, module="hetzner", name="HostKey"):

@@ -14,6 +14,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 from components import ssh
+from components.difference import difference
 from components.ssh.host_script import NO_ANSWER, SshHost
 
 DEADLINE_SECONDS = 300
@@ -30,8 +31,7 @@ class ServerContactProvider(ResourceProvider):
         return CreateResult(id_=props["alias"], outs=props)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        changed = [key for key in ("alias", "server", "address", "host_key") if _olds.get(key) != _news.get(key)]
-        return DiffResult(changes=bool(changed), replaces=[key for key in changed if key == "alias"])
+        return difference(_olds, _news, ("alias", "server", "address", "host_key"), replaces=("alias",))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         _meet(_news)

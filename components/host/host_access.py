@@ -16,6 +16,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, Resource, ResourceProvider, UpdateResult
 
 from components import archive, ssh
+from components.difference import difference
 from components.host.access import Access
 from components.mesh import mesh_status
 from components.ssh.host_script import NO_ANSWER, SshHost
@@ -41,9 +42,8 @@ class HostAccessProvider(ResourceProvider):
         return CreateResult(id_=props["alias"], outs=props)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        changed = [key for key in ("alias", "files", "rules", "public_rules", "mesh_only") if _olds.get(key) != _news.get(key)]
-        replaces = [key for key in changed if key in ("alias", "mesh_only")]
-        return DiffResult(changes=bool(changed), replaces=replaces, delete_before_replace=False)
+        keys = ("alias", "files", "rules", "public_rules", "mesh_only")
+        return difference(_olds, _news, keys, replaces=("alias", "mesh_only"))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         _converge(_news)

@@ -12,6 +12,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from components import ssh
+from components.difference import difference
 from components.ssh.host_script import SshHost, text
 
 RUNNER = ""
@@ -31,8 +32,7 @@ class MeshMemberProvider(ResourceProvider):
         return CreateResult(id_=props["name"], outs=props)
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        changed = [key for key in ("alias", "name", "login_server", "tag", "flags") if _olds.get(key) != _news.get(key)]
-        return DiffResult(changes=bool(changed), replaces=[key for key in changed if key == "alias"])
+        return difference(_olds, _news, ("alias", "name", "login_server", "tag", "flags"), replaces=("alias",))
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         _join(_news)

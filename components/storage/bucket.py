@@ -20,6 +20,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
+from components.difference import difference
 from components.storage.properties import FOUND
 from model import bucket as model
 from model.problem import refuse
@@ -52,10 +53,7 @@ class BucketProvider(ResourceProvider):
         return ReadResult(None, {}) if found is None else ReadResult(id_, {**props, **found})
 
     def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
-        replaces = [key for key in _PLACE if _olds.get(key) != _news[key]]
-        # A state of an earlier commit may lack what means nothing: "" and None and False are one.
-        changed = [key for key in _COMPARED if (_olds.get(key) or "") != (_news[key] or "")]
-        return DiffResult(changes=bool(replaces or changed), replaces=replaces, delete_before_replace=False)
+        return difference(_olds, _news, (*_PLACE, *_COMPARED), replaces=_PLACE)
 
     def update(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> UpdateResult:
         self._storage.update(_olds, _news)

@@ -13,16 +13,9 @@ from lab.providers.api import Api, Refused
 from lab.providers.exchange import Answer, Json, Request
 
 INPUT_TOKENS, OUTPUT_TOKENS, EMBEDDING_TOKENS, FILM_TOKENS = 12, 8, 5, 108_900
-
-
 ANSWER = "This answer comes from the lab, not from a model."
-
-
 WRONG_KEY = "wrong"
-
-
 _EMBEDDING_SIZE = 1536
-
 
 APIS = {
     host: Api.of(host)

@@ -1,0 +1,25 @@
+"""What a dynamic resource's inputs differ in, and whether that makes it anew."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from pulumi.dynamic import DiffResult
+
+
+def difference(
+    olds: Mapping[str, Any],
+    news: Mapping[str, Any],
+    keys: Iterable[str],
+    *,
+    replaces: Collection[str] = (),
+    delete_first: bool = False,
+) -> DiffResult:
+    """Compare the inputs `keys`; a change of one of `replaces` is a replacement, which deletes first if `delete_first`.
+
+    A state of an earlier commit may lack what means nothing, so "", None, False and a missing input are one. The provider's own
+    code is an input too ("__provider"), and never one of `keys`: an edit of it changes nothing on a host.
+    """
+    changed = [key for key in keys if (olds.get(key) or "") != (news.get(key) or "")]
+    return DiffResult(
+        changes=bool(changed), replaces=[key for key in changed if key in replaces], delete_before_replace=delete_first
+    )
