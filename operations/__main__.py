@@ -28,7 +28,7 @@ from operations.deploy.status import status
 from operations.deploy.up import apply_plan, plan, plan_digest, publish_plan, take_plan, up
 from operations.mesh.renew import renew
 from operations.notify import notify
-from operations.previews.pull_request_comment import publish
+from operations.previews.post_comment import publish
 from operations.secrets.recovery_kit import check_recovery_kit, stale, write_recovery_kit
 from operations.stack import CommandFailed, Stack
 from operations.table import collected, table

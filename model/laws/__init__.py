@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from model.laws import confinement, data, fleet, graph, networks, routes, running, secrets
+from model.laws import capacity, confinement, data, fleet, graph, networks, routes, running, secrets
 from model.placement import Placement
 from model.problem import Problem
 
@@ -34,7 +34,7 @@ LAWS: tuple[Law, ...] = (
     routes.routes_are_answered,
     routes.strangers_are_limited,
     routes.paths_have_one_answer,
-    confinement.memory_fits,
+    capacity.memory_fits,
     confinement.services_are_confined,
     running.healthchecks_are_sound,
     secrets.secrets_are_declared,

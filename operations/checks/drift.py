@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from components.host import sshd
-from components.host.drift import DesiredHost, DesiredMesh, Difference, differences, not_shown
 from components.host.facts import Facts, parse
 from components.host.firewall import forward_rules, spoof_rules
+from components.host.host_drift import DesiredHost, DesiredMesh, Difference, differences, not_shown
 from components.ssh.host_script import SshHost
 from model.fleet import Fleet
 from model.host import SSH_PORT

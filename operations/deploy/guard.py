@@ -8,7 +8,7 @@ from model.backup import Nothing
 from model.host import host_of
 from model.placement import Placement
 from model.problem import Problem
-from operations.deploy.comment import DIRECTORIES, SERVER, Change
+from operations.deploy.preview_text import DIRECTORIES, SERVER, Change
 
 FRESH = timedelta(hours=26)
 """A daily backup, and two hours for it to be late."""

@@ -25,9 +25,9 @@ from model.reachability import difference
 from operations.checks.smoke import report, smoke
 from operations.cloud import cost
 from operations.deploy import git_refs, guard, phases
-from operations.deploy.comment import Change, Preview, changes, comment
 from operations.deploy.guard import Backup, Tree
 from operations.deploy.live_state import live_state
+from operations.deploy.preview_text import Change, Preview, changes, comment
 from operations.deploy.revision import commit_of_update, message_of_rollback
 from operations.deploy.terminal import Terminal, of_up
 from operations.reference import reachability as reachability_reference

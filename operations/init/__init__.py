@@ -4,15 +4,15 @@ import os
 
 from model.problem import Refused, refuse
 from operations.deploy.terminal import Terminal, of_questions
+from operations.init.configuration_file import ConfigurationFile
 from operations.init.dialogue import Dialogue
 from operations.init.hosts import hosts
 from operations.init.identity import domain, keys, kind, shown, state
-from operations.init.others import others
-from operations.init.outside import Outside
-from operations.init.rest import rest
+from operations.init.optional_settings import others
+from operations.init.outside_checks import Outside
+from operations.init.remaining_steps import rest
 from operations.init.services import from_others, services
 from operations.init.session import Session
-from operations.init.written import Written
 from operations.secrets.recovery_kit import FILE
 from operations.stack import CommandFailed, Stack
 
@@ -24,7 +24,7 @@ def init(stack: Stack, outside: Outside | None = None) -> int:
     """Ask for what is missing; 0 when nothing is left to ask, 130 when it was interrupted."""
     refuse(of_questions(stack.name, Terminal.here()))
     dialogue, given = Dialogue(), os.environ.get(FILE, "")
-    session = Session(stack=stack.name, dialogue=dialogue, outside=outside or Outside(), written=Written(stack.name))
+    session = Session(stack=stack.name, dialogue=dialogue, outside=outside or Outside(), written=ConfigurationFile(stack.name))
     again = f"make init STACK={stack.name}"
     dialogue.report(
         f"The configuration of {stack.name}, by questions. Each answer is kept at once in Pulumi.{stack.name}.yaml: Ctrl-C "

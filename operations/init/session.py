@@ -9,10 +9,10 @@ from model.fleet import Fleet
 from model.host import Host
 from model.kind import Kind
 from model.settings import Settings
+from operations.init.configuration_file import ConfigurationFile
 from operations.init.dialogue import Dialogue, Wrong
 from operations.init.machine import Facts
-from operations.init.outside import Outside
-from operations.init.written import Written
+from operations.init.outside_checks import Outside
 from operations.mesh import dns
 from operations.stack import PROJECT, CommandFailed
 from stacks import inputs
@@ -27,7 +27,7 @@ class Session:
     stack: str
     dialogue: Dialogue
     outside: Outside
-    written: Written
+    written: ConfigurationFile
     facts: dict[str, Facts] = field(default_factory=dict)
     """By host: what it said in this session."""
 

@@ -10,7 +10,7 @@ from typing import Any
 from model.cost import invoice
 from model.reachability import difference
 from operations.cloud import cost
-from operations.deploy.comment import Preview, changes, comment, refusal
+from operations.deploy.preview_text import Preview, changes, comment, refusal
 from operations.deploy.revision import commit_of
 from operations.previews.converged import converge
 from operations.previews.ephemeral_stack import EphemeralStack, Resource, checked_out

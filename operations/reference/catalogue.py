@@ -17,8 +17,8 @@ from model.service import Metrics, Service
 from model.settings import Settings
 from operations.table import markdown as _table
 from services.monitoring import alerts
+from services.monitoring.alert_reference import page as alerts_page
 from services.monitoring.alerts import known_uids
-from services.monitoring.reference import page as alerts_page
 from stacks import fleets
 from stacks.inputs import PRICES
 from stacks.placement_inputs import PlacementInputs

@@ -37,7 +37,7 @@ DRIVER = """
     import sys
     from operations.mesh import dns
     from operations.init import init
-    from operations.init.outside import Outside
+    from operations.init.outside_checks import Outside
     from operations.stack import Stack
     sys.exit(init(Stack(sys.argv[1]), Outside(resolvers=lambda _: dns.public(["127.0.0.1"], int(sys.argv[2])))))
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from operations.deploy.comment import MARK
+from operations.deploy.preview_text import MARK
 from tests.copies import copy
 from tests.engine.project import Project
 from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_paths

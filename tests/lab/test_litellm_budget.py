@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from lab.providers.models import ANSWER
-from services.litellm.proxy.door import Verdict, verdict
+from services.litellm.proxy.admission import Verdict, verdict
 from tests.lab.deployment import Deployment
 from tests.waiting import until
 

@@ -18,7 +18,7 @@ class Mutant:
 
     @property
     def function(self) -> str:
-        """The function that was changed, e.g. `model.laws.confinement.memory_fits`."""
+        """The function that was changed, e.g. `model.laws.capacity.memory_fits`."""
         module, _, name = self.name.partition("__mutmut_")[0].rpartition(".")
         return f"{module}.{name.removeprefix('x_').removeprefix('xǁ').replace('ǁ', '.')}"
 

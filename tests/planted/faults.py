@@ -22,7 +22,7 @@ def _fault(what: str, file: str, old: str, new: str, test: str) -> Fault:
 FAULTS = (
     _fault(
         "a law that accepts everything",
-        "model/laws/confinement.py",
+        "model/laws/capacity.py",
         "    if total > available:\n",
         "    if total > available and not placement:\n",
         "tests/unit/test_laws.py::test_a_broken_law_is_told_with_reason_and_remedy[memory_fits-0]",
@@ -177,7 +177,7 @@ FAULTS = (
     ),
     _fault(
         "drift of sshd that nobody names",
-        "components/host/drift.py",
+        "components/host/host_drift.py",
         '        yield Difference("sshd listens on", _text(desired.ssh_ports), _text(facts.sshd_ports), Fix.ACCESS)\n',
         "        pass\n",
         "tests/unit/test_drift.py::test_each_hand_made_drift_is_named",

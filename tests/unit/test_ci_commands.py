@@ -14,9 +14,9 @@ from lab.providers.exchange import Request
 from model.problem import Refused
 from operations import notify, stack
 from operations.deploy import git_refs, runner, up
-from operations.deploy.comment import MARK
+from operations.deploy.preview_text import MARK
 from operations.deploy.revision import commit_of
-from operations.previews import pull_request_comment
+from operations.previews import post_comment
 from operations.stack import Stack
 from tests import fleets
 from tests.waiting import until
@@ -44,9 +44,9 @@ def gh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_one_comment_is_made_and_then_updated_in_place(gh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pull_request_comment.publish(7, f"{MARK}\nfirst")
+    post_comment.publish(7, f"{MARK}\nfirst")
     monkeypatch.setenv("GH_FOUND", "41\n42")
-    pull_request_comment.publish(7, f"{MARK}\n" + "a line\n" * 20_000)
+    post_comment.publish(7, f"{MARK}\n" + "a line\n" * 20_000)
     made, updated = (json.loads(line) for line in gh.read_text().splitlines())
     assert made == ["POST", "repos/o/r/issues/7/comments", f"{MARK}\nfirst"]
     assert updated[:2] == ["PATCH", "repos/o/r/issues/comments/41"]

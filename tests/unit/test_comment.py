@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from model.reachability import Difference, Reach
-from operations.deploy.comment import MARK, Change, Preview, changes, comment
+from operations.deploy.preview_text import MARK, Change, Preview, changes, comment
 from tests.graph.program import built
 
 _CONTAINER = "vpai:index:ServiceContainer$docker:index/container:Container"

@@ -13,8 +13,8 @@ import pytest
 
 from components.host import sshd
 from components.host.baseline import baseline
-from components.host.drift import DesiredHost, DesiredMesh, Difference, differences, not_shown
 from components.host.facts import Facts, FoundFile, FoundUnit, parse
+from components.host.host_drift import DesiredHost, DesiredMesh, Difference, differences, not_shown
 
 FACTS = Path(__file__).with_name("facts")
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILg7F3+j46hq0MgNVhuGW63tdNpgZLqVh5LC/2SOhv6P someone@laptop"

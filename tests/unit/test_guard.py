@@ -7,8 +7,8 @@ import pytest
 
 from model.host import host_of
 from operations.deploy import guard
-from operations.deploy.comment import Change
 from operations.deploy.guard import Backup, Tree
+from operations.deploy.preview_text import Change
 from services import alloy, postgresql, redis
 from tests.fleets import HOST, placement
 

@@ -16,11 +16,11 @@ import yaml
 
 from model import ssh_key
 from operations.init import answers, machine
+from operations.init.configuration_file import ConfigurationFile
 from operations.init.dialogue import Dialogue, Wrong
-from operations.init.outside import Outside
+from operations.init.outside_checks import Outside
 from operations.init.services import fits
 from operations.init.session import Session
-from operations.init.written import Written
 from tests import hetzner
 from tests.fleets import PROJECT
 from tests.ports import free_port
@@ -146,8 +146,8 @@ def test_a_host_is_added_to_those_that_there_are_and_whole(tmp_path: Path, monke
         "config:\n  vpai:hosts:\n    a:\n      address: 203.0.113.1\n      memoryMib: 2048\n"
     )
     ran: list[str] = []
-    monkeypatch.setattr("operations.init.written.output", lambda words, *_, **__: ran.extend(words))
-    Written("prod", tmp_path).set_host("b", {"server": {"location": "fsn1"}})
+    monkeypatch.setattr("operations.init.configuration_file.output", lambda words, *_, **__: ran.extend(words))
+    ConfigurationFile("prod", tmp_path).set_host("b", {"server": {"location": "fsn1"}})
     [said] = [json.loads(word) for word in ran if word.startswith("{")]
     hosts = {"a": {"address": "203.0.113.1", "memoryMib": 2048}, "b": {"server": {"location": "fsn1"}}}
     assert said["vpai:hosts"]["objectValue"] == json.loads(said["vpai:hosts"]["value"]) == hosts
@@ -168,7 +168,7 @@ def session(directory: Path, memory_mib: int, free_mib: int | None = None) -> Se
     whole = {"config": {f"vpai:{key}": value for key, value in config.items()}}
     (directory / "Pulumi.our.yaml").write_text(yaml.safe_dump(whole))
     facts = {} if free_mib is None else {"one": machine.Facts(memory_mib=memory_mib, free_mib=free_mib, release="debian-13")}
-    written = Written("our", directory)
+    written = ConfigurationFile("our", directory)
     return Session(stack="our", dialogue=Dialogue(), outside=Outside(), written=written, facts=facts)
 
 
@@ -196,7 +196,9 @@ def test_a_ctrl_c_while_the_file_is_written_counts_when_it_is_whole(tmp_path: Pa
     pulumi.write_text(f"#!/bin/sh\nprintf half >{file}\nsleep 2\nprintf ' whole' >>{file}\n")
     pulumi.chmod(0o755)
     program = (
-        "from pathlib import Path; from operations.init.written import Written; Written('our', Path('/')).set({'domain': 'x'})"
+        "from pathlib import Path\n"
+        "from operations.init.configuration_file import ConfigurationFile\n"
+        "ConfigurationFile('our', Path('/')).set({'domain': 'x'})"
     )
     environment = {**os.environ, "PATH": f"{pulumi.parent}:{os.environ['PATH']}", "PYTHONPATH": str(PROJECT)}
     at = PseudoTerminal([sys.executable, "-c", program], tmp_path, environment)

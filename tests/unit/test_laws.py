@@ -111,7 +111,7 @@ BREAKS: dict[laws.Law, list[tuple[Callable[[], Placement], str]]] = {
             "takes requests of the one for",
         ),
     ],
-    laws.confinement.memory_fits: [
+    laws.capacity.memory_fits: [
         (lambda: with_service("redis", limits=Limits(memory_mib=90000, cpus=1)), "memory limits add up to"),
     ],
     laws.confinement.services_are_confined: [
@@ -234,7 +234,7 @@ DESIGN: dict[int, tuple[laws.Law | str, ...]] = {
         "tests/unit/test_firewall.py::test_containers_are_refused_before_anything_is_let_through",
         "tests/lab/test_isolation.py::test_without_its_rule_the_same_probe_succeeds",
     ),
-    5: (laws.confinement.memory_fits,),
+    5: (laws.capacity.memory_fits,),
     6: (
         laws.confinement.services_are_confined,
         laws.running.healthchecks_are_sound,
@@ -398,8 +398,8 @@ def test_a_law_of_several_hosts_says_nothing_of_those_that_obey_it(law: laws.Fle
 def test_memory_may_be_used_up_to_the_reserve_and_the_largest_are_named() -> None:
     total = sum(service.limits.memory_mib for service in placement().services)
     exact = replace(HOST, memory_mib=total + HOST.reserve_mib)
-    assert list(laws.confinement.memory_fits(placement(host=exact))) == []
-    (reported,) = laws.confinement.memory_fits(placement(host=replace(exact, memory_mib=exact.memory_mib - 1)))
+    assert list(laws.capacity.memory_fits(placement(host=exact))) == []
+    (reported,) = laws.capacity.memory_fits(placement(host=replace(exact, memory_mib=exact.memory_mib - 1)))
     assert f"add up to {total} MiB; the host has {exact.memory_mib - 1} MiB, {HOST.reserve_mib} of them reserved" in reported.what
     largest = sorted(placement().services, key=lambda service: -service.limits.memory_mib)
     assert all(f"{service.name} {service.limits.memory_mib}" in reported.fix for service in largest[:3])

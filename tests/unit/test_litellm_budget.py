@@ -17,6 +17,7 @@ from hypothesis import given, strategies
 from services.litellm import configuration
 from services.litellm.models import ECO, FILMS, MODELS, SEARCHES
 from services.litellm.proxy import budget, ledger, telegram
+from services.litellm.proxy.admission import IngressSettings
 from services.litellm.proxy.budget import (
     CHARACTERS_PER_TOKEN,
     MOST_ANSWERS,
@@ -29,7 +30,6 @@ from services.litellm.proxy.budget import (
     limit,
     refusal,
 )
-from services.litellm.proxy.door import IngressSettings
 from services.litellm.proxy.ledger import Ledger
 from services.litellm.proxy.settings import ModelTerms, Settings
 

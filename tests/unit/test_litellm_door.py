@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.litellm.proxy.door import SERVED, IngressSettings, Verdict, close, verdict
+from services.litellm.proxy.admission import SERVED, IngressSettings, Verdict, close, verdict
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from model.service import About, Metrics, NotCollected, Service
 from operations.reference import catalogue as reference
 from services import backups, caddy, monitoring, node_exporter
 from services.grafana import dashboards
+from services.monitoring.alert_reference import page
 from services.monitoring.alerts import Alert, known_uids, prometheus_rules
-from services.monitoring.reference import page
 from tests.fleets import NAMES, PROJECT, stack_services
 from tests.whole import DOMAIN, placements
 

@@ -16,7 +16,7 @@ NUMBERED = re.compile(
 """A number in a list is no reason for a reader who has not got the list."""
 PAGE = re.compile(r"(?<![\w./:@*-])(?:[\w.-]+/)*[\w-]+\.md\b")
 ELSEWHERE = {"comment.md", "summary.md", "b.md", "7.md", "obsidian.md", "webhook.md", "index.md", "other.md", "0090-x.md"}
-"""Written by a command or a test; a program's address; a page of OpenClaw's package."""
+"""ConfigurationFile by a command or a test; a program's address; a page of OpenClaw's package."""
 TEXTS = {".py", ".sh", ".md", ".go", ".json", ".yaml", ".yml", ".toml", ".txt", ".in", ".ts", ""}
 
 

@@ -25,9 +25,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from services.litellm.proxy import routes, telegram, web
+from services.litellm.proxy.admission import SERVED, Served
 from services.litellm.proxy.answers import SimilarAnswers
 from services.litellm.proxy.budget import BadNumberError, Estimate, estimate, limit, refusal
-from services.litellm.proxy.door import SERVED, Served
 from services.litellm.proxy.films import Films
 from services.litellm.proxy.ledger import SOCKET_SECONDS, Crossing, Ledger, Store
 from services.litellm.proxy.metrics import Usage

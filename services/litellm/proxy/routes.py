@@ -6,8 +6,8 @@ from typing import Any
 from fastapi import Depends
 from fastapi.responses import JSONResponse, PlainTextResponse
 
-from services.litellm.proxy import door, films
-from services.litellm.proxy.door import Served
+from services.litellm.proxy import admission, films
+from services.litellm.proxy.admission import Served
 from services.litellm.proxy.films import Films
 from services.litellm.proxy.ledger import Ledger
 from services.litellm.proxy.metrics import Usage
@@ -38,4 +38,4 @@ def add(films: Films, ledger: Ledger, usage: Usage, settings: Settings, ended: C
     app.add_api_route(FILMS, create, methods=["POST"], dependencies=keyed)
     app.add_api_route(f"{FILMS}/{{task}}", show, methods=["GET"], dependencies=keyed)
     app.add_api_route(METRICS, metrics, methods=["GET"])
-    door.close(app, ended)
+    admission.close(app, ended)

@@ -15,7 +15,7 @@ from operations.stack import PROJECT, output
 _NAMESPACE = "vpai:"
 
 
-class Written:
+class ConfigurationFile:
     """The file of one stack. Whatever interrupts it, the file is as it was before an answer, or after it."""
 
     def __init__(self, stack: str, project: Path = PROJECT) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 
 from model.problem import Problem, refuse
-from operations.deploy.comment import MARK
+from operations.deploy.preview_text import MARK
 from operations.stack import output
 
 _LONGEST = 65_000
