@@ -17,7 +17,7 @@ class Account:
     owns: bool = False
 
 
-ADMIN = Account("LABADMIN000000000000A", "lab-secret-of-the-admin-0000000000000000", owns=True)
+ADMIN = Account("LABKEEPER0000000000A", "lab-secret-of-the-keeper-000000000000000", owns=True)
 SHARED = Account("LABSHARED0000000000A", "lab-secret-of-the-shared-bucket-00000000")
 BACKUPS = Account("LABBACKUPS000000000A", "lab-secret-of-the-backups-bucket-0000000")
 SESE = Account("LABBACKUPSSESE00000A", "lab-secret-of-the-backups-of-sese-0000000")
