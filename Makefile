@@ -9,7 +9,7 @@ export STACK BASE REMOTE SNAPSHOT
 
 # What a person or a workflow fills in is never expanded by make: a commit may be named `origin/main^{/$(shell ...)}`, and a command
 # has a $HOME of its own. make would expand a variable of its command line even to hand it on. A recipe reads it as the shell does,
-# "$$COMMIT" (tests/unit/test_makefile.py).
+# "$$COMMIT" (tests/unit/toolchain/test_makefile.py).
 literal = $(eval override $(1) := $$(value $(1)))$(eval export $(1))
 $(foreach name,STACK $(.VARIABLES),$(if $(filter STACK,$(name))$(filter command,$(firstword $(origin $(name)))),$(call literal,$(name))))
 SNAPSHOT ?= $(wildcard .vpai/snapshot/$(STACK)/snapshot.json)
@@ -88,7 +88,7 @@ lint: venv packages $(VENV)/actionlint ## ruff, mypy --strict, import-linter; ac
 	@$(VENV)/ruff check --quiet . && $(VENV)/ruff format --check --quiet .
 	@$(VENV)/mypy
 	@PYTHONPATH=. $(VENV)/lint-imports --no-logo
-	@$(VENV)/python -m tests.workflows
+	@$(VENV)/python -m tests.support.workflows
 
 test-quick: lint $(VENV)/promtool $(VENV)/mkdocs ## unit, graph and policy tests: no Docker, no engine
 	@$(VENV)/python -m pytest -q -n 2 tests/unit tests/graph tests/policy

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.fleets import PROJECT
-from tests.scheduling import LabBesideOthers
-from tests.timing import Timing
+from tests.support.fleets import PROJECT
+from tests.support.scheduling import LabBesideOthers
+from tests.support.timing import Timing
 
 # A busy machine is slow, which says nothing of what is tested.
 settings.register_profile("here", deadline=None, suppress_health_check=[HealthCheck.too_slow])

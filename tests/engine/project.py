@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.copies import copy, unset
-from tests.fleets import PROJECT
+from tests.support.copies import copy, unset
+from tests.support.fleets import PROJECT
 
 _COPIED = (
     "__main__.py",

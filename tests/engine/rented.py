@@ -8,7 +8,7 @@ from typing import Any
 from hcloud import Client
 
 from tests.engine.project import Project
-from tests.hetzner import PUBLIC_KEY, TOKEN, RunningCloud
+from tests.support.hetzner import PUBLIC_KEY, TOKEN, RunningCloud
 
 PROGRAM = """
     import json

@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from operations.previews.pull_request import Deployed, against, converged
-from tests.copies import checkout, unset
-from tests.fleets import PROJECT
+from tests.support.copies import checkout, unset
+from tests.support.fleets import PROJECT
 
 EXAMPLES = PROJECT / "docs" / "reference" / "previews"
 _HOSTS = {

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleets import PROJECT
-from tests.waiting import until
+from tests.support.fleets import PROJECT
+from tests.support.waiting import until
 from toolchain.golang import find_go
 from toolchain.provision import cache_directory
 

@@ -21,8 +21,8 @@ from operations.checks.buckets import checks
 from operations.secrets import kit_repositories
 from operations.stack import CommandFailed
 from services import storage
-from tests.object_storage import PRINCIPAL, ObjectStorage, running
-from tests.whole import placements
+from tests.support.object_storage import PRINCIPAL, ObjectStorage, running
+from tests.support.whole import placements
 
 NAME = "example-org-backups"
 KEYS = Keys(

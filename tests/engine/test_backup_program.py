@@ -33,8 +33,8 @@ from operations.checks import drill
 from operations.reference.catalogue import example_fleet
 from operations.secrets import kit_repositories
 from services import litellm, qdrant, redis, storage
-from tests.fleets import PROJECT, stack_services
-from tests.object_storage import PRINCIPAL, ObjectStorage, running
+from tests.support.fleets import PROJECT, stack_services
+from tests.support.object_storage import PRINCIPAL, ObjectStorage, running
 
 PROGRAM = SCRIPTS / "installed/vpai-backup.py"
 BUCKET = "example-org-backups"

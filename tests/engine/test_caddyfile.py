@@ -24,8 +24,8 @@ from model.network import MESH
 from model.route import Access, Cors, RateLimit, Route, RouteTarget, Site, Upstream, sites
 from model.settings import Settings
 from services.caddy.caddyfile import AcmeOverOvh, OwnAuthority, render
-from tests.ports import free_port
-from tests.waiting import until
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 DOMAIN = "vpai.test"
 MEMBER, STRANGER = "127.0.0.2", "127.0.0.1"

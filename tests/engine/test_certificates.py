@@ -20,9 +20,9 @@ from lab.providers.server import Server
 from model.network import MESH
 from model.route import Access, Route, RouteTarget, sites
 from services.caddy.caddyfile import AcmeOverOvh, render
-from tests.fleets import PROJECT
-from tests.ports import free_port
-from tests.waiting import until
+from tests.support.fleets import PROJECT
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 DOMAIN = ovh.ZONE
 NAMES = (DOMAIN, f"llm.{DOMAIN}", f"mayi.{DOMAIN}")

@@ -33,11 +33,11 @@ from operations.checks.verify_images import dummy_of
 from operations.reference.catalogue import example_fleet
 from operations.secrets import kit_repositories
 from services import couchdb, n8n, storage
-from tests import runbook
-from tests.copies import checkout
 from tests.engine.test_backup_program import BUCKET, PROGRAM, OfTheLab
-from tests.fleets import PROJECT
-from tests.object_storage import ObjectStorage, running
+from tests.support import runbook
+from tests.support.copies import checkout
+from tests.support.fleets import PROJECT
+from tests.support.object_storage import ObjectStorage, running
 
 SECRET = "what-only-the-key-opens"
 ATTACHMENT = b"the words of an attachment"

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.copies import tracked, unset
-from tests.fleets import DUMMY_SECRETS, PROJECT
-from tests.runbook import commands
+from tests.support.copies import tracked, unset
+from tests.support.fleets import DUMMY_SECRETS, PROJECT
+from tests.support.runbook import commands
 
 PAGE = "first-deploy.md"
 KEY = next(line for line in (PROJECT / "tests/authorized_keys").read_text().splitlines() if line.startswith("ssh-ed25519"))
 SHOWN_ELSEWHERE = {
     "make init STACK=prod": "tests/engine/test_init.py: here the same is typed by hand",
-    "make venv engine": "tests/unit/test_toolchain.py: the toolchain of these tests is used",
+    "make venv engine": "tests/unit/toolchain/test_toolchain.py: the toolchain of these tests is used",
     "make shell STACK=prod": "each line below is typed in what it sources",
-    "make docs": "tests/unit/test_reference.py",
+    "make docs": "tests/unit/operations/test_reference.py",
     "make smoke STACK=prod": "tests/lab/test_operations.py: no host answers here",
     "age-keygen -o recovery.key": "a program of others",
     "make recovery-kit STACK=prod RECIPIENT=age1...": "tests/engine/test_recovery_kit.py: nothing is deployed here",

@@ -14,7 +14,7 @@ from policy.program import Program, Resource
 from policy.rule import ProgramRule, ResourceRule
 from policy.rules import coverage, hetzner
 from tests.engine.rented import Rented
-from tests.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, running
+from tests.support.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, running
 
 
 @pytest.fixture

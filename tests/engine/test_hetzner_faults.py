@@ -9,9 +9,9 @@ import yaml
 
 from lab.providers.hetzner import Fault
 from tests.engine.rented import Rented
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, inputs
-from tests.hetzner import PUBLIC_KEY, TOKEN, running
-from tests.sshd import ADDRESSES, PORT, USER, Sshds, agent
+from tests.support.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, inputs
+from tests.support.hetzner import PUBLIC_KEY, TOKEN, running
+from tests.support.sshd import ADDRESSES, PORT, USER, Sshds, agent
 
 
 @pytest.fixture

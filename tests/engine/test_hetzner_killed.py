@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.copies import copy
 from tests.engine.rented import Rented
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, inputs
-from tests.hetzner import TOKEN, running
-from tests.sshd import ADDRESSES
-from tests.waiting import until
+from tests.support.copies import copy
+from tests.support.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, inputs
+from tests.support.hetzner import TOKEN, running
+from tests.support.sshd import ADDRESSES
+from tests.support.waiting import until
 
 
 @pytest.fixture

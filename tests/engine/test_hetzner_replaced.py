@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tests.engine.rented import Rented
-from tests.hetzner import TOKEN, running
-from tests.sshd import ADDRESSES, PORT, USER, Sshds, agent
+from tests.support.hetzner import TOKEN, running
+from tests.support.sshd import ADDRESSES, PORT, USER, Sshds, agent
 
 
 def test_everything_on_a_server_moves_with_it_in_one_up(tmp_path: Path, toolchain: Path) -> None:

@@ -21,10 +21,10 @@ from jsonschema import Draft202012Validator
 
 from lab.providers import ovh
 from operations.reference.configuration import HEADER, schema
-from tests import sshd
-from tests.copies import tracked, unset
-from tests.fleets import DUMMY_SECRETS, PROJECT
-from tests.pseudo_terminal import PseudoTerminal
+from tests.support import sshd
+from tests.support.copies import tracked, unset
+from tests.support.fleets import DUMMY_SECRETS, PROJECT
+from tests.support.pseudo_terminal import PseudoTerminal
 
 STACK, HUB = "127.77.0.21", "127.77.0.22"
 ADDRESSES = {"sese": STACK, "seko": HUB}

@@ -9,8 +9,8 @@ from components.host.firewall import forward_rules, spoof_rules, tables
 from model.firewall import firewall
 from model.network import MESH, MESH_V6
 from policy.meaning.iptables import OUTSIDE, Traffic, Verdict, chain, follow
-from tests import own_network
-from tests.whole import placements
+from tests.support import own_network
+from tests.support.whole import placements
 
 SPELLED = (
     *("-A T -j RETURN", "-AT -j RETURN", "--append T -j RETURN", "--app T -j RETURN", " -A T -j RETURN", '-A "T" -j RETURN'),

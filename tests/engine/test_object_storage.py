@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from lab.storage import ADMIN, SHARED, STRANGER, Account
 from tests.engine.test_buckets import NAME, Stack
-from tests.object_storage import PRINCIPAL, ObjectStorage, running
+from tests.support.object_storage import PRINCIPAL, ObjectStorage, running
 
 PREFIX = "nc/"
 KEYS = {"admin": "${secret:s3_admin_access_key}", "limited": {"${secret:s3_access_key}": PREFIX}, "principal": PRINCIPAL}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.engine.project import Project
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, REQUIRED_SECRETS, host_paths, inputs
+from tests.support.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, REQUIRED_SECRETS, host_paths, inputs
 
 
 @pytest.fixture(params=["prod", "preprod"])

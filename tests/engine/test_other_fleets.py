@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.engine.project import Project
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, OTHERS, inputs
+from tests.support.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, OTHERS, inputs
 
 _REPORTS = {"waivers-in-force", "waivers-ending", "undecided-in-preview"}
 _TEXTS = ("domain", "project", "bucketPrefix")

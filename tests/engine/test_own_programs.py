@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fleets import PROJECT
 from tests.planted.__main__ import planted
 from tests.planted.faults import Fault
+from tests.support.fleets import PROJECT
 from toolchain.build import TAGS
 from toolchain.golang import find_go
 from toolchain.provision import cache_directory

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from operations.deploy.preview_text import MARK
-from tests.copies import copy
 from tests.engine.project import Project
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_paths
+from tests.support.copies import copy
+from tests.support.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, PROJECT, host_paths
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 
 from policy.rules import RULES
 from tests.engine.project import Project
-from tests.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, host_paths
 from tests.policy.cases import CASES
 from tests.policy.planted import SECRET, Planted
+from tests.support.fleets import DUMMY_SECRETS, OPERATOR_CONFIG, host_paths
 
 _PROGRAM = """
     import json

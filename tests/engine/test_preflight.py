@@ -14,7 +14,7 @@ from model.placement import Placement
 from model.service import File
 from services import redis
 from stacks import preflight
-from tests.fleets import EMPTY_LOCK, inputs, placement
+from tests.support.fleets import EMPTY_LOCK, inputs, placement
 
 # The engine's `docker run ... --entrypoint COMMAND IMAGE ARGUMENT...`, without the container around it.
 _DOCKER = """#!/bin/bash

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 
 from tests.engine.rented import Rented
-from tests.fleets import PROJECT
-from tests.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, running
+from tests.support.fleets import PROJECT
+from tests.support.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, running
 
 _THIRD_KEY = f"{OTHER_KEY[:-2]}b3"
 

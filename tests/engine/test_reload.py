@@ -5,8 +5,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests import own_network
-from tests.fleets import stack_services
+from tests.support import own_network
+from tests.support.fleets import stack_services
 
 RELOADS = 2000
 CLIENTS = 8

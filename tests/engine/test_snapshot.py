@@ -13,8 +13,8 @@ from operations.previews.converged import converge, secret
 from operations.previews.ephemeral_stack import EphemeralStack
 from operations.previews.pull_request import against, published
 from operations.secrets import dummies
-from tests.copies import checkout
-from tests.fleets import PROJECT
+from tests.support.copies import checkout
+from tests.support.fleets import PROJECT
 
 STACK = "pr-7"
 BCRYPT = "$2a$10$" + "genuine7" * 6 + "abcde"

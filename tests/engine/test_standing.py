@@ -24,11 +24,11 @@ from operations.deploy.up import failure
 from operations.stack import Stack
 from stacks import standing
 from stacks.standing import Standing
-from tests.copies import copy
 from tests.engine.project import Project
-from tests.fleets import PROJECT
-from tests.object_storage import running
-from tests.runbook import commands
+from tests.support.copies import copy
+from tests.support.fleets import PROJECT
+from tests.support.object_storage import running
+from tests.support.runbook import commands
 
 PROGRAM = """
     import pulumi

@@ -11,7 +11,7 @@ from model.problem import Refused
 from operations import stack
 from operations.deploy import state_backend
 from tests.engine.project import Project
-from tests.object_storage import ObjectStorage, running
+from tests.support.object_storage import ObjectStorage, running
 
 BUCKET = "example-org-state"
 PROGRAM = """

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.waiting import until
+from tests.support.waiting import until
 from toolchain import parts
 from toolchain.provision import provide_bundle
 

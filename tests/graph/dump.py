@@ -12,8 +12,8 @@ from typing import Any
 
 from google.protobuf import json_format  # type: ignore[import-untyped]
 
-from tests.fleets import RENTED_COPY, RENTED_HOST, inputs
 from tests.graph.program import build
+from tests.support.fleets import RENTED_COPY, RENTED_HOST, inputs
 
 STACKS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "prod": ("prod", {}),

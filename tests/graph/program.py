@@ -13,8 +13,8 @@ from pulumi.runtime import mocks
 
 from stacks.deployment import deploy
 from stacks.inputs import Inputs
-from tests.fleets import inputs as inputs_of
-from tests.hetzner import PUBLIC_KEY
+from tests.support.fleets import inputs as inputs_of
+from tests.support.hetzner import PUBLIC_KEY
 
 _SECRET = "4dabf18193072939515e22adb298388d"
 

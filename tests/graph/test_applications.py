@@ -15,10 +15,10 @@ from operations.cloud.cost import FALLBACK, committed, rented
 from services import catalogue
 from services.apps import APPS
 from services.networks import BACKEND, FRONTEND, MONITORING, UPLINK
-from tests.fleets import DOOR, HOST, RENTED_HOST, context, host_config, inputs, placement
 from tests.graph.program import Graph, build, built
-from tests.hetzner import TOKEN
-from tests.unit.test_cost import documented
+from tests.support.fleets import DOOR, HOST, RENTED_HOST, context, host_config, inputs, placement
+from tests.support.hetzner import TOKEN
+from tests.unit.model.test_cost import documented
 
 APPLICATIONS_HOST = "app-prod-01"
 

@@ -10,8 +10,8 @@ import pytest
 from model.problem import Refused
 from services import catalogue, monitoring
 from stacks.inputs import Inputs
-from tests.fleets import inputs
 from tests.graph.program import build
+from tests.support.fleets import inputs
 
 BACKUPS: Mapping[str, str] = {f"s3_backups_box_{half}_key": f"preview0value0of0{half}" for half in ("access", "secret")} | {
     "bucketPrefix": "example-org"

@@ -13,8 +13,8 @@ from model.problem import Refused
 from model.reachability import reachability
 from operations.mesh.dns import zone
 from stacks.inputs import Inputs
-from tests.fleets import OTHERS, host_config, inputs
 from tests.graph.program import Graph, build
+from tests.support.fleets import OTHERS, host_config, inputs
 
 CONTAINER = "container:Container"
 

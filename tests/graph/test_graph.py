@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.fleets import DUMMY_SECRETS, inputs
 from tests.graph.program import Graph, built
+from tests.support.fleets import DUMMY_SECRETS, inputs
 
 CONTAINER, NETWORK, COMMAND = "container:Container", "network:Network", "local:Command"
 

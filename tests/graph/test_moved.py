@@ -14,8 +14,8 @@ from services import catalogue
 from services.networks import EGRESS, UPLINK
 from stacks import moved
 from stacks.inputs import Inputs
-from tests.fleets import inputs
 from tests.graph.program import Graph, Registered, build, built
+from tests.support.fleets import inputs
 
 QDRANT = {"qdrant": "seko"}
 

@@ -7,9 +7,9 @@ import pytest
 
 from lab import Lab
 from lab.rehearsal import back_up, deploy, rehearse
-from tests.fleets import PROJECT
 from tests.lab.deployment import Deployment, further_lab
-from tests.scheduling import FIRST
+from tests.support.fleets import PROJECT
+from tests.support.scheduling import FIRST
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,9 @@ from typing import Any
 from components.docker.docker_host import LABEL_SERVICE, LABEL_STACK
 from lab import Lab, Machine
 from lab.layout import SEKO
-from tests.copies import copy, last_commit, tracked
-from tests.fleets import PROJECT
-from tests.waiting import until
+from tests.support.copies import copy, last_commit, tracked
+from tests.support.fleets import PROJECT
+from tests.support.waiting import until
 
 _COPIED = ("__main__.py", "model", "services", "components", "stacks", "operations", "policy", "images.lock.yaml", "prices.yaml")
 _LOOKS = {

@@ -4,9 +4,9 @@ import yaml
 
 from lab import Lab
 from operations.secrets.fake_secrets import fakes
-from tests.fleets import PROJECT
 from tests.lab.cloud import TOKEN
 from tests.lab.deployment import Deployment
+from tests.support.fleets import PROJECT
 
 
 class Ephemeral(Deployment):

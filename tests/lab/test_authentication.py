@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from model.credential import Credential
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
+from tests.support.fleets import inputs
 
 
 def answers(stack: Deployment) -> Mapping[tuple[str, str, str], tuple[str, str, str, str]]:

@@ -13,7 +13,7 @@ import pytest
 from lab.machine import Machine
 from services import couchdb, qdrant
 from tests.lab.deployment import Deployment, healthy
-from tests.waiting import until
+from tests.support.waiting import until
 
 SECRET = "what-only-the-key-opens"
 ATTACHMENT = "aGVsbG8="

@@ -10,7 +10,7 @@ from lab import Machine
 from model.host import DEPLOY_UID
 from operations.checks.drift import DRIFTED, IN_ORDER
 from tests.lab.deployment import Deployment
-from tests.waiting import until
+from tests.support.waiting import until
 
 KEY_OF_A_STRANGER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA stranger@elsewhere"
 

@@ -12,8 +12,8 @@ import pytest
 
 from lab import Lab
 from lab.layout import DOMAIN
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
+from tests.support.fleets import inputs
 
 HOSTS = ("sese", "seko")
 SITES = {

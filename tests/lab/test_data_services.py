@@ -7,8 +7,8 @@ import pytest
 from model.secret import resolve
 from model.service import Task
 from services import couchdb, postgresql, qdrant
-from tests.fleets import stack_services
 from tests.lab.deployment import Deployment
+from tests.support.fleets import stack_services
 
 ROLES = {service.keeps.user: service.keeps for service in stack_services() if service.keeps}
 

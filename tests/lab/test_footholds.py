@@ -18,11 +18,11 @@ from model.network import MAGIC_DNS
 from model.placement import Placement
 from model.service import Service
 from services.networks import EGRESS, FRONTEND, UPLINK
-from tests.fleets import inputs
 from tests.lab import test_mesh
 from tests.lab.deployment import Deployment
 from tests.lab.reach import Target, listener
 from tests.lab.test_isolation import LISTENER, METADATA, PRIVATE
+from tests.support.fleets import inputs
 
 HOSTS = ("sese", "seko", "waza")
 SOCKETS = ("/run/docker.sock", "/run/containerd/containerd.sock", "/run/dbus/system_bus_socket", "/run/tailscale/tailscaled.sock")

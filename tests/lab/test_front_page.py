@@ -11,10 +11,10 @@ import pytest
 
 from lab import Lab
 from services.monitoring import alerts
-from tests.browser import Browser
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
-from tests.waiting import until
+from tests.support.browser import Browser
+from tests.support.fleets import inputs
+from tests.support.waiting import until
 
 SITE = "vpai.test"
 PLACEMENTS = inputs("prod").fleet.placements

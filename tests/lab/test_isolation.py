@@ -15,9 +15,9 @@ from lab import Lab, Machine
 from model.network import MAGIC_DNS
 from model.placement import Placement
 from services.networks import EGRESS, FRONTEND, HUB, MONITORING, NETWORKS, UPLINK
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.lab.reach import Target, listener, reached
+from tests.support.fleets import inputs
 
 SSH = (22, 804)
 LISTENER = 8099

@@ -16,7 +16,7 @@ import pytest
 from lab.providers.models import ANSWER
 from services.litellm.proxy.admission import Verdict, verdict
 from tests.lab.deployment import Deployment
-from tests.waiting import until
+from tests.support.waiting import until
 
 LIMIT = 0.004
 OPUS, GLM = 0.00078, 0.00003008

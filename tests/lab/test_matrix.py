@@ -21,10 +21,10 @@ from model.route import covers
 from operations.reference.reachability import PAGE, read
 from services.caddy.caddyfile import PAGES
 from services.networks import EGRESS, FRONTEND
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.lab.reach import Target, listener, reached
 from tests.lab.test_isolation import _container
+from tests.support.fleets import inputs
 
 ROWS = read(PAGE.read_text())
 DOORS = ("sese", "seko")

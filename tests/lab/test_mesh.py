@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from components.docker.docker_host import LABEL_SERVICE
 from lab import Lab, Machine
 from model.mesh import records
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
-from tests.waiting import until
+from tests.support.fleets import inputs
+from tests.support.waiting import until
 
 MERGED = "/opt/javisi/data/headscale-mesh"
 HEADSCALE = f"{LABEL_SERVICE}=headscale"

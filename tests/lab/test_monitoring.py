@@ -28,10 +28,10 @@ from services import monitoring
 from services.grafana import dashboards
 from services.grafana.provisioning import MESSAGE
 from services.monitoring.alerts import Alert, prometheus_rules
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
-from tests.selectors import Selector, selectors
-from tests.waiting import until
+from tests.support.fleets import inputs
+from tests.support.selectors import Selector, selectors
+from tests.support.waiting import until
 
 PLACEMENTS = inputs("prod").fleet.placements
 EVERY = [(placement.host.name, service) for placement in PLACEMENTS for service in placement.services]

@@ -12,9 +12,9 @@ import pytest
 from lab.providers.models import ANSWER
 from services.n8n.workflows import workflows
 from services.webhook_gate import CALLS_PATHS
-from tests.fleets import context
 from tests.lab.deployment import Deployment
-from tests.waiting import until
+from tests.support.fleets import context
+from tests.support.waiting import until
 
 N8N = "https://mayi.vpai.test"
 OWNER = "owner@vpai.test"

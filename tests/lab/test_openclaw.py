@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from services import openclaw, sandboxes
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.lab.test_n8n import Bench
-from tests.waiting import until
+from tests.support.fleets import inputs
+from tests.support.waiting import until
 
 PROJECT = inputs("lab").settings.project
 LISTED = '{{.ID}} {{.Image}} {{.Networks}} {{.Label "openclaw.sessionKey"}}'

@@ -8,9 +8,9 @@ import pytest
 
 from lab import Lab
 from stacks.standing import SCHEMA
-from tests.fleets import PROJECT, inputs
 from tests.lab.deployment import Deployment, health_of, healthy, unwell
-from tests.waiting import until
+from tests.support.fleets import PROJECT, inputs
+from tests.support.waiting import until
 
 
 @pytest.fixture

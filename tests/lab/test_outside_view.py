@@ -16,9 +16,9 @@ from components.host.firewall import public_ports
 from lab import Lab, Machine
 from model.firewall import firewall
 from model.network import MESH, MESH_V6
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
 from tests.lab.reach import listener
+from tests.support.fleets import inputs
 
 FLEET = inputs("prod").fleet
 HOSTS = tuple(placement.host.name for placement in FLEET.placements)

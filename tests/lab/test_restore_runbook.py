@@ -7,10 +7,10 @@ import pyrage
 import pytest
 
 from services import n8n
-from tests import runbook
 from tests.lab.deployment import Deployment, health_of, healthy
 from tests.lab.test_backups import data, fill
-from tests.waiting import until
+from tests.support import runbook
+from tests.support.waiting import until
 
 PAGE = "restore.md"
 KNOWN = "SELECT count(*) || ' ' || sum(hashtextextended(t::text, 0)) FROM known t"

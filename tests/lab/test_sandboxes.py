@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from services import docker_proxy, openclaw, sandboxes
-from tests.fleets import inputs
 from tests.lab import test_openclaw
 from tests.lab.deployment import Deployment
 from tests.lab.test_openclaw import docker
-from tests.waiting import until
+from tests.support.fleets import inputs
+from tests.support.waiting import until
 
 PROJECT = inputs("lab").settings.project
 IMAGE = sandboxes.IMAGE

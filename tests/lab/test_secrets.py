@@ -5,8 +5,8 @@ import subprocess
 
 import pyrage
 
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment
+from tests.support.fleets import inputs
 
 
 def values(stack: Deployment) -> dict[str, str]:

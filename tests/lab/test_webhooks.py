@@ -13,7 +13,7 @@ import pytest
 from services.webhook_gate import DIRECTORY, GITHUB_PATH, NUMBERS_PORT
 from tests.lab.deployment import Deployment
 from tests.lab.senders import COMMENTS, Sender, comment, issue, sign
-from tests.waiting import until
+from tests.support.waiting import until
 
 _HOLD = """
 import socket, ssl, sys, time

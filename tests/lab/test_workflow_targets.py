@@ -6,7 +6,7 @@ import shutil
 
 from tests.lab.deployment import Deployment
 from tests.lab.test_monitoring import TELEGRAM, curl
-from tests.workflows import DIRECTORY, read, steps
+from tests.support.workflows import DIRECTORY, read, steps
 
 _ELSEWHERE = {"runner"}
 """The lab's operator is a member of the mesh already."""

@@ -3,7 +3,7 @@
 import pytest
 
 from lab import Lab
-from tests.fleets import PROJECT
+from tests.support.fleets import PROJECT
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.fleets import PROJECT, inputs
+from tests.support.fleets import PROJECT, inputs
 from toolchain.provision import cache_directory
 
 _FOLDERS = ("lab", "toolchain", "images", "tests/lab_itself")

@@ -36,7 +36,7 @@ from services import (
     zerobyte,
 )
 from services.alloy.collection import DIRECTORY as ALLOY_DIRECTORY
-from tests.fleets import NAMES, PROJECT, context
+from tests.support.fleets import NAMES, PROJECT, context
 
 DOMAIN = "vpai.test"
 SETTLED = 1.0

@@ -15,8 +15,8 @@ from model.service import Configuration, File, Healthcheck, Limits, Logs, NotCol
 from operations.checks.verify_images import Engine
 from services import zerobyte
 from services.networks import BACKEND
-from tests.fleets import NAMES, PROJECT
-from tests.waiting import until
+from tests.support.fleets import NAMES, PROJECT
+from tests.support.waiting import until
 
 NAME = "registry.example/shop:1"
 DATABASE = Service(

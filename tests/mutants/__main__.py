@@ -12,10 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.copies import tracked
-from tests.fleets import PROJECT
 from tests.mutants.rooms import PROSE, ROOMS, Part, Room
 from tests.mutants.score import Mutant, Score, page, survivors_in
+from tests.support.copies import tracked
+from tests.support.fleets import PROJECT
 
 RESULTS, PAGE = PROJECT / "docs/proofs/mutants.json", PROJECT / "docs/proofs/mutants.md"
 BINARIES = Path(sys.executable).parent

@@ -42,14 +42,14 @@ class Room:
 def _part(room: str, files: str, tests: str) -> Part:
     return Part(
         tuple(f"{room}/{name}.py" for name in files.split()),
-        tuple(name if "/" in name else f"tests/unit/test_{name}.py" for name in tests.split()),
+        tuple(name if "/" in name else f"tests/unit/{room.partition('/')[0]}/test_{name}.py" for name in tests.split()),
     )
 
 
 _MODEL, _RULES, _PROXY, _HOST = "model", "policy/rules", "services/litellm/proxy", "components/host"
 
 _MODEL_ACCEPTED = (
-    Accepted(where=r"model\.laws\.needs_are_met", change=r"\+ *unmet = None", reason="None is as false as False"),
+    Accepted(where=r"model\.laws\.graph\.needs_are_met", change=r"\+ *unmet = None", reason="None is as false as False"),
     Accepted(
         where=r"model\.mesh\.(policy|grants)",
         change=r"indent=|sort_keys=|reason=",
@@ -70,12 +70,13 @@ ROOMS: Mapping[str, Room] = {
         path=_MODEL,
         accepted=_MODEL_ACCEPTED,
         parts=(
-            _part(_MODEL, "laws", "laws"),
+            _part(_MODEL, "laws/*", "laws"),
             _part(_MODEL, "route fleet problem placement", "fleet laws routes"),
             _part(
                 _MODEL,
                 "bucket cloud cost credential firewall host image mesh network reachability secret service settings waiver",
-                "bucket cloud hetzner_preflight cost firewall hosts image_lock mesh reachability secret settings inputs waiver",
+                "bucket cloud cost firewall hosts image_lock mesh reachability secret settings waiver "
+                "tests/unit/components/test_hetzner_preflight.py tests/unit/stacks/test_inputs.py",
             ),
         ),
     ),
@@ -91,9 +92,9 @@ ROOMS: Mapping[str, Room] = {
     "host": Room(
         path=_HOST,
         parts=(
-            _part(_HOST, "firewall", "firewall"),
+            _part(_HOST, "firewall", "tests/unit/model/test_firewall.py"),
             _part(_HOST, "sshd", "sshd"),
-            _part(_HOST, "drift facts", "drift"),
+            _part(_HOST, "host_drift facts", "drift"),
             _part(_HOST, "baseline docker_daemon sysctl hardening audit fail2ban upgrades control files release", "baseline"),
         ),
     ),

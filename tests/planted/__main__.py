@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.copies import tracked
-from tests.fleets import PROJECT
 from tests.planted.faults import FAULTS, Fault
+from tests.support.copies import tracked
+from tests.support.fleets import PROJECT
 
 PAGE = PROJECT / "docs/proofs/planted.md"
 _FAILED = 1

@@ -21,9 +21,9 @@ from operations.table import markdown
 from policy.benchmarks import COMPOSE_LINT, deciding
 from policy.program import CONTAINER, REMOTE_IMAGE, Program, Resource
 from policy.rule import ResourceRule
-from tests.fleets import PROJECT
 from tests.graph.program import built
 from tests.policy.cases import CASES
+from tests.support.fleets import PROJECT
 
 PAGE = PROJECT / "docs/reference/compose-lint.md"
 

@@ -14,10 +14,10 @@ from operations.reference.policy import in_force
 from policy.rule import ResourceRule
 from policy.rules import RULES
 from stacks.inputs import Inputs
-from tests.fleets import OTHERS, PROJECT, RENTED_COPY, inputs
 from tests.graph.program import build, built
 from tests.policy.planted import TODAY, Reported, reported, server
 from tests.policy.recorded import requests
+from tests.support.fleets import OTHERS, PROJECT, RENTED_COPY, inputs
 
 _NOT_LOOKED_UP_YET = {"images-pinned", "images-named-version"}
 """The image lock says null where no registry could be asked."""

@@ -12,8 +12,8 @@ from pulumi.runtime.proto import analyzer_pb2, analyzer_pb2_grpc
 
 from policy.analyzer import Analyzer
 from policy.pipe import answer
-from tests.fleets import PROJECT
 from tests.policy.planted import TODAY
+from tests.support.fleets import PROJECT
 
 OK, UNKNOWN, UNIMPLEMENTED = 0, 2, 12
 

@@ -7,9 +7,9 @@ import pytest
 from model.waiver import WARNED, Waiver
 from operations.reference.policy import in_force
 from policy.judge import ENDING
-from tests.fleets import inputs
 from tests.policy.cases import CASES
 from tests.policy.planted import TODAY, tell, with_waiver
+from tests.support.fleets import inputs
 
 
 @pytest.mark.parametrize("days", [0, 1, WARNED.days])

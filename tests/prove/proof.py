@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from operations.table import table
-from tests.fleets import PROJECT
+from tests.support.fleets import PROJECT
 
 
 def write(name: str, title: str, how: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

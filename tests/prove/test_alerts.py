@@ -17,12 +17,12 @@ from components.docker.docker_host import LABEL_SERVICE
 from lab import Machine
 from model.service import Metrics
 from services import monitoring
-from tests.fleets import PROJECT, inputs
 from tests.lab.deployment import Deployment
 from tests.lab.senders import Sender, comment
 from tests.lab.test_monitoring import Grafana, rule_engine
 from tests.prove import proof
-from tests.waiting import until
+from tests.support.fleets import PROJECT, inputs
+from tests.support.waiting import until
 
 PLACEMENTS = inputs("prod").fleet.placements
 SERVICES = {(placement.host.name, service.name): service for placement in PLACEMENTS for service in placement.services}

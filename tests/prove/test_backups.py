@@ -28,7 +28,7 @@ from tests.engine.test_backup_program import (
     machine,
 )
 from tests.prove import proof
-from tests.waiting import until
+from tests.support.waiting import until
 
 __all__ = ["app_alone", "databases_alone", "machine"]
 PROGRAM, KEYS = "engine/test_backup_program.py", "engine/test_backup_keys.py"

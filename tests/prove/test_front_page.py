@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.browser import Browser
-from tests.fleets import PROJECT
 from tests.lab.deployment import Deployment
 from tests.lab.test_front_page import RED_SECONDS, SITE, states, stopped, verdict
-from tests.waiting import until
+from tests.support.browser import Browser
+from tests.support.fleets import PROJECT
+from tests.support.waiting import until
 
 STOPPED = "qdrant"
 ALERT = f"all('[data-alert=\"sese-{STOPPED}-down\"]')[0].checkVisibility()"

@@ -3,10 +3,10 @@
 import json
 import re
 
-from tests.browser import Browser
-from tests.fleets import PROJECT
 from tests.lab.deployment import Deployment
-from tests.waiting import until
+from tests.support.browser import Browser
+from tests.support.fleets import PROJECT
+from tests.support.waiting import until
 
 SITE = "javisi.vpai.test"
 TOKEN = "all('label').find((at) => at.innerText.includes('Gateway Token')).querySelector('input')"

@@ -14,7 +14,7 @@ from lab import Machine
 from lab.engine import docker
 from tests.lab.deployment import Deployment
 from tests.prove import proof
-from tests.waiting import until
+from tests.support.waiting import until
 
 REVERT_SECONDS = 15
 PATIENCE_SECONDS = 150

@@ -8,8 +8,8 @@ from pathlib import Path
 from lab.storage import ADMIN, SHARED
 from tests.engine.test_buckets import NAME, Stack
 from tests.engine.test_object_storage import POLICED
-from tests.object_storage import running
 from tests.prove import proof
+from tests.support.object_storage import running
 
 OBJECTS = 10_000
 PART, PARTS = 64 << 20, 80

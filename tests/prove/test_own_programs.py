@@ -4,8 +4,8 @@ import re
 import time
 
 from tests.engine.test_own_programs import FUZZED, PROGRAMS, fuzz, go_test
-from tests.fleets import PROJECT
 from tests.prove import proof
+from tests.support.fleets import PROJECT
 
 INPUTS = 50_000
 

@@ -9,7 +9,7 @@ from lab import Lab, Machine
 from tests.lab.deployment import Deployment, healthy
 from tests.lab.test_outside_view import planned, rules, scan
 from tests.prove import proof
-from tests.waiting import until
+from tests.support.waiting import until
 
 Results = list[tuple[str, str, str, str]]
 

@@ -2,9 +2,9 @@
 
 import time
 
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment, health_of, healthy
-from tests.waiting import until
+from tests.support.fleets import inputs
+from tests.support.waiting import until
 
 PATIENCE = 480
 """Seconds: twice the longest deadline of a gate, on a machine that other tests keep busy too."""

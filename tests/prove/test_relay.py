@@ -16,7 +16,7 @@ from tests.lab.deployment import Deployment, healthy
 from tests.lab.senders import COMMENTS, comment, sign
 from tests.lab.test_webhooks import executions
 from tests.prove import proof
-from tests.waiting import until
+from tests.support.waiting import until
 
 RATE, SECONDS, CONNECTIONS = 200, 30, 20
 RESTART_RATE, RESTART_SECONDS = 5, 60

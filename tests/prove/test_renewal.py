@@ -11,7 +11,7 @@ from lab.layout import DOMAIN
 from tests.lab.deployment import Deployment
 from tests.lab.test_certificates import shown
 from tests.lab.test_monitoring import SCRAPED, TELEGRAM, Grafana, curl, messages, rule, rule_engine
-from tests.waiting import until
+from tests.support.waiting import until
 
 OVH = "https://eu.api.ovh.com/__lab"
 RENEWED = 60

@@ -9,12 +9,12 @@ from lab import Lab, Machine
 from lab.layout import SEKO, SESE
 from lab.rehearsal import remember_hosts
 from operations.table import table
-from tests import runbook
 from tests.lab import fresh_machine
 from tests.lab.deployment import Deployment, healthy
 from tests.lab.test_backups import SECRET, data, fill
 from tests.prove import proof
-from tests.waiting import until
+from tests.support import runbook
+from tests.support.waiting import until
 
 PAGE = "restore.md"
 

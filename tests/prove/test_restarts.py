@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fleets import inputs
 from tests.lab.deployment import Deployment, health_of, healthy
 from tests.prove import proof
-from tests.waiting import until
+from tests.support.fleets import inputs
+from tests.support.waiting import until
 
 Results = list[tuple[str, str, str, str]]
 SERVICES = [(placement, service) for placement, service in inputs("lab").fleet.services()]

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from tests.copies import tracked
-from tests.fleets import PROJECT
 from tests.lab.cloud import TOKEN
 from tests.lab.deployment import Deployment
 from tests.lab.test_monitoring import TELEGRAM, curl
 from tests.prove import proof
-from tests.workflows import read, steps
+from tests.support.copies import tracked
+from tests.support.fleets import PROJECT
+from tests.support.workflows import read, steps
 
 _GITHUB = PROJECT / "tests/prove/github"
 _REPOSITORY, _TOKEN = "vpai/platform", "token-of-the-rehearsal"
