@@ -12,7 +12,7 @@ from model.problem import Problem
 _PREFIX = r"([a-zA-Z0-9]([-_.a-zA-Z0-9]{0,251}[a-zA-Z0-9])?/)?"
 _WORD = r"[a-zA-Z0-9]([-_.a-zA-Z0-9]{0,61}[a-zA-Z0-9])?"
 _HOST_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-_DOCKER_POOL = IPv4Network("172.16.0.0/12")
+_DOCKER_RANGE = IPv4Network("172.16.0.0/12")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +52,9 @@ def problems(servers: tuple[CloudServer, ...], network: IPv4Network | None = Non
                 fix="choose an address inside, not the first one, which is the gateway's",
                 example=f"{network[2] if network else '10.77.0.2'}",
             )
-    if network and (network.overlaps(MESH) or network.overlaps(_DOCKER_POOL)):
+    if network and (network.overlaps(MESH) or network.overlaps(_DOCKER_RANGE)):
         yield Problem(
-            what=f"the private network {network} overlaps the mesh ({MESH}) or Docker's networks ({_DOCKER_POOL})",
+            what=f"the private network {network} overlaps the mesh ({MESH}) or Docker's networks ({_DOCKER_RANGE})",
             why="packets for one of them would go to the other",
             fix="take another private range",
             example="10.77.0.0/24",

@@ -22,7 +22,7 @@ class Inherent:
 
 
 @dataclass(frozen=True)
-class Waiver:
+class Deviation:
     """Not met as published; `values` is what we set instead."""
 
     title: str
@@ -30,7 +30,7 @@ class Waiver:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-Control = Setting | Inherent | Waiver
+Control = Setting | Inherent | Deviation
 
 
 def settings(controls: Mapping[str, Control]) -> dict[str, str]:

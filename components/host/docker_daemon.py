@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from components.host.control import Control, Inherent, Setting, Waiver
+from components.host.control import Control, Deviation, Inherent, Setting
 from components.host.files import HostFile, installed
 from model import waiver
 from model.network import DOCKER_POOL
@@ -77,7 +77,9 @@ WantedBy=multi-user.target
 """
 
 CONTROLS: Mapping[str, Control] = {
-    "2.1": Waiver("rootless daemon", "it cannot publish 80 and 443 with the clients' addresses, nor keep them from mesh rules"),
+    "2.1": Deviation(
+        "rootless daemon", "it cannot publish 80 and 443 with the clients' addresses, nor keep them from mesh rules"
+    ),
     "2.2": Setting("no traffic between containers of the default bridge", {"icc": "false"}),
     "2.3": Setting("log level", {"log-level": "info"}),
     "2.4": Setting("Docker writes its own iptables rules", {"iptables": "true"}),
@@ -85,19 +87,19 @@ CONTROLS: Mapping[str, Control] = {
     "2.6": Inherent("no aufs", "Docker 24 removed it"),
     "2.7": Inherent("TLS on a TCP socket", "the daemon listens on its Unix socket only; clients come over SSH"),
     "2.8": Setting("default ulimits", {"default-ulimits": f"nofile={OPEN_FILES}:{OPEN_FILES}"}),
-    "2.9": Waiver(
+    "2.9": Deviation(
         "user namespaces",
         "data directories belong to the images' own user ids, on the host and in backups; "
         "containers drop their capabilities and most are not root",
     ),
     "2.10": Inherent("default cgroup parent", "not set"),
     "2.11": Inherent("base device size untouched", "not set; overlay2 has none"),
-    "2.12": Waiver(
+    "2.12": Deviation(
         "authorization plugin",
         "whoever reaches the socket is the deploy user, who is root by sudo; a plugin would guard nothing and is one more thing "
         "that can keep the daemon down",
     ),
-    "2.13": Waiver(
+    "2.13": Deviation(
         "remote logging",
         "logs stay in bounded files, from which the stack's own collector ships them: a remote driver would stop containers "
         "when the receiver is away",
@@ -120,6 +122,6 @@ _RULES = {"2.9": "daemon-user-namespaces", "2.12": "daemon-authorization", "2.13
 WAIVERS = tuple(
     waiver.Waiver(rule=rule, reason=control.reason, until=date(2027, 6, 21))
     for number, rule in _RULES.items()
-    if isinstance(control := CONTROLS[number], Waiver)
+    if isinstance(control := CONTROLS[number], Deviation)
 )
 """The same decisions for the policy pack, which reads the file as it goes to the host; 2.1 shows in no file."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from components.host.control import Control, Inherent, Setting, Waiver, settings
+from components.host.control import Control, Deviation, Inherent, Setting, settings
 from components.host.files import HostFile
 from components.host.release import Release
 from model.network import MESH
@@ -98,12 +98,12 @@ CONTROLS: Mapping[str, Control] = {
     "sshd-17": Setting("no user environment", {"PermitUserEnvironment": "no"}),
     "sshd-18": Setting("login grace time", {"LoginGraceTime": "30"}),
     "sshd-19": Setting("authentication tries", {"MaxAuthTries": "2"}),
-    "sshd-20": Waiver(
+    "sshd-20": Deviation(
         "at most 10 sessions a connection",
         "a deployment multiplexes all its commands and Docker calls over one connection; the eleventh would fail",
         {"MaxSessions": "100"},
     ),
-    "sshd-21": Waiver(
+    "sshd-21": Deviation(
         "MaxStartups 10:30:100",
         "a deployment may open many connections at once; random drops would fail it. Strangers do not reach sshd at all",
         {"MaxStartups": "100:30:200"},

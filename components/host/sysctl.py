@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from components.host.control import Control, Inherent, Setting, Waiver, settings
+from components.host.control import Control, Deviation, Inherent, Setting, settings
 from components.host.files import HostFile
 
 NETWORK_PATH = "/etc/sysctl.d/60-vpai-network.conf"
@@ -53,8 +53,8 @@ def _on(pattern: str, value: str) -> dict[str, str]:
 _ROUTER_ADVERTISEMENTS = "providers and home networks hand out IPv6 addresses and routes by router advertisements"
 
 NETWORK_CONTROLS: Mapping[str, Control] = {
-    "sysctl-01": Waiver("no IPv4 forwarding", "containers need it; a host without containers has it off"),
-    "sysctl-02": Waiver(
+    "sysctl-01": Deviation("no IPv4 forwarding", "containers need it; a host without containers has it off"),
+    "sysctl-02": Deviation(
         "strict reverse path filter",
         "a reply may leave by another interface than the mesh's; loose mode still drops sources that no route knows",
         _on("net.ipv4.conf.{}.rp_filter", "2"),
@@ -63,7 +63,7 @@ NETWORK_CONTROLS: Mapping[str, Control] = {
     "sysctl-04": Setting("broadcast pings ignored", {"net.ipv4.icmp_echo_ignore_broadcasts": "1"}),
     "sysctl-05": Setting("ICMP rate limit", {"net.ipv4.icmp_ratelimit": "100"}),
     "sysctl-06": Setting("ICMP rate mask", {"net.ipv4.icmp_ratemask": "88089"}),
-    "sysctl-07": Waiver(
+    "sysctl-07": Deviation(
         "no TCP timestamps",
         "since Linux 4.10 they start at random and show no uptime; without them SYN cookies lose window scaling",
         {"net.ipv4.tcp_timestamps": "1"},
@@ -83,14 +83,14 @@ NETWORK_CONTROLS: Mapping[str, Control] = {
     "sysctl-17": Setting("martians logged", _on("net.ipv4.conf.{}.log_martians", "1")),
     "sysctl-19": Setting("no IPv6 forwarding", {"net.ipv6.conf.all.forwarding": "0"}, "containers have IPv4 only"),
     "sysctl-20": Setting("no IPv6 redirects", _on("net.ipv6.conf.{}.accept_redirects", "0")),
-    "sysctl-21": Waiver("no router solicitations", _ROUTER_ADVERTISEMENTS),
+    "sysctl-21": Deviation("no router solicitations", _ROUTER_ADVERTISEMENTS),
     "sysctl-22": Setting("no router preference", {"net.ipv6.conf.default.accept_ra_rtr_pref": "0"}),
-    "sysctl-23": Waiver("no prefix information", _ROUTER_ADVERTISEMENTS),
-    "sysctl-24": Waiver("no default router from advertisements", _ROUTER_ADVERTISEMENTS),
-    "sysctl-25": Waiver("no router advertisements", _ROUTER_ADVERTISEMENTS),
-    "sysctl-26": Waiver("no IPv6 autoconfiguration", _ROUTER_ADVERTISEMENTS),
-    "sysctl-27": Waiver("no duplicate address detection", "two hosts with one address would go unnoticed"),
-    "sysctl-28": Waiver("one IPv6 address an interface", "a stable and a temporary address already are two"),
+    "sysctl-23": Deviation("no prefix information", _ROUTER_ADVERTISEMENTS),
+    "sysctl-24": Deviation("no default router from advertisements", _ROUTER_ADVERTISEMENTS),
+    "sysctl-25": Deviation("no router advertisements", _ROUTER_ADVERTISEMENTS),
+    "sysctl-26": Deviation("no IPv6 autoconfiguration", _ROUTER_ADVERTISEMENTS),
+    "sysctl-27": Deviation("no duplicate address detection", "two hosts with one address would go unnoticed"),
+    "sysctl-28": Deviation("one IPv6 address an interface", "a stable and a temporary address already are two"),
 }
 
 KERNEL_CONTROLS: Mapping[str, Control] = {

@@ -10,7 +10,7 @@ from model.secret import json_text
 from model.service import File
 from services.litellm import models
 from services.litellm.models import FILMS, MODELS, PROVIDERS, SEARCHES, Model, Search
-from services.litellm.proxy.settings import ModelTerms, Settings
+from services.litellm.proxy.settings import ModelTerms, ProxySettings
 
 ANSWER_SECONDS = 3600
 """How long an answer is kept for the same question."""
@@ -77,7 +77,7 @@ def hook(
     *, redis_url: str, qdrant_url: str = "", qdrant_key: str, films_key: str, telegram_token: str, telegram_chat: str
 ) -> tuple[File, ...]:
     """The hook's code and its settings, for LiteLLM's configuration directory; without a Qdrant its URL is empty."""
-    settings = Settings(
+    settings = ProxySettings(
         redis_url=redis_url,
         daily_limit=models.DAILY_LIMIT,
         eco_share=models.ECO_SHARE,

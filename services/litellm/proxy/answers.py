@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.litellm.proxy.settings import Settings
+from services.litellm.proxy.settings import ProxySettings
 
 Embed = Callable[[str], Awaitable[list[float]]]
 Ask = Callable[[str, str, object, dict[str, str], float], Awaitable[Any]]
@@ -140,7 +140,7 @@ def _language(text: str) -> str:
 class SimilarAnswers:
     """Finds and keeps answers by the meaning of the question."""
 
-    def __init__(self, settings: Settings, embed: Embed, ask: Ask) -> None:
+    def __init__(self, settings: ProxySettings, embed: Embed, ask: Ask) -> None:
         self._settings = settings
         self._embed = embed
         self._ask = ask

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from math import ceil
 from typing import Any
 
-from services.litellm.proxy.settings import ModelTerms, Settings
+from services.litellm.proxy.settings import ModelTerms, ProxySettings
 
 CHARACTERS_PER_TOKEN = 2
 """Low, so that a reservation is not below the bill: English and French have about four, code three."""
@@ -47,7 +47,7 @@ class Refusal:
     retry_after: int
 
 
-def ceiling(name: str, settings: Settings) -> float:
+def ceiling(name: str, settings: ProxySettings) -> float:
     """The committed amount from which a model's requests are no longer paid for."""
     goes_on_in_eco = settings.models[name].eco == name
     return settings.daily_limit if goes_on_in_eco else settings.daily_limit * settings.eco_share
@@ -112,7 +112,7 @@ def _shown(value: object) -> str:
     return json.dumps(value, default=str)[:40]
 
 
-def refusal(totals: Totals, provider: str, settings: Settings, now: datetime) -> Refusal:
+def refusal(totals: Totals, provider: str, settings: ProxySettings, now: datetime) -> Refusal:
     """What the client reads, and until when: the day's turn, or soon when requests under way hold what is left."""
     if provider in settings.monthly_limits:
         reason = (
@@ -134,7 +134,7 @@ def refusal(totals: Totals, provider: str, settings: Settings, now: datetime) ->
     return Refusal(reason, SECONDS_TO_ASK_AGAIN)
 
 
-def eco_models(settings: Settings) -> tuple[str, ...]:
+def eco_models(settings: ProxySettings) -> tuple[str, ...]:
     """The models that others are mapped to."""
     return tuple(sorted({terms.eco for name, terms in settings.models.items() if terms.eco != name}))
 

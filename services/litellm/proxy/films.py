@@ -13,7 +13,7 @@ from typing import Any
 
 from services.litellm.proxy.budget import SECONDS_TO_ASK_AGAIN, refusal
 from services.litellm.proxy.ledger import Ledger
-from services.litellm.proxy.settings import ModelTerms, Settings
+from services.litellm.proxy.settings import ModelTerms, ProxySettings
 
 PROVIDER = "byteplus"
 PATH = "/contents/generations/tasks"
@@ -32,7 +32,7 @@ Answer = tuple[int, Any, dict[str, str]]
 class Films:
     """Makes tasks and shows them, counted against the provider's month."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, exchange: Exchange, clock: Callable[[], datetime]) -> None:
+    def __init__(self, settings: ProxySettings, ledger: Ledger, exchange: Exchange, clock: Callable[[], datetime]) -> None:
         self._settings = settings
         self._ledger = ledger
         self._exchange = exchange

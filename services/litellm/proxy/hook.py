@@ -31,7 +31,7 @@ from services.litellm.proxy.budget import BadNumberError, Estimate, estimate, li
 from services.litellm.proxy.films import Films
 from services.litellm.proxy.ledger import SOCKET_SECONDS, Crossing, Ledger, Store
 from services.litellm.proxy.metrics import Usage
-from services.litellm.proxy.settings import Settings
+from services.litellm.proxy.settings import ProxySettings
 
 ADMISSION = "vpai_admission"
 """In a request's metadata: the model that is paid for, or the refusal, with this process's own word that it wrote that."""
@@ -54,7 +54,7 @@ _looking_up = contextvars.ContextVar("looking_up", default=False)
 class Budget(CustomLogger):  # type: ignore[misc]
     """Admits, maps, refuses and books requests."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: ProxySettings, store: Store) -> None:
         super().__init__()
         self._settings = settings
         self._ledger = Ledger(store, settings, self._now)
@@ -319,7 +319,7 @@ def _kept(request: Mapping[str, Any], key: str) -> Any:
 
 def start(directory: Path) -> Budget:
     """The callback, from the settings in `directory`."""
-    settings = Settings.load((directory / "hook.json").read_text())
+    settings = ProxySettings.load((directory / "hook.json").read_text())
     store = Redis.from_url(
         settings.redis_url,
         socket_timeout=SOCKET_SECONDS,

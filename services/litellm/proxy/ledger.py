@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from services.litellm.proxy.budget import Totals, ceiling, seconds_to_midnight
-from services.litellm.proxy.settings import Settings
+from services.litellm.proxy.settings import ProxySettings
 
 MODE_KEY = "litellm:budget:mode"
 """For everybody to read; absent means normal. It expires with the day, so that nobody stays blocked tomorrow."""
@@ -143,7 +143,7 @@ class Account:
 class Ledger:
     """Reserve before, settle after."""
 
-    def __init__(self, store: Store, settings: Settings, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: Store, settings: ProxySettings, clock: Callable[[], datetime]) -> None:
         self._store = store
         self._settings = settings
         self._clock = clock

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from services.litellm.proxy.ledger import Account
-from services.litellm.proxy.settings import Settings
+from services.litellm.proxy.settings import ProxySettings
 
 _MODES = ("normal", "eco", "blocked")
 _Sample = tuple[dict[str, str], float]
@@ -28,7 +28,7 @@ class Usage:
         self._tokens[model] += tokens
         self._spent[model] += cost  # type: ignore[assignment]  # typeshed knows counters of whole numbers alone
 
-    def text(self, account: Account | None, settings: Settings) -> str:
+    def text(self, account: Account | None, settings: ProxySettings) -> str:
         """The page; without an account, Redis is away, and only what needs none is told."""
         return "".join((*self._counters(), *_account(account, settings)))
 
@@ -41,7 +41,7 @@ class Usage:
             yield _family(name, "counter", what, [({"model": model}, value) for model, value in sorted(counter.items())])
 
 
-def _account(account: Account | None, settings: Settings) -> Iterator[str]:
+def _account(account: Account | None, settings: ProxySettings) -> Iterator[str]:
     yield _family("litellm_budget_account_up", "gauge", "Whether Redis tells the account", [({}, account is not None)])
     yield _family("litellm_budget_limit_usd", "gauge", "The day's limit", [({}, settings.daily_limit)])
     limits = [({"provider": name}, limit) for name, limit in sorted(settings.monthly_limits.items())]

@@ -11,14 +11,14 @@ from services.litellm.proxy.admission import Served
 from services.litellm.proxy.films import Films
 from services.litellm.proxy.ledger import Ledger
 from services.litellm.proxy.metrics import Usage
-from services.litellm.proxy.settings import Settings
+from services.litellm.proxy.settings import ProxySettings
 
 METRICS = "/budget/metrics"
 FILMS = f"/byteplus/api/v3{films.PATH}"
 """As at BytePlus, so that a client changes its base URL and its key."""
 
 
-def add(films: Films, ledger: Ledger, usage: Usage, settings: Settings, ended: Callable[[Served], None]) -> None:
+def add(films: Films, ledger: Ledger, usage: Usage, settings: ProxySettings, ended: Callable[[Served], None]) -> None:
     """Serve them in the process that this is loaded into; `ended` hears of the end of each request."""
     from litellm.proxy.auth.user_api_key_auth import user_api_key_auth  # They import the hook.
     from litellm.proxy.proxy_server import app

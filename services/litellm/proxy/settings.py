@@ -21,7 +21,7 @@ class ModelTerms:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ProxySettings:
     """Everything that the hook has to know."""
 
     redis_url: str
@@ -48,7 +48,7 @@ class Settings:
     """A file that holds the date to go by instead of the clock's, for rehearsals; empty in production."""
 
     @classmethod
-    def load(cls, text: str) -> "Settings":
+    def load(cls, text: str) -> "ProxySettings":
         """From JSON."""
         document: dict[str, Any] = json.loads(text)
         document["models"] = {name: ModelTerms(**terms) for name, terms in document["models"].items()}

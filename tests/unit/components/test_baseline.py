@@ -10,7 +10,7 @@ import pytest
 
 from components.host import docker_daemon, hardening, sysctl
 from components.host.baseline import Baseline, baseline
-from components.host.control import Waiver
+from components.host.control import Deviation
 from model.host import DEPLOY_UID
 from model.network import DOCKER_POOL
 from model.problem import Refused
@@ -68,12 +68,12 @@ WAIVED = {
     name: control
     for controls in (docker_daemon.CONTROLS, sysctl.NETWORK_CONTROLS, sysctl.KERNEL_CONTROLS)
     for name, control in controls.items()
-    if isinstance(control, Waiver)
+    if isinstance(control, Deviation)
 }
 
 
 @pytest.mark.parametrize("waiver", WAIVED.values(), ids=WAIVED)
-def test_waivers_give_reasons(waiver: Waiver) -> None:
+def test_deviations_give_reasons(waiver: Deviation) -> None:
     assert waiver.reason
 
 

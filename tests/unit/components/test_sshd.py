@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.host.control import Inherent, Waiver, settings
+from components.host.control import Deviation, Inherent, settings
 from components.host.release import Release
 from components.host.sshd import CONTROLS, drop_in, effective, socket_drop_in
 
@@ -28,7 +28,7 @@ def test_what_a_control_sets_stands_in_the_drop_in_once() -> None:
 
 def test_who_waives_or_inherits_gives_a_reason() -> None:
     for control in CONTROLS.values():
-        if isinstance(control, Inherent | Waiver):
+        if isinstance(control, Inherent | Deviation):
             assert control.reason
         assert not (isinstance(control, Inherent) and hasattr(control, "values"))
 

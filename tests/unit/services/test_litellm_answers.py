@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings, strategies
 
 from services.litellm.proxy.answers import LONGEST_QUESTION, SimilarAnswers, question
-from services.litellm.proxy.settings import Settings
+from services.litellm.proxy.settings import ProxySettings
 from tests.unit.services.test_litellm_budget import SETTINGS as OF_THE_BUDGET
 
 SETTINGS = replace(OF_THE_BUDGET, qdrant_url="http://qdrant:6333")
@@ -274,7 +274,7 @@ def test_where_there_is_no_qdrant_nothing_is_asked_and_no_question_is_embedded()
         embedded.append(text)
         return await embed(text)
 
-    async def ask(settings: Settings) -> list[str]:
+    async def ask(settings: ProxySettings) -> list[str]:
         qdrant = Qdrant()
         found = SimilarAnswers(settings, paid, qdrant.ask)
         await found.find(chat("where is Paris?"))

@@ -31,13 +31,13 @@ from services.litellm.proxy.budget import (
     refusal,
 )
 from services.litellm.proxy.ledger import Ledger
-from services.litellm.proxy.settings import ModelTerms, Settings
+from services.litellm.proxy.settings import ModelTerms, ProxySettings
 
 NOW = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)
 CODE = configuration.hook(
     redis_url="redis://redis", qdrant_key="key", films_key="key", telegram_token="1:token", telegram_chat="-1"
 )
-SETTINGS = Settings.load(next(file.content for file in CODE if file.path.endswith(".json")))
+SETTINGS = ProxySettings.load(next(file.content for file in CODE if file.path.endswith(".json")))
 TERMS = ModelTerms(provider="p", input_price=0.01, output_price=0.1, maximum_tokens=100, eco="e")
 
 
@@ -141,7 +141,7 @@ def attempt(data: dict[str, Any], model: str) -> dict[str, Any]:
 
 
 def test_the_settings_survive_their_file_and_name_every_model() -> None:
-    assert Settings.load(json.dumps(asdict(SETTINGS))) == SETTINGS
+    assert ProxySettings.load(json.dumps(asdict(SETTINGS))) == SETTINGS
     assert set(SETTINGS.models) == {entry.name for entry in (*MODELS, *SEARCHES, *FILMS)}
     assert SETTINGS.date_file == ""
 
