@@ -1,9 +1,11 @@
 """Packages have one list, pyproject.toml: the lock and requirements.txt are written from it, and neither is changed alone."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -80,3 +82,33 @@ def test_make_requirements_writes_both() -> None:
         ["make", "-n", "-o", ".venv/ready", "requirements"], cwd=PROJECT, capture_output=True, text=True, check=True
     )
     assert shown.stdout.splitlines() == ["bash toolchain/requirements.sh"]
+
+
+OF = {
+    "yaml": "pyyaml",
+    "dns": "dnspython",
+    "google": "pulumi",
+    "grpc": "pulumi",
+    "botocore": "boto3",
+    "pydantic_core": "pydantic",
+    "requests": "hcloud",
+}
+"""The package by which a module of another name comes."""
+IN_THEIR_CONTAINERS = {"litellm", "redis", "fastapi", "starlette", "qdrant_client"}
+"""What LiteLLM's own image has, where our hook runs."""
+
+
+def test_what_the_program_imports_is_declared_for_it() -> None:
+    """Not by luck: a package that only a test's package brings would be gone with it."""
+    run = {re.split(r"[=\[]", package)[0].replace("-", "_") for package in GROUPS["run"]}
+    rooms = ("model", "services", "components", "policy", "stacks", "operations")
+    imported = set()
+    for file in (PROJECT / "__main__.py", *(file for room in rooms for file in (PROJECT / room).rglob("*.py"))):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module).partition(".")[0])
+    foreign = imported - set(sys.stdlib_module_names) - {*rooms, "lab"} - IN_THEIR_CONTAINERS
+    assert len(foreign) > 10
+    assert {module for module in foreign if OF.get(module, module) not in run} == set()
