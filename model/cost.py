@@ -165,7 +165,7 @@ class Invoice:
 
 
 def invoice(rented: Iterable[Rented], prices: Prices) -> Invoice:
-    """What `rented` costs; buckets share one base price, however many there are."""
+    """The invoice for `rented`; buckets share one base price, however many there are."""
     lines: list[Line] = []
     for thing in sorted(rented, key=lambda thing: (list(Kind).index(thing.kind), thing.name)):
         if thing.kind is Kind.OBJECT_STORAGE and any(line.rented.kind is Kind.OBJECT_STORAGE for line in lines):

@@ -22,7 +22,7 @@ class Fleet:
     domain: str
     placements: tuple[Placement, ...]
     mesh: Mesh | None
-    """None for a fleet whose hosts answer SSH in public."""
+    """None for a fleet without a mesh, whose hosts answer SSH in public."""
     hub_elsewhere: Host | None = None
     """The mesh's hub where another stack owns it. This stack only adds its part there and takes it out again."""
     named_in_public: bool = True

@@ -21,7 +21,7 @@ INTERNET = "the Internet"
 ANYONE = "anyone"
 """As a source: whoever has an Internet connection."""
 MEMBER = "VPN client"
-"""As a source: a member of the mesh that the mesh's policy lets ask for sites."""
+"""As a source: a member of the mesh to which the mesh's policy opens the sites."""
 
 
 class Reach(NamedTuple):
@@ -83,7 +83,7 @@ def _ports(placement: Placement) -> Iterator[Reach]:
     plan = firewall(placement)
     for opening in plan.all_openings(ssh_public=False):
         source = ANYONE if opening.access is Access.PUBLIC else MEMBER
-        # SSH is the operator's: the mesh's policy is narrower than the firewall.
+        # SSH over the mesh is left out: the mesh's policy, narrower than the firewall, opens it to the operator alone.
         if opening == plan.ssh and opening.access is Access.VPN:
             continue
         on = placement.host.name

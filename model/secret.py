@@ -41,7 +41,7 @@ class External:
     pattern: str = r"[A-Za-z0-9._~:/@+=-]{8,}"
     """What a value looks like; characters that would need escaping in YAML or URLs are refused."""
     optional: bool = False
-    """Without it the feature is off."""
+    """Whether the secret may be missing; its feature is then off."""
     chosen: bool = False
     """Whether the operator chooses the value, at random, and enters it where it is asked for."""
 

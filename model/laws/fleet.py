@@ -60,7 +60,7 @@ def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem
 
 
 def links_lead_to_vpn_routes(placements: Sequence[Placement]) -> Iterator[Problem]:
-    """A link leads to a service of one other host that has a VPN route, and says why."""
+    """A link leads to a service of one other host that has a VPN route, and has a reason."""
     for placement in placements:
         for service in placement.services:
             for link in service.links:

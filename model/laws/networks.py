@@ -63,7 +63,7 @@ def host_ports_are_used_once(placement: Placement) -> Iterator[Problem]:
 
 
 def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
-    """Only Caddy publishes ports, 80 and 443, and the hub its STUN port; each says why."""
+    """Only Caddy publishes ports, 80 and 443, besides the hub's STUN port; every published port has a reason."""
     for service in placement.services:
         for port in service.ports:
             if port.number not in service.may.publish:

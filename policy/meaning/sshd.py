@@ -51,12 +51,12 @@ def read(files: Mapping[str, str]) -> Sshd:
 
 
 def keyword(name: str) -> str:
-    """As it is compared."""
+    """The keyword as it is compared: in lower case, aliases resolved."""
     return _ALIASES.get(name.lower(), name.lower())
 
 
 def value(name: str, text: str) -> str:
-    """As it is compared: words in any case, times in seconds, numbers without zeros before them."""
+    """The value as it is compared: in lower case, times in seconds, numbers without leading zeros."""
     said = text.strip().lower()
     if keyword(name) in _TIMES:
         return _seconds(said)
