@@ -1,11 +1,11 @@
-"""What of a service wakes somebody up besides that it runs, is healthy and has memory: a value of the service itself."""
+"""Alerts that a service declares, besides those that every service has (running, healthy, memory)."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """Whether it can wait until the morning."""
+    """How urgent an alert is: a warning can wait until the morning."""
 
     WARNING = "warning"
     CRITICAL = "critical"
@@ -13,10 +13,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """Fires when `measure` is beyond its threshold for `seconds`. It has a value while all is well.
+    """An alert that fires when `measure` is beyond its threshold for `seconds`. `measure` has a value also while all is well.
 
-    In the texts of a service's own `$here` stands for the labels of the service on its host, `$on` for the host's, `$host`
-    for the host's name.
+    In the texts of a service's own alerts `$here` stands for the labels of the service on its host, `$on` for the host's
+    labels, `$host` for the host's name.
     """
 
     name: str

@@ -8,7 +8,7 @@ from model.service import Database, Limits, Logs, Metrics, NotCollected
 
 @dataclass(frozen=True, kw_only=True)
 class App:
-    """One application. One that owns files, or calls other hosts, is a `Service` in a module of its own, like every system."""
+    """One application. An application that owns files or calls other hosts is a `Service` in its own module instead."""
 
     name: str
     image: str
@@ -20,8 +20,9 @@ class App:
     logs: Logs
     user: str
     database: Database | None = None
-    """In PostgreSQL on the same server; its address is the application's DATABASE_URL."""
+    """Its database in PostgreSQL on the same host; the application gets the URL as DATABASE_URL."""
     entrypoint: tuple[str, ...] = ()
-    """The image's own, as a database needs it: the password goes past `docker inspect` in front of it."""
+    """The image's own entrypoint. A database needs it: a command in front of it reads the password, which `docker inspect` must
+    not show."""
     command: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()

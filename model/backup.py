@@ -1,7 +1,8 @@
-"""How data is taken, compared and brought back: what a volume says of its backup, and where a host's backups go.
+"""Backups: the kind of backup of each volume, and where a host's backups go.
 
-How each kind is done on a host is components/scripts/installed/vpai-backup.py, the one program that reads these values.
-`taken_by_service` tells of a kind whether the running service takes the data back; else the service is stopped for that.
+components/scripts/installed/vpai-backup.py makes and restores each kind on the host; it is the only program that reads these
+values. `taken_by_service`: whether the running service imports the data at a restore. If not, the service is stopped for the
+restore.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,7 +15,7 @@ from model.secret import Secret
 
 @dataclass(frozen=True, kw_only=True)
 class Nothing:
-    """It is not backed up."""
+    """No backup, and why."""
 
     taken_by_service: ClassVar[bool] = False
 
@@ -27,22 +28,22 @@ class Nothing:
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """The directory's files with owner, mode and extended attributes; the service is stopped for a restore.
+    """The volume's files with owner, mode and extended attributes. The service is stopped for a restore.
 
-    The manifest has the SHA-256 of each. A file that is an SQLite database is taken whole by SQLite itself while the service
-    writes: a plain copy of one was empty five times of five. Paths are relative to the volume.
+    The manifest has the SHA-256 of each file. SQLite itself copies a database file while the service writes: a plain copy was
+    empty in five of five trials. Paths are relative to the volume.
     """
 
     taken_by_service: ClassVar[bool] = False
 
     sqlite: tuple[str, ...] = ()
-    """Databases that must be there."""
+    """SQLite databases that must exist."""
     exclude: tuple[str, ...] = ()
-    """What is left out, each with everything below it."""
+    """Paths that are left out, each with everything below it."""
     pause: bool = False
-    """Whether the service stands still while its files are copied."""
+    """Whether the service is paused while its files are copied."""
     keys: tuple[Secret, ...] = ()
-    """Without the same value the data is unreadable."""
+    """Secrets that decrypt the data: with other values it is unreadable."""
 
     @property
     def text(self) -> str:
@@ -56,7 +57,7 @@ class Files:
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresDump:
-    """Each database by pg_dump, its rows counted and summed in the same snapshot; those that no service declares too."""
+    """Every database by pg_dump, also those that no service declares. Rows are counted and summed in the same snapshot."""
 
     taken_by_service: ClassVar[bool] = True
 
@@ -67,7 +68,7 @@ class PostgresDump:
 
 @dataclass(frozen=True, kw_only=True)
 class RedisDump:
-    """A snapshot that the server sends as to a replica, asked by an ACL user that may do nothing else."""
+    """A snapshot that Redis sends as to a replica. An ACL user that may do nothing else requests it."""
 
     taken_by_service: ClassVar[bool] = False
 
@@ -92,7 +93,7 @@ class QdrantExport:
     key: Secret
     collections: tuple[str, ...]
     caches: tuple[str, ...] = ()
-    """Collections that are refilled on demand."""
+    """Collections that are not exported: they are refilled on demand."""
 
     @property
     def text(self) -> str:
@@ -108,7 +109,7 @@ def _needs(keys: tuple[Secret, ...]) -> str:
 
 
 def unsound(backup: Backup) -> Iterator[str]:
-    """What is wrong with a backup by itself, a sentence each."""
+    """Faults of one backup declaration, each a predicate such as "names no collection"."""
     match backup:
         case Nothing(reason=reason) if not reason:
             yield "is not backed up and does not say why"
@@ -125,32 +126,33 @@ def unsound(backup: Backup) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class HostBackup:
-    """Where one host's backups go, and with what."""
+    """The restic repository of one host's backups, with the image, network and secrets that restic needs."""
 
     image: str
-    """restic's, run once for each question; it sees the staging directory alone, and no Docker socket."""
+    """restic's image, run once per restic command. Its container sees only the staging directory, and no Docker socket."""
     memory_mib: int
     network: str
-    """The way out of that container."""
+    """Egress network of that container."""
     endpoint: str
-    """https://host of the object storage."""
+    """URL of the object storage, `https://host`."""
     region: str
     bucket: str
     prefix: str
-    """The host's repository in the bucket."""
+    """Prefix of the host's repository in the bucket."""
     access_key: Secret
     secret_key: Secret
     password: Secret
     heartbeat: Mapping[str, str | int]
-    """What a complete run calls: `url`, without its last part, or `service` and `port` of the monitor beside it, or nothing."""
+    """What a complete run calls: `url` without its last part, or `service` and `port` of the monitor on the same host, or
+    nothing."""
     heartbeat_token: Secret | None
-    """The last part of the address; None where there is no monitor."""
+    """Last part of the heartbeat's URL; None without a monitor."""
     hourly: bool = False
-    """Whether PostgreSQL is backed up every hour besides."""
+    """Whether PostgreSQL is also backed up every hour."""
 
     @property
     def repository(self) -> str:
-        """As restic names it."""
+        """The repository's name for restic."""
         return f"s3:{self.endpoint}/{self.bucket}/{self.prefix}"
 
     @property
@@ -161,15 +163,15 @@ class HostBackup:
 
 @dataclass(frozen=True, kw_only=True)
 class Retention:
-    """What a prune keeps, in restic's durations: one snapshot of each period within the time named."""
+    """What a prune keeps, in restic's durations: one snapshot per period within the given time."""
 
     daily: str = "7d"
     weekly: str = "28d"
     monthly: str = "6m"
     yearly: str = "2y"
     databases: str = "2d"
-    """Every run of the databases alone within it."""
+    """Every run that backs up only the databases, within this time."""
 
 
 KEPT = Retention()
-"""The specification's: 7 daily, 4 weekly, 6 monthly, 2 yearly."""
+"""The specification's retention: 7 daily, 4 weekly, 6 monthly, 2 yearly."""

@@ -1,4 +1,4 @@
-"""What components/scripts/installed/vpai-backup.py reads on a host: everything it does, drawn from what stands there."""
+"""The two JSON texts that components/scripts/installed/vpai-backup.py reads on a host: its plan, and the plan's secrets."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,17 +10,17 @@ from model.secret import Secret, json_text
 from model.service import Service, Volume
 
 PATIENCE_SECONDS = 60
-"""For a first answer of the bucket."""
+"""Wait for the bucket's first answer."""
 UPLOAD_SECONDS = 3 * 3600
-"""For an upload, or the fetching of a run: restic itself tries for long when a bucket is full or slow."""
+"""Limit of one upload, and of one download of a run: restic itself retries for long when a bucket is full or slow."""
 METRICS = "/var/lib/vpai/metrics"
-"""Where node_exporter's textfile collector looks."""
+"""Directory of node_exporter's textfile collector."""
 FORMAT = 1
-"""Of the plan, and of the manifests made by it."""
+"""Version of the format of the plan, and of the manifests made by it."""
 
 
 def plan(placement: Placement, *, stack: str, project: str, image: str) -> str:
-    """JSON without a secret. `image` is restic's, as the host's engine has it."""
+    """The plan as JSON, without secrets. `image` is restic's image as the host's Docker names it."""
     to = placement.backup
     assert to
     document = {
@@ -39,10 +39,9 @@ def plan(placement: Placement, *, stack: str, project: str, image: str) -> str:
             "upload_seconds": UPLOAD_SECONDS,
         },
         "heartbeat": to.heartbeat,
-        # Whether PostgreSQL is dumped every hour too.
         "hourly": to.hourly,
         "items": list(_items(placement.services)),
-        # Who cannot do without whom: what is stopped for a restore, and in which order it comes back.
+        # Dependencies decide which services a restore stops, and in which order they start again.
         "services": [
             {"name": service.name, "needs": list(service.needs), "deadline": service.healthcheck.deadline}
             for service in placement.in_order()
@@ -52,7 +51,7 @@ def plan(placement: Placement, *, stack: str, project: str, image: str) -> str:
 
 
 def secrets(placement: Placement) -> str:
-    """JSON of what the plan needs and must not show; its strings refer to secrets."""
+    """The plan's secrets as JSON; its strings refer to secrets."""
     to = placement.backup
     assert to
     document = {
@@ -64,13 +63,13 @@ def secrets(placement: Placement) -> str:
             service.name: f"{backup.password if isinstance(backup, RedisDump) else backup.key}"
             for service, _, backup in _asked(placement.services)
         },
-        # Random values of 256 bits: their hash tells nothing of them, and tells whether it is the same one.
+        # Keys are random values of 256 bits: a hash does not reveal a key, and shows whether it is the same one.
         "fingerprints": {
             service.name: {key.name: key.sha256 for key in keys}
             for service in placement.services
             if (keys := _keys(service, placement.services))
         },
-        # Run again after a restore: a database comes back with what it had, old passwords too.
+        # Tasks run again after a restore: a restored database has its old content, old passwords too.
         "tasks": {
             service.name: [{"name": task.name, "command": list(task.command), "stdin": task.stdin} for task in service.tasks]
             for service in placement.services
@@ -86,7 +85,7 @@ def items(placement: Placement) -> tuple[str, ...]:
 
 
 def _items(services: Sequence[Service]) -> Iterator[Mapping[str, Any]]:
-    """One for each service with data; what several share is the first one's, and `also` names the others."""
+    """One item per service with data. A volume that several services share belongs to the first; `also` names the others."""
     taken: dict[str, str] = {}
     found: dict[str, dict[str, Any]] = {}
     for service in services:
@@ -129,7 +128,7 @@ def _asked(services: Sequence[Service]) -> Iterator[tuple[Service, Volume, Redis
 
 
 def _keys(service: Service, services: Sequence[Service]) -> tuple[Secret, ...]:
-    """What the data of `service` cannot be read without."""
+    """Secrets without which the data of `service` is unreadable."""
     found = [key for volume in service.volumes if isinstance(volume.backup, Files) for key in volume.backup.keys]
     found += [key for database in service.databases for key in database.keys]
     return tuple(dict.fromkeys(found))

@@ -1,8 +1,9 @@
-"""A bucket of an S3 service: what is kept how long in it, and which key may do what.
+"""A bucket of an S3 service: how long its objects are kept, and what each access key may do.
 
-Keys of Hetzner's Object Storage reach every bucket of their project, whatever a policy allows: there only what is denied
-counts. On an S3 whose keys reach nothing by themselves (versitygw) only what is allowed counts, and NotPrincipal and
-NotResource mean nothing. A policy says both, so that one text holds on either. Ceph, on which Hetzner runs, knows no NotAction.
+A key of Hetzner's Object Storage reaches every bucket of its project, whatever a policy allows: only Deny statements count.
+On an S3 service whose keys reach nothing by themselves (versitygw) only Allow statements count, and NotPrincipal and
+NotResource have no effect. A policy has both, so that one text works on either. Ceph, on which Hetzner runs, has no
+NotAction.
 """
 
 import json
@@ -13,12 +14,12 @@ from dataclasses import dataclass, field
 from model.problem import Problem
 
 HETZNER_PRINCIPAL = "arn:aws:iam:::user/p{project}:{key}"
-"""How Hetzner names a key in a policy; `project` is the number in the console's address. Another form silently matches nobody."""
+"""A key's name in Hetzner's policies; `project` is the number in the console's URL. Any other form silently matches no key."""
 
 _NAME = r"(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _OBJECTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
 _PARTS = ("data/*", "index/*", "snapshots/*", "keys/*", "config")
-"""Of a restic repository, besides its locks."""
+"""Paths of a restic repository, without its locks."""
 _LISTS = ("s3:ListBucket", "s3:ListBucketVersions")
 _ADMINISTRATION = (
     "s3:DeleteBucket",
@@ -30,7 +31,7 @@ _ADMINISTRATION = (
     "s3:PutObjectAcl",
     "s3:PutBucketObjectLockConfiguration",
     "s3:BypassGovernanceRetention",
-    # Or whoever steals a key could lock garbage for a hundred years, at our cost.
+    # Retention is the admin key's alone: a stolen key could lock garbage for a hundred years, at our cost.
     "s3:PutObjectRetention",
     "s3:PutObjectLegalHold",
 )
@@ -38,7 +39,7 @@ _ADMINISTRATION = (
 
 @dataclass(frozen=True, kw_only=True)
 class Expiry:
-    """Objects below `prefix` go after `days`; all of them with an empty prefix."""
+    """Objects below `prefix` are deleted after `days`; an empty prefix means all objects."""
 
     prefix: str
     days: int
@@ -46,46 +47,47 @@ class Expiry:
 
 @dataclass(frozen=True, kw_only=True)
 class Keys:
-    """Who may do what. `limited` keys work below their prefix alone, and administer nothing.
+    """The access keys and what they may do. `limited` keys work only below their prefix, and administer nothing.
 
-    A key is a reference to a secret (`f"{S3_ACCESS_KEY}"`), whose value no state gets to see, or the access key itself.
+    A key is a reference to a secret (`f"{S3_ACCESS_KEY}"`), whose value no state contains, or the access key itself.
     """
 
     admin: str
     """The access key that may delete versions and administer the bucket."""
     limited: Mapping[str, str] = field(default_factory=dict)
-    """Access key -> prefix; the whole bucket with an empty one."""
+    """Access key -> prefix; an empty prefix means the whole bucket."""
     appending: Mapping[str, str] = field(default_factory=dict)
-    """Access key -> prefix of a restic repository: such a key adds to it and deletes nothing but the repository's locks."""
+    """Access key -> prefix of a restic repository. The key adds to the repository and deletes only the repository's locks."""
     looking: tuple[str, ...] = ()
-    """Keys that read every repository of the `appending` ones; of all writing they may set and delete locks."""
+    """Keys that read every repository of the `appending` keys. They write and delete only locks."""
     excluded: tuple[str, ...] = ()
-    """Keys of the same project that have no business here."""
+    """Keys of the same project that get no access to this bucket."""
     principal: str = HETZNER_PRINCIPAL
-    """How the service names a key; {key} is replaced."""
+    """The service's name of a key in a policy; {key} is replaced."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket:
-    """What a bucket is to be."""
+    """The desired state of a bucket."""
 
     name: str
     versioning: bool = True
     noncurrent_days: int = 30
-    """How long a version stays that something newer replaced; 0: for ever."""
+    """Days until a replaced version is deleted; 0: never."""
     abort_multipart_days: int = 7
-    """After how long an upload that nobody finished is forgotten."""
+    """Days until an unfinished upload is aborted."""
     expiries: tuple[Expiry, ...] = ()
     keys: Keys | None = None
     https_only: bool = True
     lock_days: int = 0
-    """For so long nobody deletes a version, the admin key only by saying so; 0: no lock. Only a new bucket can have one."""
+    """Days during which no version can be deleted; the admin key may bypass this explicitly. 0: no lock. Only a new bucket can
+    have a lock."""
     emptied: bool = False
-    """Whether a destroy deletes what is in it: for copies that are thrown away. Else a bucket that is not empty stays."""
+    """Whether a destroy deletes the objects too, as for ephemeral stacks. If not, a bucket that is not empty stays."""
 
 
 def problems(bucket: Bucket) -> Iterator[Problem]:
-    """What the service would refuse, or do to somebody's regret."""
+    """Problems of a bucket: what the service would refuse, or accept with harm."""
     if not re.fullmatch(_NAME, bucket.name):
         yield Problem(
             what=f"{bucket.name!r} cannot be a bucket's name",
@@ -125,7 +127,7 @@ def problems(bucket: Bucket) -> Iterator[Problem]:
 
 
 def lifecycle(bucket: Bucket) -> list[dict[str, str | int]]:
-    """The rules, flat and sorted: rule `id`, `prefix`, and one of `days`, `noncurrent_days`, `abort_days`."""
+    """The lifecycle rules, flat and sorted: rule `id`, `prefix`, and one of `days`, `noncurrent_days`, `abort_days`."""
     rules: list[dict[str, str | int]] = []
     if bucket.abort_multipart_days:
         rules.append({"id": "abort-multipart", "prefix": "", "abort_days": bucket.abort_multipart_days})
@@ -138,7 +140,7 @@ def lifecycle(bucket: Bucket) -> list[dict[str, str | int]]:
 
 
 def policy(bucket: Bucket) -> str:
-    """The policy's JSON, keys sorted; empty where nothing is denied."""
+    """The bucket policy as JSON, keys sorted; empty where nothing is denied."""
     whole, inside = f"arn:aws:s3:::{bucket.name}", f"arn:aws:s3:::{bucket.name}/*"
     statements: list[Mapping[str, object]] = []
     if bucket.https_only:
@@ -181,7 +183,7 @@ def policy(bucket: Bucket) -> str:
 
 
 def _appending(sid: str, who: Mapping[str, object], whole: str, prefix: str) -> Iterator[Mapping[str, object]]:
-    """As a limited key, but that it deletes locks alone. What it may overwrite stays as a former version."""
+    """Statements of an appending key: a limited key's, but it deletes only locks. An overwritten object stays as a version."""
     for statement in _limited(sid, who, whole, prefix):
         if statement["Sid"] == f"{sid}Objects":
             yield {**statement, "Action": [action for action in _OBJECTS if action != "s3:DeleteObject"]}
@@ -194,7 +196,7 @@ def _appending(sid: str, who: Mapping[str, object], whole: str, prefix: str) -> 
 
 
 def _looking(sid: str, who: Mapping[str, object], whole: str, prefixes: Sequence[str]) -> Iterator[Mapping[str, object]]:
-    """Reads everything; restic sets a lock wherever it looks."""
+    """Statements of a looking key: it reads every repository and writes locks, because restic sets a lock for every read."""
 
     def statement(name: str, effect: str, action: object, **more: object) -> Mapping[str, object]:
         return {"Sid": f"{sid}{name}", "Effect": effect, "Principal": who, "Action": action, **more}
@@ -206,13 +208,13 @@ def _looking(sid: str, who: Mapping[str, object], whole: str, prefixes: Sequence
     yield statement("Lists", "Allow", ["s3:ListBucket", "s3:GetBucketLocation"], Resource=[whole])
     yield statement("Locks", "Allow", writes, Resource=locks)
     yield statement("WritesNothing", "Deny", writes, Resource=kept)
-    # Every action: a NotResource of some is refused by what does not know it (versitygw: MalformedPolicy).
+    # All actions: a service that does not know NotResource refuses it for only some (versitygw: MalformedPolicy).
     yield statement("NothingElse", "Deny", "s3:*", NotResource=[whole, *(f"{whole}/{prefix}*" for prefix in prefixes)])
     yield statement("NoVersions", "Deny", ["s3:DeleteObjectVersion", *_ADMINISTRATION], Resource=[whole, f"{whole}/*"])
 
 
 def _limited(sid: str, who: Mapping[str, object], whole: str, prefix: str) -> Iterator[Mapping[str, object]]:
-    """What one key may below `prefix`, and that it may nothing else."""
+    """Statements of a limited key: what it may do below `prefix`, and a Deny for everything else."""
 
     def statement(name: str, effect: str, action: object, **more: object) -> Mapping[str, object]:
         return {"Sid": f"{sid}{name}", "Effect": effect, "Principal": who, "Action": action, **more}

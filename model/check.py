@@ -1,4 +1,4 @@
-"""What `make smoke` asks of a service besides whether it is healthy: real requests, and the refusals that must be."""
+"""Checks of `make smoke` besides the healthcheck: real requests, and requests that must be refused."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from model.secret import Secret
 
 @dataclass(frozen=True, kw_only=True)
 class Inside:
-    """A command inside the running service that ends with 0 even when refused; right when its output has `answer`."""
+    """A command inside the running service. It exits with 0 even when refused, and passes when its output matches `answer`."""
 
     subject: str
     expected: str
-    """In words; what is shown instead of the output where it is right."""
+    """The expected result in words; shown instead of the output when the check passes."""
     command: tuple[str, ...]
     stdin: str = ""
     """May refer to secrets."""
@@ -22,22 +22,22 @@ class Inside:
 
 @dataclass(frozen=True, kw_only=True)
 class AtSite:
-    """A request to each site that leads to the service, by HTTPS and as a member of the mesh."""
+    """An HTTPS request, as a member of the mesh, to each site that is routed to the service."""
 
     path: str
     about: str = ""
-    """What is told of it behind its URL."""
+    """Text that is shown behind the URL."""
     expected: str = "200"
-    """In words."""
+    """The expected result in words."""
     bearer: Secret | None = None
     body: Mapping[str, object] = field(default_factory=dict)
     """Posted as JSON; empty for a GET."""
     accepted: tuple[int, ...] = (200,)
-    """The statuses that are right."""
+    """HTTP statuses that pass."""
     answers: Callable[[bytes], bool] = lambda body: True
-    """Whether the body is right too, where `expected` says more than a status."""
+    """Whether the body passes too, where `expected` says more than a status."""
     billed: bool = False
-    """Whether somebody is paid for the answer: it is asked only where that is wanted."""
+    """Whether the request costs money: such a check runs only where the operator wants it."""
 
 
 Check = Inside | AtSite

@@ -1,4 +1,4 @@
-"""A server to rent, and the problems with it that need no answer from the cloud's API."""
+"""A server to rent, and those of its problems that are found without the cloud's API."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ _DOCKER_RANGE = IPv4Network("172.16.0.0/12")
 
 @dataclass(frozen=True, kw_only=True)
 class CloudServer:
-    """A server of Hetzner's cloud. CX22, which the specification names, cannot be ordered any more: CX23 followed it."""
+    """A server in Hetzner Cloud. The specification names CX22, which can no longer be ordered; CX23 replaced it."""
 
     name: str
     type: str = "cx23"
@@ -27,15 +27,15 @@ class CloudServer:
     labels: Mapping[str, str] = field(default_factory=dict)
     backups: bool = False
     protected: bool = False
-    """Neither deleted nor rebuilt, by Pulumi, in the console or by the API, until this is taken back."""
+    """Whether deleting and rebuilding are refused, by Pulumi, in the console and by the API, until this is taken back."""
     keeps_address: bool = False
-    """Its IPv4 address outlives it: a replaced server has the old one's."""
+    """Whether its IPv4 address stays when the server is replaced."""
     private_address: IPv4Address | None = None
-    """In the private network of its project; None for a server that stays out of it."""
+    """Address in the project's private network; None for a server outside of it."""
 
 
 def problems(servers: tuple[CloudServer, ...], network: IPv4Network | None = None) -> Iterator[Problem]:
-    """What the API would refuse in the middle of a deployment, or accept to nobody's good."""
+    """Problems of servers: what the API would refuse in the middle of a deployment, or accept with harm."""
     for server in servers:
         if not re.fullmatch(_HOST_NAME, server.name):
             yield Problem(
@@ -81,18 +81,18 @@ def label_problems(owner: str, labels: Mapping[str, str]) -> Iterator[Problem]:
 
 
 EXPIRES, NEVER = "ttl", "kept"
-"""The label with the moment at which a stack may be destroyed, and its value for one that stays."""
+"""The label with the time after which a stack may be destroyed, and its value for a stack that stays."""
 
 
 def expiry_label(expires: str) -> str:
-    """A moment (2026-11-30T12:00Z) as a label's value, which has no colons."""
+    """A time (2026-11-30T12:00Z) as a label's value, which has no colons."""
     return expires.replace(":", ".") or NEVER
 
 
 def cheapest(memory_mib: int, types: Iterable[tuple[str, Decimal, int]]) -> tuple[str, int] | None:
-    """The type with that much memory that costs the least, and its memory; `types` are names, prices and MiB.
+    """The cheapest type with at least `memory_mib`, and its memory in MiB. `types` are names, prices and MiB.
 
-    Not of the Arm line (cax): not every image of the catalogue is known to exist for it.
+    Arm types (cax) are left out: not every image of the catalogue is known to exist for Arm.
     """
     fit = [(price, name, memory) for name, price, memory in types if memory >= memory_mib and not name.startswith("cax")]
     return min(fit)[1:] if fit else None
@@ -100,18 +100,18 @@ def cheapest(memory_mib: int, types: Iterable[tuple[str, Decimal, int]]) -> tupl
 
 @dataclass(frozen=True, kw_only=True)
 class Offer:
-    """A type of server as the cloud offers it today."""
+    """A server type that the cloud offers today."""
 
     name: str
     architecture: str
     memory_mib: int
     locations: frozenset[str]
-    """Where it can be had now."""
+    """Locations where it is available now."""
     retired: bool = False
 
 
 def unavailable(servers: tuple[CloudServer, ...], offers: tuple[Offer, ...]) -> Iterator[Problem]:
-    """Servers that cannot be had, each with what can be had instead."""
+    """Problems of servers that are not available, each with the available alternatives."""
     by_name = {offer.name: offer for offer in offers}
     for server in servers:
         wanted = by_name.get(server.type)

@@ -10,7 +10,7 @@ from model.cloud import CloudServer
 
 
 class Kind(StrEnum):
-    """What appears on an invoice as a line of its own."""
+    """Kinds of lines on an invoice."""
 
     SERVER = "server"
     BACKUPS = "backups"
@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Rented:
-    """One thing that is paid for. `type` and `location` are a server's, `gib` a volume's."""
+    """One billed thing. `type` and `location` are a server's, `gib` a volume's."""
 
     kind: Kind
     name: str
@@ -31,7 +31,7 @@ class Rented:
 
 
 def of_server(server: CloudServer) -> Iterator[Rented]:
-    """What of a server that is still to be made will be paid for."""
+    """What is billed for a server that does not exist yet."""
     yield from _server(server.name, server.type, server.location, backups=server.backups, address=not server.keeps_address)
     if server.keeps_address:
         yield Rented(kind=Kind.IPV4, name=f"{server.name}-address")
@@ -47,9 +47,9 @@ def _server(name: str, kind: str, location: str, *, backups: bool, address: bool
 
 
 def rented(kind: str, name: str, inputs: Mapping[str, Any]) -> Iterator[Rented]:
-    """What of a resource of the engine's type `kind` is paid for."""
+    """What is billed for a resource of Pulumi's type `kind`."""
     if kind == "hcloud:index/server:Server":
-        # An address of its own is a resource of its own.
+        # A primary IP under `ipv4` is a resource of its own, and billed there.
         nets = inputs.get("publicNets") or [{}]
         address = nets[0].get("ipv4Enabled", True) and "ipv4" not in nets[0]
         place, backups = str(inputs.get("location", "")), bool(inputs.get("backups"))
@@ -64,7 +64,7 @@ def rented(kind: str, name: str, inputs: Mapping[str, Any]) -> Iterator[Rented]:
 
 @dataclass(frozen=True, kw_only=True)
 class Price:
-    """By the hour until the month's cap is reached; None where nobody could look it up."""
+    """Price per hour, up to a cap per month; None where nobody could look it up."""
 
     monthly: Decimal | None
     hourly: Decimal | None
@@ -77,7 +77,7 @@ class Price:
 
     @classmethod
     def written(cls, price: Mapping[str, str | None] | None) -> "Price":
-        """As a price list has it, null for what nobody could look up."""
+        """A price from an entry of a price list; null means that nobody could look it up."""
         return cls(monthly=_decimal(price["monthly"]), hourly=_decimal(price["hourly"])) if price else UNKNOWN
 
 
@@ -90,7 +90,7 @@ def _decimal(text: str | None) -> Decimal | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """A price list and where it is from. Servers by (type, location)."""
+    """A price list and its source. Servers by (type, location)."""
 
     source: str
     date: str
@@ -98,15 +98,15 @@ class Prices:
     ipv4: Price
     volume_gib: Price
     object_storage: Price
-    """Of an account with any bucket; it includes 1 TB of storage and 1 TB of traffic."""
+    """Base price of an account with any bucket; it includes 1 TB of storage and 1 TB of traffic."""
     backup_share: Decimal | None
-    """Of the server's price."""
+    """Price of a server's backups, as a share of the server's price."""
     traffic_tb: Decimal | None
-    """Of outgoing traffic beyond what the server's price includes."""
+    """Price per TB of outgoing traffic beyond what the server's price includes."""
 
     @classmethod
     def written(cls, known: Mapping[str, Any]) -> "Prices":
-        """The list of prices.yaml."""
+        """The price list from the content of prices.yaml."""
         return cls(
             source=known["source"],
             date=known["date"],
@@ -121,7 +121,7 @@ class Prices:
         )
 
     def of(self, rented: Rented) -> Price:
-        """The price of one thing."""
+        """The price of one billed thing."""
         if rented.kind is Kind.SERVER:
             return self.servers.get((rented.type, rented.location), UNKNOWN)
         if rented.kind is Kind.BACKUPS:
@@ -142,7 +142,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class Invoice:
-    """All lines; the sums leave out what has no price, and `unknown` names it."""
+    """All lines. The sums leave out lines without a price; `unknown` names these."""
 
     lines: Sequence[Line]
 
@@ -156,7 +156,7 @@ class Invoice:
 
     @property
     def unknown(self) -> Sequence[Rented]:
-        """What has no price by the month."""
+        """Billed things without a monthly price."""
         return [line.rented for line in self.lines if line.price.monthly is None]
 
     def __str__(self) -> str:
@@ -165,7 +165,7 @@ class Invoice:
 
 
 def invoice(rented: Iterable[Rented], prices: Prices) -> Invoice:
-    """What `rented` costs; buckets share one base price, however many there are."""
+    """The invoice for `rented`; buckets share one base price, however many there are."""
     lines: list[Line] = []
     for thing in sorted(rented, key=lambda thing: (list(Kind).index(thing.kind), thing.name)):
         if thing.kind is Kind.OBJECT_STORAGE and any(line.rented.kind is Kind.OBJECT_STORAGE for line in lines):

@@ -1,4 +1,4 @@
-"""Who may enter, and the question that shows it: the right credential is let in, a wrong one and none are not."""
+"""Credentials of a service, and how each is checked: the right one is accepted, a wrong one and none are refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class PostgresLogin:
 
 @dataclass(frozen=True, kw_only=True)
 class RedisLogin:
-    """`user` says PING."""
+    """`user` logs in to Redis and sends PING."""
 
     user: str
 
@@ -69,18 +69,18 @@ class StoredSecret:
 
 @dataclass(frozen=True, kw_only=True)
 class Credential:
-    """A secret that opens something of the service."""
+    """A secret that gives access to the service, and the request that proves it."""
 
     secret: Secret
     holder: str
-    """Who shows it, in words."""
+    """Who presents it, in words."""
     proof: Request | PostgresLogin | RedisLogin | StoredSecret
     note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Unverifiable:
-    """Why no question shows what a secret opens."""
+    """A secret that no request can check, and why."""
 
     secret: Secret
     reason: str

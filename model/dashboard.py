@@ -1,15 +1,15 @@
-"""What is drawn of a service, or of the fleet: queries and how their numbers are shown, in one small vocabulary."""
+"""Dashboards of a service or of the fleet: panels with queries, and how a panel shows the numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
 HERE = 'host=~"$host"'
-"""The labels of the hosts that the viewer chose."""
+"""Label matcher for the hosts that the viewer chose."""
 
 
 def of_service(name: str) -> str:
-    """The labels of a service on those hosts."""
+    """Label matchers for a service on those hosts."""
     return f'{HERE},service="{name}"'
 
 
@@ -23,7 +23,7 @@ class Form(Enum):
 
 @dataclass(frozen=True)
 class Panel:
-    """Queries by legend; for `LOG` one LogQL query."""
+    """A panel with its queries by legend; for `LOG` one LogQL query."""
 
     title: str
     queries: Mapping[str, str]
@@ -33,7 +33,7 @@ class Panel:
 
 @dataclass(frozen=True)
 class Dashboard:
-    """`variables` are labels that the viewer chooses values of."""
+    """A dashboard. `variables` are labels whose values the viewer chooses."""
 
     uid: str
     title: str

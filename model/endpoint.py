@@ -1,4 +1,4 @@
-"""How one service calls another, wherever the two stand."""
+"""How one service calls another, on the same host or on another one."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,24 @@ from model.service import Link
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a service is called: beside it by its name and `port` on `network`, from another host at its `site`, over the mesh.
+    """Address of a service: on its host its name and `port` on `network`, from another host its `site`, over the mesh.
 
-    The route of that site is for members of the VPN; a law refuses a link that ends at none (model/laws/).
+    The site needs a VPN route; a law refuses a link without one (model/laws/).
     """
 
     service: str
     port: int
     network: str
     site: str
-    """By its default name; `vpai:subdomains` may rename it."""
+    """The site's default name; `vpai:subdomains` may rename it."""
 
     @property
     def beside(self) -> str:
-        """Its URL for who stands on the same host, without a slash at its end."""
+        """URL for services on the same host, without a slash at its end."""
         return f"http://{self.service}:{self.port}"
 
     def across(self, names: Names) -> str:
-        """Its URL for who stands on another one."""
+        """URL for services on other hosts."""
         return f"https://{names.host(self.site)}"
 
 
@@ -35,8 +35,8 @@ class Way:
 
     url: str
     networks: tuple[str, ...] = ()
-    """What it joins for that, besides its own."""
+    """Networks that the service joins for this, besides its own."""
     needs: tuple[str, ...] = ()
-    """What stands beside it there."""
+    """Services on the same host that it needs."""
     links: tuple[Link, ...] = ()
-    """What stands on another host: the firewall opens the mesh for it, and its way out is the network of those with links."""
+    """Services on another host. The firewall opens the mesh for the caller, whose egress is the network of callers with links."""

@@ -1,4 +1,4 @@
-"""Who may reach what on a host: decided here once, as values, for UFW, Docker and a provider's firewall alike."""
+"""Ingress and egress rules of a host, computed once for UFW, Docker and a provider's firewall."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,20 +11,20 @@ from model.placement import Placement
 from model.route import Access
 
 WIREGUARD_PORT = 41641
-"""tailscaled's default port: members meet each other directly instead of through the hub's relay."""
+"""tailscaled's default port. Members connect directly by it instead of through the hub's relay."""
 
 
 class Target(StrEnum):
-    """What stands behind an open port."""
+    """What listens on an open port."""
 
     HOST = "host"
     CONTAINER = "container"
-    """Published by Docker: such packets are forwarded and never seen by UFW: what DOCKER-USER refuses alone is closed."""
+    """A port published by Docker. Its packets are forwarded and never reach UFW's rules: only DOCKER-USER can close it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngressRule:
-    """One port that lets somebody in; everything that no opening names stays closed."""
+    """One open port. A port without a rule is closed."""
 
     port: int
     protocol: str
@@ -35,7 +35,7 @@ class IngressRule:
 
 @dataclass(frozen=True, kw_only=True)
 class EgressRule:
-    """What the containers of one network may call in the mesh; to all others it is closed."""
+    """One port of the mesh that containers of one network may call. The mesh is closed to all other containers."""
 
     source: IPv4Network
     destination: IPv4Network
@@ -45,7 +45,7 @@ class EgressRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Firewall:
-    """All openings of a host. `ssh` is apart: until the runner has logged in over the mesh it stays open to everybody."""
+    """All rules of a host. `ssh` is separate: SSH stays open to the public until the runner has logged in over the mesh."""
 
     ssh: IngressRule
     openings: tuple[IngressRule, ...]
@@ -54,7 +54,7 @@ class Firewall:
     exits: tuple[EgressRule, ...] = ()
 
     def all_openings(self, *, ssh_public: bool) -> tuple[IngressRule, ...]:
-        """Every opening, SSH once or twice."""
+        """Every ingress rule. With `ssh_public` SSH is open to the public too."""
         public = (PUBLIC_SSH,) if ssh_public and self.ssh != PUBLIC_SSH else ()
         return (self.ssh, *public, *self.openings)
 
@@ -69,7 +69,7 @@ _WIREGUARD = IngressRule(
 
 
 def firewall(placement: Placement) -> Firewall:
-    """The firewall of a host: SSH, the mesh, and the ports that its services publish."""
+    """The rules of a host: SSH, the mesh, and the ports that its services publish."""
     has_mesh = bool(placement.host.mesh_domain)
     published = tuple(
         IngressRule(port=port.number, protocol=port.protocol, access=port.access, target=Target.CONTAINER, reason=port.reason)
@@ -88,7 +88,7 @@ def firewall(placement: Placement) -> Firewall:
 def _exits(placement: Placement) -> Iterator[EgressRule]:
     """Egress of services with links: DNS to this host's MagicDNS, HTTPS to the mesh.
 
-    Which members they may call is decided by Headscale's policy, because a container leaves under its host's address.
+    Headscale's policy decides which members they may call, because a container's packets leave under its host's address.
     """
     names = IPv4Network(MAGIC_DNS)
     for source in dict.fromkeys(

@@ -16,17 +16,17 @@ from model.service import Service
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """What stands where. Raises `model.problem.Refused` with every broken law when it is made."""
+    """All hosts with their services. Raises `model.problem.Refused` with every broken law when it is made."""
 
     project: str
     domain: str
     placements: tuple[Placement, ...]
     mesh: Mesh | None
-    """None for a fleet whose hosts answer SSH in public."""
+    """None for a fleet without a mesh, whose hosts answer SSH in public."""
     hub_elsewhere: Host | None = None
-    """The mesh's hub where another stack owns it: this one adds its part there and takes it out again, nothing more."""
+    """The mesh's hub where another stack owns it. This stack only adds its part there and takes it out again."""
     named_in_public: bool = True
-    """Whether its sites have records in the public DNS; a copy's names are in the mesh alone."""
+    """Whether the sites have records in the public DNS; a copy's names are in the mesh alone."""
     image_lock: ImageLock
 
     def __post_init__(self) -> None:
@@ -34,7 +34,7 @@ class Fleet:
 
     @property
     def hosts(self) -> tuple[Host, ...]:
-        """Every host that is dealt with, that of another stack among them."""
+        """Every host that this stack changes, the other stack's hub included."""
         own = tuple(placement.host for placement in self.placements)
         return (*own, self.hub_elsewhere) if self.hub_elsewhere else own
 
@@ -60,5 +60,5 @@ class Fleet:
         return tuple(sorted(ours | {placement.backup.image for placement in self.placements if placement.backup}))
 
     def sites(self) -> tuple[Site, ...]:
-        """Everything that Caddy leads to."""
+        """Every site of every Caddy."""
         return tuple(site for placement in self.placements for site in placement.sites())

@@ -7,24 +7,24 @@ from enum import StrEnum
 from model.cloud import CloudServer
 
 PEOPLE = range(1000, 5000)
-"""Uids of those who log in: a distribution gives its first user 1000. No service runs as one (model/laws/)."""
+"""Uids of people: a distribution gives its first user 1000. No service runs as one of them (model/laws/)."""
 DEPLOY_UID = 4000
-"""Of the user that deploys, which may become root."""
+"""Uid of the deploying user, which may become root."""
 TIMEZONE = "Europe/Paris"
-"""Of the hosts and of what stands on them, unless vpai:timezone names another."""
+"""Time zone of hosts and services, unless vpai:timezone names another."""
 SSH_PORT = 804
-"""The specification's port of sshd once a host is ours."""
+"""sshd's port on a host that is set up (from the specification)."""
 
 
 class Role(StrEnum):
-    """What a host is for; one may play several. Its name is the operator's and says nothing."""
+    """What a host is for; a host may have several roles. Nothing follows from its name, which the operator chooses."""
 
     STACK = "stack"
-    """The platform itself: databases, models, workflows, what shows and watches them."""
+    """The platform itself: databases, models, workflows, dashboards and monitoring."""
     HUB = "hub"
-    """Of the mesh: Headscale, and what must stand elsewhere than what it watches or keeps."""
+    """Hub of the mesh: Headscale, and services that must not share a host with what they watch or keep."""
     WORKSTATION = "workstation"
-    """At home: what watches it, and the worker that fixes issues."""
+    """A machine at home: its monitoring, and the worker that fixes issues."""
     APPLICATIONS = "applications"
     """Applications of our own (services/apps.py)."""
 
@@ -42,16 +42,16 @@ class Endpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """A machine that services stand on; `name` is its SSH alias and its name in the mesh."""
+    """A machine that runs services; `name` is its SSH alias and its name in the mesh."""
 
     name: str
     address: str
     """Public address or name; a home host's address in its LAN. Empty for a server that the stack rents."""
     rented: CloudServer | None = None
-    """The server that the stack makes; its address is known when it stands, and a resource's output."""
+    """The server that the stack creates. Its address is an output of that resource."""
     user: str
     first_user: str = "root"
-    """Who may log in on the machine as the provider hands it over, with the operator's key."""
+    """User of the first login, with the operator's key, on a machine as the provider delivers it."""
     first_port: int = 22
     mesh_domain: str = ""
     """MagicDNS domain of the mesh it belongs to; empty for a host outside of any mesh."""
@@ -61,7 +61,7 @@ class Host:
     reserve_mib: int = 512
     """Memory left to the host itself."""
     offline: bool = False
-    """Declared to be switched off: not asked, not changed, and no hindrance to the others."""
+    """Whether the host is declared switched off: it is neither contacted nor changed, and the others are deployed without it."""
 
     @property
     def in_mesh(self) -> Endpoint | None:
@@ -80,13 +80,13 @@ class Host:
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
-        """Of a host that is ours, in the order in which they are tried: the first that shows an SSH banner is taken."""
+        """Endpoints of a host that is set up, in the order of trial: the first that shows an SSH banner is used."""
         return (self.in_mesh, self.in_public) if self.in_mesh else (self.in_public,)
 
 
 def host_of(resource: str, hosts: Iterable[str]) -> str:
-    """The one of `hosts` that a resource belongs to by its name, `<host>` or `<host>-<rest>`; empty where none is.
+    """The host that a resource belongs to by its name, `<host>` or `<host>-<rest>`; empty where none matches.
 
-    The longest name that fits: `sese-2-redis` is of the host `sese-2` where there is one, although it begins with `sese-` too.
+    The longest matching name wins: `sese-2-redis` belongs to `sese-2` where that host exists, although `sese` matches too.
     """
     return max((host for host in hosts if resource == host or resource.startswith(f"{host}-")), key=len, default="")

@@ -9,12 +9,12 @@ DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class ImageLock:
-    """Digest by image name; None where nobody could look it up (such an image is refused by `up`, warned of by preview)."""
+    """Digest by image name; None where nobody could look it up: `up` refuses such an image, a preview warns of it."""
 
     digests: Mapping[str, str | None]
 
     def unverified(self, passed: Mapping[str, str | None], images: Iterable[str]) -> tuple[str, ...]:
-        """Those of `images` that are not in `passed`, what `make verify-images` wrote, with the digest that they have now."""
+        """Those of `images` that did not pass `make verify-images` with their present digest; it wrote `passed`."""
         return tuple(image for image in images if image not in passed or passed[image] != self.digests.get(image))
 
     def reference(self, image: str, mirror: str) -> str:
@@ -26,5 +26,5 @@ class ImageLock:
 
 
 def verified_file(lock: str) -> str:
-    """The name of the file beside the image lock `lock` in which is written what passed `make verify-images`."""
+    """Name of the file, beside the image lock `lock`, that lists what passed `make verify-images`."""
     return lock.replace("lock", "verified")

@@ -1,4 +1,4 @@
-"""What a stack is for. Its file says it, vpai:kind; what follows from it stands here and nowhere else."""
+"""The kind of a stack (vpai:kind in its file), and everything that follows from it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from model.problem import Problem
 
 
 class Kind(StrEnum):
-    """The kinds of stacks. A stack's name says nothing of what it is."""
+    """The kinds of stacks. Nothing follows from a stack's name."""
 
     PRODUCTION = "production"
     COPY = "copy"
@@ -18,17 +18,18 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What a kind of stack is given, and what it is kept from."""
+    """What follows from a kind of stack."""
 
     guarded: bool = False
-    """Whether nothing of it goes by accident: what is applied was read and its name typed, of a pushed commit; a destroy is
-    refused, images are looked at before they run, and its servers' SSH is for the operator's addresses and key alone."""
+    """Whether the stack is protected from accidents: an `up` needs a pushed commit, a preview that was read and the stack's typed
+    name; a destroy is refused; images are verified before they run; SSH of its servers is open to the operator's addresses and
+    key alone."""
     copy: bool = False
-    """Whether it is thrown away: it owns no hub, its names are below its own, its bucket goes with it."""
+    """Whether the stack is ephemeral: it owns no hub, its names are below its own, and its bucket is deleted with it."""
     scale: float = 1.0
-    """Of the limits of its services."""
+    """Factor on the limits of its services."""
     environment: str = "preprod"
-    """Label of its servers in the cloud, by which the specification tells production from all others."""
+    """Label of its servers in the cloud; the specification tells production from all others by it."""
 
 
 PROFILES: Mapping[Kind, Profile] = {
@@ -38,13 +39,13 @@ PROFILES: Mapping[Kind, Profile] = {
 }
 
 DESTROY_GUARD = "what-stands-is-kept-see-docs-runbooks-state"
-"""The resource that a guarded stack has last and protects (components/destroy_guard.py). The engine's message names it."""
+"""Name of the protected resource that a guarded stack creates last (components/destroy_guard.py). Pulumi's refusal shows it."""
 
 _WRITTEN = re.compile(r"""^\s+["']?vpai:kind["']?:\s*["']?(\w*)["']?\s*(?:#.*)?$""", re.MULTILINE)
 
 
 def written(text: str) -> str:
-    """The kind in the text of a Pulumi.<stack>.yaml, read before there is any package; empty where it says none."""
+    """The kind in the text of a Pulumi.<stack>.yaml; empty where it has none. It needs no package: none is installed yet."""
     found = _WRITTEN.search(text)
     return found[1] if found else ""
 

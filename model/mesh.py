@@ -22,7 +22,7 @@ class Mesh:
     nameservers: tuple[str, ...]
     """Resolvers for every other name, given to all members."""
     project: str = ""
-    """Names the directory on the hub where its stack keeps who is a member; empty: this stack's own project."""
+    """Project name of the hub's stack, after which the hub's directory of members is named; empty: this stack's own project."""
 
     @property
     def login_server(self) -> str:
@@ -30,13 +30,13 @@ class Mesh:
 
 
 def tag(host: str) -> str:
-    """The mesh's name for the kind of machine that `host` is."""
+    """Headscale's tag for `host`."""
     return f"tag:{host}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grant:
-    """`sources` may open connections to `ports` of `destination`, all of them tags."""
+    """`sources` may open connections to `ports` of `destination`; sources and destination are tags."""
 
     sources: tuple[str, ...]
     destination: str
@@ -45,7 +45,7 @@ class Grant:
 
 
 def grants(placements: Iterable[Placement]) -> tuple[Grant, ...]:
-    """What members may do: the operator's SSH everywhere, and the sites of whoever has a Caddy. Nothing else."""
+    """All that members may do: the operator's SSH to every host, and the sites of every host with a Caddy."""
     placements = tuple(placements)
     hosts = tuple(tag(placement.host.name) for placement in placements)
     ssh = [Grant(sources=(OPERATOR_TAG,), destination=host, ports=(SSH_PORT,), reason="the operator's SSH") for host in hosts]
@@ -87,10 +87,10 @@ def policy(placements: Iterable[Placement]) -> str:
 
 
 def records(domain: str, placements: Iterable[Placement], *, public_too: bool = False) -> Mapping[str, str]:
-    """The name of every site with something for members alone, and its host; the hub puts the host's mesh address in.
+    """Host by site name, for every site with a VPN or a relayed route. The hub puts in the host's mesh address.
 
-    Public sites keep their public address: the login server must be found before there is a mesh. A relayed route is public at
-    the hub and for members alone on its own host. With `public_too` public sites have no other address: an ephemeral stack has
+    Public sites keep their public address: the login server must be found before there is a mesh. A relayed route is public
+    at the hub, and on its own host for members alone. `public_too` adds the public sites, for an ephemeral stack, which has
     names in the mesh alone.
     """
     return {

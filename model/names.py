@@ -1,4 +1,4 @@
-"""The public names of a fleet: what stands below its domain, and what the operator calls it."""
+"""Names of the fleet's sites below its domain, and what the operator renames."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,26 +6,26 @@ from dataclasses import dataclass, field
 from model.problem import Problem
 
 MESH = "mesh"
-"""Where machines join the mesh."""
+"""Site where machines join the mesh."""
 FRONT_PAGE = "front-page"
-"""The fleet's own page, which stands at the domain itself where the operator gives it no name."""
+"""The fleet's front page. Its address is the domain itself unless the operator renames it."""
 HOSTS = "hosts"
-"""What the names of hosts in the mesh are below; MagicDNS' own, and of no site."""
+"""Subdomain of the hosts' names in the mesh; it is MagicDNS's, and no site's."""
 
 
 @dataclass(frozen=True)
 class Names:
-    """A domain, and by default name what the operator calls a site below it otherwise."""
+    """The domain, and the operator's names for sites by their default names."""
 
     domain: str
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def subdomain(self, site: str) -> str:
-        """What the site `site` is called below the domain; empty for the domain itself."""
+        """The subdomain of `site`; empty for the domain itself."""
         return _called(site, self.renamed)
 
     def host(self, site: str) -> str:
-        """Its whole name."""
+        """The full host name of `site`."""
         subdomain = self.subdomain(site)
         return f"{subdomain}.{self.domain}" if subdomain else self.domain
 

@@ -1,4 +1,4 @@
-"""Networks of a host and the ranges they must stay clear of."""
+"""Networks of a host, and the ranges that they must not overlap."""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network
@@ -10,7 +10,7 @@ MESH_V6 = IPv6Network("fd7a:115c:a1e0::/48")
 """Tailscale's range of IPv6 addresses."""
 
 MAGIC_DNS = IPv4Address("100.100.100.100")
-"""Where every member of the mesh finds the resolver of its names, inside its own tailscaled."""
+"""Address of the mesh's DNS resolver, which every member has inside its own tailscaled."""
 
 DOCKER_POOL = IPv4Network("172.21.0.0/16")
 """daemon.json's default-address-pools. The predecessor's pool was 172.20.0.0/16, the range of its own declared networks."""
@@ -18,7 +18,7 @@ DOCKER_POOL = IPv4Network("172.21.0.0/16")
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A bridge network of one host. `internal` networks have no way out."""
+    """A bridge network of one host. `internal` networks have no egress."""
 
     name: str
     cidr: IPv4Network

@@ -1,4 +1,4 @@
-"""All that stands in a fleet, as a service is told of it that watches the rest."""
+"""The whole fleet, for a service that watches it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from model.placement import Placement
 
 @dataclass(frozen=True, kw_only=True)
 class Overview:
-    """Every host's services with their links and the place of their backups, and which host the service stands on itself."""
+    """All hosts with their services, links and backups; `here` is the host of the service that gets the overview."""
 
     here: Placement
     placements: Sequence[Placement]
     names: Names
     authority: str
-    """The PEM root of the sites' certificates, empty where they are from a public one."""
+    """Root of the sites' certificates as PEM; empty where they are from a public authority."""

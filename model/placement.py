@@ -1,4 +1,4 @@
-"""What stands on one host."""
+"""A placement: what runs on one host."""
 
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -18,7 +18,7 @@ class Placement:
     networks: tuple[Network, ...]
     services: tuple[Service, ...]
     backup: HostBackup | None = None
-    """Where the data of the services goes every night; None where there is no data, or no place."""
+    """Where the services' data is backed up every night; None without data, or without a place for backups."""
 
     def in_order(self) -> tuple[Service, ...]:
         """The services, each after those that it needs."""
@@ -28,7 +28,7 @@ class Placement:
 
     @property
     def door(self) -> Service | None:
-        """Where HTTPS comes in: Caddy, where there is one."""
+        """The service that publishes port 443 (Caddy); None without one."""
         return next((service for service in self.services if any(port.number == 443 for port in service.ports)), None)
 
     def databases(self) -> tuple[Database, ...]:
@@ -36,12 +36,12 @@ class Placement:
         return tuple(database for service in self.services for database in service.databases)
 
     def sites(self) -> tuple[Site, ...]:
-        """Everything that the host's Caddy leads to."""
+        """Every site of the host's Caddy."""
         configurations = (service.configuration for service in self.services if service.configuration)
         return tuple(site for configuration in configurations for site in configuration.sites)
 
     def ways_out(self, service: Service) -> tuple[Network, ...]:
-        """The networks by which `service` leaves its host."""
+        """The egress networks of `service`."""
         return tuple(network for network in self.networks if network.name in service.networks and not network.internal)
 
     def members(self, network: str) -> frozenset[str]:
@@ -49,7 +49,7 @@ class Placement:
         return frozenset(service.name for service in self.services if network in service.networks)
 
     def answers_links_to(self, service: str) -> bool:
-        """Whether `service` stands here behind a route that members of the VPN may use: a link from another host ends there."""
+        """Whether `service` has a route here that VPN members may use, so that a link from another host can end at it."""
         return any(
             route.access is Access.VPN or route.relayed
             for other in self.services

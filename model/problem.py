@@ -1,4 +1,4 @@
-"""Problems: everything that is wrong with an input, told at once."""
+"""Problems: everything that is wrong with an input, reported at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, as an operator needs to hear it."""
+    """One thing that is wrong, why it matters, and how to fix it."""
 
     what: str
     why: str

@@ -1,4 +1,4 @@
-"""What only whole data answers: the question that `make drill` asks of a service whose backup it brought back."""
+"""Proofs: the request that `make drill` makes of a service after the restore of its backup. Only complete data answers it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from model.secret import Secret
 
 
 class Restored(Protocol):
-    """The service in a copy of its host, and what stands beside it there."""
+    """A restored service in a copy of its host, and the services beside it."""
 
     def inside(self, service: str, *command: str) -> str:
-        """What a command prints in that service, itself or one beside it, with its secret environment."""
+        """The output of a command in `service`, the restored one or one beside it, run with its secret environment."""
 
     def secret(self, secret: Secret) -> str:
-        """Its value."""
+        """The secret's value."""
 
     def ask(self, port: int, path: str, headers: Mapping[str, str], body: object = None) -> Any:
         """The JSON that the service answers; `body` is posted as JSON."""
@@ -22,7 +22,7 @@ class Restored(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What it answers, in words, and whether that is right; data that is empty is told as such, and right."""
+    """The answer in words, and whether it is right. Empty data is right, and is described as empty."""
 
     words: str
     right: bool = True

@@ -1,7 +1,8 @@
 """Who reaches what, computed from the fleet alone: containers, hosts, members of the mesh, and strangers.
 
-What is not in the table is closed: a container reaches no host (its own included), no member of the mesh, no metadata service and
-no private address unless a row says so. `components/host/firewall.py` and Caddy's access lists enforce it; tests/lab asks.
+What is not in the table is closed: a container reaches no host (its own included), no member of the mesh, no metadata service
+and no private address unless a row says so. `components/host/firewall.py` and Caddy's access lists enforce it; tests/lab
+checks it.
 """
 
 from collections.abc import Collection, Iterator
@@ -20,11 +21,11 @@ INTERNET = "the Internet"
 ANYONE = "anyone"
 """As a source: whoever has an Internet connection."""
 MEMBER = "VPN client"
-"""As a source: a member of the mesh that the mesh's policy lets ask for sites."""
+"""As a source: a member of the mesh to which the mesh's policy opens the sites."""
 
 
 class Reach(NamedTuple):
-    """`source` may open a connection to `target`; `by` tells the way: a network, a port, or the paths of a site."""
+    """`source` may open a connection to `target`; `by` is a network, a port, or the paths of a site."""
 
     source: str
     target: str
@@ -40,12 +41,12 @@ class Difference:
 
 
 def reachability(fleet: Fleet) -> tuple[Reach, ...]:
-    """Every row once, sorted."""
+    """Every possible connection once, sorted."""
     return tuple(sorted({row for placement in fleet.placements for row in _of_host(fleet, placement)} | set(_in_mesh(fleet))))
 
 
 def difference(before: Collection[Reach], after: Collection[Reach]) -> Difference:
-    """What somebody reaches after and not before, and the other way round."""
+    """The connections that only `after` has (opened), and those that only `before` has (closed)."""
     return Difference(
         opened=tuple(sorted(set(after) - set(before))),
         closed=tuple(sorted(set(before) - set(after))),
@@ -66,10 +67,10 @@ def _of_host(fleet: Fleet, placement: Placement) -> Iterator[Reach]:
 
 
 def _on_network(placement: Placement, network: Network) -> Iterator[Reach]:
-    """Members of a network reach each other at every port; so does what a service starts there by itself."""
+    """Members of a network reach each other on every port. So do containers that a service itself starts on that network."""
     host = placement.host.name
     members = sorted(placement.members(network.name))
-    # Sandboxes join networks too, and are nowhere declared as services.
+    # Sandboxes join networks too, and are not declared as services.
     for source in (*(f"{host}/{name}" for name in members), f"any container on {host} {network.name}"):
         for name in members:
             if source != f"{host}/{name}":
@@ -82,7 +83,7 @@ def _ports(placement: Placement) -> Iterator[Reach]:
     plan = firewall(placement)
     for opening in plan.all_openings(ssh_public=False):
         source = ANYONE if opening.access is Access.PUBLIC else MEMBER
-        # SSH is the operator's: the mesh's policy is narrower than the firewall.
+        # SSH over the mesh is left out: the mesh's policy, narrower than the firewall, opens it to the operator alone.
         if opening == plan.ssh and opening.access is Access.VPN:
             continue
         on = placement.host.name

@@ -1,4 +1,4 @@
-"""Who may ask for what: a route is some paths of a host name, a site all routes of one. What no route declares is not served."""
+"""Routes and sites: a route is some paths of a host name, a site all routes of one. Caddy serves only declared routes."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ class RateLimit:
 
 @dataclass(frozen=True, kw_only=True)
 class Cors:
-    """What pages of other origins may ask of a site. The service says so with its own answers, Caddy with those that it makes."""
+    """What pages of other origins may request of a site. The service sends the headers with its answers, Caddy with its own."""
 
     origins: tuple[str, ...]
     methods: tuple[str, ...]
@@ -34,24 +34,24 @@ class Cors:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """Paths of a host name below the fleet's domain, led by Caddy to a port of the service.
+    """Paths of a host name below the fleet's domain, which Caddy routes to a port of the service.
 
-    A path is exact (`/health`) or, with a star at its end, everything that begins so (`/webhook/*`). Several routes may
-    share a host name, of one service or of several; the narrower one answers, and a wide one is public only where all are.
+    A path is exact (`/health`) or a prefix with a star at its end (`/webhook/*`). Several routes, of one service or of
+    several, may share a host name. The narrowest route answers, and a wide route is public only where all are.
     """
 
     subdomain: str
     """Empty for the domain itself."""
     port: int = 0
-    """0 for what Caddy itself gives: an `answer`, or a `file`."""
+    """0 where Caddy itself answers, with an `answer` or a `file`."""
     access: Access
     reason: str = ""
-    """Why the route is public; required exactly then."""
+    """Why the route is public; required for public routes only."""
     paths: tuple[str, ...] = (ALL,)
     refused_paths: tuple[str, ...] = ()
-    """Of these paths, what answers 404 to everybody, e.g. `/api/*`."""
+    """Those of the paths that answer 404 to every client, e.g. `/api/*`."""
     methods: tuple[str, ...] = ()
-    """The only methods that are let through, others answer 405; empty for all."""
+    """The allowed HTTP methods; others answer 405. Empty: all."""
     rate_limit: RateLimit | None = None
     """Required of a public route."""
     body_mib: int = 100
@@ -59,19 +59,20 @@ class Route:
     headers: Mapping[str, str] = field(default_factory=dict)
     """Response headers besides those that every site has."""
     cors: Cors | None = None
-    """Without it a page of another origin is shown no answer of Caddy's: it reads of any refusal that CORS failed."""
+    """CORS of Caddy's own answers. Without it a page of another origin sees a failed CORS check instead of Caddy's refusal."""
     upgrades: bool = False
-    """Whether connections change to another protocol, such as WebSocket: a reload of Caddy then lets them live on for a while."""
+    """Whether connections are upgraded to another protocol, such as WebSocket: a reload of Caddy then keeps them open for a
+    while."""
     upstream_http: str = ""
     """The only HTTP version spoken with the service, e.g. `1.1`; empty for Caddy's choice."""
     answer: str = ""
-    """What Caddy itself answers, with status 200 and without a service."""
+    """Body that Caddy itself answers, with status 200 and without a service."""
     file: str = ""
-    """A file in Caddy's own container, which it gives at each of the paths."""
+    """File in Caddy's own container, which Caddy serves at each of the paths."""
     asks: str = ""
-    """Path and query that the service is asked, whatever the client wrote; `{file.PATH}` is the text of a file of Caddy's."""
+    """Path and query sent to the service, whatever the client sent; `{file.PATH}` is the text of a file in Caddy's container."""
     relayed: bool = False
-    """Whether the Internet reaches it by the hub, which hands it on over the mesh: on its own host it is for members alone."""
+    """Whether the hub relays public requests for it over the mesh. On its own host the route is for members alone."""
 
     def host(self, domain: str) -> str:
         """Its host name."""
@@ -80,9 +81,9 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Upstream:
-    """What stands behind a route: a service beside Caddy, or a site of the same name at another member's Caddy.
+    """Target of a route: a service on Caddy's host, or the site of the same name at another member's Caddy.
 
-    Over the mesh TLS is spoken, the certificate verified for the site's name, and the client's Host kept.
+    Over the mesh Caddy speaks TLS, verifies the certificate for the site's name, and keeps the client's Host.
     """
 
     name: str
@@ -95,14 +96,14 @@ class Upstream:
 
 @dataclass(frozen=True, kw_only=True)
 class RouteTarget:
-    """A route and where it leads; nowhere when Caddy answers itself."""
+    """A route and its upstream; None where Caddy itself answers."""
 
     route: Route
     upstream: Upstream | None
 
     @property
     def leads_to(self) -> str:
-        """As people are shown it: the service and what it is asked, or what Caddy gives itself."""
+        """The target in words: the service with path and query, or Caddy's own file or answer."""
         if self.upstream:
             return f"{self.upstream}{self.route.asks}"
         return f"the file {self.route.file}" if self.route.file else f"the answer {self.route.answer!r}"
@@ -110,7 +111,7 @@ class RouteTarget:
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """All routes of one host name at one Caddy, the narrower before the wider."""
+    """All routes of one host name at one Caddy, narrower routes first."""
 
     host: str
     routes: tuple[RouteTarget, ...]
@@ -121,22 +122,22 @@ class Site:
 
     @property
     def declared(self) -> tuple[str, ...]:
-        """Every path that somebody is answered at."""
+        """Every path of every route."""
         return tuple(path for led in self.routes for path in led.route.paths)
 
     @property
     def cors(self) -> Cors | None:
-        """What is said with the answers that Caddy makes, whatever route they end."""
+        """CORS of Caddy's own answers, whichever route they belong to."""
         return next((led.route.cors for led in self.routes if led.route.cors), None)
 
     @property
     def tells_paths_apart(self) -> bool:
-        """Whether it matters which path a request means: two readings of one path would then be two answers."""
+        """Whether the answer depends on the path: two readings of one path could then get two answers."""
         return self.declared != (ALL,) or any(led.route.refused_paths for led in self.routes)
 
 
 def sites(led: Iterable[RouteTarget], domain: str) -> tuple[Site, ...]:
-    """The sites that `led` add up to, in the order in which their names first appear."""
+    """The sites that the routes `led` form, in the order in which their names first appear."""
     by_host: dict[str, list[RouteTarget]] = {}
     for each in led:
         by_host.setdefault(each.route.host(domain), []).append(each)
@@ -146,13 +147,13 @@ def sites(led: Iterable[RouteTarget], domain: str) -> tuple[Site, ...]:
 
 
 def covers(pattern: str, path: str) -> bool:
-    """Whether everything that `path` (exact or with a star) stands for lies below `pattern`, as Caddy matches: in any case."""
+    """Whether `pattern` matches whatever `path` (exact or with a star) matches. Caddy ignores case."""
     pattern, path = pattern.lower(), path.lower()
     return path == pattern or (pattern.endswith("*") and path.startswith(pattern[:-1]))
 
 
 def in_the_way(routes: Iterable[Route]) -> tuple[tuple[Route, Route], ...]:
-    """Pairs of routes of one host name of which the first would take requests that belong to the second."""
+    """Pairs of routes of one host name in which the first would take requests that belong to the second."""
     ordered = sorted(routes, key=_width)
     return tuple(
         (first, second)
@@ -163,5 +164,5 @@ def in_the_way(routes: Iterable[Route]) -> tuple[tuple[Route, Route], ...]:
 
 
 def _width(route: Route) -> tuple[bool, int]:
-    """Smaller for narrower routes: exact paths first, then the longer prefixes."""
+    """Sort key, smaller for narrower routes: exact paths first, then the longer prefixes."""
     return any(path.endswith("*") for path in route.paths), -min(len(path) for path in route.paths)

@@ -41,9 +41,9 @@ class External:
     pattern: str = r"[A-Za-z0-9._~:/@+=-]{8,}"
     """What a value looks like; characters that would need escaping in YAML or URLs are refused."""
     optional: bool = False
-    """Without it the feature is off."""
+    """Whether the secret may be missing; its feature is then off."""
     chosen: bool = False
-    """By ourselves, at random, and entered where it is asked for."""
+    """Whether the operator chooses the value, at random, and enters it where it is asked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ def resolve(text: str, values: Mapping[str, str]) -> str:
 
 
 def sourced(environment: Mapping[str, str]) -> str:
-    """A file that sh reads with `.`: each variable gets its text, whatever stands in it or in a secret that it refers to.
+    """A file that sh reads with `.`. Each variable gets its exact text, whatever characters it or its secrets contain.
 
     Raises ValueError for a text that no variable can hold.
     """
@@ -90,7 +90,7 @@ def sourced(environment: Mapping[str, str]) -> str:
 
 
 def _in_quotes(text: str) -> str:
-    """`text` between single quotation marks of sh; its references to secrets get the form that fits there."""
+    """`text` in sh's single quotes; its references to secrets get the form that fits there."""
     if "\0" in text:
         raise ValueError("a variable of the environment ends at a NUL")
     found, end = [], 0
@@ -102,17 +102,17 @@ def _in_quotes(text: str) -> str:
 
 
 def json_text(document: object, *, indent: int | None = None) -> str:
-    """A document as JSON; the secrets that its strings refer to fit into them, whatever stands in their values."""
+    """A document as JSON. The secrets that its strings refer to are escaped for JSON, whatever characters they contain."""
     return _REFERENCE.sub(lambda match: _formed(match, "json"), json.dumps(document, indent=indent))
 
 
 def _formed(match: re.Match[str], form: str) -> str:
-    """The reference, its value brought into one form more."""
+    """The reference, with one more form applied to its value."""
     return f"${{secret:{match['name']}{match['forms']}|{form}}}"
 
 
 PLACEHOLDERS = ("changeme", "change_me", "placeholder", "todo", "example", "xxx", "your-", "<", "dummy-")
-"""Beginnings (lower case) that betray a value nobody meant: `changeme` did reach production before."""
+"""Prefixes (lower case) of values that were never filled in: `changeme` once reached production."""
 
 
 def is_placeholder(value: str) -> bool:
@@ -121,7 +121,7 @@ def is_placeholder(value: str) -> bool:
 
 
 def fault(source: External, value: str) -> str:
-    """What is wrong with a value that an operator gives; empty where nothing is."""
+    """Fault of a value that an operator gives; empty for a sound one."""
     if not value:
         return "" if source.optional else "is missing"
     if is_placeholder(value):

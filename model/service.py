@@ -1,4 +1,4 @@
-"""A service: what one system of the stack is, said once. It never says "container"."""
+"""A service: the declaration of one system of the stack, independent of containers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,16 +32,16 @@ class Limits:
     shared_memory_mib: int = 64
 
     def scaled(self, factor: float, *, least_mib: int = 0) -> "Limits":
-        """The same limits for a smaller host; `least_mib` is what the program does not work without, on whatever host."""
+        """The limits for a smaller host; `least_mib` is the memory that the program needs on any host."""
         return replace(self, memory_mib=max(least_mib, ceil(self.memory_mib * factor)), cpus=round(self.cpus * factor, 2))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Healthcheck:
-    """How a host knows that a service works. Times in seconds.
+    """The check that a service works. Times in seconds.
 
-    `command` runs inside the service with a tool that its image has; it talks to 127.0.0.1, never to `localhost`,
-    which is ::1 in Alpine images.
+    `command` runs inside the service with a tool of its image; it calls 127.0.0.1, never `localhost`, which is ::1 in Alpine
+    images.
     """
 
     command: tuple[str, ...]
@@ -52,7 +52,7 @@ class Healthcheck:
 
     @property
     def deadline(self) -> int:
-        """Seconds after which a start that is not healthy has failed: the engine's own verdict plus two probes.
+        """Seconds after which a start that is not healthy has failed: Docker's own verdict plus two probes.
 
         A probe that hangs ends after `timeout`, and the next one begins `interval` later (moby, daemon/health.go).
         """
@@ -75,15 +75,16 @@ class Replace:
 
 @dataclass(frozen=True, kw_only=True)
 class Reload:
-    """A changed file is taken up by `command`, run inside the running service once `current` names the new files.
+    """A changed file is reloaded by `command`, run inside the service once `current` points to the new files.
 
-    The service sees every kept version below its directory, and the one in force under `current`; when the command
-    fails, `current` goes back.
+    The service sees every kept version below its directory, and the version in force under `current`. When the command fails,
+    `current` goes back.
     """
 
     command: tuple[str, ...]
     accepts: tuple[str, ...] = ()
-    """Asked before anything is touched: a command of the image that fails when it would refuse the first file, its stdin."""
+    """A command of the image that checks the first file, its stdin, before anything changes; it fails for a file that would be
+    refused."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +96,7 @@ class Configuration:
     owner: str = "0:0"
     on_change: Replace | Reload = field(default_factory=Replace)
     sites: tuple[Site, ...] = ()
-    """What Caddy's files say, as values: the readable side of a difference."""
+    """The sites of Caddy's files as values, for a readable difference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,35 +109,35 @@ class Volume:
     mode: int
     backup: Backup
     shared: bool = False
-    """Whether every service that names it knows of the others: parts of one program, such as a server and its worker."""
+    """Whether several services use it as parts of one program, such as a server and its worker."""
     read_only: bool = False
     """Whether the service only reads what root writes there."""
 
 
 DOCKER_SOCKETS = ("/run/docker.sock", "/var/run/docker.sock")
-"""Where Docker listens on a host; whoever reaches one is root there."""
+"""Docker's sockets on a host; whoever opens one is root there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostMount:
-    """A file or directory of the host itself, shown read-only; `model/laws/` lists who may have which."""
+    """A file or directory of the host itself, mounted read-only; `May.mount` lists those that a service may have."""
 
     path: str
     container_path: str
     reason: str
     until: date
-    """The last day on which the reason holds without being looked at again."""
+    """The last day on which the reason holds without a review."""
 
     @property
     def waivers(self) -> tuple[Waiver, ...]:
-        """What the policy pack would say of it, answered by the reason."""
+        """Waivers, with the mount's reason, of the policy rules that it breaks."""
         reaches_docker = any(PurePosixPath(socket).is_relative_to(self.path) for socket in DOCKER_SOCKETS)
         rules = ("containers-host-directories", *(("containers-docker-socket",) if reaches_docker else ()))
         return tuple(Waiver(rule=rule, reason=self.reason, until=self.until, subject=self.path) for rule in rules)
 
 
 class About(StrEnum):
-    """Of whom metrics tell."""
+    """What metrics are about."""
 
     ITSELF = "the service that shows them"
     HOST = "its host's processor, memory and disks"
@@ -146,7 +147,7 @@ class About(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """Where a service shows its metrics in Prometheus' text format."""
+    """Endpoint of a service's metrics in Prometheus' text format."""
 
     port: int
     path: str = "/metrics"
@@ -171,7 +172,7 @@ class NotCollected:
 
 @dataclass(frozen=True, kw_only=True)
 class Link:
-    """Another host's service that this one calls: by its VPN route, over the mesh, which no container reaches otherwise."""
+    """A service of another host that this one calls by its VPN route. Without a link no container reaches the mesh."""
 
     service: str
     reason: str
@@ -196,7 +197,7 @@ class Database:
     user: str
     extensions: tuple[str, ...] = ()
     keys: tuple[Secret, ...] = ()
-    """Without the same value what is in it cannot be read."""
+    """Secrets that decrypt its contents: with other values they are unreadable."""
 
     @property
     def password(self) -> Secret:
@@ -224,10 +225,10 @@ class Task:
 
 
 class Replacement(StrEnum):
-    """In which order a new version takes over."""
+    """Order in which a new version replaces the old one."""
 
     START_FIRST = "start-first"
-    """The new one starts beside the old, which goes when the new is healthy: for services without data or host ports."""
+    """The new version starts beside the old one, which stops when the new is healthy: for services without data or host ports."""
     STOP_FIRST = "stop-first"
     """One at a time: for services that own a data directory or a host port."""
 
@@ -237,8 +238,9 @@ SEEN_WHOLE = {
     "/host/proc": {"type": "proc", "device": "proc", "o": "hidepid=invisible,subset=pid"},
     "/host/sys": {"type": "sysfs", "device": "sysfs", "o": "ro"},
 }
-"""File systems of the kernel by the path at which a service with namespaces of its own sees them. Docker hides parts of a
-container's own, and the kernel lets nobody mount a new one who does not see one whole. Other users' processes are not in it."""
+"""Volumes of the kernel's file systems, by path, for a service that creates user namespaces. Docker hides parts of a container's
+own /proc and /sys, and the kernel allows a new mount only to a process that sees a complete one. The processes of other users
+are hidden."""
 
 
 def _for_user_namespaces(rule: str, subject: str, reason: str) -> Waiver:
@@ -273,19 +275,21 @@ _FOR_USER_NAMESPACES = (
 
 @dataclass(frozen=True, kw_only=True)
 class May:
-    """What of its host a service may have that is nobody's by default: laws refuse what is not said here too, and why it is so
-    stands beside it in the service's own module."""
+    """Exceptions: what a service may have of its host that no service has by default.
+
+    Laws refuse what is not listed here too; the service's module gives the reason beside it.
+    """
 
     publish: tuple[int, ...] = ()
-    """Ports; whoever has none is reached by Caddy."""
+    """Ports that it may publish; services without one are reached through Caddy."""
     mount: tuple[str, ...] = ()
-    """Files and directories of the host itself, read-only."""
+    """Files and directories of the host that it may mount, read-only."""
     see_control_groups: bool = False
-    """Of every container: only what measures them needs that."""
+    """Whether it may see the control groups of every container: only a service that measures containers needs that."""
     make_namespaces: bool = False
-    """Only what runs containers of strangers needs that."""
+    """Whether it may create user namespaces: only a service that runs containers of strangers needs that."""
     share_uid: int | None = None
-    """The user as which alone its image works, because its own files are that user's (docs/security.md, "Users")."""
+    """A uid that it may share: its image works only as that user, who owns the image's files (docs/security.md, "Users")."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -311,94 +315,96 @@ class Service:
     volumes: tuple[Volume, ...] = ()
     host_mounts: tuple[HostMount, ...] = ()
     keeps: Database | None = field(default=None, repr=False)
-    """What it keeps in PostgreSQL, which stands beside it."""
+    """Its database in PostgreSQL, on the same host."""
     caches: CacheUser | None = field(default=None, repr=False)
-    """As whom it keeps something in Redis, which stands beside it."""
+    """Its user in Redis, on the same host."""
     databases: tuple[Database, ...] = ()
     """Databases that live in this service."""
     completed: "Callable[[Service, Sequence[Service]], Service] | None" = field(default=None, repr=False, compare=False)
-    """What follows from all services of its host, itself among them: asked when they are known."""
+    """Completes the service from all services of its host, itself among them; called when these are known."""
     completed_last: "Callable[[Service, Overview], Service] | None" = field(default=None, repr=False, compare=False)
-    """What follows from all services of all hosts: asked of who watches them, when everything else is known."""
+    """Completes a service that watches the others from all services of all hosts; called when everything else is known."""
     tasks: tuple[Task, ...] = ()
-    """Steps that must be done before whatever needs this service starts."""
+    """Steps that are done before services that need this one start."""
     routes: tuple[Route, ...] = ()
     ports: tuple[Port, ...] = ()
     links: tuple[Link, ...] = ()
-    """What it calls on other hosts; its way out is then a network of such services alone, by which the firewall knows them."""
+    """Services that it calls on other hosts. Its egress network is then shared by such services alone, so that the firewall knows
+    them."""
     uses_mesh_dns: bool = False
-    """Whether the service asks the mesh's resolver itself. If not, that is its container's only resolver, and no name is found
-    before the host has joined."""
+    """Whether the service asks the mesh's resolver itself. If not, a service with links has that resolver as its only one, and no
+    name resolves before the host has joined the mesh."""
     needs: tuple[str, ...] = ()
     """Services that must be healthy, their tasks done, before this one starts."""
     brings: tuple[str, ...] = field(default=(), repr=False)
-    """Services without which it starts, and is of no use: whoever chooses it gets them too."""
+    """Services that it starts without but is useless without: whoever chooses it gets them too."""
     secrets: tuple[Secret, ...] = ()
     """Every secret that the strings above refer to."""
     credentials: tuple[Credential | Unverifiable, ...] = ()
-    """What each secret that the service itself checks, signs or encrypts with opens, and the question that shows it."""
+    """One for each secret that the service itself checks, signs or encrypts with: what the secret opens, and the request that
+    proves it."""
     capabilities: tuple[str, ...] = ()
-    """Added back after ALL were dropped."""
+    """Linux capabilities added back after ALL were dropped."""
     user: str = ""
     """uid:gid; empty for the image's own."""
     image_uid: int = 0
-    """The uid of the image's own user, from its Dockerfile: what the service runs as where `user` is empty."""
+    """Uid of the image's own user, from its Dockerfile; the service runs as it where `user` is empty."""
     other_users: tuple[str, ...] = ()
-    """uid:gid of the users as which it runs parts of itself besides; its files belong to any of them."""
+    """uid:gid of further users that parts of the service run as; its files belong to any of them."""
     read_only_root: bool = True
     tmpfs: tuple[str, ...] = ()
     """Writable directories in memory."""
     sysctls: Mapping[str, str] = field(default_factory=dict)
-    """Of its own network, by the kernel's names; the policy pack knows each that was looked at (policy/known.py)."""
+    """Kernel parameters of its own network, by the kernel's names; policy/known.py has those that were reviewed."""
     host_cgroups: bool = False
-    """Sees the control groups of every container of its host instead of its own."""
+    """Whether it sees the control groups of every container of its host instead of its own."""
     init_process: bool = False
-    """Whether a first process of the engine's collects the children that the service leaves behind."""
+    """Whether Docker's init runs as the first process and reaps orphaned children."""
     user_namespaces: bool = False
-    """Whether it makes namespaces of its own, for containers in which users are not the host's."""
+    """Whether it creates user namespaces, for containers whose users are not the host's."""
     stop_signal: str = ""
     stop_timeout: int = 10
     """Seconds before a stopping service is killed."""
     alerts: tuple[Watch, ...] = field(default=(), repr=False)
-    """What it is watched for besides what every service is."""
+    """Alerts besides those of every service."""
     dashboard: Dashboard | None = field(default=None, repr=False)
-    """What is drawn of it besides what is drawn of every service."""
+    """Its dashboard, besides what is shown of every service."""
     checks: tuple[Check, ...] = field(default=(), repr=False)
-    """What it is asked by `make smoke`."""
+    """Its checks in `make smoke`."""
     lends_bash: bool = field(default=False, repr=False)
-    """Whether its image has bash, from which others of its networks are asked: by `/dev/tcp`, without any other program."""
+    """Whether its image has bash, which can call services on its networks by `/dev/tcp`, without any other program."""
     heartbeats: "Endpoint | None" = field(default=None, repr=False)
-    """Where a host tells of each complete backup, in Uptime Kuma's way: `/api/push/` and a token."""
+    """Where a host reports each complete backup, in Uptime Kuma's way: `/api/push/` and a token."""
     proof: Proof | None = field(default=None, repr=False)
-    """The question that shows after a drill that its data came back whole."""
+    """The request that proves after a drill that its data was restored completely."""
     may: May = field(default_factory=May, repr=False)
-    """What of its host it may have."""
+    """Its exceptions: what it may have of its host."""
     waivers: tuple[Waiver, ...] = ()
-    """Rules of the policy pack that it does not meet, besides those that its host mounts and namespaces answer."""
+    """Waivers of rules of the policy pack, besides those of its host mounts and namespaces."""
 
     @property
     def all_waivers(self) -> tuple[Waiver, ...]:
-        """Its own, those of its host mounts, and what namespaces of its own ask for."""
+        """Its own waivers, those of its host mounts, and those that creating user namespaces needs."""
         namespaces = _FOR_USER_NAMESPACES if self.user_namespaces else ()
         return (*self.waivers, *(waiver for mount in self.host_mounts for waiver in mount.waivers), *namespaces)
 
     def tells_of(self, about: About) -> bool:
-        """Whether its metrics are about that."""
+        """Whether its metrics are about `about`."""
         return isinstance(self.metrics, Metrics) and self.metrics.about is about
 
     @property
     def uid(self) -> int:
-        """The user of the host that it runs as: there are no user namespaces (ADR 37)."""
+        """Uid on the host that it runs as: there are no user namespaces (ADR 37)."""
         return int(self.user.partition(":")[0]) if self.user else self.image_uid
 
     @property
     def uids(self) -> tuple[int, ...]:
-        """Every user of the host that it runs as."""
+        """Every uid on the host that it runs as."""
         return (self.uid, *(int(user.partition(":")[0]) for user in self.other_users))
 
     @property
     def opens_docker(self) -> bool:
-        """Whether it is root and finds Docker's socket among its host's files: read-only or not, a socket is opened."""
+        """Whether it runs as root and mounts Docker's socket: a socket can be opened even when mounted read-only."""
         socket = PurePosixPath(DOCKER_SOCKETS[0])
         seen = (
             PurePosixPath(mount.container_path) / socket.relative_to(mount.path)
@@ -409,7 +415,7 @@ class Service:
 
     @property
     def with_secrets(self) -> tuple[str, ...]:
-        """What stands before a command inside the service so that it finds the secret environment; empty where there is none."""
+        """Prefix of a command inside the service that gives it the secret environment; empty where there is none."""
         if not (self.secret_environment and self.configuration):
             return ()
         return ("sh", "-c", f'set -a; . {self.configuration.directory}/environment; set +a; exec "$@"', "sh")

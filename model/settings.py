@@ -1,4 +1,4 @@
-"""The settings of a stack: `vpai:` keys of Pulumi.<stack>.yaml, typed, with every mistake told at once."""
+"""The settings of a stack: typed `vpai:` keys of Pulumi.<stack>.yaml, with every mistake reported at once."""
 
 import json
 import re
@@ -19,15 +19,15 @@ from model.network import MESH
 from model.problem import Problem, Refused
 
 HostName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,29}[a-z0-9]$")]
-"""Of two letters at least, the last no hyphen: Headscale 0.28 names any other member "invalid-" and at random (tried)."""
+"""At least two characters, the last no hyphen: Headscale 0.28 gives any other member a random name with "invalid-" (tried)."""
 _DOMAIN = r"^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,}$"
 Label = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 _NAME = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*")
 _ADDRESS_SHAPE = r"^([A-Za-z0-9.-]+|[0-9A-Fa-f]*(:[0-9A-Fa-f.]*){2,})$"
-"""What an editor can tell of an address: neither a user nor a port beside it."""
+"""The part of an address's grammar that an editor can check: no user and no port beside it."""
 
 _PATH = r"^([^-\n][^\n]*)?$"
-"""A key that is pasted where its file is meant begins with dashes."""
+"""A path begins with no dash: a key that is pasted in its place does."""
 
 
 def _host_address(text: str) -> str:
@@ -73,7 +73,7 @@ _ONE_OF_BOTH: Any = [
     {"required": ["address", "memoryMib"], "not": {"required": ["server"]}},
     {"required": ["server"], "not": {"required": ["address"]}},
 ]
-"""As `HostSettings._is_one_of_both` has it, for an editor."""
+"""JSON schema of `HostSettings._is_one_of_both`, for an editor."""
 
 
 class MeshSettings(_Frozen):
@@ -393,7 +393,7 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
         )
     example = (field.examples or [""])[0]
     if key == "hosts" and copy:
-        # Production's hub; the copy's own server is rented.
+        # A copy names production's hub; its own server is rented.
         example = '{"seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]}}'
     missing = detail["type"] == "missing"
     return Problem(
@@ -404,7 +404,7 @@ def _problem(detail: Mapping[str, object], stack: str, *, copy: bool) -> Problem
 
 
 def _name(mapping: tuple[object, ...], name: object, why: object) -> Problem:
-    """A member of a mapping bears a name that it cannot have."""
+    """The problem of a mapping's key that is no valid name."""
     key = ".".join(map(str, mapping))
     _, field = _setting(mapping)
     assert field
@@ -417,7 +417,7 @@ def _name(mapping: tuple[object, ...], name: object, why: object) -> Problem:
 
 
 def _fix(stack: str, location: tuple[object, ...], example: str) -> str:
-    """What sets it. The engine takes the text of a list or mapping for a text, and then refuses it."""
+    """The command or YAML that sets it. `pulumi config set` stores a list or mapping as a text, which is then refused."""
     key = ".".join(map(str, location))
     if not example.startswith(("[", "{")):
         return f"pulumi config set -s {stack} {'--path ' if len(location) > 1 else ''}'vpai:{key}' '{example}'"
@@ -431,7 +431,7 @@ _LONGEST_SHOWN = 200
 
 
 def shown(setting: object, value: object) -> str:
-    """A wrong value as a message may repeat it: nothing of what is encrypted, or is a private key by mistake."""
+    """A wrong value for a message; encrypted values, and private keys pasted by mistake, are not shown."""
     text = repr(value)
     if setting == "kept" or _PRIVATE.search(text):
         return "(not shown)"
@@ -439,7 +439,7 @@ def shown(setting: object, value: object) -> str:
 
 
 def _setting(location: tuple[object, ...]) -> tuple[type[BaseModel], FieldInfo | None]:
-    """The model that a place in the settings belongs to, and its field there, if it has one: hosts.<host>.server.<field>."""
+    """The model and the field of a place in the settings (hosts.<host>.server.<field>); None for an unknown field."""
     model, name = _named(location)
     return model, next((field for known, field in model.model_fields.items() if to_camel(known) == name), None)
 

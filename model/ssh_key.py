@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 LEAST_RSA_BITS = 3072
 """sshd's RequiredRSASize (dev-sec ssh-baseline, sshd-50): it refuses a smaller key, and its owner is locked out."""
 HOST_KEY_TYPE = "ssh-ed25519"
-"""The one host key that sshd shows once a host is ours: a pin of another type never matches afterwards."""
+"""Type of the only host key that sshd shows on a host that is set up: a pinned key of another type never matches there."""
 
 
 def fault(key: str) -> str:
@@ -34,6 +34,6 @@ def fault(key: str) -> str:
 
 
 def fingerprint(key: str) -> str:
-    """As `ssh-keygen -l` shows it, and a provider's console: SHA256 of the key itself, in base64 without its end."""
+    """Fingerprint as `ssh-keygen -l` and a provider's console show it: SHA256 of the key itself, in base64 without padding."""
     blob = base64.b64decode(key.split()[1])
     return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

@@ -1,37 +1,37 @@
-"""A waiver: a rule of the policy pack that something does not meet, why, and until when that is accepted."""
+"""A waiver: an accepted violation of a rule of the policy pack, with its reason and its last day."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 LONGEST = timedelta(days=366)
-"""From the day of a run to a waiver's last: what nobody looks at for longer is no exception but a rule."""
+"""Longest time from the day of a run to a waiver's last day. A longer exception is a rule: nobody reviews it."""
 WARNED = timedelta(days=42)
-"""Before its last day, in which each run says so: time to look at the reason again."""
+"""Time before a waiver's last day in which each run warns, so that the reason is reviewed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waiver:
-    """Stands next to what it is for and travels with it: the pack reads it from the inputs of a component."""
+    """A waiver, declared beside what it is for. The pack reads it from the inputs of a component."""
 
     rule: str
     """The rule's name, as in docs/reference/policy.md."""
     reason: str
     until: date
-    """The last day on which it holds; the reason is looked at again before."""
+    """The last day on which the waiver holds."""
     subject: str = ""
-    """The one thing that is waived: a path, a port, a capability. Empty for whatever the rule finds."""
+    """The one thing that is waived: a path, a port, a capability. Empty: everything that the rule finds."""
 
     def holds(self, today: date) -> bool:
-        """Whether it covers anything: it has not ended, and ends within a year."""
+        """Whether the waiver is in force: it has not ended, and ends within a year."""
         return timedelta() <= self.until - today <= LONGEST
 
     def ends_soon(self, today: date) -> bool:
-        """Whether it is time to look at it again."""
+        """Whether the waiver is in force and its reason is due for review."""
         return self.holds(today) and self.until - today <= WARNED
 
     def as_input(self) -> Mapping[str, str]:
-        """As a component passes it to the engine."""
+        """The waiver as an input of a component."""
         return {"rule": self.rule, "reason": self.reason, "until": self.until.isoformat(), "subject": self.subject}
 
     @classmethod

@@ -1,3 +1,3 @@
-"""The policy pack: `pulumi preview --policy-pack policy`. Imports the model at most."""
+"""The policy pack: `pulumi preview --policy-pack policy`. It imports nothing of the project but the model."""
 
 NAME, VERSION = "vpai", "1.0.0"

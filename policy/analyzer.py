@@ -1,7 +1,7 @@
-"""What the engine asks of a policy pack, call by call: each takes and gives the protocol's messages.
+"""The calls of Pulumi's analyzer protocol. Each takes and returns the protocol's messages.
 
-pulumi-policy's server decodes each resource once for every rule and does not pass on what is secret, which stack it is,
-or whether this is a preview (docs/adr/0014); its values that are unknown in a preview and its severities are used.
+pulumi-policy's own server is not used: it decodes each resource once per rule, and does not pass on what is secret, the stack
+or whether this is a preview (docs/adr/0014). Its unknown values and its severities are used.
 """
 
 # ruff: noqa: N802 - the methods bear the names of gRPC calls
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Analyzer:
-    """What is asked before the program starts is answered without the rules, which are imported meanwhile."""
+    """Answers the engine's calls. Calls before the program starts do not need the rules, which are imported meanwhile."""
 
     def __init__(self, today: date | None = None) -> None:
         self._today = today or datetime.now(UTC).date()
@@ -33,11 +33,12 @@ class Analyzer:
         return plugin_pb2.PluginInfo(version=VERSION)
 
     def GetAnalyzerInfo(self, request: Any, context: Any) -> Any:
-        # The list of policies is for Pulumi Cloud (ours: docs/reference/policy.md); the engine would walk it for each resource.
+        # No list of policies: it is for Pulumi Cloud, and the engine would walk it for each resource. Ours:
+        # docs/reference/policy.md.
         return analyzer_pb2.AnalyzerInfo(name=NAME, version=VERSION)
 
     def Configure(self, request: Any, context: Any) -> Any:
-        # A rule is waived beside what it is for, never switched off from outside.
+        # No configuration: a rule is waived beside the resource it is about, and never switched off from outside.
         return Empty()
 
     def ConfigureStack(self, request: Any, context: Any) -> Any:
@@ -51,7 +52,7 @@ class Analyzer:
         return analyzer_pb2.AnalyzeResponse(diagnostics=self._judging().resource(request))
 
     def AnalyzeStack(self, request: Any, context: Any) -> Any:
-        # Its resources carry outputs; the rules ask about the inputs.
+        # The request's resources are not used: they carry outputs, and the rules judge inputs.
         return analyzer_pb2.AnalyzeResponse(diagnostics=self._judging().program())
 
     def Cancel(self, request: Any, context: Any) -> Any:

@@ -1,7 +1,7 @@
-"""The published controls that the pack answers for, and what answers each: rules, by construction, or a waiver.
+"""The published controls that the pack answers for, and how: by rules, by construction, or by a waiver.
 
-Ids: CIS = CIS Docker as in docker-bench-security (ff26d67, 2024-10); KICS = the queries for Compose of Checkmarx/kics;
-CL = compose-lint 0.36.2; sshd = dev-sec ssh-baseline (2024-08); the rest are ours, for what no scanner knows.
+Ids: CIS = CIS Docker as in docker-bench-security (ff26d67, 2024-10); KICS = the queries for Compose of Checkmarx/kics; CL =
+compose-lint 0.36.2; sshd = dev-sec ssh-baseline (2024-08); the rest are ours, for what no scanner checks.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from policy.rules import RULES
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A published list of controls, by id, with what each asks."""
+    """A published list of controls: id -> what the control requires."""
 
     title: str
     source: str
@@ -23,14 +23,14 @@ class Benchmark:
 
 @dataclass(frozen=True, kw_only=True)
 class Inherent:
-    """Met because the provider offers no way to break it."""
+    """A control that is met because the provider offers no way to break it."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waived:
-    """No rule can decide it; `instead` is the rule that softens it."""
+    """A control that no rule can decide; `instead` is the rule that reduces the risk."""
 
     reason: str
     until: date

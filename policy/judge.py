@@ -21,15 +21,15 @@ _REPORTS = {
     UNDECIDED: "What is known after `up` only, and then decided.",
 }
 _SECRET_KEY, _SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
-"""How a secret is marked on the wire."""
+"""Key and value that mark a secret in the engine's messages."""
 _RESOURCE_RULES = tuple(rule for rule in RULES if isinstance(rule, ResourceRule))
 _PROGRAM_RULES = tuple(rule for rule in RULES if isinstance(rule, ProgramRule))
 _SHORTEST_SECRET = 8
-"""Of a configured value that is looked for in plain inputs: a shorter one is found everywhere."""
+"""Least length of a configured secret that is searched for in plain inputs: shorter values are found everywhere."""
 
 
 class Judge:
-    """Of one run, told by the engine which stack it is of; then of every resource before it is made, then of the stack."""
+    """Judges one run: each resource before it is created, then the whole program."""
 
     def __init__(self, run: Any, today: date) -> None:
         configured = (run.config.get(key, "") for key in run.config_secret_keys)
@@ -41,17 +41,17 @@ class Judge:
             configured_secrets=tuple(value for value in configured if len(value) >= _SHORTEST_SECRET),
         )
         self._open: dict[str, list[str]] = {}
-        """What rules found in a preview that nobody may have looked up yet; told once a rule."""
+        """Findings of a preview about facts that nobody may have looked up yet; reported once per rule."""
 
     def resource(self, request: Any) -> Iterator[Any]:
-        """What one resource breaks."""
+        """The violations of one resource."""
         resource = _resource(request)
         self._program.learn(resource)
         for rule in _RESOURCE_RULES:
             yield from self._reported(rule, rule.findings(resource, self._program), resource)
 
     def program(self) -> Iterator[Any]:
-        """What the whole breaks, and the reports. Its resources' inputs have been learned by now."""
+        """The violations of the whole program, and the reports. Every resource's inputs are known by then."""
         for rule in _PROGRAM_RULES:
             yield from self._reported(rule, rule.findings(self._program), None)
         for open_ in RULES:

@@ -1,6 +1,6 @@
-"""The types of resources that the pack knows: of each input, that a rule judges it, or why none has to.
+"""The resource types that the pack knows. For each input: a rule judges it, or the reason why none has to.
 
-Whatever is not here is a finding: a type that nobody has looked at may do anything, and so may an input.
+An unknown type or input is a finding: nobody has reviewed what it can do.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ from policy.program import (
 )
 
 JUDGED = ""
-"""A rule reads it: tests/policy/test_known.py holds that one does."""
+"""Marks an input that a rule reads; tests/policy/test_known.py checks that one does."""
 OFF = "a switch that stays off"
 ANY = "*"
-"""Whatever it is called."""
+"""Matches an input of any name."""
 
 COMPONENTS = "vpai:index:"
-"""Ours make nothing themselves: what is below them is judged. Their inputs are what the catalogue tells the rules."""
+"""Prefix of our component types. A component creates nothing itself: its children are judged. Its inputs inform the rules."""
 COMPONENT_INPUTS = dict.fromkeys(("waivers", "ports", "host", "serviceMemoryMib"), JUDGED)
 
 _NAME = "a name"
@@ -204,9 +204,9 @@ PARTS: Mapping[tuple[str, str], frozenset[str]] = {
     (CONTAINER, "ports"): frozenset({"internal", "external", "protocol", "ip"}),
     (CONTAINER, "capabilities"): frozenset({"adds", "drops"}),
     (CONTAINER, "ulimits"): frozenset({"name", "soft", "hard"}),
-    # Which listener of its own gets a connection whose listener closes.
+    # net.ipv4.tcp_migrate_req: which of its own listeners gets a connection whose listener closes.
     (CONTAINER, "sysctls"): frozenset({"net.ipv4.tcp_migrate_req"}),
     (DOCKER_NETWORK, "ipamConfigs"): frozenset({"subnet", "gateway", "ipRange", "auxAddress"}),
     (CLOUD_FIREWALL, "rules"): frozenset({"direction", "protocol", "port", "sourceIps", "destinationIps", "description"}),
 }
-"""What the rules know inside of an input that has parts."""
+"""Known parts of the inputs that have parts."""

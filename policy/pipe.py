@@ -1,6 +1,7 @@
-"""The pack at the end of two pipes: our language host (toolchain/pulumi) speaks gRPC for it (docs/adr/0014).
+"""Serves the pack over two pipes: our language host (toolchain/pulumi) speaks gRPC for it (docs/adr/0014).
 
-A call is the lengths of its name and of its message, then both; an answer is a gRPC code and a length, then a message or a text.
+A call is the lengths of its name and of its message, then both. An answer is a gRPC code and a length, then a message or a
+text.
 """
 
 import struct
@@ -18,7 +19,7 @@ _METHODS = analyzer_pb2.DESCRIPTOR.services_by_name["Analyzer"].methods_by_name
 
 
 def answer(calls: BinaryIO, answers: BinaryIO, analyzer: Analyzer) -> None:
-    """Answer one call after another until there are no more."""
+    """Answer one call after another until `calls` ends."""
     while head := calls.read(_HEAD.size):
         name, message = (calls.read(length) for length in _HEAD.unpack(head))
         code, text = _answer(analyzer, name.decode(), message)

@@ -1,4 +1,4 @@
-"""What the engine has shown of a program so far: resources by their inputs, and the waivers in force for each."""
+"""The program as the engine has shown it so far: resources with their inputs, and the waivers in force for each."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 
 
 def known_first(values: Iterable[Callable[[], _T]]) -> Iterator[_T]:
-    """The values that are known, then the error of one that is not: it must not hide the others."""
+    """Yield the known values, then raise the error of an unknown one, which must not hide the others."""
     unknown: UnknownValueError | None = None
     for value in values:
         try:
@@ -52,7 +52,7 @@ def known_first(values: Iterable[Callable[[], _T]]) -> Iterator[_T]:
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """One resource as the engine shows it. `inputs` raises where a value cannot be known before `up`."""
+    """One resource as the engine shows it. `inputs` raises UnknownValueError for a value that is known only after `up`."""
 
     urn: str
     type: str
@@ -64,7 +64,7 @@ class Resource:
     protect: bool = False
     ignore_changes: frozenset[str] = frozenset()
     host: str = ""
-    """Where it is made: the alias in its docker provider's address."""
+    """Host on which it is created: the alias in the address of its docker provider."""
 
     def list(self, key: str) -> list[Any]:
         """A list input; empty when not set."""
@@ -80,7 +80,7 @@ class Resource:
 
     @cached_property
     def waivers(self) -> tuple[Waiver, ...]:
-        """The waivers that a component carries, for everything below it."""
+        """The waivers of a component; they apply to everything below it."""
         return tuple(Waiver.from_input(value) for value in self.list("waivers"))
 
 
@@ -90,15 +90,15 @@ class Program:
 
     stack: str
     kind: str
-    """As vpai:kind says it; empty where a state is judged without its configuration."""
+    """The value of vpai:kind; empty where a state is judged without its configuration."""
     today: date
     configured_secrets: tuple[str, ...] = ()
-    """Values that are encrypted in the stack's configuration."""
+    """Encrypted values of the stack's configuration, in plain text."""
     resources: dict[str, Resource] = field(default_factory=dict)
     waived: dict[Waiver, list[str]] = field(default_factory=dict)
-    """What each waiver has covered in this run."""
+    """Names of the resources that each waiver has covered in this run."""
     undecided: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    """Rule and input that is known after `up` only, and the resources that have it so."""
+    """(rule, input) -> names of the resources whose input is known only after `up`."""
 
     @property
     def is_production(self) -> bool:
@@ -114,7 +114,7 @@ class Program:
         return self.resources.get(resource.parent)
 
     def accepts(self, rule: str, subject: str, resource: Resource | None) -> bool:
-        """Whether a waiver in force covers a finding; notes which one did."""
+        """Whether a waiver in force covers a finding; the waiver is noted in `waived`."""
         for waiver in self._waivers(resource):
             if waiver.rule == rule and waiver.subject in ("", subject) and waiver.holds(self.today) and resource:
                 names = self.waived.setdefault(waiver, [])

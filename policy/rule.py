@@ -1,4 +1,4 @@
-"""A rule of the pack as a value: what it asks, of which resources, which published controls it decides, and how to fix."""
+"""A rule of the pack as a value: its requirement, its resources, the published controls that it decides, and the fix."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from policy.program import Program, Resource
 
 
 class Severity(StrEnum):
-    """As the engine's protocol names them."""
+    """Severities, named as in the engine's protocol."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -19,38 +19,38 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One thing that breaks a rule. `subject` is what a waiver can name: a path, a port, a capability."""
+    """One violation of a rule. `subject` is what a waiver can name: a path, a port, a capability."""
 
     what: str
     subject: str = ""
     resource: Resource | None = None
-    """Whose fault it is, for rules about a whole program."""
+    """The resource that causes it, for rules about a whole program."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """`check` finds what breaks it; `why`, `fix` and `example` complete the message."""
+    """A rule. `check` finds the violations; `why`, `fix` and `example` complete the message."""
 
     name: str
     asks: str
-    """What has to hold, in one sentence."""
+    """The requirement, in one sentence."""
     severity: Severity
     decides: tuple[str, ...]
-    """Ids of `policy.benchmarks`."""
+    """Ids of the controls in `policy.benchmarks`."""
     why: str
     fix: str
     example: str
     open_in_preview: bool = False
-    """Asks for facts that nobody may have looked up yet: a preview warns of them, an `up` refuses."""
+    """Whether the rule needs facts that nobody may have looked up yet: a preview then warns, an `up` refuses."""
 
     def message(self, finding: Finding) -> str:
-        """What an operator reads, after `asks`."""
+        """The text that an operator reads after `asks`."""
         return str(Problem(what=finding.what, why=self.why, fix=self.fix, example=self.example))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResourceRule(Rule):
-    """Asked of each resource of `types` (empty: of every one) before it is made."""
+    """A rule about each resource of `types` (empty: of every type), checked before the resource is created."""
 
     types: tuple[str, ...]
     check: Callable[[Resource, Program], Iterable[Finding]]
@@ -65,7 +65,7 @@ class ResourceRule(Rule):
 
 @dataclass(frozen=True, kw_only=True)
 class ProgramRule(Rule):
-    """Asked once, when everything is registered."""
+    """A rule about the whole program, checked once, when everything is registered."""
 
     check: Callable[[Program], Iterable[Finding]]
 

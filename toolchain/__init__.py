@@ -1,1 +1,1 @@
-"""The Pulumi engine, its plugins and what the lab runs besides: installed, released, or from package registries alone."""
+"""The toolchain: Pulumi's engine, its plugins and the lab's programs; installed, released, or built from package registries."""

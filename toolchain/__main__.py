@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def table(result: Path, cached: bool, refused: dict[str, str]) -> str:
-    """Each part with where it came from, and why what is installed is not used."""
+    """The parts with their sources, and why an installed part is not used."""
     rows = [("part", "version", "size", "source")]
     for name, part in contents(result).items():
         source = f"{part['source']}{', cached' if cached else ''}{f'; not used: {refused[name]}' if refused[name] else ''}"

@@ -1,4 +1,4 @@
-"""Official executables on this machine, taken when their versions fit exactly; what does not fit is said."""
+"""Finds official executables on this machine. Only exactly the wanted version is used; why another is not is reported."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from toolchain.parts import LANGUAGE_HOST, Part
 
 @dataclass(frozen=True)
 class Installed:
-    """Where the wanted version is, or why what is there is not used; neither where there is nothing."""
+    """The path of the wanted version, or why what is installed is not used; both empty where nothing is installed."""
 
     path: Path | None = None
     refused: str = ""
@@ -50,7 +50,10 @@ def _engine(part: Part, kept: Path) -> Installed:
 
 
 def _language_host(part: Part, kept: Path) -> Installed:
-    """It tells its version to an engine only; that of the engine beside it, which one archive brings, is its own."""
+    """The language host of the installed engine. It reports its version only to an engine.
+
+    One archive brings the engine and the host beside it, so the engine's version is the host's.
+    """
     engine = _engine(Part("pulumi", part.version, ""), kept)
     if engine.path is None:
         return Installed(refused=f"that beside it: {engine.refused}" if engine.refused else "")
@@ -59,7 +62,7 @@ def _language_host(part: Part, kept: Path) -> Installed:
 
 
 def _outside(kept: Path, path: Path) -> Path | None:
-    """Our own builds, found through PATH or a linked PULUMI_HOME, are not "installed"."""
+    """The real path; None for our own builds, found through PATH or a linked PULUMI_HOME, which are not "installed"."""
     real = path.resolve()
     return None if real.is_relative_to(kept.resolve()) or not real.exists() else real
 

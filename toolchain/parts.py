@@ -1,4 +1,4 @@
-"""What the toolchain consists of, in which versions, and the keys under which its two bundles are cached."""
+"""The parts of the toolchain, their versions, and the keys under which its two bundles are cached."""
 
 import hashlib
 import platform
@@ -22,8 +22,8 @@ BACKUP = "backup"
 class Part:
     """An executable that is built from `package` (a Go package or a directory of the workspace), or found ready.
 
-    `module` is a directory with a go.mod that stays out of the workspace: there, one version of a library serves all.
-    `companions` are files that the official one needs beside it, and ours does not.
+    `module` is a directory with a go.mod outside of the workspace: the workspace has one version of a library for all its
+    modules. `companions` are files that the official executable needs beside it, and ours does not.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Part:
 
     @property
     def path(self) -> str:
-        """Where it goes in the result; for plugins, the place where the engine looks in its PULUMI_HOME."""
+        """Path in the result; for a plugin, where the engine looks in its PULUMI_HOME."""
         if self.is_plugin:
             resource = self.name.removeprefix("pulumi-")
             return f"home/plugins/{resource}-v{self.version}/{self.name}"
@@ -48,7 +48,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bundle:
-    """Parts that are wanted together. `sources`, files and directories here, are all that its key depends on."""
+    """Parts that are provided together. The cache key depends on `sources`, files and directories of toolchain/."""
 
     name: str
     parts: tuple[Part, ...]
@@ -56,7 +56,7 @@ class Bundle:
 
 
 def deploy() -> Bundle:
-    """What deploys. The versions are those of the SDKs in requirements.txt, so that SDK and plugin cannot drift apart."""
+    """The bundle that deploys. Versions are those of the SDKs in requirements.txt, so that SDK and plugin cannot drift apart."""
     engine = pinned("pulumi")
     return Bundle(
         DEPLOY,
@@ -73,7 +73,7 @@ def deploy() -> Bundle:
 
 
 def lab() -> Bundle:
-    """What only the lab and the tests run."""
+    """The bundle that only the lab and the tests run."""
     return Bundle(
         LAB,
         (
@@ -111,9 +111,9 @@ def pinned(package: str) -> str:
 
 
 def cache_key(bundle: Bundle, *choices: str) -> str:
-    """Names the result of the bundle's sources on this platform, and of `choices` made outside of them.
+    """The key of the bundle's sources on this platform, and of `choices` made outside of them: 16 hex digits.
 
-    The installed Go is no part of it: who only runs the toolchain, like the lab's operator container, has none.
+    The installed Go is not part of the key: the lab's operator container, which only runs the toolchain, has no Go.
     """
     digest = hashlib.sha256()
     for part in (platform.system(), platform.machine(), *map(str, bundle.parts), *choices):
@@ -124,7 +124,7 @@ def cache_key(bundle: Bundle, *choices: str) -> str:
 
 
 def files(bundle: Bundle) -> Iterator[Path]:
-    """Every file that shapes the result."""
+    """Every file that the result depends on."""
     for source in sorted(set(bundle.sources)):
         found = [HERE / source] if (HERE / source).is_file() else sorted((HERE / source).rglob("*"))
         yield from (file for file in found if file.is_file() and "__pycache__" not in file.parts and not _is_test(file))
@@ -135,12 +135,12 @@ def _is_test(file: Path) -> bool:
 
 
 def _modules() -> list[str]:
-    """Those of the workspace."""
+    """The directories of the workspace's Go modules."""
     return re.findall(r"^\t\./(\S+)$", (HERE / "go.work").read_text(), re.MULTILINE)
 
 
 def _versions() -> tuple[str, ...]:
-    """What decides the versions of libraries, which the workspace compiles once for the programs of both bundles."""
+    """The files that fix the versions of libraries, which the workspace compiles once for the programs of both bundles."""
     return ("go.work", "go.work.sum", *(f"{module}/{file}" for module in _modules() for file in ("go.mod", "go.sum")))
 
 

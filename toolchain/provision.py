@@ -1,4 +1,4 @@
-"""Provides the toolchain once a machine: each bundle lies in the user's cache, under a key of everything that shapes it."""
+"""Provides the toolchain once per machine: each bundle is in the user's cache, under a key of everything it depends on."""
 
 import fcntl
 import json
@@ -21,7 +21,7 @@ UNUSED_SECONDS = 14 * 24 * 3600
 
 
 def provide() -> tuple[Path, bool]:
-    """The directory of the whole toolchain, and whether it was there already: hard links to both bundles."""
+    """The directory of the whole toolchain (hard links to both bundles), and whether it was cached."""
     (deploy, old), (lab, older) = provide_bundle(parts.deploy()), provide_bundle(parts.lab())
     cache = cache_directory()
     result = cache / f"whole-{deploy.name.partition('-')[2]}-{lab.name.partition('-')[2]}"
@@ -37,7 +37,7 @@ def provide() -> tuple[Path, bool]:
 
 
 def provide_bundle(bundle: Bundle, *, official: bool = True) -> tuple[Path, bool]:
-    """The directory of one bundle, and whether it was there already. Unless `official`, all of it is built from Go modules."""
+    """The directory of one bundle, and whether it was cached. Unless `official`, all of it is built from Go modules."""
     cache = cache_directory()
     installed = {part.name: found for part in bundle.parts if official and (found := find_installed(part, cache).path)}
     built = directory(bundle, installed)
@@ -62,7 +62,7 @@ def provide_bundle(bundle: Bundle, *, official: bool = True) -> tuple[Path, bool
 
 
 def directory(bundle: Bundle, installed: Mapping[str, Path]) -> Path:
-    """Where a bundle goes; with `-released` behind it when parts of it were fetched."""
+    """The cache directory of a bundle; `-released` is appended when parts of it were fetched."""
     return (
         cache_directory() / f"{bundle.name}-{cache_key(bundle, *(f'{name}={path}' for name, path in sorted(installed.items())))}"
     )
@@ -91,7 +91,7 @@ def _fetched(bundle: Bundle, installed: Mapping[str, Path], place: Path) -> dict
 
 
 def _ready(places: Iterable[Path]) -> Path | None:
-    """The first that is there; it counts as used from now."""
+    """The first complete directory, marked as used now; None without one."""
     for place in places:
         if (place / MANIFEST).exists():
             os.utime(place)
@@ -101,7 +101,7 @@ def _ready(places: Iterable[Path]) -> Path | None:
 
 @contextmanager
 def _made(result: Path) -> Iterator[Path]:
-    """A directory to fill, which becomes `result` in one step, or nothing at all."""
+    """A directory to fill, which is renamed to `result` at the end, or removed after an error."""
     for leftover in result.parent.glob("*.partial"):
         shutil.rmtree(leftover)
     partial = result.with_name(f"{result.name}.partial")
@@ -115,7 +115,7 @@ def _made(result: Path) -> Iterator[Path]:
 
 
 def _prune(cache: Path) -> None:
-    """Removes the results that no clone has asked for in a while."""
+    """Removes the results that no clone has used for `UNUSED_SECONDS`."""
     for manifest in cache.glob(f"*/{MANIFEST}"):
         if manifest.parent.stat().st_mtime < time.time() - UNUSED_SECONDS:
             shutil.rmtree(manifest.parent)

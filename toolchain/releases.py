@@ -1,4 +1,4 @@
-"""Official executables out of the release archives at GitHub, where it can be reached (docs/adr/0030).
+"""Fetches official executables from the release archives at GitHub, where it can be reached (docs/adr/0030).
 
 An archive is used only when it has the SHA-256 that GitHub publishes for it; another one ends the run.
 """
@@ -23,13 +23,13 @@ from toolchain.progress import step
 
 API = "https://api.github.com"
 SECONDS = 10
-"""For a connection, and for each piece of an answer."""
+"""Timeout of a connection, and of each read of an answer."""
 _MACHINES = {"x86_64": ("x64", "amd64"), "aarch64": ("arm64", "arm64"), "arm64": ("arm64", "arm64")}
-"""How the names of archives call a machine: that of the engine, those of plugins."""
+"""Names of a machine in the names of archives: the engine's, the plugins'."""
 
 
 class _NoneToBeHad(Exception):
-    """Why there is no archive: then the part is built."""
+    """Why no archive is available; the part is then built."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class _Archive:
 
 
 def fetch(parts: Iterable[Part], directory: Path) -> tuple[dict[str, Path], str]:
-    """What could be fetched of `parts`, by name, unpacked below `directory`; and why the rest could not."""
+    """The fetched parts by name, unpacked below `directory`, and why the others could not be fetched."""
     found: dict[str, Path] = {}
     reasons: list[str] = []
     for archive, inside in _archives(parts).items():
@@ -49,13 +49,13 @@ def fetch(parts: Iterable[Part], directory: Path) -> tuple[dict[str, Path], str]
         except _NoneToBeHad as reason:
             reasons.append(str(reason))
         except (OSError, http.client.HTTPException) as unreachable:
-            # What is not reached for one archive is not for the others.
+            # All archives are on one server: if one cannot be reached, neither can the others.
             return found, f"{api()} cannot be reached ({getattr(unreachable, 'reason', unreachable)})"
     return found, "; ".join(reasons)
 
 
 def api() -> str:
-    """$VPAI_RELEASES, for a mirror; empty for none."""
+    """URL of the releases: GitHub's, or $VPAI_RELEASES for a mirror; empty for no releases."""
     return os.environ.get("VPAI_RELEASES", API)
 
 
@@ -121,7 +121,7 @@ def _asset(archive: _Archive) -> dict[str, Any]:
 
 def _open(url: str) -> Any:
     request = urllib.request.Request(url, headers={"Accept": "application/vnd.github+json, */*"})  # noqa: S310 - https, or a mirror's
-    # GitHub lets few ask without one from a runner's address.
+    # Without a token GitHub allows few requests from a runner's address.
     if (token := os.environ.get("GITHUB_TOKEN")) and url.startswith(f"{API}/"):
         request.add_header("Authorization", f"Bearer {token}")
     return urllib.request.urlopen(request, timeout=SECONDS)  # noqa: S310

@@ -1,4 +1,4 @@
-"""The laws of a fleet: each a function from what stands where to the problems it finds."""
+"""The laws of a fleet: functions from one placement, or from all of them, to the problems found."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -11,7 +11,7 @@ FleetLaw = Callable[[Sequence[Placement]], Iterator[Problem]]
 
 
 def broken_laws(placements: Sequence[Placement]) -> tuple[Problem, ...]:
-    """Every problem of every placement; the laws that need a sound graph are asked only where it is one."""
+    """Every problem of every placement. Laws that need a sound graph are skipped where a graph law is broken."""
     found = [problem for fleet_law in FLEET_LAWS for problem in fleet_law(placements)]
     for placement in placements:
         wrong = [problem for law in GRAPH_LAWS for problem in law(placement)]

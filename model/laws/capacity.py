@@ -1,4 +1,4 @@
-"""Memory: what services may use together, against what their host has."""
+"""Memory: the sum of the services' limits against the memory of their host."""
 
 from collections.abc import Iterator, Sequence
 
@@ -32,9 +32,10 @@ def memory_fits(placement: Placement) -> Iterator[Problem]:
 
 
 def _spared(services: Sequence[Service], too_much_mib: int) -> tuple[str, ...]:
-    """The least without which the rest fits: a service, whoever needs it, and what nobody else asks for.
+    """The smallest set of services without which the rest fits: a service, all that need it, and what only those use.
 
-    Empty where no single choice frees enough. Whoever publishes a port is no choice: without it nothing is reached.
+    Empty where no single set frees enough. A set never contains a service that publishes a port: without it nothing is
+    reachable.
     """
     memory = {service.name: service.limits.memory_mib for service in services}
     uses = {service.name: {*service.needs, *service.brings} & memory.keys() for service in services}

@@ -1,4 +1,4 @@
-"""What a container may: memory, capabilities, users, files of its host."""
+"""What a container may use: memory, capabilities, users, files of its host."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from model.service import Service
 
 
 def services_are_confined(placement: Placement) -> Iterator[Problem]:
-    """A limit on memory and CPU, capabilities by name, an image that is told by its tag."""
+    """Every service has limits on memory and CPU, names its capabilities, and has an image with a version as its tag."""
     for service in placement.services:
         where = f"{placement.host.name}: {service.name}"
         if service.limits.memory_mib <= 0 or service.limits.cpus <= 0:
@@ -40,7 +40,7 @@ _OWN_UID = "give it a uid of its own from 20000 on; if its image works as no oth
 
 
 def users_are_their_own(placement: Placement) -> Iterator[Problem]:
-    """No two services and no person are one user of the host, but parts of one program; what a service writes to is its own."""
+    """No two services share a uid unless they are parts of one program; none has a person's. A service owns what it writes to."""
     first: dict[int, Service] = {}
     for service in placement.services:
         where = f"{placement.host.name}: {service.name}"
@@ -78,7 +78,7 @@ def users_are_their_own(placement: Placement) -> Iterator[Problem]:
 
 
 def hosts_are_shown_with_reason(placement: Placement) -> Iterator[Problem]:
-    """A service sees of its host only what it says that it may, and why."""
+    """A service gets of its host only what its `may` lists, with a reason."""
     for service in placement.services:
         for mount in service.host_mounts:
             if mount.path not in service.may.mount:

@@ -1,4 +1,4 @@
-"""Data: who owns it, what backs it up, where it lies."""
+"""Data: its owner, its backup and its directory."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -10,7 +10,7 @@ from model.service import Replacement, Volume
 
 
 def data_is_owned(placement: Placement) -> Iterator[Problem]:
-    """Every volume has one owner; who owns data is replaced stop-first."""
+    """Every volume has one owner; a service that owns data is replaced stop-first."""
     owners: dict[str, tuple[str, Volume]] = {}
     for service in placement.services:
         for volume in service.volumes:
@@ -39,7 +39,7 @@ def data_is_owned(placement: Placement) -> Iterator[Problem]:
 
 
 def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
-    """Every volume and every database is backed up or says why not, each by one job, and can be read after a restore."""
+    """Every volume and database is backed up by one job or says why not, and can be read after a restore."""
     for service in placement.services:
         where = f"{placement.host.name}: {service.name}"
         for volume in service.volumes:
@@ -70,7 +70,7 @@ def data_is_backed_up(placement: Placement) -> Iterator[Problem]:
 
 
 def what_is_kept_has_a_place(placement: Placement) -> Iterator[Problem]:
-    """Who keeps something in PostgreSQL or Redis has a user of its own there, on the same host."""
+    """A service that keeps data in PostgreSQL or Redis has its own user there, on the same host."""
     databases = placement.databases()
     users = {secret for service in placement.services if not service.caches for secret in service.secrets}
     for service in placement.services:

@@ -1,4 +1,4 @@
-"""What holds for all hosts together."""
+"""Laws about all hosts together."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,11 +8,11 @@ from model.problem import Problem
 _HOST_PARTS = frozenset(
     ("access", "backup", "backup-plan", "baseline", "contact", "direct-path", "firewall", "host-key", "in-mesh", "mesh-only")
 ) | {"first", "mesh", "public"}
-"""What resources of a host itself, and the ways to it over SSH, are called after its name."""
+"""What follows the host's name in the names of a host's own resources and of the SSH connections to it."""
 
 
 def hosts_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
-    """A name and an address belong to one host."""
+    """A host's name and address belong to no other host."""
     for kind, names in (
         ("name", [placement.host.name for placement in placements]),
         ("address", [placement.host.address for placement in placements if placement.host.address]),
@@ -27,7 +27,7 @@ def hosts_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
 
 
 def host_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
-    """A resource is of the host whose name its own begins with: no host's name is another's and the beginning of a service's."""
+    """No host is named like a resource of another host: a resource belongs to the host whose name its own name begins with."""
     for placement in placements:
         for other in placements:
             longer = other.host.name.removeprefix(f"{placement.host.name}-")
@@ -45,7 +45,7 @@ def host_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem
 
 
 def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem]:
-    """A name below the domain leads to one host; the hub's relay of it is no second one."""
+    """A name below the domain belongs to one host; the hub's relay of it does not count as a second."""
     owners: dict[str, str] = {}
     for placement in placements:
         for service in placement.services:
@@ -60,7 +60,7 @@ def site_names_are_distinct(placements: Sequence[Placement]) -> Iterator[Problem
 
 
 def links_lead_to_vpn_routes(placements: Sequence[Placement]) -> Iterator[Problem]:
-    """A link leads to a service of one other host that has a VPN route, and says why."""
+    """A link leads to a service of one other host that has a VPN route, and has a reason."""
     for placement in placements:
         for service in placement.services:
             for link in service.links:

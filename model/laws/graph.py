@@ -1,4 +1,4 @@
-"""Names, and what needs what."""
+"""Names and dependencies."""
 
 from collections.abc import Iterator
 from graphlib import CycleError
@@ -8,7 +8,7 @@ from model.problem import Problem
 
 
 def names_are_unique(placement: Placement) -> Iterator[Problem]:
-    """Services and networks are named once a host."""
+    """The names of services and networks are unique on a host."""
     kinds = {
         "service": [service.name for service in placement.services],
         "network": [network.name for network in placement.networks],
@@ -24,7 +24,7 @@ def names_are_unique(placement: Placement) -> Iterator[Problem]:
 
 
 def needs_are_met(placement: Placement) -> Iterator[Problem]:
-    """A service needs only services of its own host, and no circle."""
+    """A service needs only services of its own host, without a cycle."""
     names = {service.name for service in placement.services}
     unmet = False
     for service in placement.services:

@@ -1,4 +1,4 @@
-"""Networks, published ports, and the ways out."""
+"""Networks, published ports and egress."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -26,7 +26,7 @@ def networks_do_not_overlap(placement: Placement) -> Iterator[Problem]:
 
 
 def networks_are_known(placement: Placement) -> Iterator[Problem]:
-    """A service names the networks it joins, all of them declared; none is left to Docker's default bridge."""
+    """A service joins declared networks, at least one; none is left to Docker's default bridge."""
     known = {network.name for network in placement.networks}
     for service in placement.services:
         for name in service.networks:
@@ -63,7 +63,7 @@ def host_ports_are_used_once(placement: Placement) -> Iterator[Problem]:
 
 
 def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
-    """Only Caddy publishes ports, 80 and 443, and the hub its STUN port; each says why."""
+    """Only Caddy publishes ports, 80 and 443, besides the hub's STUN port; every published port has a reason."""
     for service in placement.services:
         for port in service.ports:
             if port.number not in service.may.publish:
@@ -83,7 +83,7 @@ def only_caddy_publishes(placement: Placement) -> Iterator[Problem]:
 
 
 def links_leave_by_networks_of_their_own(placement: Placement) -> Iterator[Problem]:
-    """Whoever calls another host's service has one way out, and shares it with nobody who does not."""
+    """A service with links has one egress network, and shares it only with services with links."""
     linked = {service.name for service in placement.services if service.links}
     for service in placement.services:
         if not service.links:

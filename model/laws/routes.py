@@ -1,4 +1,4 @@
-"""Sites: who is answered, at which path, how often."""
+"""Routes: access, paths and rate limits."""
 
 import re
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def routes_are_answered(placement: Placement) -> Iterator[Problem]:
 
 
 def strangers_are_limited(placement: Placement) -> Iterator[Problem]:
-    """A public route says how often a stranger may ask; what is relayed is public."""
+    """A public route has a rate limit; a relayed route is public."""
     for service in placement.services:
         for route in service.routes:
             if route.access is Access.PUBLIC and not route.rate_limit:

@@ -1,4 +1,4 @@
-"""How a service is asked for its health, takes new files up, and is seen."""
+"""Healthchecks, changed files, metrics and logs."""
 
 from collections.abc import Iterator
 
@@ -49,7 +49,7 @@ def files_are_taken_up(placement: Placement) -> Iterator[Problem]:
 
 
 def monitoring_is_declared(placement: Placement) -> Iterator[Problem]:
-    """What shows no metrics or no logs says why; a bearer of metrics is one of the service's own secrets."""
+    """A service without metrics or logs says why; the bearer token of its metrics is one of its own secrets."""
     for service in placement.services:
         for kind in ("metrics", "logs"):
             reported = getattr(service, kind)

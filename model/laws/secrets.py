@@ -8,7 +8,7 @@ from model.secret import External, Generated
 
 
 def secrets_are_declared(placement: Placement) -> Iterator[Problem]:
-    """What a text refers to is declared, and never lands where `docker inspect` shows it."""
+    """Every secret that a text refers to is declared, and none is where `docker inspect` shows it."""
     databases = {database.password.name for database in placement.databases()}
     for service in placement.services:
         declared = {secret.name for secret in service.secrets} | databases
@@ -43,7 +43,7 @@ def secrets_are_declared(placement: Placement) -> Iterator[Problem]:
 
 
 def secrets_are_sound(placement: Placement) -> Iterator[Problem]:
-    """One name, one meaning; generated ones are long enough; external ones say where to get them."""
+    """A secret is declared in one way; generated secrets are long enough; external ones say where to get them."""
     seen = {database.password.name: database.password for database in placement.databases()}
     for service in placement.services:
         for secret in service.secrets:

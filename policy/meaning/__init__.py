@@ -1,1 +1,1 @@
-"""What texts mean to the programs that read them: paths, users, ranges, options, commands. Pure; the rules ask it."""
+"""Parsers for texts as the programs that read them do: paths, users, ranges, options, commands. Pure; used by the rules."""

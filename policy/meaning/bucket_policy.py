@@ -1,4 +1,4 @@
-"""A bucket's policy by what it does: who is let in, and what is refused to whom."""
+"""The effect of a bucket policy: which keys it allows, and what it denies to whom."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ STRANGER = "arn:aws:iam:::user/p0:STRANGER"
 
 
 class Unreadable(ValueError):
-    """What is no policy, or one that two readers would read differently."""
+    """The text is no policy, or one that two readers would read differently."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +29,13 @@ class Statement:
         return self.said.get("Effect") == "Deny"
 
     def is_for(self, principal: str) -> bool:
-        """Whether it speaks of a key."""
+        """Whether the statement applies to a key."""
         if "NotPrincipal" in self.said:
             return not _matches(_words(self.said["NotPrincipal"]), principal)
         return _matches(_words(self.said.get("Principal")), principal)
 
     def is_about(self, action: str, resource: str) -> bool:
-        """Whether it speaks of an action (in any case) on a resource."""
+        """Whether the statement applies to an action (in any case) on a resource."""
         by_action = _matches(
             [word.lower() for word in _words(self.said.get("NotAction", self.said.get("Action")))], action.lower()
         )
@@ -44,7 +44,7 @@ class Statement:
 
     @property
     def conditions(self) -> frozenset[tuple[str, str, str]]:
-        """Operator, key and value, in lower case; all of them have to hold."""
+        """The conditions as operator, key and value, in lower case; all of them must hold."""
         return frozenset(
             (operator.lower(), key.lower(), str(word).lower())
             for operator, tests in (self.said.get("Condition") or {}).items()
@@ -54,7 +54,7 @@ class Statement:
 
     @property
     def principals(self) -> list[str]:
-        """Who is named in it."""
+        """The keys that the statement names."""
         return [word for key in ("Principal", "NotPrincipal") for word in _words(self.said.get(key)) if word != "*"]
 
 
@@ -77,7 +77,7 @@ def statements(policy: Any) -> list[Statement]:
 
 
 def denied(policy: Sequence[Statement], principal: str, action: str, resource: str, *, plain_http: bool = False) -> bool:
-    """Whether something is refused to a key whatever else a request says, or whenever it comes in plain HTTP."""
+    """Whether an action is denied to a key in every request; with `plain_http`, in every request by plain HTTP."""
     return any(
         each.denies
         and each.is_for(principal)
@@ -88,14 +88,14 @@ def denied(policy: Sequence[Statement], principal: str, action: str, resource: s
 
 
 def _words(value: Any) -> list[str]:
-    """One word or several, below whatever keys."""
+    """The words of a value: one or several, under any keys."""
     if isinstance(value, Mapping):
         return [word for each in value.values() for word in _words(each)]
     return [value] if isinstance(value, str) else [str(word) for word in value or ()]
 
 
 def _matches(patterns: Sequence[str], text: str) -> bool:
-    # In a policy only * and ? are wild.
+    # In a policy only * and ? are wildcards.
     return any(fnmatchcase(text, pattern.replace("[", "[[]")) for pattern in patterns)
 
 

@@ -1,4 +1,4 @@
-"""Commands inside any text: what is asked of Docker's client, and which credentials stand in words."""
+"""Commands in a text: calls of Docker's client, and credentials that are written out."""
 
 import base64
 import re
@@ -9,13 +9,13 @@ _FILE = re.compile(r"^file \d+ (\S+) ([A-Za-z0-9+/]+=*)$", re.MULTILINE)
 
 
 def written_files(stdin: str) -> list[tuple[str, str]]:
-    """Files that a host's baseline writes, in its order: path and content (components/scripts/baseline.sh)."""
+    """Files that a host's baseline writes, in order: path and content (components/scripts/baseline.sh)."""
     return [(path, base64.b64decode(content).decode(errors="replace")) for path, content in _FILE.findall(stdin)]
 
 
 _QUOTES = re.compile(r"\\\n|[\"'\\]")
 _CLIENT = re.compile(r"(?<![\w.-])(?:docker|podman|nerdctl)(?![\w.-])[^\n;|&]*")
-"""From a client's name to the end of its command; quotes are gone by then, so nested shells read like the outer one."""
+"""A client's name to the end of its command. Quotes are already removed, so a nested shell reads like the outer one."""
 _GLOBAL = frozenset({"-H", "--host", "-c", "--context", "--config", "-l", "--log-level", "--tlscacert", "--tlscert", "--tlskey"})
 _SWITCH_NAMES = """
 -d --detach -i --interactive -t --tty -P --publish-all --privileged --read-only --rm --init --no-healthcheck --oom-kill-
@@ -30,7 +30,7 @@ _SHORT = re.compile(r"-(?P<switches>[dihtPq]*)(?P<option>[a-zA-Z]?)(?P<value>.*)
 
 @dataclass
 class DockerCall:
-    """One call of a client: `run`, `exec`, `swarm init`; its options by their long names, each with its values."""
+    """One call of a client: `run`, `exec`, `swarm init`. Options by their long names, each with its values."""
 
     verb: str
     options: dict[str, list[str]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class DockerCall:
         return [value for name in names for value in self.options.get(name, ())]
 
     def is_on(self, name: str) -> bool:
-        """Whether a switch is on: the last word counts, as Go's flags read it."""
+        """Whether a switch is on: the last value counts, as in Go's flags."""
         return bool(self.options.get(name)) and self.options[name][-1] not in ("0", "f", "F", "FALSE", "false", "False")
 
 
@@ -47,7 +47,7 @@ _LONG = {"-u": "--user", "-v": "--volume", "-e": "--env", "--net": "--network"}
 
 
 def docker_calls(text: str) -> Iterator[DockerCall]:
-    """Every call in a text; a variable in its place is taken for an option."""
+    """Every call in a text. A variable before the arguments is taken for an option."""
     if "ocker" not in (bare := _QUOTES.sub(_joined, text)) and "podman" not in bare and "nerdctl" not in bare:
         return
     for found in _CLIENT.finditer(bare):
@@ -90,7 +90,7 @@ def _call(words: Sequence[str]) -> Iterator[DockerCall]:
 
 
 def _option(word: str) -> tuple[str, str, bool]:
-    """Its name, its value, and whether the value is the next word."""
+    """The option's name, its value, and whether the value is the next word."""
     if word.startswith("--"):
         name, given, value = word.partition("=")
         return name, value if given else "true", not given and name not in _SWITCHES
@@ -104,7 +104,7 @@ CREDENTIAL = re.compile(
     r"(?i)(password|passwd|passphrase|token|secret|api_?key|access_?key|private_?key|encryption_?key|credentials?"
     r"|(^|_)(pass|pwd|salt|dsn)|^sshpass|^rediscli_auth)$"
 )
-"""Names of what has to stay secret."""
+"""Names of variables and options whose values are secret."""
 URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s:@]*:(?P<password>[^/\s@]+)@")
 _FLAG = re.compile(
     r"(?i)--?[a-z-]*(?:password|passwd|passphrase|requirepass|token|secret|api-?key|access-?key)(?![a-z-]*(?:file|path|name|-id|-dir))[a-z-]*"
@@ -118,7 +118,7 @@ def is_literal(value: str) -> bool:
 
 
 def credentials(words: Sequence[str]) -> Iterator[str]:
-    """Names of what these words give away: NAME=value, --flag=value, --flag value, and URLs with a password."""
+    """Names of the credentials that the words contain: NAME=value, --flag=value, --flag value, and URLs with a password."""
     for word, following in zip(words, [*words[1:], ""], strict=False):
         flag, given, value = word.partition("=")
         if _FLAG.fullmatch(flag):
@@ -132,5 +132,5 @@ def credentials(words: Sequence[str]) -> Iterator[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in a shell's language, quotes gone."""
+    """The words of a shell text, without quotes."""
     return [word for part in re.split(r"[\s;|&()]+", _QUOTES.sub(_joined, text)) if (word := part)]

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 HARMLESS = frozenset({"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETUID"})
-"""Of Docker's own default capabilities, those that reach nothing outside of the container's files and processes."""
+"""Those of Docker's default capabilities that affect only the container's own files and processes."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]+")
 _TRUE, _FALSE = frozenset({"1", "t", "T", "TRUE", "true", "True"}), frozenset({"0", "f", "F", "FALSE", "false", "False"})
-"""Go's strconv.ParseBool."""
+"""The values of Go's strconv.ParseBool."""
 
 _REFUSING = frozenset(f"SCMP_ACT_{action}" for action in ("ERRNO", "KILL", "KILL_PROCESS", "KILL_THREAD", "TRAP"))
 _CALLS = """
@@ -22,13 +22,13 @@ query_module quotactl quotactl_fd reboot request_key set_mempolicy set_mempolicy
 settimeofday stime swapoff swapon sysfs syslog umount umount2 unshare uselib userfaultfd ustat vhangup vm86 vm86old
 """
 _BLOCKED = frozenset(_CALLS.split())
-"""What Docker's own profile (profiles/seccomp/default.json, v26.1.5) lets nobody call, or only who has a capability for it."""
+"""System calls that Docker's own profile (profiles/seccomp/default.json, v26.1.5) denies, or allows only with a capability."""
 _BY_ARGUMENT = frozenset({"clone", "personality"})
-"""Docker's own profile lets these through for some arguments."""
+"""System calls that Docker's own profile allows for some arguments."""
 
 
 def capability(name: str) -> str:
-    """Its name without CAP_, in capitals."""
+    """The capability's name without CAP_, in capitals."""
     return name.upper().removeprefix("CAP_")
 
 
@@ -39,26 +39,26 @@ def is_root(user: str) -> bool:
 
 
 def lasting(options: str, flag: str) -> bool:
-    """Whether the last word on a mount's flag is that it holds: `noexec` of `exec,noexec`."""
+    """Whether the last option about a mount's flag sets it: `noexec` of `exec,noexec`."""
     said = [option for option in options.split(",") if option in (flag, flag.removeprefix("no"))]
     return bool(said) and said[-1] == flag
 
 
 def security_option(option: str) -> tuple[str, str]:
-    """Its key and value."""
+    """Key and value of a security option."""
     separator = "=" if "=" in option else ":"
     key, _, value = option.partition(separator)
     return key, value
 
 
 def keeps_privileges_down(options: Iterable[str]) -> bool:
-    """Whether no-new-privileges is said, and never the opposite: the provider keeps options as a set, without their order."""
+    """Whether no-new-privileges is set and never unset: the provider keeps options as a set, without their order."""
     said = [value for key, value in map(security_option, options) if key == "no-new-privileges"]
     return bool(said) and all(value in ("", *_TRUE) for value in said)
 
 
 def loosened(option: str) -> str:
-    """What a security option takes away from Docker's own confinement; empty when nothing."""
+    """What a security option removes from Docker's default confinement; empty for nothing."""
     key, value = security_option(option)
     match key:
         case "no-new-privileges":

@@ -1,4 +1,4 @@
-"""A chain of iptables, followed in its order for one kind of traffic: what it lets through before it drops the rest."""
+"""Follows a chain of iptables in order for one kind of traffic: what the chain lets through before it drops the rest."""
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -22,21 +22,21 @@ _LONG = {
     "--state": "--ctstate",
 }
 OUTSIDE = "outside"
-"""Any interface that is none of Docker's bridges."""
+"""Any interface that is not one of Docker's bridges."""
 _BRIDGES = ("br-", "docker")
 _PASSING = ("RETURN", "ACCEPT")
 _ENDING = ("DROP", "REJECT")
 _SILENT = ("LOG", "NFLOG", "MARK", "CONNMARK", "")
-"""Targets after which the next rule is asked."""
+"""Targets after which the next rule is evaluated."""
 _UNREAD = "what cannot be read"
-"""As a target: it may let anything through."""
+"""Target of an unreadable rule: it may let anything through."""
 _COMMANDS = ("-A", "-I", "-N", "-X", "-F", "-Z", "-D", "-R", "-P", "-E")
 _WITHOUT_MEANING = ("-m", "--match", "--comment", "--reject-with", "--log-prefix", "--log-level")
 
 
 @dataclass(frozen=True)
 class Test:
-    """What a rule asks of a packet: one option and whether its answer is turned round."""
+    """One match of a rule: the option's value and whether the match is negated."""
 
     value: str
     negated: bool = False
@@ -44,7 +44,7 @@ class Test:
 
 @dataclass(frozen=True)
 class IptablesRule:
-    """One rule: its options in short form, and where it goes. `readable` is false when an option is given twice."""
+    """One rule: its options in short form, and its target. `readable` is false when an option is given twice."""
 
     text: str
     tests: dict[str, Test] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class IptablesRule:
 
 
 Ranges = tuple[tuple[int, int], ...]
-"""First and last address of each, as numbers."""
+"""First and last address of each range, as numbers."""
 
 
 def within(*networks: IPv4Network) -> Ranges:
@@ -66,7 +66,7 @@ ANYWHERE = within(IPv4Network("0.0.0.0/0"))
 
 @dataclass(frozen=True, kw_only=True)
 class Traffic:
-    """New connections that come in and go out by some interface, from and to any address of some ranges."""
+    """New connections that enter by `into` and leave by `out`, from any `source` to any `destination` address."""
 
     into: str
     out: str = OUTSIDE
@@ -76,7 +76,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The rules that let some of it through, in order, and whether all of the rest is dropped in the end."""
+    """The rules that let some of the traffic through, in order, and whether all the rest is dropped."""
 
     passing: tuple[IptablesRule, ...]
     dropped: bool
@@ -84,7 +84,7 @@ class Verdict:
 
 @cache
 def chain(text: str, table: str, name: str) -> Sequence[IptablesRule]:
-    """The rules of a chain, out of what `iptables-restore` reads: appended or inserted."""
+    """The rules of a chain, appended or inserted, from the input of `iptables-restore`."""
     rules: list[IptablesRule] = []
     inside = ""
     for line in text.splitlines():
@@ -99,7 +99,7 @@ def chain(text: str, table: str, name: str) -> Sequence[IptablesRule]:
 def follow(
     rules: Sequence[IptablesRule], traffic: Traffic, is_expected: Callable[[IptablesRule], bool] = lambda _: False
 ) -> Verdict:
-    """What becomes of it. A rule that cannot be read may let everything through, and drops nothing."""
+    """The verdict on `traffic`. A rule that cannot be read may let everything through, and drops nothing."""
     passing = []
     for rule in rules:
         some, every, rest = _met(rule, traffic)
@@ -128,7 +128,7 @@ def _rule(line: str, name: str) -> Iterator[tuple[int | None, IptablesRule]]:
     if len(words) > 1 and words[0] in _COMMANDS and (words[1] != name or words[0] == "-N"):
         return
     if len(words) < 2 or words[0] not in ("-A", "-I"):
-        # Counters, a chain that is emptied, a command in another spelling: whatever the chain was until here, it is no more.
+        # Counters, a flushed chain, a command in another spelling: the chain up to here may no longer exist.
         yield 0, IptablesRule(line, target=_UNREAD, readable=False)
         return
     place, rest = (None, words[2:]) if words[0] == "-A" else (0, words[2:])
@@ -145,10 +145,10 @@ def _rule(line: str, name: str) -> Iterator[tuple[int | None, IptablesRule]]:
         if value == "!":
             negated, value = True, next(given, "")
         if not word.startswith("-") or (value.startswith("-") and word not in ("--comment", "--log-prefix")):
-            # A switch without a value, or two of them: nobody knows which word belongs to which.
+            # An option without a value, or two in a row: which word belongs to which is unknown.
             yield place, IptablesRule(line, target=_UNREAD, readable=False)
             return
-        # iptables takes the beginning of a long option for the whole.
+        # iptables accepts an abbreviated long option.
         if word in ("-j", "-g") or (len(word) > 2 and ("--jump".startswith(word) or "--goto".startswith(word))):
             target = value
         elif word not in _WITHOUT_MEANING:
@@ -159,12 +159,12 @@ def _rule(line: str, name: str) -> Iterator[tuple[int | None, IptablesRule]]:
 
 
 def _parted(word: str) -> list[str]:
-    """`--dport=53` is two words."""
+    """Split `--dport=53` into two words."""
     return word.split("=", 1) if word.startswith("--") and "=" in word else [word]
 
 
 def _met(rule: IptablesRule, traffic: Traffic) -> tuple[bool, bool, Traffic | None]:
-    """Whether some of it meets a rule, whether every packet does, and what is left after it when that can be said."""
+    """Whether some of the traffic matches a rule, whether all of it does, and the rest that does not; None if that is unknown."""
     some, every, rest = True, rule.readable, None
     partly = 0
     for option, test in rule.tests.items():
@@ -203,7 +203,7 @@ def _interface(test: Test, name: str) -> tuple[bool, bool]:
 
 
 def _split(test: Test, axis: Ranges) -> tuple[Ranges, Ranges | None]:
-    """What of some ranges meets a test and what does not; None where the test cannot be read."""
+    """The parts of some ranges that match a test and that do not; None where the test cannot be read."""
     asked = _asked(test.value)
     if asked is None:
         return (), None

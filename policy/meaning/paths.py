@@ -1,4 +1,4 @@
-"""Paths of a host, as its kernel finds them."""
+"""Paths of a host, resolved as its kernel does."""
 
 import re
 from functools import cache
@@ -12,15 +12,15 @@ _LINKS = {
     "/lib": "/usr/lib",
     "/lib64": "/usr/lib64",
 }
-"""Links that every Debian 13 and Ubuntu 24.04 has from its installation on."""
+"""Symbolic links of every fresh Debian 13 and Ubuntu 24.04."""
 _ROOT_AGAIN = re.compile(r"/proc/[^/]+/(?:task/[^/]+/)?root(?=/|$)")
-"""The whole tree once more, below /proc."""
+"""The root directory again, below /proc."""
 _OWN = re.compile(r"/opt/[a-z0-9][a-z0-9-]*/(?:data|config)/[^/:]+(?:/[^:]*)?")
 
 
 @cache
 def canonical(path: str) -> str:
-    """Without doubled slashes, dots and the links of a fresh installation; a relative path counts from the root."""
+    """The path without doubled slashes, dots and the links of a fresh installation; a relative path starts at the root."""
     found = normpath("/" + path.lstrip("/"))
     for _ in range(len(_LINKS)):
         found = normpath(_ROOT_AGAIN.sub("/", found).replace("//", "/"))
@@ -32,10 +32,10 @@ def canonical(path: str) -> str:
 
 
 def within(path: str, directory: str) -> bool:
-    """Whether a canonical path is a directory or lies below it."""
+    """Whether a canonical path is `directory` or below it."""
     return path == directory or path.startswith(f"{directory.rstrip('/')}/")
 
 
 def is_own(path: str) -> bool:
-    """Whether a path lies in the data or the configuration of one service: all else on a host is the host's."""
+    """Whether a path is in the data or the configuration of one service; every other path is the host's."""
     return path.startswith("/") and bool(_OWN.fullmatch(canonical(path)))

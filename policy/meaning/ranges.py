@@ -1,4 +1,4 @@
-"""Ranges of addresses, taken together."""
+"""Sets of address ranges."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
@@ -6,12 +6,12 @@ from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, 
 from model.network import MESH
 
 _MANY = {4: 1 << 16, 6: 1 << 96}
-"""More global addresses than one operator's provider gives him: whoever they are, they are strangers."""
+"""Number of global addresses, by IP version, above which ranges include strangers: no operator's provider gives that many."""
 _ALL = ip_network("0.0.0.0/0")
 
 
 def ranges(texts: Iterable[object]) -> list[IPv4Network | IPv6Network]:
-    """Ranges as they are routed, bits beyond the mask ignored; what nobody can read counts as every address."""
+    """The ranges as they are routed, bits beyond the mask ignored; an unreadable text counts as every address."""
     return [_range(str(text)) for text in texts]
 
 
@@ -23,7 +23,7 @@ def _range(text: str) -> IPv4Network | IPv6Network:
 
 
 def lets_strangers(texts: Iterable[object]) -> bool:
-    """Whether ranges together hold more of the Internet than an operator's own addresses."""
+    """Whether the ranges together hold more public addresses than an operator's own."""
     found = ranges(texts)
     for version, many in _MANY.items():
         apart = collapse_addresses([each for each in found if each.version == version])  # type: ignore[type-var]
@@ -37,7 +37,7 @@ def _is_internal(network: IPv4Network | IPv6Network) -> bool:
 
 
 def is_every_address(text: str) -> bool:
-    """Whether a socket on this address listens on all of its host's; so does one that nobody can read."""
+    """Whether a socket on this address listens on all addresses of its host; true for an unreadable address."""
     try:
         address = ip_address(text.strip().strip("[]"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""sshd's configuration as `sshd -T` reads it: the first value wins, keywords in any case, Include in place, Match beside."""
+"""sshd's configuration as `sshd -T` reads it: first value wins, keywords in any case, Include in place, Match kept apart."""
 
 import re
 import shlex
@@ -19,28 +19,31 @@ _ALIASES = {
     "keepalive": "tcpkeepalive",
 }
 _GATHERING = frozenset({"allowusers", "denyusers", "allowgroups", "denygroups", "acceptenv", "port", "listenaddress", "hostkey"})
-"""Each line adds to the others."""
+"""Keywords whose lines add up."""
 _TIMES = frozenset({"logingracetime", "clientaliveinterval"})
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _LINE = re.compile(r"\s*(?P<key>[A-Za-z0-9]+)(?:\s*=\s*|\s+)(?P<value>.*)")
 _DEEPEST = 16
-"""Includes within includes that sshd follows."""
+"""Depth of nested Includes that sshd follows."""
 
 
 @dataclass
 class Sshd:
-    """What files say together."""
+    """The configuration that several files form."""
 
     values: dict[str, str] = field(default_factory=dict)
-    """By keyword, in lower case: what holds outside of every Match."""
+    """Values outside of every Match, by keyword in lower case."""
     matched: list[tuple[str, str]] = field(default_factory=list)
-    """Keyword and value of each line below some Match: it holds for whom the Match is."""
+    """Keyword and value of each line below a Match: it applies to some connections."""
     unseen: list[str] = field(default_factory=list)
-    """What is included and not among the files."""
+    """Patterns of Includes that match none of the files."""
 
 
 def read(files: Mapping[str, str]) -> Sshd:
-    """What Debian's sshd makes of these files: without a main file the distribution's, which includes the drop-ins first."""
+    """The configuration that Debian's sshd reads from these files.
+
+    Without a main file the distribution's applies, which includes the drop-ins first.
+    """
     placed = {canonical(path): text for path, text in files.items()}
     found = Sshd()
     _read(placed.get(MAIN, f"Include {_DROP_INS}"), placed, found, matching=False, depth=0)
@@ -48,12 +51,12 @@ def read(files: Mapping[str, str]) -> Sshd:
 
 
 def keyword(name: str) -> str:
-    """As it is compared."""
+    """The keyword as it is compared: in lower case, aliases resolved."""
     return _ALIASES.get(name.lower(), name.lower())
 
 
 def value(name: str, text: str) -> str:
-    """As it is compared: words in any case, times in seconds, numbers without zeros before them."""
+    """The value as it is compared: in lower case, times in seconds, numbers without leading zeros."""
     said = text.strip().lower()
     if keyword(name) in _TIMES:
         return _seconds(said)

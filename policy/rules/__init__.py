@@ -1,4 +1,4 @@
-"""Every rule of the pack, one module a topic."""
+"""Every rule of the pack, one module per topic."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Buckets: nobody reads them who should not, and backups outlive whoever deletes them."""
+"""Buckets: who may read them, and who may delete old versions."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ _ENDS_VERSIONS = (
     ("s3:PutBucketPolicy", _WHOLE),
     ("s3:DeleteBucketPolicy", _WHOLE),
 )
-"""What deletes former versions, or leads to it."""
+"""Actions that delete old versions, or lead to it, with the resource they apply to."""
 
 
 def _private(bucket: Resource, _: Program) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ def _versions_stay(bucket: Resource, program: Program) -> Iterator[Finding]:
 
 
 def _statements(bucket: Resource) -> list[Statement]:
-    """None where the policy cannot be read: `_private` says so."""
+    """The policy's statements; none where the policy cannot be read: `_private` reports that."""
     try:
         return statements(bucket.inputs.get("policy"))
     except Unreadable:

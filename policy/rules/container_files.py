@@ -1,4 +1,4 @@
-"""Containers: what they see and write of their host, and of each other."""
+"""Containers: files of the host and of other containers that they see and write."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ def binds(container: Resource) -> Iterator[tuple[str, bool]]:
 
 
 def _behind(mount: Any) -> str:
-    """What of its host a mount shows: a path, or what a volume's driver is told to; empty for memory and plain volumes."""
+    """The part of the host that a mount shows: a path, or a volume driver's options; empty for memory and plain volumes."""
     if mount.get("type") == "volume":
         options: Any = mount.get("volumeOptions") or {}
         return driven(str(options.get("driverName") or ""), options.get("driverOptions") or {})
@@ -36,7 +36,7 @@ def _behind(mount: Any) -> str:
 
 
 def driven(driver: str, options: Any) -> str:
-    """What of its host a volume is: the local driver mounts what its options say; any other driver is a program."""
+    """The part of the host that a volume shows: the local driver mounts what its options say; any other driver is a program."""
     given = {key: str(options[key]) for key in options}
     if driver not in ("", "local"):
         return f"the driver {driver}"
@@ -90,7 +90,7 @@ def _own_data(program: Program) -> Iterator[Finding]:
     owners: dict[tuple[str, str], Resource] = {}
     for container in program.of_type(CONTAINER):
         named = [(f"volume {volume['volumeName']}", True) for volume in container.list("volumes") if volume.get("volumeName")]
-        # One without a name is the container's alone.
+        # A volume without a name belongs to its container alone.
         mounts = [mount for mount in container.list("mounts") if mount.get("type") == "volume" and mount.get("source")]
         named += [(f"volume {mount['source']}", True) for mount in mounts]
         for path, writable in (*((canonical(path), may) for path, may in binds(container)), *named):

@@ -1,4 +1,4 @@
-"""Containers: what one takes from its host, and how its end shows."""
+"""Containers: limits, restarts, healthchecks and logs."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from policy.rule import Finding, ResourceRule, Severity
 _TYPES = (CONTAINER,)
 _MAX_OPEN_FILES = 1048576
 _BOUND = re.compile(r"0*[1-9]\d*(\.\d+)? ?[kmg]?b?", re.IGNORECASE)
-"""What limits: Docker takes -1 for no limit."""
+"""A value that limits; Docker takes -1 for no limit."""
 
 
 def _memory(container: Resource, _: Program) -> Iterator[Finding]:

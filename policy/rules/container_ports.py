@@ -1,4 +1,4 @@
-"""Containers: where they are reached."""
+"""Containers: published ports, and no sshd."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath

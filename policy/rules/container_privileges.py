@@ -1,4 +1,4 @@
-"""Containers: what a program that was broken into may do."""
+"""Containers: privileges of a program inside that was broken into."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Cost: what a stack's rented things cost a month, and that it is known."""
+"""Cost: the monthly price of what a stack rents is known and below a limit."""
 
 from collections.abc import Iterator
 from decimal import Decimal
@@ -12,7 +12,7 @@ from policy.program import Program
 from policy.rule import Finding, ProgramRule, Severity
 
 LIMIT_PRODUCTION, LIMIT_OTHER = Decimal(40), Decimal(25)
-"""EUR a month, net."""
+"""EUR per month, net."""
 
 
 def _limit(program: Program) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Coverage: nothing is made that no rule has looked at."""
+"""Coverage: every resource type, input and part of an input is known to the pack."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ def _inputs(resource: Resource, _: Program) -> Iterator[Finding]:
     if known is None or ANY in known:
         return
     for key in resource.inputs:
-        # The engine's own notes, and the code of a dynamic provider.
+        # Inputs of the engine itself, and the code of a dynamic provider.
         if key.startswith("__"):
             continue
         if known.get(key, OFF) == OFF:
@@ -40,7 +40,7 @@ def _is_set(inputs: Mapping[str, Any], key: str) -> bool:
 
 
 def _each(inputs: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
-    """The parts of an input that are known: another rule asks for the rest."""
+    """The known parts of an input; another rule asks for the unknown ones."""
     try:
         value = inputs[key]
         several = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]

@@ -1,4 +1,4 @@
-"""Docker's daemon: daemon.json as it goes to a host, inside the baseline's list of files."""
+"""Docker's daemon: daemon.json as a host's baseline writes it."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,7 @@ _JUDGED = frozenset(
     | {"experimental", "userns-remap", "authorization-plugins", "log-driver"}
 )
 _HARMLESS = frozenset({"default-address-pools", "dns", "log-opts"})
-"""Where names and addresses come from, and how long a log is."""
+"""Keys that only set DNS, address ranges and the length of logs."""
 
 _SETTINGS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], bool]]] = {
     "CIS-2.2": ("icc is not false", lambda daemon: daemon.get("icc") is False),
@@ -44,7 +44,7 @@ def _daemon_json(command: Resource, program: Program) -> Mapping[str, Any] | Non
     """The daemon.json that a host's baseline writes; None for any other command."""
     parent = program.parent(command)
     files = written_files(command.text("stdin")) if parent and parent.type == MANAGED_HOST else ()
-    # What is written last stays.
+    # The last write of a file wins.
     found = [content for path, content in files if canonical(path) == _DAEMON_JSON]
     daemon: Mapping[str, Any] | None = json.loads(found[-1]) if found else None
     return daemon

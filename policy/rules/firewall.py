@@ -15,15 +15,15 @@ from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
 _MESH_ONLY = rf"allow in on {INTERFACE} to any port \d+ proto (tcp|udp)"
 _NARROW = 16
-"""Bits of a range that one network of containers may have."""
+"""Shortest prefix length of a range that counts as one container network."""
 _MESH_FLAGS = frozenset({"-netfilter-mode=off", "-accept-dns=true", "-accept-dns=false", "-accept-routes=false"})
-"""The firewall is ours alone, and names may be asked."""
+"""Allowed flags of tailscale: it leaves the firewall to us, and may use the mesh's DNS."""
 _FORWARD = "/etc/vpai/forward.v4"
 _KEPT_IN = (str(MESH), "169.254.0.0/16", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 _BRIDGES = ("br-000000000000", "docker0")
-"""A network of ours, as Docker calls its bridge, and Docker's own."""
+"""Names of bridges: one of our networks as Docker names it, and Docker's default."""
 _EXITS = ((IPv4Network(MAGIC_DNS), "53", ("udp", "tcp")), (MESH, "443", ("tcp",)))
-"""What containers with a link may ask in the mesh: names, and sites (model.firewall)."""
+"""Destinations in the mesh for containers with a link: DNS, and HTTPS to sites (model.firewall)."""
 
 
 def _declared(container: Resource, program: Program) -> Iterator[Finding]:
@@ -72,7 +72,7 @@ def _forward_closed(access: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _is_exit(rule: IptablesRule) -> bool:
-    """From one network, to the mesh's names or sites."""
+    """Whether a rule allows one network the mesh's DNS or sites."""
     asked = {option: test.value for option, test in rule.tests.items() if not test.negated}
     try:
         source, to = IPv4Network(asked.get("-s", "0.0.0.0/0")), IPv4Network(asked.get("-d", "0.0.0.0/0"))
@@ -85,14 +85,14 @@ def _is_exit(rule: IptablesRule) -> bool:
 
 
 def _is_opening(rule: IptablesRule) -> bool:
-    """One port of one protocol, as it was asked for before Docker's translation."""
+    """Whether a rule allows one port of one protocol, as requested before Docker's address translation."""
     return not any(test.negated for test in rule.tests.values()) and all(
         option in rule.tests and rule.tests[option].value.isalnum() for option in ("-p", "--ctorigdstport")
     )
 
 
 def _openings(access: Resource) -> Iterator[str]:
-    """Ports that the chain lets in, in the order in which it is asked: not those after the last word."""
+    """Ports that the chain lets in, in its order; rules after a final verdict do not count."""
 
     def note(rule: IptablesRule) -> bool:
         if _is_opening(rule):
@@ -116,7 +116,7 @@ def _is_of_the_mesh(rule: IptablesRule) -> bool:
 
 
 def _host_openings(access: Resource, _: Program) -> Iterator[Finding]:
-    # `public_rules` hold until the mesh is proven: they may also open SSH, and nothing else.
+    # `public_rules` apply until SSH over the mesh is proven: they may open SSH too, and nothing else.
     first = [rule for rule in access.list("public_rules") if not rule.startswith(f"allow {SSH_PORT}/tcp comment ")]
     for rule in (*access.list("rules"), *first):
         said = re.fullmatch(r"(?P<what>.+?) comment '(?P<reason>[^']+)'", rule)
@@ -136,9 +136,10 @@ def _public_sites(caddy: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _cloud_agrees(program: Program) -> Iterator[Finding]:
-    """A cloud's firewall lets in whatever some host lets strangers reach, and nothing else.
+    """A cloud's firewall lets in what some host opens to strangers, and nothing else.
 
-    Besides SSH: a copy is met from anywhere for the first time, and its own UFW closes it. Production's: `hetzner-ssh-closed`.
+    SSH is excepted: the first connection to a copy may come from anywhere, and the copy's own UFW closes it. Production's
+    SSH: `hetzner-ssh-closed`.
     """
     hosts = list(_with_containers(program))
     wanted = {opening for access in hosts for opening in _openings(access)} | {f"{WIREGUARD_PORT}/udp"}
@@ -161,7 +162,7 @@ def _mesh_flags(member: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _with_containers(program: Program) -> Iterator[Resource]:
-    """One HostAccess a host: the second one only closes SSH."""
+    """One HostAccess per host: the second one only closes SSH."""
     seen = set()
     for access in program.of_type(HOST_ACCESS):
         if _docker_user(access) and access.text("alias") not in seen:

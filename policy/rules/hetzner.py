@@ -1,4 +1,4 @@
-"""Hetzner Cloud: servers that are closed, protected, recoverable and paid for knowingly."""
+"""Hetzner Cloud: firewalls, protection, backups, images, labels and sizes of servers."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from policy.rule import Finding, ProgramRule, ResourceRule, Severity
 
 _SERVERS = (SERVER,)
 _SMALL = re.compile(r"(cx|cpx|cax)[1-3]\d")
-"""At most the third size of a shared line."""
+"""Server types up to the third size of a shared line."""
 _LABEL_VALUE = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 _LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 
@@ -19,7 +19,7 @@ def _firewall_attached(program: Program) -> Iterator[Finding]:
     attached = any(True for _ in program.of_type(FIREWALL_ATTACHMENT))
     selected = any(firewall.list("applyTos") for firewall in program.of_type(CLOUD_FIREWALL))
     for server in program.of_type(SERVER):
-        # A list whose ids are known after `up` is a list all the same.
+        # A list counts even when its ids are known only after `up`.
         if not len(server.inputs.get("firewallIds") or ()) and not attached and not selected:
             yield Finding(what=f"{server.name} stands in the Internet without a firewall", resource=server)
 

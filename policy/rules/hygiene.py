@@ -1,4 +1,4 @@
-"""Hygiene: what keeps a program deployable, removable and honest about what it does not meet."""
+"""Hygiene: deletions, loosened containers, protected data and memory limits."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ def _docker_commands(command: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _texts(resource: Resource) -> Iterator[tuple[str, str]]:
-    """What a resource has run, by input: its commands, and the files that it puts onto a host."""
+    """Texts that a resource runs, by input: its commands, and the files that it puts onto a host."""
     if resource.type in _COMMANDS:
         yield from resource.texts("create", "update", "delete", "stdin")
         yield from (("stdin", content) for _, content in written_files(resource.text("stdin")))
@@ -51,7 +51,7 @@ def _texts(resource: Resource) -> Iterator[tuple[str, str]]:
 
 
 def _loosened(call: DockerCall) -> Iterator[str]:
-    """What a call takes away from a container's confinement."""
+    """Options of a call that loosen a container's confinement."""
     if call.verb in _SWARM:
         yield "in a Swarm"
     if call.verb.startswith("plugin ") and call.verb not in ("plugin ls", "plugin inspect"):

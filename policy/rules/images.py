@@ -1,4 +1,4 @@
-"""Images: what runs is what was looked at."""
+"""Images: each is pinned by its digest and names its version."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def _named_version(image: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _name(resource: Resource) -> str:
-    """What is pulled, run or given another name. Empty in a preview where it comes of a RemoteImage, which is asked itself."""
+    """The image that is pulled, run or tagged. Empty in a preview where a RemoteImage provides it, which is checked itself."""
     try:
         return resource.text(_KEYS[resource.type])
     except UnknownValueError:
@@ -37,7 +37,7 @@ def _name(resource: Resource) -> str:
 
 
 def _is_pulled(resource: Resource, name: str) -> bool:
-    """A container, and a tag, may also name what is on the host by its content."""
+    """Whether a container or a tag names its image by content: such an image is already on the host."""
     return resource.type != REMOTE_IMAGE and bool(_ID.match(name))
 
 

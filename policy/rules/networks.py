@@ -1,4 +1,4 @@
-"""Networks: who is on which, and that no range is another's."""
+"""Networks: those that a container joins, and their ranges."""
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network
@@ -37,7 +37,7 @@ def _disjoint(program: Program) -> Iterator[Finding]:
             if _meet(network, reserved):
                 yield Finding(what=f"{resource.name} ({network}) overlaps {name} ({reserved})", resource=resource)
     for (one, network), (other, other_network) in combinations(taken, 2):
-        # Two hosts may have the same ranges; a cloud's network is routed on every host.
+        # Ranges of two hosts may be equal; a cloud's network is routed on every host.
         meet = one.host == other.host or CLOUD_NETWORK in (one.type, other.type)
         if meet and _meet(network, other_network):
             what = f"{one.name} ({network}) overlaps {other.name} ({other_network})"

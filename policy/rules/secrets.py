@@ -18,10 +18,11 @@ _SHAPES = re.compile(
 )
 """Values that their issuers make recognisable: keys, tokens of LLM providers, GitHub, AWS, Tailscale, Telegram.
 
-Each begins with a character, not with `\\b`: so the search skips to those that it could be, and takes a fifteenth of the time.
+Each pattern begins with a character, not with `\\b`: the search then skips to possible starts, and takes a fifteenth of the
+time.
 """
 _TOLD = 8
-"""Characters of one that a message shows; of Telegram's the digits, which are no secret."""
+"""Number of a value's characters that a message shows; for Telegram the digits, which are not secret."""
 
 _PROVIDER_SECRETS = ("token", "password", "secretKey", "accessKey", "privateKey", "sshKey")
 _SHOWN_BY_DOCKER = ("envs", "command", "entrypoints", "labels", "healthcheck", "hosts")
@@ -38,7 +39,7 @@ def _command_line(command: Resource, _: Program) -> Iterator[Finding]:
 
 
 def _given_away(value: Any) -> Iterator[str]:
-    """Names of credentials: of variables in an environment, and in the words of a text."""
+    """Names of credentials in variables of an environment, and in the words of a text."""
     if isinstance(value, Mapping):
         yield from credentials([f"{name}={value[name]}" for name in value])
     for text in _texts(value):
@@ -60,7 +61,7 @@ def _environment(container: Resource, _program: Program) -> Iterator[Finding]:
             yield Finding(what=f"{container.name} has the credential {name} in its environment", subject=name)
     check: Any = container.inputs.get("healthcheck") or {}
     for words in (container.list("entrypoints"), container.list("command"), list(check.get("tests") or ())):
-        # Once as they are, once as a shell among them would read them.
+        # The words are read twice: as they are, and as a shell among them would read them.
         whole = [word for word in map(str, words) if not any(letter.isspace() for letter in word)]
         for name in dict.fromkeys((*credentials(whole), *_given_away(" ".join(map(str, words))))):
             yield Finding(what=f"{container.name} has the credential {name} on its command line", subject=name)
@@ -93,7 +94,7 @@ def _plain(resource: Resource, program: Program) -> Iterator[Finding]:
 
 
 def _shape(value: Any) -> str:
-    """The harmless beginning of what looks like a secret in a value; empty when nothing does."""
+    """The harmless beginning of a value that looks like a secret; empty when none does."""
     found = next(filter(None, map(_SHAPES.search, _texts(value))), None)
     if not found:
         return ""

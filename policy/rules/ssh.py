@@ -1,4 +1,4 @@
-"""SSH: nobody plays a host, and nobody but the deploying user's keys gets in."""
+"""SSH: host keys are pinned, and only the deploying user's keys may log in."""
 
 import json
 import re
@@ -15,7 +15,7 @@ _BLIND = re.compile(
     r"(?i)StrictHostKeyChecking(?:\s*=\s*|\s+)(no|off|false|accept-new)\b"
     r"|(?:User|Global)KnownHostsFile(?:\s*=\s*|\s+)(/+dev/+\S+|none)|KnownHostsCommand(?:\s*=\s*|\s+)\S+"
 )
-"""Ways of ssh to take any key: it reads its options in any case, with blanks or an equals sign."""
+"""Options of ssh that accept any host key. ssh reads options in any case, with blanks or an equals sign."""
 
 _COMMANDS = ("create", "update", "delete", "stdin")
 
@@ -41,7 +41,7 @@ SSHD: Mapping[str, tuple[str, str]] = {
     "sshd-41": ("GatewayPorts", "no"),
     "sshd-42": ("X11Forwarding", "no"),
 }
-"""What dev-sec's ssh-baseline asks of every sshd; docs/reference/hardening.md has the other controls and their waivers."""
+"""sshd settings required by dev-sec's ssh-baseline; docs/reference/hardening.md has the other controls and their waivers."""
 
 
 def _host_key(command: Resource, _: Program) -> Iterator[Finding]:
@@ -85,7 +85,7 @@ def _sshd(access: Resource, _program: Program) -> Iterator[Finding]:
 
 
 def _ssh_options(provider: Resource) -> list[str]:
-    """The inputs of a provider are JSON in a text."""
+    """The provider's ssh options: a provider's inputs are JSON in a text."""
     given = provider.text("sshOpts")
     try:
         return [str(option) for option in json.loads(given)] if given else []

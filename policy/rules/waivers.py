@@ -1,4 +1,4 @@
-"""Waivers are judged too: what they name, why, and until when."""
+"""Waivers: their rule, reason and last day are judged too."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -10,7 +10,7 @@ _NAME = "hygiene-waivers"
 
 
 def rule(others: Sequence[Rule]) -> ResourceRule:
-    """The rule on waivers of these rules, and of itself."""
+    """The rule about waivers of `others` and of itself."""
     return ResourceRule(
         name=_NAME,
         asks="A waiver names a rule, has a reason, and ends within a year.",
