@@ -1,1 +1,1 @@
-"""What stands where: the only place that places services on hosts."""
+"""Places services on hosts, and registers the resources of a stack."""
