@@ -1,1 +1,1 @@
-"""Places services on hosts, and registers the resources of a stack."""
+"""The only package that places services on hosts. It registers the resources of a stack."""
