@@ -31,7 +31,7 @@ def services(of: Context) -> Iterator[Service]:
 
 
 def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
-    """NocoDB behind the site of its name; attachments lie in `bucket`."""
+    """NocoDB behind the site of its name; attachments are in `bucket`."""
     database = f"pg://postgresql:5432?u={DATABASE.user}&p={DATABASE.password}&d={DATABASE.name}"
     return Service(
         name="nocodb",

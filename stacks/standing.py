@@ -50,7 +50,7 @@ class Standing:
     others: tuple[str, ...] = ()
     """The project's other stacks in the same backend."""
     size: int | None = None
-    """In bytes; None where there is no state."""
+    """Size of the state in bytes; None where there is no state."""
     resources: int | None = None
     """Number of resources; None where the state cannot be read."""
     pending: tuple[str, ...] = ()
@@ -149,7 +149,7 @@ def problems(found: Standing) -> Iterator[Problem]:
 
 
 def of_configuration(stack: str, project: Path = _PROJECT) -> Iterator[Problem]:
-    """Required settings that the stack's file lacks. It is read line by line, before there is a package that reads YAML."""
+    """Required settings that the stack's file lacks. The file is read line by line, before there is a package that reads YAML."""
     schema = json.loads((project / SCHEMA).read_text())
     file = project / f"Pulumi.{stack}.yaml"
     text = file.read_text() if file.exists() else ""

@@ -70,7 +70,7 @@ class Facts:
 
     release: str
     container: str
-    """The kind of container that stands for this host; empty for a machine."""
+    """The kind of container that this host is; empty for a machine."""
     booted: int
     reboot_required: bool
     timezone: str

@@ -31,7 +31,7 @@ _JOIN_SECONDS = 20
 _WAITS = "a change waits for its confirmation"
 """What `access.sh last` prints while a change may still be confirmed or reverted."""
 _NOT_TAKEN_BACK = "could NOT be taken back"
-"""What vpai-revert prints about a change when one of its own steps failed."""
+"""What vpai-revert prints about a change that it could not revert completely."""
 
 
 class HostAccessProvider(ResourceProvider):

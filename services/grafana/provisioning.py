@@ -9,7 +9,7 @@ from services import telegram
 from services.grafana.sources import METRICS
 from services.monitoring.alerts import Alert, known_uids
 
-# Grafana reads the directories below it that it knows; the password lies beside them.
+# Grafana reads the subdirectories that it knows; the password is beside them.
 DIRECTORY = "/etc/grafana/provisioning"
 _RECEIVER = "telegram"
 
