@@ -1,1 +1,1 @@
-"""How things are made: Pulumi components. They know nothing of VPAI."""
+"""Pulumi components, which make the resources. They know nothing of VPAI."""

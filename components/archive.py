@@ -1,4 +1,4 @@
-"""Files as one text that a script unpacks: base64 of a tar archive."""
+"""Packs files into one text that a script unpacks: base64 of a tar archive."""
 
 import base64
 import io
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def packed(files: Mapping[str, Mapping[str, Any]], owner: str = "0:0") -> str:
-    """`files` (path -> {"content": text, "mode": octal digits}), owned by `owner` (uid:gid)."""
+    """The archive of `files` (path -> {"content": text, "mode": octal digits}), owned by `owner` (uid:gid)."""
     uid, _, gid = owner.partition(":")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:

@@ -1,7 +1,7 @@
-"""What a destroy has to delete first, and must not: so it ends before it has begun.
+"""A protected resource that stops a destroy before anything is deleted.
 
-The engine refuses to delete a protected resource when its turn comes, and not before: `destroy --skip-preview` would have removed
-every container by the time it meets the first protected data directory. What depends on all others comes first, and alone.
+The engine refuses to delete a protected resource only when its turn comes: `destroy --skip-preview` would have removed every
+container before it meets the first protected data directory. The guard depends on all other resources, so it is deleted first.
 """
 
 import pulumi
@@ -11,14 +11,14 @@ from model.kind import DESTROY_GUARD
 
 
 class DestroyGuard:
-    """Make one before the first resource of a program, and call `register` after the last."""
+    """Create one before the first resource of a program, and call `register` after the last."""
 
     def __init__(self) -> None:
         self._made: list[pulumi.Resource] = []
         pulumi.runtime.register_stack_transformation(self._note)
 
     def register(self, *, protect: bool) -> None:
-        """Where `protect` is false a destroy deletes it like everything else."""
+        """Register the guard. Where `protect` is false, a destroy deletes it like every other resource."""
         pulumi_random.RandomPassword(
             DESTROY_GUARD, length=8, special=False, opts=pulumi.ResourceOptions(protect=protect, depends_on=list(self._made))
         )

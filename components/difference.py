@@ -1,4 +1,4 @@
-"""What a dynamic resource's inputs differ in, and whether that makes it anew."""
+"""The difference between old and new inputs of a dynamic resource, and whether the difference replaces it."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -16,8 +16,8 @@ def difference(
 ) -> DiffResult:
     """Compare the inputs `keys`; a change of one of `replaces` is a replacement, which deletes first if `delete_first`.
 
-    A state of an earlier commit may lack what means nothing, so "", None, False and a missing input are one. The provider's own
-    code is an input too ("__provider"), and never one of `keys`: an edit of it changes nothing on a host.
+    "", None, False and a missing input are equal, because a state of an earlier commit may lack an input that means nothing. The
+    provider's own code is an input too ("__provider") and never one of `keys`: an edit of the code changes nothing on a host.
     """
     changed = [key for key in keys if (olds.get(key) or "") != (news.get(key) or "")]
     return DiffResult(

@@ -1,1 +1,1 @@
-"""The catalogue: every system of the stack, declared once."""
+"""The catalogue: every service, declared once."""

@@ -1,4 +1,4 @@
-"""Applications of our own on the server that the stack rents for them: an image behind a route, with a database or without."""
+"""Applications of our own on the server that the stack rents for them: an image behind a route, with or without a database."""
 
 from collections.abc import Iterator
 
@@ -20,25 +20,25 @@ APPS = (
         metrics=NotCollected(reason="it answers one sentence; cAdvisor sees the container, Uptime Kuma the site"),
         logs=Logs.JSON,
         user="20006:20006",
-        # Without what its file says that it needs, the program does not even start.
+        # The program's file has this capability; without it the program does not start.
         capabilities=("NET_BIND_SERVICE",),
     ),
 )
-"""What runs there. The first one shows the way, and goes when another has taken it."""
+"""The applications that run there. The first is an example, until another replaces it."""
 
 
 def of_fleet(of: Context) -> tuple[App, ...]:
-    """The applications of a fleet: these, or those that the context names instead."""
+    """The applications of a fleet: `APPS`, or those that the context names instead."""
     return APPS if of.applications is None else of.applications
 
 
 def services(of: Context) -> Iterator[Service]:
-    """All of them."""
+    """One service for each application."""
     return map(service, of_fleet(of))
 
 
 def service(app: App) -> Service:
-    """The application as a system of the stack."""
+    """The application as a service of the stack."""
     database = app.database
     networks = (
         FRONTEND.name,

@@ -14,10 +14,10 @@ from services.networks import EGRESS, MONITORING
 from services.webhook_gate import JOBS, JOBS_TOKEN
 
 REPOSITORIES = ("Mobutoo/VPAI",)
-"""What may be changed (specification, GitHub Webhooks: "Target repos"). n8n asks first, the worker again."""
+"""Repositories that may be changed (specification, GitHub Webhooks: "Target repos"). n8n checks them first, then the worker."""
 LABEL = "auto-fix"
 REFUSED_LABEL = "security"
-"""An issue that bears it is for people: its text tells how to break in."""
+"""An issue with this label is left to people: its text describes an attack."""
 GITHUB_TOKEN = Secret(
     name="github_auto_fix_token",
     source=External(
@@ -33,19 +33,19 @@ ANTHROPIC_KEY = Secret(
 DIRECTORY = "/etc/auto-fix"
 PATIENCE_MINUTES = 15
 _USERS = ("20007:20007", "20008:20008")
-"""Of the part that holds the tokens and the repository, and of the one that reads strangers' texts: who owns nothing, here or on
-the host."""
+"""Users of the part with the tokens and the repository, and of the part that reads strangers' texts. The second owns no file, in
+the container or on the host."""
 _USERS_BESIDE = ("20017:20017", "20018:20018")
-"""On the stack's own host, where the sandboxes are 20007."""
+"""The same on the stack's own host, where the sandboxes' user is 20007."""
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of)
 
 
 def service(of: Context) -> Service:
-    """The worker. It calls out, and nobody calls it."""
+    """The worker. It calls other services, and none calls it."""
     jobs = of.way(JOBS, "n8n's jobs are fetched there, so that nobody needs to call the worker")
     worker, tool = _USERS_BESIDE if jobs.needs else _USERS
     return Service(

@@ -1,4 +1,4 @@
-"""Where the backups of each host go: a repository, a key and a password of its own in the bucket of backups."""
+"""The backups of each host: its repository in the bucket of backups, with its own key and password."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,8 +12,8 @@ from services import storage
 from services.networks import EGRESS, FRONTEND
 
 IMAGE = "docker.io/restic/restic:0.19.1"
-# 80 MB for 0.9 GiB that nothing compresses, 121 MB for their restore (/usr/bin/time, restic 0.19.1, GOGC=20 GOMEMLIMIT=90MiB
-# GOMAXPROCS=1, 2026-11-29).
+# Used: 80 MB for a backup of 0.9 GiB of incompressible data, 121 MB for its restore (/usr/bin/time, restic 0.19.1, GOGC=20
+# GOMEMLIMIT=90MiB GOMAXPROCS=1, 2026-11-29).
 MEMORY_MIB = 128
 
 
@@ -27,7 +27,7 @@ def of(
     hourly: bool = False,
     heartbeats: Endpoint | None,
 ) -> HostBackup | None:
-    """None where there is no bucket, or nothing on the host is to be kept. `heartbeats`: who waits for it."""
+    """The backup of a host; None without a bucket or data to keep. `heartbeats`: the endpoint that waits for its reports."""
     kept = any(not isinstance(volume.backup, Nothing) for service in services for volume in service.volumes)
     if not prefix or not kept:
         return None
@@ -61,7 +61,7 @@ def _heartbeat(to: Endpoint, services: Iterable[Service], names: Names) -> Mappi
 
 
 def password(host: str) -> Secret:
-    """Of the host's repository."""
+    """The password of the host's repository."""
     return Secret(
         name=f"backup_{_identifier(host)}_password",
         source=Generated(),

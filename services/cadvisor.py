@@ -1,4 +1,4 @@
-"""cAdvisor 0.55: what each container uses."""
+"""cAdvisor 0.55: resource usage of each container."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -10,17 +10,17 @@ from services.context import Context
 from services.networks import MONITORING
 
 PORT = 8080
-# oom_event too: it is read from /dev/kmsg, the whole kernel's log, which we do not hand in; without, it counts 0 for ever.
+# oom_event is off too: cAdvisor reads it from /dev/kmsg, the whole kernel's log, which is not mounted; it would stay 0.
 _OFF = "advtcp,cpu_topology,cpuset,hugetlb,memory_numa,oom_event,process,referenced_memory,resctrl,sched,tcp,udp"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(scale=of.scale) if Role.STACK in of.roles else service(memory_mib=64)
 
 
 def service(memory_mib: int = 96, scale: float = 1.0) -> Service:
-    """cAdvisor, closed into the monitoring network. What it sees of the host is what its numbers are made from."""
+    """cAdvisor, on the monitoring network alone. Its mounts of the host are the source of its metrics."""
     return Service(
         name="cadvisor",
         image="ghcr.io/google/cadvisor:0.55.1",
@@ -36,7 +36,7 @@ def service(memory_mib: int = 96, scale: float = 1.0) -> Service:
             "--whitelisted_container_labels=vpai.service",
             f"--disable_metrics={_OFF}",
         ),
-        # The predecessor lost every container's series for five months behind a proxy without these.
+        # Without these the predecessor's cAdvisor, behind a proxy, lost every container's series for five months.
         host_cgroups=True,
         host_mounts=(
             HostMount(path="/", container_path="/rootfs", reason="the file systems whose use it counts", until=date(2027, 3, 15)),

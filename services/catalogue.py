@@ -1,4 +1,4 @@
-"""What stands on a host, by the roles that it plays; Caddy's sites drawn from the routes of the rest."""
+"""The services of a host, by its roles, and the sites of its Caddy, from the services' routes."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -45,10 +45,10 @@ from services.networks import BACKEND, FRONTEND, HUB, INTERNAL, MONITORING, NETW
 
 
 class Module(Protocol):
-    """One of `services/`: it says what it is made of, from whatever fleet it is for."""
+    """A module of `services/`. It makes its services for any fleet."""
 
     def services(self, of: Context, /) -> Iterable[Service]:
-        """What it brings to the host of the context."""
+        """The module's services on the host of the context."""
 
 
 BY_ROLE: Mapping[Role, Sequence[Module]] = {
@@ -71,17 +71,17 @@ BY_ROLE: Mapping[Role, Sequence[Module]] = {
         diun,
     ),
     Role.HUB: (headscale, couchdb, uptime_kuma, zerobyte),
-    # What watches the workstation, and the worker that fixes issues; its other work is not of this program.
+    # Monitoring of the workstation, and the worker that fixes issues; its other software is not part of this program.
     Role.WORKSTATION: (node_exporter, auto_fix),
     Role.APPLICATIONS: (postgresql, apps, node_exporter),
 }
-"""What stands on a host because of a role of its; who needs another comes after it where it can."""
+"""The services of each role. A service follows those that it needs, where possible."""
 EVERYWHERE: Sequence[Module] = (docker_proxy, cadvisor, alloy)
-"""What watches a host."""
+"""Services that watch a host, on every host."""
 
 
 def on(roles: Collection[Role], of: Context, ingress: caddy.IngressSettings) -> tuple[Service, ...]:
-    """Everything that stands on the context's host, which plays these `roles`, once each, and a Caddy for what has routes."""
+    """All services of the context's host, which has these `roles`, once each, and a Caddy if any of them has routes."""
     wanted = of.standing.get(of.host)
     of = replace(of, roles=frozenset(roles), standing=of.standing or {of.host: names_of(roles)})
     found = _made(roles, of)
@@ -94,7 +94,7 @@ def on(roles: Collection[Role], of: Context, ingress: caddy.IngressSettings) -> 
     behind = tuple(_leaving_apart(service) for service in _named(found.values(), of.names))
     own_pages = _front_page(roles, of, found.keys())
     behind = tuple(_asked_by_the_front_page(service, of) if own_pages else service for service in behind)
-    # On one machine nobody hands on: the stack answers the Internet itself.
+    # A single host relays nothing: the stack answers the Internet itself.
     relayed = _relayed(of.stack) if Role.HUB in roles and Role.STACK not in roles else ()
     routed = tuple(service for service in behind if service.routes)
     if not relayed and not routed and not own_pages:
@@ -113,8 +113,8 @@ def on(roles: Collection[Role], of: Context, ingress: caddy.IngressSettings) -> 
 
 
 def _front_page(roles: Collection[Role], of: Context, here: Collection[str]) -> tuple[Route, ...]:
-    """The front page's files, where VictoriaMetrics stands, or the stack where none does; nothing on any other host, and nothing
-    anywhere where an application has the page's name: it was there first."""
+    """Routes of the front page's files: on the host with VictoriaMetrics, or on the stack's host if there is none. Empty on every
+    other host, and everywhere if an application has the page's name, because it was there first."""
     if of.names.subdomain(FRONT_PAGE) in {of.names.subdomain(app.route.subdomain) for app in apps.of_fleet(of)}:
         return ()
     store = victoriametrics.ENDPOINT.service
@@ -130,14 +130,14 @@ def _asked_by_the_front_page(service: Service, of: Context) -> Service:
 
 
 def names_of(roles: Collection[Role]) -> frozenset[str]:
-    """The names of what these roles bring to a host, Caddy apart."""
+    """Names of the services that these roles bring to a host, without Caddy."""
     return frozenset(name for role in roles for name in _by_role()[role])
 
 
 def standing(
     hosts: Mapping[str, Collection[Role]], moved: Mapping[str, str], only: Collection[str]
 ) -> Mapping[str, frozenset[str]]:
-    """By host, the names of what stands there: what its roles bring, but for what was `moved` (by service, its host)."""
+    """Host -> names of its services: those of its roles, but `moved` services (service -> its host) on their new hosts."""
     return {
         host: frozenset(
             name
@@ -149,37 +149,37 @@ def standing(
 
 
 def _made(roles: Collection[Role], of: Context) -> dict[str, Service]:
-    """What these roles bring, by name."""
+    """Name -> service, for all services of these roles."""
     modules = dict.fromkeys((*(module for role in Role if role in roles for module in BY_ROLE[role]), *EVERYWHERE))
     return {service.name: service for module in modules for service in module.services(of)}
 
 
 def _leaving_apart(service: Service) -> Service:
-    """Who has links leaves by the network of those alone, to the Internet too: of several ways out Docker would choose one by its
-    name, and the firewall knows by the network who may enter the mesh."""
+    """A service with links has UPLINK as its only egress network, also to the Internet: of several Docker would choose one by its
+    name, and the firewall tells by the network which packets may enter the mesh."""
     if not service.links:
         return service
     return replace(service, networks=(*(name for name in service.networks if name in INTERNAL), UPLINK.name))
 
 
 def networks(roles: Collection[Role], services: Iterable[Service]) -> tuple[Network, ...]:
-    """The networks of a host: what is joined, and for the stack, whose agents join some themselves, the specification's."""
+    """The networks of a host: those that its services join. The stack's host has all of the specification's: agents join some."""
     used = {name for service in services for name in service.networks}
     whole = {network.name for network in NETWORKS} if Role.STACK in roles else set()
     return tuple(network for network in (*NETWORKS, HUB, UPLINK) if network.name in used | whole)
 
 
 def names_of_services() -> tuple[str, ...]:
-    """Every service that may be chosen, in the order in which they are placed."""
+    """Every service that may be chosen, in the order of placement."""
     return tuple(dict.fromkeys(service.name for service in _all("") if service.name not in _ALWAYS))
 
 
 def with_needs(chosen: Iterable[str]) -> frozenset[str]:
-    """The services of these names and what they need; Caddy and Headscale stand wherever there is something for them to do."""
+    """The chosen services and those that they need; Caddy and Headscale are always included, and run only where needed."""
     wanted, more = frozenset[str](), frozenset((*chosen, *_ALWAYS))
     while more != wanted:
         wanted = more
-        # What one needs may depend on who else is there.
+        # The needs of a service may depend on which other services run.
         there = _everywhere(
             Context(names=Names(""), project="", only=wanted), caddy.IngressSettings(vpn=(), acme_email="", authority="")
         )
@@ -203,7 +203,7 @@ def external_secrets(authority: str = "", hosts: Iterable[str] = ()) -> tuple[Se
 
 
 def sites_of_all() -> frozenset[str]:
-    """The default name of everything that an operator may call otherwise."""
+    """Default names of all sites that an operator may rename."""
     return frozenset(
         {FRONT_PAGE, HOSTS, *(route.subdomain for service in _all("") for route in service.routes if route.subdomain)}
     )
@@ -211,19 +211,19 @@ def sites_of_all() -> frozenset[str]:
 
 @cache
 def _all(authority: str) -> tuple[Service, ...]:
-    """Every service on whatever host, for what does not depend on any setting."""
+    """Every service of every role, for questions that depend on no setting."""
     return _everywhere(Context(names=Names(""), project=""), caddy.IngressSettings(vpn=(), acme_email="", authority=authority))
 
 
 @cache
 def _by_role() -> Mapping[Role, tuple[str, ...]]:
-    """The names of what each role brings."""
+    """Role -> names of its services."""
     of = _of_no_fleet(Context(names=Names(""), project=""))
     return {role: tuple(_made({role}, replace(of, roles=frozenset({role})))) for role in Role}
 
 
 def _everywhere(of: Context, ingress: caddy.IngressSettings) -> tuple[Service, ...]:
-    """What stands on hosts of each role."""
+    """The services of one host for each role."""
     of = _of_no_fleet(of)
     return tuple(service for role in Role for service in on({role}, of, ingress))
 
@@ -233,7 +233,7 @@ def _of_no_fleet(of: Context) -> Context:
 
 
 def _ingress_networks(roles: Collection[Role], behind: Iterable[Service], links: tuple[Link, ...]) -> tuple[str, ...]:
-    """Those of what stands behind Caddy, and the one by which it hands on."""
+    """The networks of Caddy: those of the services behind it, and the one by which it calls other hosts."""
     if Role.STACK in roles:
         return (FRONTEND.name, BACKEND.name, MONITORING.name, *((HUB.name,) if Role.HUB in roles else ()))
     if Role.HUB in roles:
@@ -248,7 +248,7 @@ def _relayed(stack: Iterable[Service]) -> tuple[tuple[Service, Route], ...]:
 def _sites(
     behind: Iterable[Service], names: Names, *, by_hub: bool = True, others: Iterable[RouteTarget] = ()
 ) -> tuple[Site, ...]:
-    """The sites of a Caddy with `behind` it; `by_hub` tells whether a hub hands on what is relayed."""
+    """The sites of a Caddy in front of `behind`; `by_hub`: a hub relays the relayed routes."""
     own = (
         RouteTarget(
             route=_for_members(route) if route.relayed and by_hub else route,
@@ -261,7 +261,7 @@ def _sites(
 
 
 def _named(services: Iterable[Service], names: Names) -> tuple[Service, ...]:
-    """The same services, each route under the name that the operator gives it."""
+    """The same services, with the names that the operator gives to their sites."""
 
     def called(route: Route) -> Route:
         return replace(route, subdomain=names.subdomain(route.subdomain))
@@ -272,5 +272,5 @@ def _named(services: Iterable[Service], names: Names) -> tuple[Service, ...]:
 
 
 def _for_members(route: Route) -> Route:
-    """What is left of a relayed route on its own host: the hub has counted who asks, and is a member itself."""
+    """A relayed route on its own host: the hub is the client there, is a member, and has applied the rate limit."""
     return replace(route, access=Access.VPN, reason="", rate_limit=None)

@@ -1,4 +1,4 @@
-"""What services are made from: a fleet's names and sizes, which services run, and where."""
+"""The input of every module of services: a fleet's names and sizes, which services run, and where."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,39 +13,39 @@ from model.service import Link, Service
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Of one host."""
+    """The context of one host."""
 
     names: Names
     project: str
-    """Names directories and networks of the hosts."""
+    """Name in the directories and networks of the hosts."""
     scale: float = 1.0
-    """Of their limits."""
+    """Factor for the services' limits."""
     buckets: str = ""
-    """What the names of buckets begin with; empty where there are none."""
+    """Prefix of the buckets' names; empty where there are none."""
     timezone: str = TIMEZONE
     mesh: Mesh | None = None
-    """Of a fleet whose hub keeps it."""
+    """The mesh of a fleet with a hub."""
     applications: tuple[App, ...] | None = None
-    """Instead of those in services/apps.py."""
+    """Replaces the applications of services/apps.py."""
     relayed_to: str = ""
-    """The member that the hub hands relayed routes on to; empty where the stack answers the Internet itself."""
+    """The member to which the hub relays routes; empty where the stack answers the Internet itself."""
     only: frozenset[str] = field(default_factory=frozenset)
-    """Names of all services that run; empty for every one."""
+    """Names of all services that run; empty: every service runs."""
     stack: tuple[Service, ...] = ()
-    """What stands on the stack's host, where that is another one."""
+    """Services of the stack's host, if that is another host."""
     host: str = ""
-    """Which host the services are made for."""
+    """The host for which the services are made."""
     roles: frozenset[Role] = frozenset()
-    """What that host is for."""
+    """The roles of that host."""
     standing: Mapping[str, frozenset[str]] = field(default_factory=dict)
-    """The names of the services on each host; empty: on this one what its roles bring, and all else elsewhere."""
+    """Host -> names of its services. Empty: this host has the services of its roles, and all others are elsewhere."""
 
     def runs(self, name: str) -> bool:
-        """Whether the service of that name is one of the fleet's."""
+        """Whether the fleet has the service `name`."""
         return not self.only or name in self.only
 
     def way(self, to: Endpoint, reason: str) -> Way:
-        """How a service of this host calls `to`: beside it, or over the mesh for `reason`."""
+        """How a service of this host calls `to`: on the same host, or over the mesh, for `reason`."""
         if to.service in self.standing.get(self.host, ()):
             return Way(url=to.beside, networks=(to.network,), needs=(to.service,))
         return Way(url=to.across(self.names), links=(Link(service=to.service, reason=reason),))

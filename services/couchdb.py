@@ -1,4 +1,4 @@
-"""CouchDB 3.3: the vault that Obsidian's LiveSync keeps in step; one node, closed to whoever has no password."""
+"""CouchDB 3.3: the vault that Obsidian's LiveSync synchronizes; one node, no access without a password."""
 
 import base64
 from collections.abc import Iterator
@@ -20,23 +20,23 @@ ADMIN_PASSWORD = Secret(name="couchdb_admin_password", source=Generated())
 OBSIDIAN = "obsidian"
 OBSIDIAN_PASSWORD = Secret(name="couchdb_obsidian_password", source=Generated())
 UUID = Secret(name="couchdb_uuid", source=Generated(length=32, hexadecimal=True))
-"""By which replications know the server again. CouchDB makes its own in the container's layer: another at each replacement."""
+"""Replications recognize the server by it. CouchDB's own is in the container's layer: a new one at each replacement."""
 COOKIE_SECRET = Secret(name="couchdb_cookie_secret", source=Generated(length=64, hexadecimal=True))
-"""Made by CouchDB like the uuid, so that each replacement would end every session."""
+"""CouchDB would generate it like the uuid, so that each replacement would end every session."""
 VAULT = "obsidian_vault"
 CORS = Cors(
     origins=("app://obsidian.md", "capacitor://localhost", "http://localhost"),
     methods=("GET", "PUT", "POST", "HEAD", "DELETE"),
     headers=("accept", "authorization", "content-type", "origin", "referer"),
 )
-"""Obsidian's app on a computer, on iOS, and on Android."""
+"""For Obsidian's app on a computer, on iOS, and on Android."""
 PORT = 5984
 # CouchDB reads it before local.d, where the image's entrypoint writes the administrator.
 DIRECTORY = "/opt/couchdb/etc/default.d"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service()
 
 
@@ -64,7 +64,7 @@ def service(scale: float = 1.0) -> Service:
         ),
         secrets=(ADMIN_PASSWORD, OBSIDIAN_PASSWORD, UUID, COOKIE_SECRET),
         credentials=(
-            # With require_valid_user nobody sees anything without a name, the welcome at / included.
+            # With require_valid_user every path needs a login, the welcome at / included.
             Credential(
                 secret=ADMIN_PASSWORD, holder="the administrator", proof=Request(port=PORT, path="/", place=Basic(user=ADMIN))
             ),
@@ -82,7 +82,7 @@ def service(scale: float = 1.0) -> Service:
                 directory="couchdb",
                 owner="5984:5984",
                 mode=0o755,
-                # Half of LiveSync's key lies in a `_local` document, which no replication or dump of documents carries.
+                # Half of LiveSync's key is in a `_local` document, which no replication or dump of documents contains.
                 backup=Files(pause=True),
             ),
         ),
@@ -94,7 +94,7 @@ def service(scale: float = 1.0) -> Service:
                 port=PORT,
                 access=Access.PUBLIC,
                 reason="Obsidian on iOS syncs without the VPN",
-                # What only administrators need stays out of the Internet's reach, password or not.
+                # Paths that only administrators need are closed to the Internet, with or without a password.
                 refused_paths=(
                     "/_utils*",
                     "/_node*",
@@ -104,7 +104,7 @@ def service(scale: float = 1.0) -> Service:
                     "/_cluster_setup*",
                     "/_active_tasks*",
                 ),
-                # A first synchronization asks for thousands of chunks, a few at a time.
+                # A first synchronization requests thousands of chunks, a few at a time.
                 rate_limit=RateLimit(requests=3000, seconds=60),
                 # Five times the 20 MB that an attachment is expected to have; CouchDB's own limit is the document's 50 MB.
                 body_mib=100,
@@ -131,7 +131,7 @@ def service(scale: float = 1.0) -> Service:
 
 
 def _document_is_whole(restored: Restored) -> Found:
-    """A document is read, one with attachments where there is one, which then have their lengths."""
+    """Proof: one document is read, with attachments if there are any, and the attachments' lengths are compared."""
     login = base64.b64encode(f"{ADMIN}:{restored.secret(ADMIN_PASSWORD)}".encode()).decode()
     headers = {"Authorization": f"Basic {login}", "Accept": "application/json"}
     rows = restored.ask(PORT, f"/{VAULT}/_all_docs?include_docs=true&limit=1000", headers)["rows"]
@@ -147,7 +147,7 @@ def _document_is_whole(restored: Restored) -> Found:
     return Found(words=f"a document with {held}, of {len(documents)} looked at", right=sizes == wanted)
 
 
-# Of CouchDB's own answers: set by Caddy on them too, the header would come twice and clients refuse.
+# CORS headers are CouchDB's for its own answers: if Caddy set them too, they would come twice and clients would refuse.
 _SETTINGS = f"""[couchdb]
 single_node = true
 uuid = {UUID}

@@ -1,4 +1,4 @@
-"""DIUN 4.31: tells when an image that runs here has a newer tag."""
+"""DIUN 4.31: reports newer tags of the images that run."""
 
 import json
 import re
@@ -15,21 +15,21 @@ from services.networks import EGRESS
 
 DIRECTORY = "/etc/diun"
 IMAGES = "images.yml"
-"""Written when all images are known."""
+"""The file with the images; written when all images are known."""
 _OWN = "ghcr.io/mobutoo/vpai-"
 _DEBIAN = "(bookworm|trixie)"
-"""Redis from 8.4 on is built for the next one alone."""
+"""Debian releases in tags: Redis from 8.4 on is built for trixie alone."""
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of.scale, timezone=of.timezone)
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """DIUN, which asks the registries over egress. What it asks for comes last.
+    """DIUN, which asks the registries over egress. The list of images is added last.
 
-    Not Docker: containers there are made of images by digest, and a digest has no tag that could be older than another.
+    DIUN does not ask Docker: containers there have images by digest, and a digest has no tag that could be older than another.
     """
     return Service(
         name="diun",
@@ -52,7 +52,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
                 backup=Nothing(reason="which tags it has already told of"),
             ),
         ),
-        # It has no port; a scan that fails is in its log.
+        # DIUN has no port; its log shows failed scans.
         may=May(share_uid=0),
         healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=30),
         capabilities=("DAC_OVERRIDE", "FOWNER"),
@@ -61,37 +61,37 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
 
 
 def _completed(service: Service, of: Overview) -> Service:
-    """With every image that runs on any host."""
+    """`service` with every image that runs on any host."""
     return service.with_files(watched(each.image for placement in of.placements for each in placement.services))
 
 
 def watched(images: Iterable[str]) -> File:
-    """The images that it asks the registries for, each with the tags that are of the same kind as the one that runs.
+    """The file of images to check, each with the pattern of tags of the same kind as the one that runs.
 
-    Images of this repository are left out: who pushes a newer one knows.
+    Images of this repository are left out: whoever pushes a newer one knows.
     """
     entries = [_entry(image) for image in sorted(set(images)) if not image.startswith(_OWN)]
     return File(path=IMAGES, content=json.dumps(entries, indent=1))
 
 
 def _entry(image: str) -> dict[str, object]:
-    """`18.1-bookworm` is followed by any 18.x or 19.x of Debian; a tag without a number, as `nightly`, by its next digest."""
+    """One image: `18.1-bookworm` is followed by any 18.x or 19.x of Debian; one without a number (`nightly`) by a new digest."""
     _, _, tag = image.rpartition("/")[2].partition(":")
     first, *others = re.findall(r"[0-9]+", tag) or [""]
     if not first:
         return {"name": image, "watch_repo": False}
     before, *after = (part.replace(".", "[.]").replace("bookworm", _DEBIAN) for part in re.split(r"[0-9]+", tag))
     if len(others) == 2:
-        # Three of the newest: each tag that is seen for the first time is a pull at Docker Hub, which counts them.
+        # The newest three: each tag that is seen for the first time is a pull at Docker Hub, which counts pulls.
         kind = before + "".join(f"[0-9]+{part}" for part in after)
         return {"name": image, "watch_repo": True, "sort_tags": "semver", "max_tags": 3, "include_tags": [f"^{kind}$"]}
-    # No semantic version: sorted as one, the oldest come first (crazy-max/diun v4.31.0, pkg/registry/tags.go).
+    # Not semantic versions: sorted as such, the oldest come first (crazy-max/diun v4.31.0, pkg/registry/tags.go).
     kind = f"{before}({first}|{int(first) + 1})" + "[0-9]+".join(after)
     return {"name": image, "watch_repo": True, "include_tags": [f"^{kind}$"]}
 
 
 def _settings() -> str:
-    """JSON is YAML."""
+    """DIUN's settings in JSON, which is YAML too."""
     return json_text(
         {
             "watch": {"schedule": "0 */6 * * *", "firstCheckNotif": False, "runOnStartup": True},

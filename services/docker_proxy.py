@@ -1,6 +1,6 @@
-"""docker-proxy: our own door to a host's Docker socket (images/docker-proxy), for collectors: it only answers questions.
+"""docker-proxy: our read-only proxy for a host's Docker socket (images/docker-proxy), for collectors.
 
-The other half of the program, which takes OpenClaw's orders, stands before another Docker (services/sandboxes.py).
+The program's other part, which accepts OpenClaw's commands, runs before another Docker (services/sandboxes.py).
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from services.networks import BACKEND, MONITORING
 NAME = "docker-proxy"
 READ_PORT = 2376
 URL = f"tcp://{NAME}:{READ_PORT}"
-"""Docker's own interface, as far as it answers questions."""
-# What ten thousand strangers made it hold was 22 MiB (images/docker-proxy/siege_test.go).
+"""Docker's API, read-only."""
+# Ten thousand unknown clients made it use 22 MiB (images/docker-proxy/siege_test.go).
 _LIMITS = Limits(memory_mib=32, cpus=0.25)
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(*((BACKEND.name,) if Role.STACK in of.roles else ()), MONITORING.name)
 
 
@@ -32,16 +32,16 @@ def service(*networks: str) -> Service:
         image="ghcr.io/mobutoo/vpai-docker-proxy:1.0.0",
         networks=networks,
         limits=_LIMITS,
-        # Go collects its garbage before the container's limit is reached.
+        # Go collects its garbage before it reaches the container's limit.
         environment={"GOMEMLIMIT": f"{_LIMITS.memory_mib * 3 // 4}MiB"},
         replacement=Replacement.START_FIRST,
-        # The pinned cAdvisor shows a container's health as it was when it first saw it, for ever (google/cadvisor#3760, merged
-        # later).
+        # The pinned cAdvisor shows for ever the health that a container had when cAdvisor first saw it (google/cadvisor#3760,
+        # merged later).
         metrics=Metrics(port=READ_PORT, about=About.SERVICES),
         logs=Logs.JSON,
         host_mounts=(
             HostMount(
-                # The directory: a socket that an upgrade of Docker makes anew would leave a mount of the old one dead.
+                # The directory, not the socket: an upgrade of Docker makes a new socket, and a mount of the old would be dead.
                 path="/run",
                 container_path="/var/run",
                 reason="Docker's socket: it is the one that may talk to Docker, so that nobody else has to",

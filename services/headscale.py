@@ -1,7 +1,7 @@
-"""Headscale 0.28: the mesh's control server, with an embedded relay. Who is a member and what resolves is not in here.
+"""Headscale 0.28: the mesh's control server, with an embedded relay. Members and DNS records are not part of this module.
 
-The policy and the DNS records are merged on the hub from one part a stack (components/scripts/mesh_hub.sh): production and an
-ephemeral copy of it share the hub without editing each other's part. They lie in a directory that root alone writes to.
+The policy and the DNS records are merged on the hub from one part per stack (components/scripts/mesh_hub.sh): production and an
+ephemeral copy of it share the hub without editing each other's part. They are in a directory that only root can write.
 """
 
 import json
@@ -20,7 +20,7 @@ from services.networks import EGRESS, HUB
 
 DIRECTORY = "/etc/headscale"
 MERGED = "/var/lib/headscale-mesh"
-"""Where it reads them; mesh_hub.sh names it too."""
+"""Directory of the merged files; mesh_hub.sh names it too."""
 MERGED_DIRECTORY = "headscale-mesh"
 _PORT = 8080
 _USER = "20001:20001"
@@ -28,13 +28,13 @@ _STUN = 3478
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     assert of.mesh
     yield service(of.mesh)
 
 
 def service(mesh: Mesh, scale: float = 1.0) -> Service:
-    """The hub's Headscale; Caddy holds its certificate."""
+    """The hub's Headscale; Caddy has its certificate."""
     return Service(
         name="headscale",
         image="docker.io/headscale/headscale:0.28.0",
@@ -69,9 +69,9 @@ def service(mesh: Mesh, scale: float = 1.0) -> Service:
                 port=_PORT,
                 access=Access.PUBLIC,
                 reason="a machine must reach the login server before it is a member",
-                # The API takes keys that nobody needs to hold: members are made on the hub itself.
+                # The API takes keys that nobody needs: members are added on the hub itself.
                 refused_paths=("/api/*", "/swagger*", "/apple*", "/windows*"),
-                # A member asks a few times a minute and keeps two connections; a whole home stands behind one address.
+                # A member sends a few requests a minute and keeps two connections; a whole household may share one address.
                 rate_limit=RateLimit(requests=300, seconds=60),
                 body_mib=1,
                 upgrades=True,
@@ -95,7 +95,7 @@ def service(mesh: Mesh, scale: float = 1.0) -> Service:
 
 
 def _settings(mesh: Mesh) -> str:
-    """config.yaml; JSON is YAML. Every key that 0.28 insists on."""
+    """config.yaml in JSON, which is YAML too, with every key that 0.28 requires."""
     return json.dumps(
         {
             "server_url": mesh.login_server,
@@ -130,7 +130,7 @@ def _settings(mesh: Mesh) -> str:
             "dns": {
                 "magic_dns": True,
                 "base_domain": mesh.domain,
-                # Windows and iOS keep stale resolvers of their own otherwise.
+                # Otherwise Windows and iOS keep stale resolvers of their own.
                 "override_local_dns": True,
                 "nameservers": {"global": list(mesh.nameservers), "split": {}},
                 "search_domains": [],

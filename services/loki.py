@@ -1,4 +1,4 @@
-"""Loki 3.6: every log line, for fourteen days."""
+"""Loki 3.6: stores every log line for fourteen days."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ ENDPOINT = Endpoint(service="loki", port=PORT, network=MONITORING.name, site="lo
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of.scale)
 
 
@@ -45,7 +45,7 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
         routes=(
-            # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
+            # Alloy of the other hosts writes here. This path needs no password, so no other path is open.
             Route(subdomain=ENDPOINT.site, port=PORT, access=Access.VPN, paths=(PUSH_PATH,)),
         ),
         # The image has no shell; the flag exists from 3.6.5 on.
@@ -57,7 +57,7 @@ def service(scale: float = 1.0) -> Service:
 
 
 def _settings() -> str:
-    """JSON is YAML. The ring in memory, in both places, and no member list: else the ring stays empty."""
+    """Settings in JSON, which is YAML too. The ring is in memory, in both places, without a member list: else it stays empty."""
     ring = {"kvstore": {"store": "inmemory"}}
     return json.dumps(
         {

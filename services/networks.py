@@ -23,7 +23,7 @@ INTERNAL = frozenset(network.name for network in (*NETWORKS, HUB, UPLINK) if net
 
 
 def joined(service: Service, others: Iterable[Service]) -> tuple[str, ...]:
-    """The networks of `service`, and one more for each of `others` that it would not meet: an internal one where there is one."""
+    """The networks of `service`, and one more for each of `others` that shares none of them: an internal one where possible."""
     found = service.networks
     for other in others:
         if not set(other.networks) & set(found):

@@ -1,4 +1,4 @@
-"""NocoDB 0.301: tables over PostgreSQL; attachments lie in the shared bucket, or beside its own files without one."""
+"""NocoDB 0.301: tables over PostgreSQL; attachments are in the shared bucket, or beside NocoDB's own files without one."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -26,19 +26,19 @@ SITE = "nocodb"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of.names, of.scale, storage.shared_name(of.buckets))
 
 
 def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
-    """NocoDB behind the site of its name; attachments lie in `bucket`."""
+    """NocoDB behind the site of its name; attachments are in `bucket`."""
     database = f"pg://postgresql:5432?u={DATABASE.user}&p={DATABASE.password}&d={DATABASE.name}"
     return Service(
         name="nocodb",
         image="docker.io/nocodb/nocodb:0.301.2",
         networks=(BACKEND.name, FRONTEND.name),
-        # 384 was too little for the predecessor, which ended with these two numbers.
-        # Half of them leaves 12 MiB at rest (0.301.3, measured): it would end with the first import.
+        # 384 MiB were too little for the predecessor, whose last values were these two.
+        # Half of them leaves 12 MiB at rest (0.301.3, measured): NocoDB would end with the first import.
         limits=Limits(memory_mib=512, cpus=0.5).scaled(scale, least_mib=512),
         replacement=Replacement.STOP_FIRST,
         metrics=NotCollected(reason="shows none; cAdvisor sees the container, smoke asks its API"),
@@ -61,7 +61,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "") -> Service:
         configuration=Configuration(directory=DIRECTORY, files=()),
         secrets=(JWT_SECRET, API_TOKEN, *((storage.SHARED_ACCESS_KEY, storage.SHARED_SECRET_KEY) if bucket else ())),
         credentials=(
-            # nocodb/nocodb, global.guard.ts and authtoken.strategy.ts: whoever is not known is a guest, whom the ACL refuses.
+            # nocodb/nocodb, global.guard.ts and authtoken.strategy.ts: an unknown caller is a guest, whom the ACL refuses.
             Credential(
                 secret=API_TOKEN,
                 holder="n8n",

@@ -11,12 +11,12 @@ PORT = 9100
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service()
 
 
 def service() -> Service:
-    """node_exporter in a container: the host's network counters are not among what it shows, all else is."""
+    """node_exporter in a container: it shows all metrics of the host except the network counters."""
     return Service(
         name="node-exporter",
         image="quay.io/prometheus/node-exporter:v1.9.1",
@@ -45,6 +45,6 @@ def service() -> Service:
             start_period=15,
         ),
         user="20005:20005",
-        # Above the host's /run: sockets are no measure.
+        # Covers the host's /run: sockets are no metrics.
         tmpfs=("/host/run",),
     )

@@ -1,6 +1,6 @@
-"""OpenClaw 2026.2: ten agents over LiteLLM. What they run, they run in sandboxes (services/sandboxes.py).
+"""OpenClaw 2026.2: ten agents over LiteLLM. Their commands run in sandboxes (services/sandboxes.py).
 
-docs/adr/0040-agents-in-sandboxes.md says why each of them has its whole sandbox block, and how results reach n8n.
+docs/adr/0040-agents-in-sandboxes.md says why each agent has its whole sandbox block, and how results reach n8n.
 """
 
 from base64 import b64encode
@@ -35,38 +35,38 @@ from services.networks import BACKEND, EGRESS, SANDBOX
 
 API_KEY = Secret(name="openclaw_api_key", source=Generated(length=64, hexadecimal=True))
 GATEWAY_TOKEN = API_KEY
-"""The specification: it defaults to the API key."""
-# OpenClaw refuses to start when this is the gateway's token (openclaw/openclaw, src/gateway/startup-auth.ts).
+"""Specification: the token defaults to the API key."""
+# OpenClaw refuses to start when the hooks' token is the gateway's (openclaw/openclaw, src/gateway/startup-auth.ts).
 HOOKS_TOKEN = Secret(name="openclaw_hooks_token", source=Generated(length=64, hexadecimal=True))
-"""Whoever hands a task to an agent shows it: n8n."""
+"""n8n sends it when it hands a task to an agent."""
 DIRECTORY = "/etc/openclaw"
 PORT = 18789
 SITE = "openclaw"
 _MESSENGER = "messenger"
 _PLUGIN = Path(__file__).with_name("openclaw_plugin")
 _HEAP_MIB = 768
-"""At its start it compiles its extensions: 384 ended in "Reached heap limit" (2026.2.23, measured), on whatever host."""
+"""At its start OpenClaw compiles its extensions: 384 ended in "Reached heap limit" (2026.2.23, measured), on any host."""
 _RUNS = {"chats": 2, "hooks": 1, "subagents": 1}
-"""How many runs of each kind go on at once; OpenClaw queues the others. Each may need a sandbox of its own."""
+"""The most concurrent runs of each kind; OpenClaw queues the others. Each run may need a sandbox of its own."""
 _SANDBOX_TOOLS = (
     *("exec", "process", "read", "write", "edit", "apply_patch", "image", "sessions_list", "sessions_history"),
     *("sessions_send", "sessions_spawn", "subagents", "session_status"),
 )
-"""DEFAULT_TOOL_ALLOW of openclaw 2026.2.23 (npm, dist/sandbox-*.js): a list of one's own takes its place."""
+"""DEFAULT_TOOL_ALLOW of openclaw 2026.2.23 (npm, dist/sandbox-*.js), which a configured list replaces."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agent:
-    """One of OpenClaw's agents: its model, and the network of its sandbox where that is not the closed one."""
+    """One of OpenClaw's agents: its model, and the network of its sandbox where that is not the internal one."""
 
     name: str
     model: str
     network: str = SANDBOX.name
     tools: tuple[str, ...] = ()
-    """Besides those that OpenClaw lets into every sandbox."""
+    """Tools besides those that OpenClaw allows in every sandbox."""
 
 
-# The predecessor's ten. explorer fetches from the Internet, messenger reaches n8n and NocoDB.
+# The predecessor's ten agents. explorer calls the Internet, messenger calls n8n and NocoDB.
 AGENTS = (
     Agent(name="concierge", model="kimi-k2"),
     Agent(name="builder", model="glm-5"),
@@ -82,17 +82,17 @@ AGENTS = (
 
 
 def workspace(project: str) -> str:
-    """Sandboxes may mount the directories in it, and nothing else."""
+    """The directory whose subdirectories sandboxes may mount; they may mount nothing else."""
     return sandboxes.workspaces(project).path
 
 
 def sandbox() -> sandboxes.Sandbox:
-    """A sandbox, as often as runs go on at once. The plugin removes the idlest when one more agent begins."""
+    """The sandboxes: one for each concurrent run. The plugin removes the longest idle one when one more agent begins."""
     return sandboxes.Sandbox(memory_mib=224, at_most=sum(_RUNS.values()))
 
 
 def services(of: Context) -> Iterator[Service]:
-    """Where its agents work, and itself."""
+    """The sandboxes of the agents, and OpenClaw itself."""
     yield sandboxes.service(of.project, sandbox())
     yield service(of)
 
@@ -105,7 +105,7 @@ def service(of: Context) -> Service:
         name="openclaw",
         image="ghcr.io/openclaw/openclaw:2026.2.23",
         networks=(BACKEND.name, EGRESS.name),
-        # The heap and what Node needs beside it: 875 MiB at its start (measured).
+        # The heap and the memory that Node needs besides: 875 MiB at its start (measured).
         limits=Limits(memory_mib=1280, cpus=1.0).scaled(of.scale, least_mib=1280),
         replacement=Replacement.STOP_FIRST,
         metrics=NotCollected(reason="shows none; cAdvisor sees the container"),
@@ -141,7 +141,7 @@ def service(of: Context) -> Service:
                     File(path=f"plugins/vpai/{name}", content=(_PLUGIN / name).read_text())
                     for name in ("index.js", "openclaw.plugin.json")
                 ),
-                # Docker's client sends these headers with every request: so docker-proxy knows OpenClaw.
+                # Docker's client sends these headers with every request: docker-proxy recognizes OpenClaw by them.
                 File(
                     path="docker/config.json",
                     content=json_text({"HttpHeaders": {"X-Docker-Proxy-Token": str(sandboxes.TOKEN)}}),
@@ -173,7 +173,7 @@ def service(of: Context) -> Service:
         ),
         routes=(Route(subdomain=SITE, port=PORT, access=Access.VPN, upgrades=True, upstream_http="1.1"),),
         needs=("litellm", "sandboxes"),
-        # GET / is 200 whatever happens behind it: only a WebSocket that opens shows a working gateway.
+        # GET / is always 200: only a WebSocket that opens shows a working gateway.
         may=May(mount=("/usr/bin/docker",), share_uid=1000),
         healthcheck=Healthcheck(command=("node", "-e", _PROBE), interval=30, timeout=10, retries=5, start_period=60),
         image_uid=1000,
@@ -195,7 +195,7 @@ def service(of: Context) -> Service:
     )
 
 
-# 16 bytes in base64: RFC 6455 wants as many, and ws, which OpenClaw listens with, answers 400 to any other number.
+# 16 bytes in base64, as RFC 6455 requires: ws, OpenClaw's server, answers 400 to any other number.
 _KEY = b64encode(b"vpai-healthcheck").decode()
 _PROBE = (
     "require('http').get({host:'127.0.0.1',port:" + str(PORT) + ",headers:{Connection:'Upgrade',Upgrade:'websocket',"
@@ -204,7 +204,7 @@ _PROBE = (
 )
 
 
-# docs.openclaw.ai, "Tools Invoke (HTTP)": always there, asks for the gateway's token, answers 401 without it.
+# docs.openclaw.ai, "Tools Invoke (HTTP)": the path always exists, needs the gateway's token, and answers 401 without it.
 _CREDENTIALS = (
     Credential(
         secret=GATEWAY_TOKEN,
@@ -220,7 +220,7 @@ _CREDENTIALS = (
     Credential(
         secret=HOOKS_TOKEN,
         holder="n8n",
-        # Without a message it starts nothing, and says so after the token was right (openclaw docs/automation/webhook.md).
+        # Without a message it starts nothing, and reports that only after the right token (openclaw docs/automation/webhook.md).
         proof=Request(
             port=PORT, method="POST", path="/hooks/agent", place=Header(), body={"name": "authentication"}, accepted=(400,)
         ),
@@ -233,7 +233,7 @@ _CALLS = Unverifiable(
 
 
 def _settings(of: Context) -> str:
-    """openclaw.json. OpenClaw refuses keys it does not know, and they change with its releases."""
+    """openclaw.json. OpenClaw refuses unknown keys, and its keys change with its releases."""
     settings = {
         "gateway": {
             "mode": "local",
@@ -247,8 +247,8 @@ def _settings(of: Context) -> str:
             "enabled": True,
             "token": "${OPENCLAW_HOOKS_TOKEN}",
             "allowedAgentIds": [agent.name for agent in AGENTS],
-            # n8n names the session of a run by its own execution: so it knows whose result comes back. "hook:" is the prefix
-            # that OpenClaw itself gives where none is named.
+            # n8n names the session of a run by its own execution, and so recognizes the result. "hook:" is the prefix that
+            # OpenClaw gives to sessions without a name.
             "allowRequestSessionKey": True,
             "allowedSessionKeyPrefixes": ["hook:", "n8n:"],
         },
@@ -271,7 +271,7 @@ def _settings(of: Context) -> str:
                     "baseUrl": "http://litellm:4000/v1",
                     "apiKey": "${LITELLM_API_KEY}",
                     "api": "openai-completions",
-                    # Without the last two OpenClaw takes 200000 and 8192 for granted, of every model.
+                    # Without the last two fields OpenClaw assumes 200000 and 8192 for every model.
                     "models": [
                         {
                             "id": model.name,
@@ -295,14 +295,14 @@ def _settings(of: Context) -> str:
             }
         },
         "plugins": {
-            # Named, so that nothing else is loaded that happens to lie in a workspace.
+            # An explicit list, so that no other plugin is loaded that happens to be in a workspace.
             "allow": ["memory-core", "telegram", "vpai"],
             "load": {"paths": [f"{DIRECTORY}/plugins/vpai"]},
             "entries": {"telegram": {"enabled": True}, "vpai": {"enabled": True, "config": {"sandboxes": sandbox().at_most}}},
         },
         "bindings": [{"agentId": AGENTS[0].name, "match": {"channel": "telegram"}}],
         "logging": {"level": "info"},
-        # Versions are this program's to know: it would ask npm at each start.
+        # This program decides about versions; OpenClaw would ask npm at each start.
         "update": {"checkOnStart": False},
     }
     return json_text(settings, indent=2)
@@ -311,10 +311,10 @@ def _settings(of: Context) -> str:
 def _sandbox(project: str, network: str) -> dict[str, object]:
     spawned = sandbox()
     return {
-        # Chats too: what runs beside the gateway reaches its secrets.
+        # Chats too: a command that runs beside the gateway can read its secrets.
         "mode": "all",
         "scope": "agent",
-        # Only so do the tools for files write; what is mounted is the agent's own workspace, and it outlives the sandbox.
+        # The file tools write only with "rw". The mount is the agent's own workspace, and it outlives the sandbox.
         "workspaceAccess": "rw",
         "workspaceRoot": workspace(project),
         "docker": {
@@ -334,8 +334,8 @@ def _sandbox(project: str, network: str) -> dict[str, object]:
 
 
 def _agent(agent: Agent, project: str) -> dict[str, object]:
-    """With the whole sandbox block: a hook's run takes the agent's instead of the defaults', and without one none at all
-    (2026.2.23, runCronIsolatedAgentTurn)."""
+    """An agent with its whole sandbox block: a hook's run takes the agent's block instead of the defaults', and without a block
+    it has none at all (2026.2.23, runCronIsolatedAgentTurn)."""
     first = agent is AGENTS[0]
     others = [other.name for other in AGENTS[1:]] if first else [_MESSENGER]
     return {

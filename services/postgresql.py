@@ -1,4 +1,4 @@
-"""PostgreSQL 18.1, the one relational store: a database and a user of its own for each system."""
+"""PostgreSQL 18.1, the only relational database server: each service has its own database and user."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -32,18 +32,18 @@ DIRECTORY = "/etc/postgresql"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """A small one beside applications alone, where one of them has a database."""
+    """PostgreSQL. On a host of applications alone it is small, and exists only if an application has a database."""
     small = Role.APPLICATIONS in of.roles and Role.STACK not in of.roles
     if not small or any(app.database for app in apps.of_fleet(of)):
         yield service(0.25 if small else of.scale, timezone=of.timezone)
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """PostgreSQL with its limits, and the memory settings that follow from them, scaled by `scale`; its databases come last."""
+    """PostgreSQL with limits, and the memory settings that follow from them, scaled by `scale`. Its databases are added last."""
     limits = Limits(memory_mib=1536, cpus=1.5, shared_memory_mib=256).scaled(scale)
     return Service(
         name=NAME,
-        # As specified. The tag stands still since 18.2 took its place on 2026-02-12; 18.6 is the newest (August 2026).
+        # As specified. The tag has not moved since 18.2 replaced it on 2026-02-12; 18.6 is the newest (August 2026).
         image="docker.io/library/postgres:18.1-bookworm",
         networks=(BACKEND.name,),
         limits=limits,
@@ -76,7 +76,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         ),
         volumes=(
             Volume(
-                # The 18 image wants the parent, with the cluster in 18/docker below it.
+                # The 18 image wants a mount of the parent directory, with the cluster in 18/docker below it.
                 path="/var/lib/postgresql",
                 directory="postgresql",
                 owner="999:999",
@@ -87,8 +87,8 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         completed=_with_databases,
         dashboard=_DASHBOARD,
         lends_bash=True,
-        # Over TCP: while it is being created, PostgreSQL answers on its socket already. And not as the superuser, whose
-        # refusal over TCP would be a FATAL in the log each time: anybody else is asked for a password, which says enough.
+        # Over TCP: while PostgreSQL is being created, it already answers on its socket. Not as the superuser, whose refusal over
+        # TCP would be a FATAL in the log each time: any other user is asked for a password, which is enough.
         healthcheck=Healthcheck(
             command=("pg_isready", "-U", "healthcheck", "-h", "127.0.0.1", "-q"),
             interval=10,
@@ -117,7 +117,7 @@ _DASHBOARD = Dashboard(
 
 
 def _with_databases(service: Service, others: Sequence[Service]) -> Service:
-    """With a database and a user for each that keeps something here."""
+    """`service` with a database and a user for each service that keeps data in PostgreSQL."""
     databases = tuple(other.keeps for other in others if other.keeps)
     own = tuple(
         Credential(
@@ -137,7 +137,7 @@ def _with_databases(service: Service, others: Sequence[Service]) -> Service:
 
 
 def _checks(databases: Sequence[Database]) -> Iterator[Inside]:
-    """Over the network, as each user: with its own password, and with another's."""
+    """Checks over the network, as each user: with the user's own password, and with another user's."""
 
     def sql(database: Database, password: Secret, whose: str, expected: str, answer: str) -> Inside:
         query = f'psql -X -At -h {NAME} -U {database.user} -d {database.name} -c "select current_user"'
@@ -157,7 +157,7 @@ def _checks(databases: Sequence[Database]) -> Iterator[Inside]:
 
 
 def _settings(limits: Limits, timezone: str) -> str:
-    """Shared buffers a sixth of the limit and the rest in the predecessor's proportions."""
+    """postgresql.conf: shared buffers are a sixth of the limit, the rest has the predecessor's proportions."""
     shared = limits.memory_mib // 6
     return f"""listen_addresses = '*'
 max_connections = 100
@@ -174,8 +174,8 @@ logging_collector = off
 """
 
 
-# Local sockets by the operating system's user; its own network (`samenet`: it is on one alone) by password, and nobody over the
-# network as superuser. No address is written here, so a drill or a check of images may give it a network of any.
+# Local sockets: by the operating system's user. PostgreSQL's only network (`samenet`): by password, never as superuser.
+# No address is written here, so that a drill or a check of images may use any network.
 _HBA = """local all postgres peer
 local all all scram-sha-256
 host all postgres all reject

@@ -1,4 +1,4 @@
-"""Qdrant 1.16: vectors for the semantic cache and for search in our own content."""
+"""Qdrant 1.16: vectors for the semantic cache and for search in our content."""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ ENDPOINT = Endpoint(service="qdrant", port=PORT, network=BACKEND.name, site="qdr
 
 @dataclass(frozen=True, kw_only=True)
 class Collection:
-    """A named set of vectors; its size and distance are fixed for life."""
+    """A named set of vectors; size and distance can never change."""
 
     name: str
     size: int
@@ -37,25 +37,25 @@ COLLECTIONS = (SEMANTIC_CACHE, CONTENT_INDEX)
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of.scale)
 
 
 def service(scale: float = 1.0) -> Service:
-    """Qdrant with its collections; whoever has no key gets nothing."""
+    """Qdrant with its collections; a client without a key gets nothing."""
     return Service(
         name="qdrant",
         image="docker.io/qdrant/qdrant:v1.16.3",
         networks=(BACKEND.name,),
-        # 1536 floats and their graph take about 8 KiB: room for 60 000 vectors in memory.
+        # 1536 floats and their graph take about 8 KiB: there is room for 60 000 vectors in memory.
         limits=Limits(memory_mib=768, cpus=0.75).scaled(scale),
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT, bearer=API_KEY),
         logs=Logs.PLAIN,
-        # The program itself, with our file (other places were ignored). The image's entrypoint.sh ends at
-        # SIGTERM without waiting for it, and as the first process takes it along unflushed (qdrant v1.16.3, tools/entrypoint.sh).
+        # The program itself, with our file (other places were ignored). The image's entrypoint.sh ends at SIGTERM without waiting
+        # for Qdrant and, as the first process, ends it before it has flushed (qdrant v1.16.3, tools/entrypoint.sh).
         command=("./qdrant", "--config-path", f"{DIRECTORY}/config.yaml"),
-        # Without it the marker goes beside the program, on the read-only root, and Qdrant warns at its start.
+        # Without it Qdrant writes the marker beside the program, on the read-only root, and warns at its start.
         environment={"QDRANT_INIT_FILE_PATH": "/qdrant/storage/.qdrant-initialized"},
         configuration=Configuration(
             directory=DIRECTORY, owner="20003:20003", files=(File(path="config.yaml", content=_settings()),)
@@ -99,7 +99,7 @@ def service(scale: float = 1.0) -> Service:
 
 
 def _point_is_found(restored: Restored) -> Found:
-    """The nearest to a point of the index is that point itself, or its twin."""
+    """Proof: the point nearest to a point of the index is that point itself, or a duplicate."""
     headers = {"api-key": restored.secret(API_KEY), "Content-Type": "application/json"}
     points_at = f"/collections/{CONTENT_INDEX.name}/points"
     points = restored.ask(PORT, f"{points_at}/scroll", headers, {"limit": 1, "with_vector": True})["result"]["points"]
@@ -111,7 +111,7 @@ def _point_is_found(restored: Restored) -> Found:
 
 
 def _settings() -> str:
-    """JSON is YAML."""
+    """Settings in JSON, which is YAML too."""
     return json_text(
         {
             "log_level": "INFO",

@@ -19,16 +19,16 @@ _USERS = "users.acl"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of.scale)
 
 
 def service(scale: float = 1.0) -> Service:
-    """Redis with half of its memory limit for data: a snapshot's copied pages need the rest. Its clients' users come last."""
+    """Redis. Half of its memory limit is for data: a snapshot's copied pages need the rest. Its clients' users are added last."""
     limits = Limits(memory_mib=512, cpus=0.5).scaled(scale)
     return Service(
         name="redis",
-        # As specified. The tag stands still since 2026-05-07; 8.2.9 is the newest of bookworm, 8.10.1 of trixie (August 2026).
+        # As specified. The tag has not moved since 2026-05-07; 8.2.9 is the newest of bookworm, 8.10.1 of trixie (August 2026).
         image="docker.io/library/redis:8.0-bookworm",
         networks=(BACKEND.name,),
         limits=limits,
@@ -79,7 +79,7 @@ def service(scale: float = 1.0) -> Service:
 
 
 def _with_users(service: Service, others: Sequence[Service]) -> Service:
-    """With a user for each that keeps something here."""
+    """`service` with an ACL user for each service that caches in Redis."""
     assert service.configuration
     clients = tuple(other.caches for other in others if other.caches)
     files = (
@@ -97,7 +97,7 @@ def _with_users(service: Service, others: Sequence[Service]) -> Service:
 
 
 def _checks(clients: Sequence[CacheUser]) -> Iterator[Inside]:
-    """That each client is let in and may do nothing else, and that who names no user is not."""
+    """Checks that each client can log in and has no further rights, and that the default user is refused."""
 
     def said(subject: str, user: str, password: Secret, command: str, answer: str) -> Inside:
         client = f'REDISCLI_AUTH="$(cat)" redis-cli -h 127.0.0.1 --user {user} {command} 2>&1'
@@ -117,7 +117,7 @@ def _checks(clients: Sequence[CacheUser]) -> Iterator[Inside]:
 
 
 def _settings(maximum_mib: int) -> str:
-    # A backup asks as a replica would: by default Redis waits five seconds for more of them.
+    # A backup connects as a replica: by default Redis waits five seconds for more replicas.
     return f"""bind 0.0.0.0
 port 6379
 aclfile {DIRECTORY}/users.acl

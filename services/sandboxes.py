@@ -1,6 +1,6 @@
-"""Sandboxes of OpenClaw's agents: a Docker of their own as a user without rights (images/sandboxes), docker-proxy before it.
+"""Sandboxes of OpenClaw's agents: their own Docker, rootless (images/sandboxes), behind docker-proxy.
 
-docs/adr/0045-rootless-sandboxes.md says why, and what each wall holds.
+docs/adr/0045-rootless-sandboxes.md says why, and what each barrier stops.
 """
 
 import json
@@ -17,30 +17,30 @@ from services.networks import BACKEND, EGRESS, SANDBOX
 TOKEN = Secret(name="docker_proxy_token", source=Generated(length=48))
 PORT = 2375
 IMAGE = "openclaw-sandbox:2026.2.23"
-"""What a sandbox is made of, as the sandboxes' Docker names it: it comes with the service's own image."""
+"""The image of a sandbox, as the sandboxes' Docker names it. The service's own image contains it."""
 PREFIX = "openclaw-sbx-"
 USER = "1000:1000"
-"""OpenClaw's own: both write the workspaces."""
+"""OpenClaw's user: OpenClaw and the sandboxes write the workspaces."""
 NETWORKS = (SANDBOX, EGRESS, BACKEND)
-"""Of the host, each reached by sandboxes of that network alone. Most agents stay in the first, one searches the Internet, one
+"""Networks of the host; only the sandboxes of a network reach it. Most agents use the first, one searches the Internet, one sends
 messages (services/openclaw.py)."""
 DIRECTORY = "/etc/docker-proxy"
 _UID = "20007:20007"
-# Of Docker, its helpers, the proxy and the shims of sandboxes (docs/adr/0045-rootless-sandboxes.md).
+# Memory of Docker, its helpers, the proxy and the shims of sandboxes (docs/adr/0045-rootless-sandboxes.md).
 _ENGINE_MIB = 160
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sandbox:
-    """What one may use, and how many there are, running or not."""
+    """Memory of one sandbox, and the most sandboxes that exist, running or not."""
 
     memory_mib: int
     at_most: int
 
 
 def workspaces(project: str) -> Volume:
-    """A directory of each agent, under the same path in OpenClaw, in the sandboxes' Docker and on the host. Root alone may
-    replace it: were it one of OpenClaw's, it could be a link to anything."""
+    """The directories of the agents, under the same path in OpenClaw, in the sandboxes' Docker and on the host. Only root may
+    replace this one: OpenClaw could turn a directory of its own into a link to anything."""
     return Volume(
         path=f"/opt/{project}/data/openclaw-workspaces",
         directory="openclaw-workspaces",
@@ -52,7 +52,7 @@ def workspaces(project: str) -> Volume:
 
 
 def service(project: str, sandbox: Sandbox) -> Service:
-    """The Docker of sandboxes. Its limits hold for all of them together: they are its children."""
+    """The Docker of the sandboxes. Its limits hold for all sandboxes together, which are its children."""
     return Service(
         name="sandboxes",
         image="ghcr.io/mobutoo/vpai-sandboxes:1.0.0",
@@ -82,14 +82,14 @@ def service(project: str, sandbox: Sandbox) -> Service:
                 proof=Request(port=PORT, path="/_ping", place=Header(name="X-Docker-Proxy-Token", scheme=""), refused=(403,)),
             ),
         ),
-        # The image of sandboxes is unpacked at each start.
+        # Docker unpacks the image of the sandboxes at each start.
         may=May(make_namespaces=True, share_uid=1000),
         healthcheck=Healthcheck(
             command=("docker-proxy", "-orders", "-health"), interval=15, timeout=5, retries=3, start_period=90
         ),
         user=_UID,
         other_users=(USER,),
-        # Two programs of its image may map users into a namespace, and nothing else has the right (images/sandboxes/install.sh).
+        # Two programs of its image may map users into a namespace; no other program has this right (images/sandboxes/install.sh).
         capabilities=("SETUID", "SETGID"),
         tmpfs=("/run", "/tmp"),
         stop_timeout=30,
@@ -97,7 +97,7 @@ def service(project: str, sandbox: Sandbox) -> Service:
 
 
 def _own(network: Network) -> IPv4Network:
-    """The addresses of its sandboxes; nothing outside of their Docker sees them."""
+    """The addresses of the network's sandboxes; they are visible only inside their Docker."""
     return IPv4Network(f"10.117.{NETWORKS.index(network)}.0/24")
 
 

@@ -1,4 +1,4 @@
-"""Hetzner's object storage: two buckets, which key may do what in them, and where services find them."""
+"""Hetzner's object storage: two buckets, the rights of each key in them, and the endpoint for services."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -10,8 +10,8 @@ REGION = "fsn1"
 """Falkenstein; part of the endpoint's name."""
 ENDPOINT = f"https://{REGION}.your-objectstorage.com"
 ATTACHMENTS = "nc/"
-"""Below it NocoDB puts uploads/ and thumbnails/. The specification says nc-attachments/, but NocoDB has no setting for it
-(nocodb/nocodb, src/plugins/s3/S3.ts); an endpoint with a path would do for uploads and break the clean-up, which lists."""
+"""Prefix below which NocoDB puts uploads/ and thumbnails/. The specification says nc-attachments/, but NocoDB has no setting for
+it (nocodb/nocodb, src/plugins/s3/S3.ts); an endpoint with a path would work for uploads but break the clean-up, which lists."""
 
 _CONSOLE = "Hetzner console > Object Storage > S3 credentials"
 
@@ -32,18 +32,18 @@ COPY_SECRET_KEY = Secret(name="s3_copy_secret_key", source=External(obtain=_ELSE
 
 
 BACKUP_KEY = re.compile(r"s3_backups_([a-z][a-z0-9_]*)_(?:access|secret)_key")
-"""The name of one half of a host's key, and the host in it."""
+"""Pattern of the name of one half of a host's key; the group is the host."""
 
 
 def backup_keys(host: str) -> tuple[Secret, Secret]:
-    """The access key of a host's repository, and its secret half."""
+    """The two halves of the key for a host's repository."""
     name = f"s3_backups_{host.replace('-', '_')}"
     use = f"for the backups of {host}"
     return _key(f"{name}_access_key", use), _key(f"{name}_secret_key", use)
 
 
 def secrets(hosts: Iterable[str]) -> tuple[Secret, ...]:
-    """What a stack with both buckets needs, with a key for each of `hosts`; no service gets the admin key."""
+    """The secrets of a stack with both buckets, with a key for each of `hosts`; no service gets the admin key."""
     return (
         *(ADMIN_ACCESS_KEY, ADMIN_SECRET_KEY),
         *(SHARED_ACCESS_KEY, SHARED_SECRET_KEY),
@@ -53,7 +53,7 @@ def secrets(hosts: Iterable[str]) -> tuple[Secret, ...]:
 
 
 def shared_name(prefix: str) -> str:
-    """The bucket of NocoDB's attachments; empty without a `prefix`: there is none."""
+    """The bucket of NocoDB's attachments; empty without a `prefix`: there is no bucket."""
     return f"{prefix}-shared" if prefix else ""
 
 
@@ -63,7 +63,7 @@ def backups_name(prefix: str) -> str:
 
 
 def production(prefix: str, principal: str, lock_days: int, hosts: Sequence[str]) -> tuple[Bucket, ...]:
-    """Backups of `hosts`, whose versions nobody deletes for `lock_days`, and what services share; none without a `prefix`."""
+    """Backups of `hosts`, whose versions cannot be deleted for `lock_days`, and services' files; none without a `prefix`."""
     if not prefix:
         return ()
     backups = Bucket(
@@ -77,7 +77,7 @@ def production(prefix: str, principal: str, lock_days: int, hosts: Sequence[str]
             principal=principal,
         ),
     )
-    # What is exported for somebody to fetch is no archive: 30 days, as the predecessor kept it.
+    # Exports are for download, not an archive: 30 days, as in the predecessor.
     shared = Bucket(
         name=shared_name(prefix),
         expiries=(Expiry(prefix="exports/", days=30),),
@@ -92,7 +92,7 @@ def production(prefix: str, principal: str, lock_days: int, hosts: Sequence[str]
 
 
 def preproduction(prefix: str, principal: str) -> tuple[Bucket, ...]:
-    """A bucket of its own for attachments, which a destroy empties: a copy of production has no backups."""
+    """A separate bucket for attachments, which a destroy empties. A copy of production has no backups."""
     if not prefix:
         return ()
     keys = Keys(admin=f"{ADMIN_ACCESS_KEY}", limited={f"{SHARED_ACCESS_KEY}": ATTACHMENTS}, principal=principal)

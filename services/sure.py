@@ -1,4 +1,4 @@
-"""Sure, personal finance: a Rails server and its Sidekiq worker, one image, one database, one Redis number."""
+"""Sure, personal finance: a Rails server and its Sidekiq worker, with one image, one database, one Redis database."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -31,12 +31,12 @@ SECRET_KEY_BASE = Secret(
     source=Generated(length=128, hexadecimal=True),
     irreplaceable="Rails encrypts columns of Sure's database with it",
 )
-# Rails expects the name.
+# Rails expects this name.
 DATABASE = Database(name="sure_production", user="sure", extensions=("uuid-ossp", "pgcrypto"), keys=(SECRET_KEY_BASE,))
 API_KEY = Secret(
     name="sure_api_key", source=External(obtain="Sure, after its first user: Settings > API key > Create", optional=True)
 )
-# A tag that moves: the digest in the image lock is what pins it.
+# The tag moves: the digest in the image lock pins the image.
 IMAGE = "ghcr.io/we-promise/sure:nightly"
 DIRECTORY = "/etc/sure"
 PORT = 3000
@@ -52,13 +52,13 @@ def services(of: Context) -> Iterator[Service]:
 
 
 def web(of: Context) -> Service:
-    """The server behind the site `sure`; its start migrates the database."""
+    """The server behind the site `sure`. It migrates the database at its start."""
     return _service(
         "sure-web",
         timezone=of.timezone,
         models=of.runs("litellm"),
         networks=(BACKEND.name, FRONTEND.name),
-        # The predecessor ran it with 384 (preprod) and 768; 288 was never seen to start.
+        # The predecessor ran it with 384 MiB (preprod) and 768; a start with 288 was never seen.
         limits=Limits(memory_mib=576, cpus=1.0).scaled(of.scale, least_mib=384),
         command=("./bin/rails", "server"),
         routes=(Route(subdomain="sure", port=PORT, access=Access.VPN),),
@@ -73,7 +73,7 @@ def web(of: Context) -> Service:
             start_period=120,
         ),
         credentials=(
-            # we-promise/sure, app/controllers/api/v1/base_controller.rb: 401 for a key that is not known, and for none.
+            # we-promise/sure, app/controllers/api/v1/base_controller.rb: 401 for an unknown key, and for none.
             Credential(
                 secret=API_KEY,
                 holder="clients of the API",
@@ -90,14 +90,14 @@ def worker(of: Context) -> Service:
         "sure-worker",
         timezone=of.timezone,
         models=of.runs("litellm"),
-        # Over egress it asks banks and exchange rates: backend alone has no way out.
+        # Egress, to ask banks and exchange rates: backend has no way to the Internet.
         networks=(BACKEND.name, EGRESS.name),
         # 256 is what upstream's chart asks for (we-promise/sure, charts/sure).
         limits=Limits(memory_mib=320, cpus=0.5).scaled(of.scale, least_mib=256),
         command=("bundle", "exec", "sidekiq"),
         routes=(),
         needs=("sure-web",),
-        # A worker has no port; Sidekiq ends when Redis or the database stay away.
+        # A worker has no port; Sidekiq ends when Redis or the database stays away.
         healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=60),
         credentials=(_BASE,),
     )

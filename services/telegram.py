@@ -1,4 +1,4 @@
-"""The two Telegram bots: one tells operators how the machines are, the other is OpenClaw's voice."""
+"""The two Telegram bots: one reports the state of the machines to operators, the other is OpenClaw's."""
 
 from model.secret import External, Secret
 

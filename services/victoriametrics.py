@@ -1,4 +1,4 @@
-"""VictoriaMetrics 1.135: every metric, for thirty days."""
+"""VictoriaMetrics 1.135: stores every metric for thirty days."""
 
 from collections.abc import Iterator
 
@@ -11,13 +11,13 @@ from services.networks import MONITORING
 
 PORT = 8428
 QUERY_BYTES = 128 * 1024
-"""The longest question; the front page asks for every alert at once, more than the 16 KiB of the default."""
+"""The longest query: the front page asks for every alert at once, which is more than the default of 16 KiB."""
 WRITE_PATH = "/api/v1/write"
 ENDPOINT = Endpoint(service="victoriametrics", port=PORT, network=MONITORING.name, site="metrics")
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of.scale)
 
 
@@ -50,7 +50,7 @@ def service(scale: float = 1.0) -> Service:
             ),
         ),
         routes=(
-            # The other hosts' Alloy comes in here. It asks for no password, so nothing else is to be had here.
+            # Alloy of the other hosts writes here. This path needs no password, so no other path is open.
             Route(subdomain=ENDPOINT.site, port=PORT, access=Access.VPN, paths=(WRITE_PATH,)),
         ),
         healthcheck=Healthcheck(

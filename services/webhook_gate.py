@@ -1,5 +1,5 @@
-"""webhook-gate: what all calls of n8n's workflows pass, the Internet's and members', before n8n sees them (images/webhook-gate),
-and where n8n's jobs wait for whoever fetches them.
+"""webhook-gate: checks all calls of n8n's workflows, from the Internet and from members, before n8n gets them
+(images/webhook-gate), and keeps n8n's jobs until a worker fetches them.
 
 Members and OpenClaw sign the body that they send: `X-Signature-256: sha256=<hex HMAC-SHA256 with n8n_webhook_secret>`.
 """
@@ -38,13 +38,13 @@ META_VERIFY_TOKEN = Secret(
     ),
 )
 CALLS_SECRET = Secret(name="n8n_webhook_secret", source=Generated(length=64, hexadecimal=True))
-"""Who calls a workflow signs with it."""
+"""Callers of a workflow sign with it."""
 SIGNING_SECRET = Secret(name="webhook_gate_secret", source=Generated(length=48))
-"""What the gate signs its token with, by which n8n knows it. Its own: whoever may call a workflow could otherwise be GitHub."""
+"""The gate signs its token for n8n with it. Not CALLS_SECRET: a caller of workflows could then pose as GitHub."""
 JOBS_TOKEN = Secret(name="auto_fix_token", source=Generated(length=48))
 
 N8N = Endpoint(service="n8n", port=5678, network=BACKEND.name, site="n8n")
-"""Members call n8n's workflows at its own site, and pass the gate all the same."""
+"""Members call n8n's workflows at n8n's own site, and still pass the gate."""
 DIRECTORY = "/etc/webhook-gate"
 PORT = 8080
 JOBS = Endpoint(service="webhook-gate", port=8081, network=BACKEND.name, site="fix")
@@ -54,19 +54,19 @@ GITHUB_PATH = "/webhook/github-autofix"
 META_PATHS = ("/webhook/ig-comment", "/webhook/ig-dm")
 CALLS_PATHS = tuple(f"/webhook/{name}" for name in ("ask-agent", "agent-callback", "summarize", "health-report"))
 WINDOW = timedelta(hours=72)
-"""How long an event is remembered and how old one may be. GitHub delivers again for 3 days when asked to (docs.github.com,
-"Redelivering webhooks"), Meta by itself for 36 hours (Graph API, "Webhooks: Getting started")."""
+"""How long the gate remembers an event, and how old an event may be. GitHub delivers again for 3 days when asked to
+(docs.github.com, "Redelivering webhooks"), Meta by itself for 36 hours (Graph API, "Webhooks: Getting started")."""
 RATE_LIMIT = RateLimit(requests=300, seconds=60)
-"""A hundred times what a busy repository sends; Meta bundles its updates when there are many."""
+"""A hundred times the calls of a busy repository; Meta bundles its updates when there are many."""
 _LARGEST_KIB = 640
 """An issue's text has 65,536 characters of at most 4 bytes, and an edit sends the old one too. Eight bodies are read at once."""
 _MEMORY_MIB = 64
-"""On every host: ten thousand strangers made it hold 53 MiB (images/webhook-gate/siege_test.go)."""
+"""On every host: ten thousand unknown clients made the gate use 53 MiB (images/webhook-gate/siege_test.go)."""
 _USER = "65532:65532"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(N8N.beside, of.scale)
 
 
@@ -99,7 +99,7 @@ def service(n8n: str, scale: float = 1.0) -> Service:
             Credential(
                 secret=JOBS_TOKEN,
                 holder="n8n, which offers jobs, and the auto-fix worker, who fetches them",
-                # Nobody has this job, so nothing is taken.
+                # No job has this id, so nothing is taken.
                 proof=Request(port=JOBS.port, path="/jobs/none/taken", method="POST", place=Header(), accepted=(410,)),
             ),
             *(
@@ -154,9 +154,9 @@ _ALERTS = (
 
 
 def _routes() -> tuple[Route, ...]:
-    """The Internet's, by the hub; and, for members, the jobs and the calls at n8n's own name, whose other paths are n8n's.
+    """Routes from the Internet, relayed by the hub; for members jobs, and calls at n8n's site, whose other paths are n8n's.
 
-    The gate says itself what is too large: Caddy would say it first of a body that nobody signed, where the answer is 401.
+    The gate itself refuses what is too large: Caddy would do so before the signature is checked, where the answer is 401.
     """
     return (
         Route(
@@ -194,7 +194,7 @@ def _routes() -> tuple[Route, ...]:
             subdomain=N8N.site,
             port=CALLS_PORT,
             access=Access.VPN,
-            # In both spellings that n8n would take for its own, and the Internet's too, which members do not call here.
+            # Both spellings that n8n would accept, and the Internet's paths too, which members do not call here.
             paths=tuple(f"{path}{end}" for path in (GITHUB_PATH, *META_PATHS, *CALLS_PATHS) for end in ("", "/")),
         ),
         Route(subdomain=JOBS.site, port=JOBS.port, access=Access.VPN, paths=("/jobs/*",), methods=("GET", "POST"), body_mib=1),

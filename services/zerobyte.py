@@ -26,15 +26,15 @@ SITE = "backups"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of.names, bucket=storage.backups_name(of.buckets), timezone=of.timezone)
 
 
 def service(names: Names, scale: float = 1.0, bucket: str = "", *, timezone: str = TIMEZONE) -> Service:
-    """Zerobyte behind the site `backups`; with a `bucket` it holds the key of the backups.
+    """Zerobyte behind the site `backups`; with a `bucket` it has the key of the backups.
 
-    Which repository lies where is said in its interface (docs/runbooks/buckets.md). There `env://S3_BACKUPS_SECRET_KEY` stands
-    for the key (nicotsx/zerobyte, examples/secrets-placeholders): its database gets none.
+    Repositories are configured in its interface (docs/runbooks/buckets.md). There `env://S3_BACKUPS_SECRET_KEY` stands for the
+    key (nicotsx/zerobyte, examples/secrets-placeholders), so that the database does not contain it.
     """
     return Service(
         name="zerobyte",
@@ -44,7 +44,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "", *, timezone: str
         replacement=Replacement.STOP_FIRST,
         metrics=NotCollected(reason="shows none; each backup reports to Uptime Kuma"),
         logs=Logs.PLAIN,
-        # As in the image (nicotsx/zerobyte v0.26.0, Dockerfile); the way there differs with every minor version.
+        # As in the image (nicotsx/zerobyte v0.26.0, Dockerfile); the path there differs with every minor version.
         entrypoint=("/sbin/tini", "-s", "--"),
         command=("bun", "run", "start"),
         environment={
@@ -79,7 +79,7 @@ def service(names: Names, scale: float = 1.0, bucket: str = "", *, timezone: str
             retries=5,
             start_period=60,
         ),
-        # It mounts nothing: no FUSE, no SYS_ADMIN. What it backs up reaches it as files and over S3.
+        # Zerobyte mounts nothing: no FUSE, no SYS_ADMIN. It gets what it backs up as files and over S3.
         read_only_root=False,
         waivers=(
             Waiver(

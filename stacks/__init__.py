@@ -1,1 +1,1 @@
-"""What stands where: the only place that places services on hosts."""
+"""The only package that places services on hosts. It registers the resources of a stack."""

@@ -1,4 +1,4 @@
-"""The stack's buckets: which they are, what they need, and their resources."""
+"""The stack's buckets: the list, their problems, and their resources."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +17,7 @@ from services import storage
 
 
 def wanted(settings: Settings, placements: Sequence[Placement], *, copy: bool) -> tuple[Bucket, ...]:
-    """Those of production, with a key for each host that is backed up; with `copy` those of a stack that is thrown away."""
+    """Production's buckets, with a key for each host that is backed up; with `copy` those of a stack that will be destroyed."""
     if copy:
         return storage.preproduction(settings.bucket_prefix, settings.bucket_principal)
     hosts = [placement.host.name for placement in placements if placement.backup]
@@ -25,14 +25,14 @@ def wanted(settings: Settings, placements: Sequence[Placement], *, copy: bool) -
 
 
 def problems(stack: str, buckets: Sequence[Bucket], hosts: Iterable[str], external: Mapping[str, str]) -> Iterator[Problem]:
-    """What is wrong with the buckets themselves, and which keys are not set; `hosts` are the fleet's."""
+    """Invalid buckets, and keys that are not set; `hosts` are the fleet's."""
     for bucket in buckets:
         yield from model.problems(bucket)
     if not buckets:
         return
     named = {name for bucket in buckets for name in references(model.policy(bucket))}
     for secret in storage.secrets(hosts):
-        # The half that is no access key is needed with the other one.
+        # A secret key is needed if the policy refers to its access key.
         if secret.name.replace("_secret_key", "_access_key") in named and not external.get(secret.name):
             yield Problem(
                 what=f"the secret {secret.name} is missing",
@@ -43,10 +43,10 @@ def problems(stack: str, buckets: Sequence[Bucket], hosts: Iterable[str], extern
 
 
 def register(buckets: Sequence[Bucket], external: Mapping[str, str], settings: Settings) -> None:
-    """A resource for each bucket, under its name without the prefix.
+    """Register a resource for each bucket, under its name without the prefix.
 
-    A destroy leaves a bucket where it is, as it leaves data directories, unless the bucket is a copy's or data may be deleted.
-    What is locked is never emptied: its deletion is refused by the service, whatever the settings say.
+    A destroy keeps a bucket, as it keeps data directories, unless the bucket belongs to a copy or data may be deleted.
+    A bucket with a lock is never emptied: the S3 service refuses its deletion, whatever the settings are.
     """
     for bucket in buckets:
         deleted = bucket.emptied or settings.delete_data

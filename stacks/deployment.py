@@ -1,4 +1,4 @@
-"""From a fleet to resources."""
+"""Registers the resources of a fleet."""
 
 import json
 from collections.abc import Collection, Mapping, Sequence
@@ -34,7 +34,7 @@ HEADSCALE = f"{LABEL_SERVICE}=headscale"
 
 
 def unverified(stack: str, images: Sequence[str]) -> str:
-    """Which images nobody has looked at, and what to do."""
+    """Message that names the images that were never verified, and the next step."""
     return (
         f"never verified: {', '.join(images)}. What the services say of them was never compared with them. Where their "
         f"registries can be reached: make verify-images STACK={stack}, and commit images.verified.yaml"
@@ -42,7 +42,7 @@ def unverified(stack: str, images: Sequence[str]) -> str:
 
 
 def deploy(inputs: Inputs, project_directory: Path) -> None:
-    """Register every resource of the stack. An `up` first asks the hosts and refuses before anything is touched."""
+    """Register every resource of the stack. An `up` first asks the hosts, and raises `Refused` before it changes anything."""
     ssh_config = client_config(inputs, project_directory)
     if inputs.unverified:
         pulumi.log.warn(unverified(inputs.stack, inputs.unverified))
@@ -69,21 +69,21 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
 def unknown(inputs: Inputs, there: Standing | None) -> frozenset[str]:
     """The irreplaceable secrets that neither the state nor the settings have; raises `Refused` for a renamed project."""
     if there is None:
-        return frozenset()  # a backend that cannot be looked into
+        return frozenset()  # a backend that cannot be read from here
     refuse(of_settings(there, inputs.fleet.project, guarded=inputs.profile.guarded))
     irreplaceable = {secret.name for secret in inputs.fleet.secrets() if secret.irreplaceable}
     return frozenset(irreplaceable - there.generated - inputs.settings.kept.keys())
 
 
 def client_config(inputs: Inputs, project_directory: Path) -> str:
-    """Write the stack's ssh_config; return its path relative to the project, the same on every machine."""
+    """Write the stack's ssh_config; return its path relative to the project, which is the same on every machine."""
     directory = project_directory / ".vpai" / inputs.stack
     path = ssh.write_client_config(directory, inputs.fleet.hosts, project_directory / inputs.settings.known_hosts)
     return str(path.relative_to(project_directory))
 
 
 class _Deployment:
-    """Hosts first, then the hub with its mesh, the members, the services; SSH is closed to the public at the very end."""
+    """Resources in order: hosts, the hub with its mesh, the members, the services. At the end SSH is closed to the public."""
 
     def __init__(self, inputs: Inputs, ssh_config: str) -> None:
         self._inputs = inputs
@@ -121,7 +121,7 @@ class _Deployment:
             members = self._members(self._fleet.mesh, hosts, services[hub.host.name])
         for name, placement in placements.items():
             if name not in services:
-                # In the mesh first: at the end of the stack's life a host leaves it when nothing is left to be removed over it.
+                # A host joins the mesh before it gets services: at the stack's end the services are removed first, over the mesh.
                 services[name] = self._services(placement, [*ready[name], *([members[name]] if members else [])], {})
         if self._fleet.mesh:
             for name, host in hosts.items():
@@ -129,10 +129,10 @@ class _Deployment:
         self._export()
 
     def _rent(self) -> Mapping[str, Ready]:
-        """The servers that are made; for each, what whatever stands on it waits for."""
+        """Register the rented servers; return, by host, the resources that everything on the server waits for."""
         if not self._inputs.rents:
             return {}
-        from stacks import rented  # brings Hetzner's SDK and client: a quarter of a program's start
+        from stacks import rented  # imports Hetzner's SDK and client: a quarter of a program's start
 
         return rented.register(self._inputs, self._ssh_config)
 
@@ -148,7 +148,7 @@ class _Deployment:
         )
 
     def _services(self, placement: Placement, host_ready: Ready, before: Mapping[str, Ready]) -> Ready:
-        """Every service of a host, each after what it needs; `before` adds what one of them waits for."""
+        """Every service of a host, each after the services that it needs; `before` has further resources to wait for."""
         if not placement.services:
             return host_ready
         ssh_host = self._ssh(placement.host.name)
@@ -181,7 +181,7 @@ class _Deployment:
         return [resource for each in ready.values() for resource in each]
 
     def _mesh_part(self, hub_ready: Ready) -> HostScript:
-        """This stack's part of who may talk to whom in the mesh, and of the names in it."""
+        """The stack's part of the mesh's policy and of its DNS names."""
         part = {
             "policy": json.loads(mesh.policy(self._fleet.placements)),
             "records": mesh.records(self._fleet.domain, self._fleet.placements, public_too=not self._fleet.named_in_public),
@@ -198,7 +198,7 @@ class _Deployment:
         )
 
     def _direct_path(self, hub: Placement) -> DirectPath:
-        """Asked before a container on the hub is replaced: its Caddy and Headscale are the relay."""
+        """A check before a container on the hub is replaced: the hub's Caddy and Headscale are the relay."""
         made_from = [
             (
                 self._fleet.image_lock.reference(service.image, self._settings.image_mirror),
@@ -210,7 +210,7 @@ class _Deployment:
         return DirectPath(f"{hub.host.name}-direct-path", hub=hub.host.name, guarded=made_from)
 
     def _members(self, of: Mesh, hosts: Mapping[str, ManagedHost], hub_ready: Ready) -> Mapping[str, MeshMember]:
-        """Every host, and the machine that this runs on where the settings name it."""
+        """Every host, and the runner where the settings name it."""
 
         def member(alias: str, name: str, tag: str, flags: Sequence[str], after: Ready) -> MeshMember:
             return MeshMember(
@@ -227,7 +227,7 @@ class _Deployment:
                 opts=pulumi.ResourceOptions(depends_on=[*hub_ready, *after]),
             )
 
-        # With tailscaled's own rules UFW and DOCKER-USER would not be asked about the mesh (docs/adr/0009-netfilter-off.md).
+        # tailscaled's own rules would let the mesh past UFW and DOCKER-USER (docs/adr/0009-netfilter-off.md).
         joined = {
             name: member(name, name, mesh.tag(name), ["--netfilter-mode=off", "--accept-dns=true"], host.ready)
             for name, host in hosts.items()
@@ -239,8 +239,8 @@ class _Deployment:
     def _export(self) -> None:
         pulumi.export("urls", [f"https://{site.host}" for site in self._fleet.sites()])
         if self._inputs.rents:
-            pulumi.export("cost", str(self._inputs.invoice))  # a preview tells the difference to what stands
-        # What smoke checks and the recovery kit need; encrypted in the state like every secret.
+            pulumi.export("cost", str(self._inputs.invoice))  # a preview shows the difference to the last deployment
+        # For smoke checks and the recovery kit; encrypted in the state like every secret.
         pulumi.export("secrets", pulumi.Output.secret(dict(self._store.values)))
         pulumi.export("irreplaceable", self._irreplaceable)
 
@@ -266,7 +266,7 @@ class _Deployment:
 
 
 def _leave_alone(host: str, hosts: Collection[str]) -> None:
-    """A host that is switched off keeps what it has: no input of its resources counts as changed."""
+    """Keep a host that is switched off as it is: no input of its resources counts as changed."""
 
     def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
         if args.name == host or host_of(args.name, hosts) != host:

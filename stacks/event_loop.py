@@ -23,7 +23,7 @@ def patch_sdk() -> None:
 
 
 async def until_one_fails(tasks: Collection[asyncio.Task[Any]], **_: str) -> tuple[Tasks, Tasks]:
-    """Those that are done and those that are not, when all are done or one has failed, which the SDK then raises."""
+    """(done, pending) tasks, when all are done or one has failed; the SDK then raises the error."""
     return await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
 
 

@@ -1,4 +1,4 @@
-"""From settings to a fleet: who plays which role, and what stands where because of it."""
+"""From settings to a fleet: the roles of the hosts, and the services on them."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,23 +21,23 @@ from stacks import buckets, moved, rental_cost
 from stacks.placement_inputs import PlacementInputs
 
 CORE = ("litellm",)
-"""What a copy that expires runs, with what it needs: the least in which a change of the program shows. 4 GB are enough for it."""
+"""Services of a copy that expires, besides what they need: the least that shows a change of the program. 4 GB are enough."""
 HUB_RESERVE_MIB = 448
-"""Of a host that is the hub and nothing else."""
+"""Memory that a host with the hub's role alone reserves for itself."""
 _SMALLEST_MIB = 1024
 _ALONE = (Role.STACK, Role.HUB)
-"""What the only host of a stack is, where it does not say."""
+"""The roles of a stack's only host, where the settings name none."""
 _ORDER = (Role.HUB, Role.STACK, Role.WORKSTATION, Role.APPLICATIONS)
-"""In which hosts are set up: the mesh first."""
+"""The order in which hosts are set up: the mesh first."""
 
 
 def fleet(settings: Settings, inputs: PlacementInputs) -> Fleet:
-    """The fleet of a stack, by its kind; raises `Refused` with everything that is wrong with it."""
+    """The fleet of a stack, by the stack's kind; raises `Refused` with all its problems."""
     return (_copy if PROFILES[settings.kind].copy else _whole)(settings, inputs)
 
 
 def _whole(settings: Settings, inputs: PlacementInputs) -> Fleet:
-    """Every host with what its roles bring."""
+    """A fleet in which every host has the services of its roles."""
     roles = _roles(settings)
     own = {name: plays for name, plays in roles.items() if not settings.hosts[name].mesh}
     only = catalogue.with_needs(settings.services) if settings.services else frozenset[str]()
@@ -92,8 +92,8 @@ def _first(plays: tuple[Role, ...]) -> int:
 def _placement(
     settings: Settings, inputs: PlacementInputs, name: str, plays: tuple[Role, ...], mesh: Mesh, of: Context
 ) -> Placement:
-    # Where the services are, names for members alone must not stand in public logs of certificates; the hub's names are known
-    # to the Internet anyway, and its key must not open the others' sites.
+    # A wildcard certificate on the stack's host keeps names for members alone out of public certificate logs. The hub's names are
+    # public anyway, and its key must not be valid for the other hosts' sites.
     ingress = _ingress(settings, inputs, settings.domain if Role.STACK in plays else "")
     services = of.stack if Role.STACK in plays else catalogue.on(plays, replace(of, host=name), ingress)
     where = settings.hosts[name]
@@ -108,7 +108,7 @@ def _placement(
 
 
 def _roles(settings: Settings) -> Mapping[str, tuple[Role, ...]]:
-    """What each host is for; in the order of the settings."""
+    """Host -> its roles, in the order of the settings."""
     alone = len(settings.hosts) == 1 and settings.kind is not Kind.COPY
     return {
         name: tuple(role for role in Role if role in (where.roles or (_ALONE if alone else ())))
@@ -117,7 +117,7 @@ def _roles(settings: Settings) -> Mapping[str, tuple[Role, ...]]:
 
 
 def _bad_roles(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, ...]]) -> Iterator[Problem]:
-    """Hosts without a role, and roles that nobody plays or that two do."""
+    """Hosts without a role, and roles that no host has or that two have."""
     names = list(settings.hosts)
     if settings.runner in names:
         yield Problem(
@@ -173,7 +173,7 @@ def _without(settings: Settings, stack: str, host: str, role: Role) -> str:
 
 
 def _kept(placement: Placement, settings: Settings, names: Names, monitor: Endpoint | None) -> Placement:
-    """With the place where its backups go."""
+    """`placement` with the bucket for its backups."""
     host, services, networks = placement.host.name, placement.services, placement.networks
     hourly = settings.backup_databases_hourly
     to = backups.of(host, services, networks, settings.bucket_prefix, names, hourly=hourly, heartbeats=monitor)
@@ -181,10 +181,11 @@ def _kept(placement: Placement, settings: Settings, names: Names, monitor: Endpo
 
 
 def _copy(settings: Settings, inputs: PlacementInputs) -> Fleet:
-    """One server with the services of the stack at halved limits; where none is named, it is rented and called like the stack.
+    """A fleet of one server with the stack's services at halved limits. If no host is named, the server is rented and has the
+    stack's name.
 
-    Where the settings name production's hub it is a member of that mesh, and its sites are `<site>.<stack>.<domain>` there
-    and nowhere else.
+    If the settings name production's hub, the server is a member of that mesh. Its sites are then `<site>.<stack>.<domain>`, and
+    resolve only in the mesh.
     """
     roles = _roles(settings)
     refuse([*_bad_copy(settings, inputs.stack, roles), *_unknown(settings, inputs.stack)])
@@ -248,7 +249,7 @@ def _bad_copy(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, ..
 
 
 def _unplaced(settings: Settings, stack: str, placements: list[Placement]) -> Iterator[Problem]:
-    """What was chosen, and stands on hosts of a role that none plays."""
+    """Chosen services whose role no host has."""
     there = {service.name for placement in placements for service in placement.services}
     for name in settings.services:
         if name not in there:
@@ -261,7 +262,7 @@ def _unplaced(settings: Settings, stack: str, placements: list[Placement]) -> It
 
 
 def _unknown(settings: Settings, stack: str) -> Iterator[Problem]:
-    """Names in vpai:services that nobody has."""
+    """Names in vpai:services that no service has."""
     names = catalogue.names_of_services()
     for name in settings.services:
         if name not in names:
@@ -298,7 +299,7 @@ def _fleet(
 
 def _mesh(settings: Settings, hub: str) -> Mesh:
     names = Names(settings.domain, settings.subdomains)
-    # The two must differ, or Headscale refuses to start.
+    # Headscale refuses to start if the two are the same.
     return Mesh(hub=hub, server=names.host(MESH), domain=names.host(HOSTS), nameservers=_nameservers(settings))
 
 
@@ -307,7 +308,7 @@ def _nameservers(settings: Settings) -> tuple[str, ...]:
 
 
 def _ingress(settings: Settings, inputs: PlacementInputs, wildcard: str = "") -> IngressSettings:
-    """Ingress settings of a host's Caddy. Names below `wildcard` share one certificate; without it each has its own."""
+    """Ingress settings of a host's Caddy. Names below `wildcard` share one certificate; if it is empty, each has its own."""
     return IngressSettings(
         vpn=settings.vpn_cidrs,
         acme_email=settings.acme_email,
@@ -326,7 +327,7 @@ def _host(
     services: tuple[Service, ...] = (),
     reserve_mib: int = 512,
 ) -> Host:
-    """A machine that is there, or a server that is large enough for `services`."""
+    """An existing machine, or a rented server that is large enough for `services`."""
     host = Host(
         name=name,
         address=where.address,
@@ -355,7 +356,7 @@ def _host(
 
 
 def _type(server: ServerSettings, inputs: PlacementInputs, needed_mib: int) -> tuple[str, int]:
-    """The type that was asked for, or the cheapest that is large enough, and its memory; a law says when that is too little."""
+    """(type, memory in MiB) of the server: the chosen type, or the cheapest that is large enough. A law reports too little."""
     if server.type:
         return server.type, next((memory for name, _, memory in inputs.types if name == server.type), _SMALLEST_MIB)
     return cheapest(needed_mib, inputs.types) or ("", _SMALLEST_MIB)

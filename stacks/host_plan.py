@@ -1,4 +1,4 @@
-"""What each host itself is to be: from the fleet and the settings to a baseline, and to SSH and firewall."""
+"""Desired state of each host without its services: baseline, SSH and firewall, from the fleet and the settings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class HostPlan:
 
 
 def host_plans(fleet: Fleet, settings: Settings, authorized_keys: Sequence[str]) -> Mapping[str, HostPlan]:
-    """The plan of every host, by name; raises `model.problem.Refused` where a value would lock somebody out."""
+    """The plan of every host, by name; raises `model.problem.Refused` where a value would lock an operator out."""
     trusted = tuple(map(str, settings.trusted_addresses))
     return {
         placement.host.name: HostPlan(

@@ -1,4 +1,4 @@
-"""The edge where a stack's configuration and files are read, checked and turned into values."""
+"""Reads a stack's configuration and files, checks them, and turns them into values."""
 
 import codecs
 import re
@@ -33,13 +33,13 @@ CLOUD_TOKEN = Secret(
         obtain="Hetzner's console, the project, Security, API tokens: one with read and write access", pattern=r"[A-Za-z0-9]{64}"
     ),
 )
-"""What opens the Hetzner project whose servers the stack rents; of no service, and so of no fleet."""
+"""Token of the Hetzner project whose servers the stack rents. No service has it, so it is in no fleet."""
 _TEXT = {field.alias for field in Settings.model_fields.values() if field.annotation is str}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Everything a deployment is made from."""
+    """All inputs of a deployment."""
 
     stack: str
     settings: Settings
@@ -47,38 +47,38 @@ class Inputs:
     external: Mapping[str, str]
     """Values of the external secrets that are set, by name."""
     host_plans: Mapping[str, HostPlan]
-    """What each host itself is to be, by name."""
+    """Desired state of each host without its services, by name."""
     buckets: tuple[Bucket, ...]
     authorized_keys: tuple[str, ...]
     """The public keys that may log in on every host."""
     cloud_token: str
     """Empty where nothing is rented."""
     invoice: Invoice
-    """What is paid by the month for what the stack rents, by the committed prices."""
+    """Monthly price of everything that the stack rents, by the committed prices."""
     unresolved: tuple[Problem, ...]
-    """What a preview may warn of and an `up` must refuse: facts nobody has looked up yet."""
+    """Facts that nobody has looked up yet: a preview warns of them, an `up` refuses them."""
     unverified: tuple[str, ...]
-    """Production's images that `make verify-images` has not passed as they are now."""
+    """Production's images that `make verify-images` has not passed in their present form."""
 
     @property
     def profile(self) -> Profile:
-        """What follows from the stack's kind."""
+        """The profile of the stack's kind."""
         return PROFILES[self.settings.kind]
 
     @property
     def rents(self) -> bool:
-        """Whether any host is a server that this stack makes."""
+        """Whether this stack rents any of its hosts."""
         return any(placement.host.rented for placement in self.fleet.placements)
 
     @property
     def cloud_project(self) -> str:
-        """The first part of what the stack's own things are called in the Hetzner project."""
+        """Prefix of the names of the stack's resources in the Hetzner project."""
         return f"{self.fleet.project}-{self.stack}"
 
     @property
     def deploy_key(self) -> str:
-        """The public key that production's servers are made with. Empty for a stack that makes its own: Hetzner takes a key once,
-        and two such stacks in one project could not both have the operator's."""
+        """The public key for production's servers. Empty for a stack that generates its own key: Hetzner refuses a second copy of
+        a key, so two such stacks in one project could not both have the operator's."""
         return self.authorized_keys[0] if self.profile.guarded else ""
 
 
@@ -99,7 +99,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         fleet = _placed(stack, settings, files)
         plans = host_plans(fleet, settings, keys)
     except Refused as refused:
-        # Which secrets are missing can be told without a fleet: one run names everything.
+        # Missing secrets can be found without a fleet, so that one run names all problems.
         needed = catalogue.external_secrets(raw.get("certificateAuthority", ""))
         if raw.get("kind") == StackKind.COPY and raw.get("hosts", "{}") == "{}":
             needed = (*needed, CLOUD_TOKEN)
@@ -142,7 +142,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
 
 
 def placed(stack: str, settings: Settings, directory: Path) -> Fleet:
-    """What stands where by these settings; raises `Refused` for every law that it would break."""
+    """The fleet that these settings make; raises `Refused` for every law that it would break."""
     return _placed(stack, settings, _files(settings, directory))
 
 
@@ -154,7 +154,7 @@ def _placed(stack: str, settings: Settings, files: "_Files") -> Fleet:
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    """What the project's files say besides the configuration."""
+    """The content of the project's files, besides the configuration."""
 
     lock: ImageLock
     authority: str
@@ -170,8 +170,8 @@ def _files(settings: Settings, directory: Path) -> _Files:
 
 
 def _hosts(raw: Mapping[str, str]) -> Iterator[str]:
-    """Hosts whose backups may have a key: those in vpai:hosts as it is written, and whoever has one in the configuration, be it
-    of a host that is gone."""
+    """Hosts that may have a backup key: the names in vpai:hosts as written, and every host with such a key in the configuration,
+    even if the host is gone."""
     try:
         hosts = yaml.safe_load(raw.get("hosts", "")) or {}
     except yaml.YAMLError:
@@ -181,7 +181,7 @@ def _hosts(raw: Mapping[str, str]) -> Iterator[str]:
 
 
 def _misnamed(stack: str, text: str) -> tuple[Problem, ...]:
-    """What is wrong with vpai:subdomains besides each name's form, which is the settings' to tell."""
+    """Problems of vpai:subdomains, besides the form of each name, which the settings check."""
     try:
         renamed = yaml.safe_load(text) or {}
     except yaml.YAMLError:
@@ -192,7 +192,7 @@ def _misnamed(stack: str, text: str) -> tuple[Problem, ...]:
 
 
 def parsed(stack: str, raw: Mapping[str, str]) -> Settings:
-    """The settings in `raw`; raises `Refused` with those that cannot be read and those that are wrong, all at once."""
+    """The settings in `raw`; raises `Refused` with all that are unreadable or wrong."""
     values: dict[str, object] = {}
     unreadable = []
     for key, text in raw.items():
@@ -203,7 +203,7 @@ def parsed(stack: str, raw: Mapping[str, str]) -> Settings:
     try:
         settings = Settings.parse(values, stack)
     except Refused as refused:
-        # One that could not be read is not missing too.
+        # An unreadable value is not reported as missing too.
         unread = {f"vpai:{key} is missing" for key in raw.keys() - values.keys()}
         raise Refused([*unreadable, *(problem for problem in refused.problems if problem.what not in unread)]) from None
     refuse(unreadable)
@@ -211,7 +211,7 @@ def parsed(stack: str, raw: Mapping[str, str]) -> Settings:
 
 
 class _Value(yaml.SafeLoader):
-    """YAML in which numbers are decimal: 010, 0x10, 1_000 and 1:30 stay texts, which no number's setting takes."""
+    """YAML with decimal numbers only: 010, 0x10, 1_000 and 1:30 stay strings, which no numeric setting accepts."""
 
 
 _Value.yaml_implicit_resolvers = {
@@ -231,7 +231,7 @@ def _unreadable(stack: str, key: str, text: str) -> Problem:
 
 
 def _server_types(prices: Mapping[str, Any]) -> tuple[tuple[str, Decimal, int], ...]:
-    """Name, price by the month and MiB of each type of server that has a known price."""
+    """(name, monthly price, memory in MiB) of each server type with a known price."""
     servers: Mapping[str, Mapping[str, str | int | None]] = prices["servers"]
     return tuple((name, Decimal(str(of["monthly"])), int(of["memory_mib"] or 0)) for name, of in servers.items() if of["monthly"])
 
@@ -282,7 +282,7 @@ def _authorized_keys(path: Path) -> tuple[str, ...]:
 
 
 def _authority(settings: Settings, directory: Path) -> tuple[str, Mapping[str, str]]:
-    """The root certificate of an own authority and its key, or nothing."""
+    """The root certificate and key of the operator's own authority; empty where there is none."""
     if not settings.certificate_authority:
         return "", {}
     place = directory / settings.certificate_authority
@@ -296,7 +296,7 @@ def _authority(settings: Settings, directory: Path) -> tuple[str, Mapping[str, s
 
 
 def _read(path: Path, key: str) -> str:
-    """The text of a file; raises `Refused` for one that is not plain UTF-8, which sshd and ssh would not understand either."""
+    """The text of a file; raises `Refused` if it is not plain UTF-8, which sshd and ssh could not read either."""
     data = path.read_bytes()
     try:
         if not data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -392,7 +392,7 @@ def _bad_kept(stack: str, settings: Settings, secrets: tuple[Secret, ...], encry
 
 
 def unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
-    """Images that can change under us."""
+    """Problems: images without a digest, whose content can change without a commit."""
     return [
         Problem(
             what=f"the image {image} has no digest in {settings.image_lock}",
@@ -406,14 +406,14 @@ def unpinned_images(fleet: Fleet, settings: Settings) -> list[Problem]:
 
 
 def pinned(known_hosts: Path) -> frozenset[str]:
-    """The names of the hosts whose key is in that file, whole and of the type that we pin."""
+    """Names of the hosts with a complete key of the pinned type in `known_hosts`."""
     text = _read(known_hosts, "vpai:knownHosts") if known_hosts.exists() else ""
     lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     return frozenset(name for name, *key in lines if key[:1] == [ssh_key.HOST_KEY_TYPE] and not ssh_key.fault(" ".join(key)))
 
 
 def unpinned_hosts(fleet: Fleet, known_hosts: Path) -> list[Problem]:
-    """Hosts that anybody could play."""
+    """Problems: hosts without a pinned key, which any machine could impersonate."""
     known = pinned(known_hosts)
     return [
         Problem(

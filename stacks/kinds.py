@@ -1,4 +1,4 @@
-"""The kind of a stack, as its file says it: what is asked before the settings are read. Needs no package."""
+"""The kind of a stack, read from its file before the settings are read. Needs no package."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from model.problem import refuse
 
 
 def profile(stack: str, project: Path) -> Profile:
-    """What follows from the kind in Pulumi.<stack>.yaml of `project`; raises `Refused` where it says none."""
+    """The profile of the kind in Pulumi.<stack>.yaml of `project`; raises `Refused` where the file has no kind."""
     file = project / f"Pulumi.{stack}.yaml"
     kind = written(file.read_text()) if file.exists() else ""
     refuse(problems(stack, kind))

@@ -1,4 +1,4 @@
-"""Services that `vpai:placement` puts on another host than their role's: what cannot stand there, and why."""
+"""Checks of services that `vpai:placement` moves to another host than their role's."""
 
 import json
 import re
@@ -12,11 +12,11 @@ from model.settings import Settings
 from services import catalogue
 
 _CALLED = re.compile(r"(?:://|@)([a-z0-9-]+):\d+")
-"""The name in the URL of a service that stands beside."""
+"""The host name in the URL of a service on the same host."""
 
 
 def misplaced(settings: Settings, stack: str, hosts: Mapping[str, Collection[Role]], only: Collection[str]) -> Iterator[Problem]:
-    """Names in vpai:placement that are no service or no host of this stack's own, and what has no one place."""
+    """Problems: names in vpai:placement that are no service or no host of this stack, and services that run on several hosts."""
     known = catalogue.names_of_services()
     for service, host in settings.placement.items():
         gone = f"pulumi config rm -s {stack} --path vpai:placement.{service}"
@@ -53,7 +53,7 @@ def misplaced(settings: Settings, stack: str, hosts: Mapping[str, Collection[Rol
 
 
 def apart(settings: Settings, stack: str, placements: Sequence[Placement]) -> Iterator[Problem]:
-    """Services that call each other by name, as who keeps something in PostgreSQL or Redis does, and no longer stand together."""
+    """Problems: services on different hosts that call each other by name, as a client of PostgreSQL or Redis does."""
     where = {service.name: placement.host.name for placement in placements for service in placement.services}
     torn: dict[str, list[tuple[str, str]]] = {}
     for placement in placements:
@@ -64,7 +64,7 @@ def apart(settings: Settings, stack: str, placements: Sequence[Placement]) -> It
                 torn.setdefault(moved, []).append((service.name, called))
     for moved, calls in torn.items():
         if not moved:
-            continue  # of no move: the laws tell it
+            continue  # not because of a move: the laws report it
         asked = {called: where[called] for caller, called in calls if caller == moved}
         asking = {caller: where[caller] for caller, called in calls if called == moved}
         reported = (
@@ -81,7 +81,7 @@ def apart(settings: Settings, stack: str, placements: Sequence[Placement]) -> It
 
 
 def shut_in(settings: Settings, stack: str, placements: Sequence[Placement]) -> Iterator[Problem]:
-    """What Caddy meets on no network but a way out, where Caddy itself enters the mesh."""
+    """Problems: moved services that share only an egress network with Caddy, on a host whose Caddy calls into the mesh."""
     for placement in placements:
         internal = {network.name for network in placement.networks if network.internal}
         enters = any(service.links and service.ports for service in placement.services)
@@ -102,7 +102,7 @@ def _listed(services: Mapping[str, str]) -> str:
 
 
 def unverified(settings: Settings, stack: str, placements: Sequence[Placement], authority: str) -> Iterator[Problem]:
-    """Who calls a moved service over the mesh and would not know the own authority (`authority`, PEM) of its certificate."""
+    """Problems: services that call a moved service over the mesh but do not trust the own authority (`authority`, PEM)."""
     if not authority:
         return
     known = (authority, json.dumps(authority)[1:-1])

@@ -1,4 +1,4 @@
-"""What a stack is placed from besides its settings."""
+"""Inputs of a stack's placement besides its settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from model.image import ImageLock
 
 @dataclass(frozen=True, kw_only=True)
 class PlacementInputs:
-    """`authority` is the PEM root of an own certificate authority, or empty; `types` are servers' names, prices and MiB.
+    """`authority` is the PEM root of the operator's own authority, or empty; `types` are (name, price, MiB) of servers.
 
-    `prices` are of everything that is rented.
+    `prices` are those of everything that is rented.
     """
 
     stack: str

@@ -1,4 +1,4 @@
-"""What is asked of the hosts before `up` touches anything: reachable, known, a running Docker, room, the images."""
+"""Questions to the hosts before `up` changes anything: reachable, known host key, Docker, memory and disk, images."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,16 +16,16 @@ from model.service import Configuration, Reload, Service
 MINIMUM_FREE_MIB = 1024
 _SECONDS = 60
 REGISTRY_SECONDS = 40
-"""For all of a host's images, which are asked for at once."""
+"""For all of a host's images, which are checked at once."""
 
 
 def problems(
     fleet: Fleet, ssh_config: str, mirror: str, unknown: Collection[str] = (), *, deployed: Collection[str] = ()
 ) -> tuple[Problem, ...]:
-    """Everything that would make a deployment fail half-way; all hosts but those declared offline are asked at once.
+    """Everything that would make a deployment fail half-way. All hosts but those declared offline are asked at once.
 
-    `unknown` names the irreplaceable secrets that the `up` would make anew: no host may hold data already that they are for.
-    `deployed` are the hosts that the state has made its own: none may be as its provider handed it over.
+    `unknown` names the irreplaceable secrets that the `up` would generate anew: no host may have data that was written with them.
+    `deployed` are the hosts that the state already manages: none may be as its provider handed it over.
     """
     sealed = {placement.host.name: sealed_directories(fleet, placement, unknown) for placement in fleet.placements}
 
@@ -39,7 +39,7 @@ def problems(
         return list(_host_problems(host, placement, asked, files, lost, deployed=host.alias in deployed))
 
     directory = Path(ssh_config).parent
-    # A server that is still to be made can say nothing.
+    # A server that does not exist yet cannot answer.
     present = [
         placement
         for placement in fleet.placements
@@ -52,9 +52,9 @@ def problems(
 
 
 def sealed_directories(fleet: Fleet, placement: Placement, unknown: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-    """The data directories of a host that are of no use with other values of the `unknown` secrets, which stand beside each.
+    """Data directory -> the `unknown` secrets without which it is of no use.
 
-    Where a state knows none of the fleet's irreplaceable secrets, that is all data: passwords are in databases too.
+    If the state has none of the fleet's irreplaceable secrets, these are all data directories: databases contain passwords too.
     """
     if not unknown:
         return {}
@@ -69,7 +69,7 @@ def sealed_directories(fleet: Fleet, placement: Placement, unknown: Collection[s
 
 
 def staged_directories(placement: Placement) -> tuple[str, ...]:
-    """The data directories whose content a backup lays beside them on the same disk; none of a host that makes no backup."""
+    """The data directories that a backup first copies to the same disk; empty for a host without backups."""
     volumes = (volume for service in placement.services for volume in service.volumes)
     kept = (volume.directory for volume in volumes if not isinstance(volume.backup, Nothing))
     return tuple(dict.fromkeys(kept)) if placement.backup else ()
@@ -92,7 +92,7 @@ def _host_problems(
             yield another_machine(host.alias)
             return
     if done.returncode and placement.host.rented:
-        return  # made a moment ago, maybe by a run that was killed: the first contact waits for it, and says what is wrong
+        return  # a killed run may just have made this server: the first contact waits for it, and reports the reason
     if done.returncode:
         changed = "host key verification failed" in done.stderr.lower()
         said = (
@@ -114,7 +114,7 @@ def _host_problems(
 
 
 def _judged_files(placement: Placement) -> Iterator[tuple[Service, Configuration, tuple[str, ...]]]:
-    """Who can be asked whether it would take the first of its files, and how. Files with secrets are not asked about."""
+    """Services that can check the first of their files, and the command for it. Files with secrets are not checked."""
     for service in placement.services:
         configuration = service.configuration
         if configuration and isinstance(configuration.on_change, Reload) and configuration.on_change.accepts:
@@ -122,7 +122,7 @@ def _judged_files(placement: Placement) -> Iterator[tuple[Service, Configuration
 
 
 def _asked_of_images(placement: Placement, fleet: Fleet, mirror: str) -> Iterator[str]:
-    """For preflight.sh: what the images that are to run are asked of the files that they are to run on."""
+    """Input of preflight.sh: for each image, the check of the files that it will run with."""
     for service, configuration, command in _judged_files(placement):
         file, image = configuration.files[0], fleet.image_lock.reference(service.image, mirror)
         size = str(len(file.content.encode()))

@@ -1,5 +1,5 @@
-"""The servers that a stack rents: what is asked of Hetzner before `up` touches anything, where those that stand are, and the
-resources. Imported by stacks that rent alone: Hetzner's SDK and client take a quarter of a program's start."""
+"""The servers that a stack rents: checks at Hetzner before `up` changes anything, addresses of existing servers, and the
+resources. Only stacks that rent import this module: Hetzner's SDK and client take a quarter of a program's start."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,17 +24,17 @@ from stacks.inputs import Inputs
 
 
 def client(inputs: Inputs) -> Client:
-    """The project of the stack's token."""
+    """A client for the project of the stack's token."""
     return api(inputs.cloud_token)
 
 
 def note(inputs: Inputs, directory: Path) -> None:
-    """Note address and host key of every server that stands, and forget those that do not any more: another clone, or a run
-    that was killed, may have made and removed them."""
+    """Write address and host key of every existing server, and forget servers that are gone: another clone, or a run that was
+    killed, may have made or removed them."""
     try:
         servers = client(inputs).servers.get_all(label_selector=f"{LABEL_STACK}={inputs.stack}")
     except NO_ANSWER:
-        return  # `problems` says it
+        return  # `problems` reports it
     wanted = {placement.host.name for placement in inputs.fleet.placements if placement.host.rented}
     for server in servers:
         label, net = (server.labels or {}).get(HOST_KEY_LABEL), server.public_net
@@ -45,7 +45,7 @@ def note(inputs: Inputs, directory: Path) -> None:
 
 
 def problems(inputs: Inputs) -> Iterator[Problem]:
-    """A type that cannot be had, a key that is there under another name, a token that nobody knows, too many stacks."""
+    """Problems: a type that is not available, a key under another name, an invalid token, too many stacks."""
     servers = tuple(placement.host.rented for placement in inputs.fleet.placements if placement.host.rented)
     if not servers:
         return
@@ -72,7 +72,7 @@ def _too_many(inputs: Inputs) -> Iterator[Problem]:
 
 
 def register(inputs: Inputs, ssh_config: str) -> Mapping[str, Sequence[pulumi.Resource]]:
-    """The servers of the stack; for each, by name, what whatever stands on it waits for."""
+    """Register the stack's servers; return, by name, the resources that everything on the server waits for."""
     cloud = pulumi.ResourceOptions(providers={"hcloud": provider("hetzner", token=inputs.cloud_token)})
     name = inputs.cloud_project
     key = inputs.deploy_key or HostKey(f"{name}-deploy-key", host=name).public
@@ -82,7 +82,7 @@ def register(inputs: Inputs, ssh_config: str) -> Mapping[str, Sequence[pulumi.Re
         "owner": inputs.fleet.project,
         EXPIRES: expiry_label(inputs.settings.expires),
     }
-    # Hetzner's own firewall lets SSH to production in from the operator's addresses only, besides the host's own rules.
+    # Besides the host's own rules, production's cloud firewall allows SSH only from the operator's addresses.
     ssh_from = tuple(map(str, inputs.settings.trusted_addresses)) if inputs.profile.guarded else EVERYWHERE
     project = HetznerProject(name, deploy_key=key, labels=labels, opts=cloud)
     wanted = (placement.host.rented for placement in inputs.fleet.placements)
@@ -120,10 +120,11 @@ def _server(
 def goes_with(host: str, hosts: Collection[str], server: pulumi.Resource, contact: ServerContact) -> None:
     """Replace and delete every resource on `host` with its server; members of the mesh are still removed one by one.
 
-    Without it the docker provider would not notice a new server, and a destroy would ask a server that is gone.
+    Without this the docker provider would not notice a new server, and a destroy would ask a server that is gone.
 
-    Deleted with the contact, which is replaced with the server: the engine (3.259) deletes a server's dependents before the
-    server itself, does not count that one as gone by then, and would ask providers that nobody has registered yet.
+    The resources are deleted with the contact, which is replaced with the server. Deleting them with the server itself fails: the
+    engine (3.259) deletes a server's dependents first, does not yet count the server as gone, and would ask providers that nobody
+    has registered yet.
     """
 
     def transformation(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:

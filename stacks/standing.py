@@ -24,12 +24,12 @@ _NAME = "vpai"
 _RUNBOOK = "docs/runbooks/state.md"
 SCHEMA = "docs/reference/stack.schema.json"
 LAB = "lab"
-"""Its state lies on the lab's own operator."""
+"""The lab's stack. Its state is on the lab's own operator machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lock:
-    """Who changes the stack, or was killed while doing so."""
+    """The run that changes the stack, or was killed while doing so."""
 
     identity: str
     user: str
@@ -43,28 +43,28 @@ class Lock:
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """A stack's state as it lies there."""
+    """The stored state of a stack."""
 
     stack: str
     backend: str
     others: tuple[str, ...] = ()
-    """Stacks of the project that lie beside it."""
+    """The project's other stacks in the same backend."""
     size: int | None = None
-    """In bytes; None where there is no state."""
+    """Size of the state in bytes; None where there is no state."""
     resources: int | None = None
-    """None where it cannot be read."""
+    """Number of resources; None where the state cannot be read."""
     pending: tuple[str, ...] = ()
-    """What a killed run had begun."""
+    """Operations that a killed run had begun."""
     salt: str = ""
     configured_salt: str = ""
-    """Of Pulumi.<stack>.yaml."""
+    """The salt in Pulumi.<stack>.yaml."""
     locks: tuple[Lock, ...] = ()
     generated: frozenset[str] = frozenset()
-    """Names of the secrets that it holds."""
+    """Names of the secrets that the state has."""
     hosts: frozenset[str] = frozenset()
-    """Names of the hosts that it has made its own."""
+    """Names of the hosts that the state manages."""
     project: str = ""
-    """What names the directory of its data on the hosts; empty where it has none."""
+    """Name of the data's directory on the hosts; empty where the state has no data."""
     guarded: bool = False
     """Whether it was deployed as production, or as another kind that is guarded (model/kind.py)."""
 
@@ -74,7 +74,7 @@ class Standing:
 
 
 def standing(stack: str, environment: Mapping[str, str] = os.environ, project: Path = _PROJECT) -> Standing | None:
-    """What stands; None for a backend that cannot be looked into from here."""
+    """The stored state; None for a backend that cannot be read from here."""
     url = environment.get("PULUMI_BACKEND_URL") or f"file://{project}/.state"
     place = _place(url, environment)
     return None if place is None else _seen(place, url, stack, project)
@@ -99,7 +99,7 @@ def _seen(place: "_Files | _Bucket", url: str, stack: str, project: Path) -> Sta
 
 
 def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing:
-    """`found`, with what the state's file says."""
+    """`found`, completed from the state file's `data`."""
     whole = {**vars(found), "size": len(data), "locks": locks}
     try:
         latest = json.loads(data)["checkpoint"]["latest"] or {}
@@ -122,7 +122,7 @@ def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing
 
 
 def problems(found: Standing) -> Iterator[Problem]:
-    """Why nothing may be run on it."""
+    """Why the stack may not be changed."""
     if found.size is None:
         beside = f"; there are: {', '.join(found.others)}" if found.others else ", nor any other"
         yield Problem(
@@ -149,7 +149,7 @@ def problems(found: Standing) -> Iterator[Problem]:
 
 
 def of_configuration(stack: str, project: Path = _PROJECT) -> Iterator[Problem]:
-    """What every stack has to say and its file does not; read as lines, before there is a package that reads YAML."""
+    """Required settings that the stack's file lacks. The file is read line by line, before there is a package that reads YAML."""
     schema = json.loads((project / SCHEMA).read_text())
     file = project / f"Pulumi.{stack}.yaml"
     text = file.read_text() if file.exists() else ""
@@ -166,7 +166,7 @@ def of_configuration(stack: str, project: Path = _PROJECT) -> Iterator[Problem]:
 
 
 def of_pending(found: Standing) -> Iterator[Problem]:
-    """What is refused while nobody knows what a killed run has made."""
+    """Problems: operations of a killed run whose result is unknown."""
     if found.pending:
         yield Problem(
             what=f"a run of {found.stack} was killed while it was {_listed(found.pending)}",
@@ -177,7 +177,7 @@ def of_pending(found: Standing) -> Iterator[Problem]:
 
 
 def of_settings(found: Standing, project: str, *, guarded: bool) -> Iterator[Problem]:
-    """What no setting changes of a stack that stands: where its data lies, and that it is guarded."""
+    """Problems: settings that differ from the deployed ones and cannot change: the data's directory, and the guard."""
     if found.project and found.project != project:
         yield Problem(
             what=f"vpai:project is {project}, and what stands of {found.stack} is {found.project}'s",
@@ -195,7 +195,7 @@ def of_settings(found: Standing, project: str, *, guarded: bool) -> Iterator[Pro
 
 
 def of_locks(found: Standing, dead: Mapping[str, bool], breaks: str) -> Iterator[Problem]:
-    """Each lock whose run has not ended for certain (`dead`: by identity), but the one that is named to be broken."""
+    """Each lock whose run may not have ended (`dead`: by identity), except the lock that `breaks` names."""
     for lock in found.locks:
         if not dead[lock.identity] and lock.identity != breaks:
             yield Problem(
@@ -207,7 +207,7 @@ def of_locks(found: Standing, dead: Mapping[str, bool], breaks: str) -> Iterator
 
 
 def has_ended(lock: Lock, user: str, machine: str, processes: Path = Path("/proc")) -> bool:
-    """Whether the run that took the lock was one of `user` on this `machine`, and is there no more."""
+    """Whether the run that took the lock was one of `user` on this `machine` and no longer exists."""
     if (lock.user, lock.machine) != (user, machine):
         return False
     try:
@@ -218,7 +218,7 @@ def has_ended(lock: Lock, user: str, machine: str, processes: Path = Path("/proc
 
 
 def said(found: Standing) -> str:
-    """All of it, line by line."""
+    """The stored state as text, one fact a line."""
     lines = [f"state    {found.backend}, {found.file}"]
     if found.size is not None:
         held = "not readable" if found.resources is None else f"{found.resources} resources"
@@ -234,9 +234,9 @@ def said(found: Standing) -> str:
 
 _SHOWN = 5
 _OURS = "-access"
-"""Ends the name of a host's SSH and firewall (components/host/managed_host.py)."""
+"""Ending of the resource name of a host's SSH and firewall (components/host/managed_host.py)."""
 _DATA = re.compile(r"/opt/([a-z][a-z0-9]*)/data/")
-"""As a service's data directories are named to directories.sh."""
+"""A service's data directory, as directories.sh gets it."""
 
 
 def _name(resource: Mapping[str, Any]) -> str:
@@ -255,7 +255,7 @@ def _listed(pending: tuple[str, ...]) -> str:
 
 def _lock(name: str, data: bytes | None) -> Lock | None:
     if data is None:
-        return None  # released in this moment
+        return None  # released just now
     try:
         says: Mapping[str, Any] = json.loads(data)
     except ValueError:
@@ -287,7 +287,7 @@ class _Files:
 
 
 class _Bucket:
-    """A backend in an S3 bucket. Raises `Refused` where it does not answer."""
+    """A backend in an S3 bucket. Raises `Refused` where the bucket does not answer."""
 
     def __init__(self, bucket: str, prefix: str, asked: Any) -> None:
         self._bucket, self._prefix, self._s3 = bucket, f"{prefix}/.pulumi/".lstrip("/"), asked
@@ -336,12 +336,12 @@ def _place(url: str, environment: Mapping[str, str]) -> _Files | _Bucket | None:
     try:
         from components.storage.object_storage import client
     except ImportError:
-        return None  # before there are any packages: the command itself asks again
+        return None  # no packages yet: the command that was called asks again
     options = {key: values[0] for key, values in parse_qs(parts.query).items()}
     endpoint, region = options.get("endpoint", ""), options.get("region", "")
     keys = [environment.get(name, "") for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")]
     if not endpoint or not all(keys):
-        return None  # the engine finds its own way, or says what it lacks
+        return None  # the engine finds the bucket its own way, or names what is missing
     return _Bucket(parts.netloc, parts.path.strip("/"), client(endpoint, region, *keys))
 
 

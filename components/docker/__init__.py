@@ -1,1 +1,1 @@
-"""Containers on a host of its own engine: networks, files, gates."""
+"""Containers on a host with its own Docker engine: networks, files, health gates."""

@@ -1,8 +1,8 @@
-"""Configuration files of a service on its host, one directory a version, as resources with a readable difference.
+"""Configuration files of a service on its host, one directory per version, as resources with a readable difference.
 
-Dynamic resources, because no provider knows them: `pulumi preview --diff` shows changed lines, `refresh` sees files
+The resources are dynamic because no provider has them: `pulumi preview --diff` shows changed lines, `refresh` sees files
 that somebody edited on the host. The module's path is part of the state (the engine imports the provider by name):
-moving it breaks `destroy`.
+moving the module breaks `destroy`.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _SECONDS = 60
 
 
 def version(files: Files, secret_files: Files, owner: str, key: str) -> str:
-    """The name of a version: HMAC-SHA256 of everything in it, keyed so that it tells nothing of the secrets inside."""
+    """The name of a version: HMAC-SHA256 of its files and owner. The key keeps the name from revealing the secrets inside."""
     canonical = json.dumps({"files": {**files, **secret_files}, "owner": owner}, sort_keys=True)
     return hmac.new(key.encode(), canonical.encode(), hashlib.sha256).hexdigest()
 
@@ -59,9 +59,9 @@ class HostFilesProvider(ResourceProvider):
 class ConfigurationDirectory(Resource, module="configuration", name="ConfigurationDirectory"):
     """The files of one service, owned by `owner`, in `<directory>/<version>` on `host`.
 
-    `secret_files` are files too; only their own differences are hidden.
-    With `reload` (a command), `<directory>/current` points to the version in force and the command runs in the
-    container that bears the label `service`; a refused reload leaves the old version in force and fails the update.
+    The content of `secret_files` is hidden in differences.
+    With `reload` (a command), `<directory>/current` points to the version in force, and the command runs in the
+    container that has the label `service`. If the reload is refused, the old version stays in force and the update fails.
     """
 
     directory: pulumi.Output[str]
@@ -102,7 +102,7 @@ class ConfigurationDirectory(Resource, module="configuration", name="Configurati
 
 
 class CaddyConfiguration(ConfigurationDirectory, module="configuration", name="CaddyConfiguration"):
-    """Caddy's files, with the sites they describe as values: {host name and paths: "access -> upstream:port (reason)"}."""
+    """Caddy's files, and the sites they describe as values: {host name and paths: "access -> upstream:port (reason)"}."""
 
     sites: pulumi.Output[Mapping[str, str]]
 
@@ -117,7 +117,7 @@ def _apply(props: Mapping[str, Any]) -> None:
 
 
 def _as_found(files: Files, sums: Mapping[str, str]) -> Files:
-    """`files`, where a file that has another checksum on the host says so instead of its content."""
+    """`files`, where a file with another checksum on the host shows that instead of its content."""
     return {
         path: file
         if sums.get(path) == hashlib.sha256(file["content"].encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A host with a Docker engine of its own, reached over SSH, and its networks."""
+"""A host with its own Docker engine, reached over SSH, and the host's networks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,13 +9,13 @@ from components.ssh.host_script import SshHost
 from model.network import Network
 
 LABEL_STACK, LABEL_SERVICE = "vpai.stack", "vpai.service"
-"""On everything we make: `make recover` finds by them what a killed run left behind."""
+"""Labels of every Docker object of the stack: `make recover` finds by them what a killed run left behind."""
 
 
 class DockerHost(pulumi.ComponentResource):
-    """The connection to one host and the networks on it; `prefix` names them.
+    """The connection to one host and the networks on it. `prefix` starts their names.
 
-    Nothing is made on it before `ready`: a fresh machine has no Docker yet.
+    Docker resources wait for `ready`: a fresh machine has no Docker yet.
     """
 
     def __init__(
@@ -41,16 +41,16 @@ class DockerHost(pulumi.ComponentResource):
         self.register_outputs({})
 
     def named(self, name: str) -> str:
-        """The name of a resource on this host: two hosts may run the same service."""
+        """The name of a resource on this host. It has the host's alias, because two hosts may run the same service."""
         return f"{self.ssh.alias}-{name}"
 
     def labels(self, service: str = "") -> Mapping[str, str]:
-        """Our labels for something on this host."""
+        """The stack's labels for a Docker object on this host."""
         stack = {LABEL_STACK: pulumi.get_stack()}
         return {**stack, LABEL_SERVICE: service} if service else stack
 
     def options(self, parent: pulumi.Resource, **options: object) -> pulumi.ResourceOptions:
-        """Options for a docker resource below `parent` on this host."""
+        """Options for a Docker resource below `parent` on this host."""
         return pulumi.ResourceOptions.merge(
             pulumi.ResourceOptions(parent=parent, provider=self.provider, depends_on=list(self.ready)),
             pulumi.ResourceOptions(**options),  # type: ignore[arg-type]

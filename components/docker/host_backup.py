@@ -1,4 +1,4 @@
-"""A host's nightly backup: restic's image, and the plan that the host's own program reads."""
+"""A host's nightly backup: restic's image, and the plan that the backup program on the host reads."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _NAME = "backup"
 
 
 class HostBackup(pulumi.ComponentResource):
-    """What components/host/backup.py's timer starts, from `after` on: the plan is in force when everything in it stands."""
+    """Image and plan for the timer of components/host/backup.py. The plan comes into force after the resources in `after`."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class HostBackup(pulumi.ComponentResource):
             secret_files=secret_files,
             owner=owner,
             version=name,
-            # No container of that name: `current` moves, and there is nobody to tell.
+            # No container has this label: `current` moves, and no program has to be told.
             service=f"{LABEL_SERVICE}={_NAME}",
             reload=["true"],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*host.ready, *after, pulled]),

@@ -1,4 +1,4 @@
-"""A service as a container: its image, its directories, its files, itself, and the gate that waits for its health."""
+"""A service as a container: image, directories, files, container, and the gate that waits until it is healthy."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
@@ -18,13 +18,13 @@ from model.service import SEEN_WHOLE, TUN, Configuration, Reload, Replacement, S
 from model.waiver import Waiver
 
 Resolve = Callable[[str], pulumi.Output[str]]
-"""Puts the values of secrets into a text."""
+"""Replaces the references to secrets in a text by their values."""
 
-# What the provider reports as updated while the container stays as it was (pulumi-docker 5.1).
+# The provider reports these as updated while the container stays as it was (pulumi-docker 5.1).
 _SILENTLY_IGNORED = ["healthcheck", "tmpfs", "init", "cpuPeriod", "cpuQuota", "cpus"]
-# Per user of the host: the provider has no limit for one container's processes (CIS Docker 5.29).
+# A limit per user of the host: the provider has none for the processes of one container (CIS Docker 5.29).
 _PROCESSES = 4096
-# For every service alike.
+# These hold for every service.
 STANDING_WAIVERS = (
     Waiver(
         rule="containers-restart",
@@ -33,12 +33,12 @@ STANDING_WAIVERS = (
         until=date(2027, 7, 5),
     ),
 )
-# Time for the engine's own calls around the gate's deadline.
+# Time for calls to the engine besides the gate's deadline.
 _GATE_MARGIN_SECONDS = 60
 
 
 class ServiceContainer(pulumi.ComponentResource):
-    """One service on one host. `ready` is what others depend on: healthy, tasks done."""
+    """One service on one host. `ready` are the resources that dependents wait for: the service is healthy, its tasks are done."""
 
     ready: Sequence[pulumi.Resource]
 
@@ -68,7 +68,7 @@ class ServiceContainer(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _pulled(self, name: str, image: str) -> docker.RemoteImage:
-        # keep_locally: a rollback needs no registry; the gate prunes to the last two.
+        # keep_locally: a rollback needs no registry. The gate prunes all but the last two images.
         return docker.RemoteImage(self._host.named(name), name=image, keep_locally=True, opts=self._host.options(self))
 
     def _data(self, protect: bool, delete: bool) -> list[pulumi.Resource]:
@@ -93,12 +93,12 @@ class ServiceContainer(pulumi.ComponentResource):
     def _configuration(
         self, hash_key: pulumi.Input[str]
     ) -> tuple[list[pulumi.Resource], docker.ContainerVolumeArgs | None, Sequence[str]]:
-        """The resource that holds the files, the mount that shows them, and the entrypoint that reads the environment file."""
+        """The resource that holds the files, their mount, and the entrypoint that reads the environment file."""
         service, configuration = self._service, self._service.configuration
         if configuration is None:
             return [], None, service.entrypoint
         files, secret_files = self._files(configuration)
-        # The keyed hash tells nothing of the secrets inside, and must be readable: it is part of a path.
+        # The keyed hash reveals nothing of the secrets inside, and must be readable: it is part of a path.
         name = pulumi.Output.unsecret(
             pulumi.Output.all(secret_files, hash_key).apply(lambda both: version(files, both[0], configuration.owner, both[1]))
         )
@@ -126,7 +126,7 @@ class ServiceContainer(pulumi.ComponentResource):
         return [resource], mount, (*service.with_secrets, *service.entrypoint)
 
     def _files(self, configuration: Configuration) -> tuple[Files, pulumi.Output[Files]]:
-        """The files without secrets, and those with: one property that held both would hide every difference."""
+        """The files without secrets, and those with. In one property a secret file would hide every difference."""
         texts = {file.path: (file.content, f"{file.mode:04o}") for file in configuration.files}
         if self._service.secret_environment:
             texts["environment"] = (sourced(self._service.secret_environment), "0400")
@@ -145,7 +145,7 @@ class ServiceContainer(pulumi.ComponentResource):
             docker.ContainerVolumeArgs(
                 host_path=f"{self._base}/data/{volume.directory}",
                 container_path=volume.path,
-                read_only=volume.read_only or None,  # false said is a difference at every run
+                read_only=volume.read_only or None,  # an explicit false is a difference at every run
             )
             for volume in service.volumes
         ]
@@ -157,9 +157,9 @@ class ServiceContainer(pulumi.ComponentResource):
         check = service.healthcheck
         return docker.Container(
             host.named(service.name),
-            # A fixed name would forbid two at once; without one the engine adds a random ending.
+            # A fixed name forbids two containers at once. Without a name the engine adds a random ending.
             name=f"{host.prefix}_{service.name}" if stop_first else None,
-            image=self._image.image_id,  # by name, every `up` would replace the container
+            image=self._image.image_id,  # not by name: then every `up` would replace the container
             entrypoints=list(entrypoint) or None,
             command=list(service.command) or None,
             envs=[f"{name}={value}" for name, value in service.environment.items()],
@@ -172,7 +172,7 @@ class ServiceContainer(pulumi.ComponentResource):
             capabilities=docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=[f"CAP_{name}" for name in service.capabilities]),
             **_confined(service),
             volumes=[*data, *shown, *([configuration] if configuration else [])],
-            # The names of the mesh, which the resolvers of all other containers do not know.
+            # The mesh's resolver: the resolvers of all other containers do not know the mesh's names.
             dns=[str(MAGIC_DNS)] if service.links and not service.uses_mesh_dns else None,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=host.networks[name].name, aliases=[service.name])
@@ -184,10 +184,10 @@ class ServiceContainer(pulumi.ComponentResource):
             ]
             or None,
             memory=limits.memory_mib,
-            memory_swap=limits.memory_mib,  # left out, it is a difference at every run
+            memory_swap=limits.memory_mib,  # unset, it is a difference at every run
             cpus=str(float(limits.cpus)),  # "1.0", as Docker's provider reads it back; "1" would replace at every run
             shm_size=limits.shared_memory_mib,
-            # The daemon's default of open files is said again: left out, it is read back as a difference.
+            # The daemon's default limit of open files is repeated here: unset, it is read back as a difference.
             ulimits=[
                 docker.ContainerUlimitArgs(name=name, soft=limit, hard=limit)
                 for name, limit in (("nofile", OPEN_FILES), ("nproc", _PROCESSES))
@@ -198,7 +198,7 @@ class ServiceContainer(pulumi.ComponentResource):
             stop_signal=service.stop_signal or None,
             stop_timeout=service.stop_timeout,
             destroy_grace_seconds=service.stop_timeout,
-            wait=False,  # the gate waits: the provider's own wait says nothing and recreates a recovering database
+            wait=False,  # the gate waits: the provider's own wait gives no reason and recreates a database that recovers
             must_run=True,
             healthcheck=docker.ContainerHealthcheckArgs(
                 tests=["CMD", *check.command],
@@ -236,7 +236,7 @@ class ServiceContainer(pulumi.ComponentResource):
         )
 
     def _tasks(self, gate: Sequence[pulumi.Resource], data: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
-        """The service's tasks, once more when its data directory is made anew."""
+        """The service's tasks. They run again when the service's data directory is replaced."""
         return [
             HostScript(
                 self._host.named(task.name),
@@ -253,7 +253,7 @@ class ServiceContainer(pulumi.ComponentResource):
 
 
 def _declared(service: Service, host: DockerHost) -> Mapping[str, Any]:
-    """What the service says of itself that no resource below it shows; the policy pack reads it."""
+    """Fields of the service that no resource below it shows. The policy pack reads them."""
     return {
         "host": host.ssh.alias,
         "ports": {f"{port.number}/{port.protocol}": port.reason for port in service.ports},
@@ -272,17 +272,17 @@ def _sites(sites: Sequence[Site]) -> Mapping[str, str]:
 
 
 def _tmpfs_options(service: Service) -> str:
-    """Options of a directory in memory, the service's own: from its second start on Docker makes it 755, whatever `mode` says."""
+    """Options of a tmpfs that the service's user owns: Docker makes it 755 from the second start on, whatever `mode` is."""
     user, _, group = service.user.partition(":")
     return "rw,noexec,nosuid,nodev,size=64m" + (f",uid={user},gid={group}" if user else "")
 
 
 def _confined(service: Service) -> Mapping[str, Any]:
-    """What keeps it in, and what it needs to make namespaces of its own."""
+    """Security options of the container: confinement, and what a service with user namespaces needs."""
     if not service.user_namespaces:
         return {"security_opts": ["no-new-privileges:true"]}
     return {
-        # Said: the daemon's default is true (components/host/docker_daemon.py).
+        # Explicit, because the daemon's default is true (components/host/docker_daemon.py).
         "security_opts": ["no-new-privileges:false", "seccomp=unconfined", "apparmor=unconfined"],
         "devices": [docker.ContainerDeviceArgs(host_path=TUN, container_path=TUN, permissions="rwm")],
         "mounts": [
@@ -297,6 +297,6 @@ def _confined(service: Service) -> Mapping[str, Any]:
 
 
 def _duration(seconds: int) -> str:
-    """As Docker writes it back, so that it is no difference: 120 s is 2m0s."""
+    """`seconds` in the form that Docker reads back, so that there is no difference: 120 s is 2m0s."""
     minutes, rest = divmod(seconds, 60)
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"

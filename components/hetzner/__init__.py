@@ -1,4 +1,4 @@
-"""Hetzner's cloud: a project's shared parts, and servers with firewall, addresses and a host key that is known beforehand."""
+"""Hetzner Cloud: a project's shared resources, and servers with firewall, addresses and a host key that is known beforehand."""
 
 from components.hetzner.project import HetznerProject, provider
 from components.hetzner.server import HetznerServer

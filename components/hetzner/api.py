@@ -1,4 +1,4 @@
-"""Hetzner's API as we ask it ourselves, beside the provider."""
+"""Hetzner's API, called directly besides the provider."""
 
 import os
 
@@ -6,10 +6,10 @@ from hcloud import APIException, Client
 from requests import RequestException
 
 NO_ANSWER = (APIException, RequestException)
-"""What an answer that is none is raised as."""
+"""Exceptions that mean that the API gave no usable answer."""
 _API = "https://api.hetzner.cloud/v1"
 
 
 def client(token: str) -> Client:
-    """The project of a token, at HCLOUD_ENDPOINT where that is set: the provider looks there too."""
+    """A client for the token's project, at HCLOUD_ENDPOINT where it is set: the provider reads this variable too."""
     return Client(token=token, application_name="vpai", api_endpoint=os.environ.get("HCLOUD_ENDPOINT") or _API)

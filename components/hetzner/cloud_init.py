@@ -1,9 +1,9 @@
-"""What a server is told for its first boot: who it is, by its host key, who may log in, and where. All else the baseline does,
-over SSH.
+"""cloud-init's configuration for a server's first boot: host key, who may log in, sshd's port. The baseline does all else, over
+SSH.
 
-Everything here can be read by every process on the server (http://169.254.169.254/hetzner/v1/userdata; containers are kept
-from it by DOCKER-USER) and by whoever has the project's token: so there is no secret of ours in it. The host key is one only
-until the first contact has proven the machine.
+Every process on the server (http://169.254.169.254/hetzner/v1/userdata; DOCKER-USER blocks it for containers) and everybody
+with the project's token can read this text, so it has no other secret. The host key is a secret only until the first contact
+has identified the machine.
 """
 
 import json
@@ -16,8 +16,8 @@ from model.host import SSH_PORT
 def user_data(host_key: str, authorized_keys: Sequence[str] = ()) -> str:
     """The text of cloud-init's #cloud-config, in JSON, which is YAML too.
 
-    sshd answers on its later port from the start, so that the cloud's firewall never has to let anybody in on 22. The baseline
-    overwrites the same two files. Ubuntu's sshd is started by its socket, before cloud-init has written where to listen.
+    sshd listens on its final port from the start, so that the cloud's firewall never has to open port 22. The baseline
+    overwrites the same two files. Ubuntu starts sshd by its socket, before cloud-init has written where to listen.
     """
     socket = sshd.socket_drop_in([SSH_PORT])
     config = {

@@ -1,7 +1,7 @@
-"""The host key that a new server starts with, made before the server is: whoever answers the first contact has to show it.
+"""The host key of a new server, generated before the server: the first contact accepts only a machine that shows this key.
 
-Dynamic, because no provider that can be had here makes SSH keys. The module's path is part of the state (the engine imports
-the provider by name): moving it breaks `destroy`.
+The resource is dynamic because no available provider makes SSH keys. The module's path is part of the state (the engine
+imports the provider by name): moving the module breaks `destroy`.
 """
 
 import subprocess
@@ -16,21 +16,21 @@ from components.difference import difference
 
 HOST_KEY_LABEL = "vpai.host-key"
 _PREFIX = "AAAAC3NzaC1lZDI1NTE5AAAAI"
-"""Of every Ed25519 key (the length and name of its kind); 43 characters follow."""
+"""Start of every Ed25519 key in base64 (length and name of the type); 43 characters follow."""
 
 
 def host_key_label(public: str) -> str:
-    """A public Ed25519 key as a label's value: URL-safe, and between letters, because a dash may not be the first or last."""
+    """A public Ed25519 key as a label's value: URL-safe base64 between letters: a label may not start or end with a dash."""
     return f"k{public.split()[1].removeprefix(_PREFIX).replace('+', '-').replace('/', '_')}k"
 
 
 def labelled_host_key(label: str) -> str:
-    """The public key that `host_key_label` made the label of."""
+    """The public key of a label that `host_key_label` made."""
     return f"ssh-ed25519 {_PREFIX}{label[1:-1].replace('-', '+').replace('_', '/')}"
 
 
 class HostKeyProvider(ResourceProvider):
-    """Runs ssh-keygen once; what it made stays in the state."""
+    """Runs ssh-keygen once; the key pair stays in the state."""
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         with tempfile.TemporaryDirectory() as directory:
@@ -45,7 +45,7 @@ class HostKeyProvider(ResourceProvider):
 
 
 class HostKey(Resource, module="hetzner", name="HostKey"):
-    """`private` is a secret; `public` is what known_hosts pins."""
+    """An Ed25519 key pair. `private` is a secret; `public` is what known_hosts pins."""
 
     private: pulumi.Output[str]
     public: pulumi.Output[str]

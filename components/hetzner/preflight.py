@@ -1,4 +1,4 @@
-"""What the cloud itself says against servers and keys, asked before anything is touched."""
+"""Checks of servers and keys against Hetzner's API, before anything is changed."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,8 +11,8 @@ from model.problem import Problem
 
 
 def problems(client: Client, servers: Sequence[CloudServer], *, key_name: str, public_key: str) -> Iterator[Problem]:
-    """A type that cannot be had, a key that exists under another name (none where it is still to be made), a token that
-    nobody knows.
+    """Problems: a server type that is not available, a key that exists under another name (`public_key` is empty where the key
+    is still to be made), an invalid token.
     """
     try:
         there = {server.name for server in client.servers.get_all()}
@@ -31,7 +31,7 @@ def problems(client: Client, servers: Sequence[CloudServer], *, key_name: str, p
 
 
 def offers(client: Client) -> tuple[Offer, ...]:
-    """The types of servers and where each can be had now."""
+    """The server types, and where each is available now."""
     return tuple(
         Offer(
             name=str(kind.name),

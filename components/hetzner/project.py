@@ -1,4 +1,4 @@
-"""What the servers of a stack share: the key that deploys, a private network, a placement group."""
+"""What the servers of a stack share: the deploy key, a private network, a placement group."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network
@@ -10,7 +10,7 @@ _ZONE = "eu-central"
 
 
 def provider(name: str, *, token: pulumi.Input[str], endpoint: str = "") -> hcloud.Provider:
-    """The cloud of this token. An `endpoint` is for rehearsals, where waiting half a second between polls is waste."""
+    """The provider for the project of `token`. An `endpoint` is for rehearsals: half a second between polls is too slow."""
     return hcloud.Provider(
         name,
         token=pulumi.Output.secret(token),
@@ -21,7 +21,7 @@ def provider(name: str, *, token: pulumi.Input[str], endpoint: str = "") -> hclo
 
 
 class HetznerProject(pulumi.ComponentResource):
-    """With a `network` servers may meet in private; with `spread` each stands on its own hardware."""
+    """The shared resources of a stack's servers. `network`: a private network; `spread`: each server on its own hardware."""
 
     def __init__(
         self,
@@ -38,13 +38,13 @@ class HetznerProject(pulumi.ComponentResource):
         self.labels = labels
         mine = pulumi.ResourceOptions(parent=self)
         self.deploy_key_name = deploy_key_name(name)
-        """By name: were it an output of the key, whoever refers to it would be replaced along with it."""
+        """A name that is known beforehand: as an output of the key, it would replace every server along with the key."""
         self.deploy_key = hcloud.SshKey(
             self.deploy_key_name,
             name=self.deploy_key_name,
             public_key=pulumi.Output.from_input(deploy_key).apply(bare),
             labels=labels,
-            # A key cannot be changed, and no two have one name: the old one goes first.
+            # Hetzner cannot change a key and refuses a second one of the same name: the old one is deleted first.
             opts=pulumi.ResourceOptions(parent=self, delete_before_replace=True),
         )
         self.network_id: pulumi.Output[int] | None = None
@@ -75,10 +75,10 @@ class HetznerProject(pulumi.ComponentResource):
 
 
 def deploy_key_name(project: str) -> str:
-    """What the key of the project `project` is called at Hetzner."""
+    """The name of the deploy key of `project` at Hetzner."""
     return f"{project}-deploy"
 
 
 def bare(public_key: str) -> str:
-    """Without its comment: the API drops it, and a key with another comment would be replaced for nothing."""
+    """The key without its comment: the API drops the comment, so that another comment would replace the key for nothing."""
     return " ".join(public_key.split()[:2])

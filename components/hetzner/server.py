@@ -1,8 +1,8 @@
-"""A server with its firewall and its addresses. What the provider (pulumi-hcloud 1.39) does unasked is met here once.
+"""A server with its firewall and its addresses, and the workarounds for the provider (pulumi-hcloud 1.39).
 
-`location`, never `datacenter`, which the API gives up. A new key or another image name would replace the server and all on it; a
-private network without `alias_ips` differs at every run. A firewall is made before its server and named beside it, never
-through `apply_to`, or two resources would fight over one list. An emptied rule set is not sent by the provider at all.
+`location` is set, never `datacenter`, which the API gives up. A new key or another image name would replace the server and all
+its data; a private network without `alias_ips` differs at every run. A firewall is made before its server and named in it, never
+through `apply_to`: two resources would write one list. The provider never sends an empty rule set.
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ WAIVERS = (
     ),
 )
 DESTROY_TIMEOUT = "5m"
-"""Of which a server that does not shut down by itself may use half."""
+"""Time for a deletion. A server that does not shut down by itself may use half of it."""
 
 
 class HetznerServer(pulumi.ComponentResource):
-    """`address` is its public IPv4, `host_key` what it shows at the first contact, `resource` what its services depend on."""
+    """`address` is the public IPv4, `host_key` the key shown at the first contact, `resource` what the services depend on."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class HetznerServer(pulumi.ComponentResource):
                 auto_delete=False,
                 delete_protection=server.protected,
                 labels=labels,
-                # Without an assignee: the server asks for it, and a provider that assigns it would switch the server off.
+                # No assignee: the server refers to the address. A provider that assigns the address would switch the server off.
                 opts=pulumi.ResourceOptions(parent=self, protect=server.protected, ignore_changes=["assigneeId", "assigneeType"]),
             )
             if server.keeps_address
@@ -87,12 +87,12 @@ class HetznerServer(pulumi.ComponentResource):
             server_type=server.type,
             image=server.image,
             location=server.location,
-            # With the key that it shows: whoever may see the project can pin it, on any machine, without the state.
+            # The label has the host key: everybody who may read the project can pin it, on any machine, without the state.
             labels={**labels, HOST_KEY_LABEL: key.public.apply(host_key_label)},
             ssh_keys=[project.deploy_key_name],
             user_data=key.private.apply(lambda private: user_data(private, authorized_keys)),
             backups=server.backups,
-            # A larger disk would keep the server from ever becoming smaller again.
+            # A larger disk could never become smaller again.
             keep_disk=True,
             delete_protection=server.protected,
             rebuild_protection=server.protected,
@@ -106,7 +106,7 @@ class HetznerServer(pulumi.ComponentResource):
                 protect=server.protected,
                 ignore_changes=["sshKeys", "userData", "image"],
                 depends_on=[project.deploy_key, *([project.subnet] if project.subnet else [])],
-                # A name and a kept address belong to one server at a time.
+                # A name and a kept address can belong to only one server at a time.
                 delete_before_replace=True,
                 custom_timeouts=pulumi.CustomTimeouts(delete=DESTROY_TIMEOUT),
             ),

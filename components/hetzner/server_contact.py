@@ -1,8 +1,8 @@
-"""The first contact with a rented server as a resource: its address noted, SSH answering with the pinned key, cloud-init done.
+"""The first contact with a rented server as a resource: address noted, SSH answers with the pinned key, cloud-init is done.
 
-The one resource that has an address among its inputs: whatever stands on the server waits for it, and finds the server by the
-alias that it notes. Dynamic, because the wait and the note are the runner's; the module's path is part of the state: moving it
-breaks `destroy`.
+No other resource has an address among its inputs: all resources on the server wait for this one and reach the server by the
+alias that it writes. It is dynamic because the runner waits and writes. The module's path is part of the state: moving the
+module breaks `destroy`.
 """
 
 import time
@@ -20,11 +20,11 @@ from components.ssh.host_script import NO_ANSWER, SshHost
 DEADLINE_SECONDS = 300
 """Hetzner's servers answer within a minute; cloud-init may wait for the distribution's mirrors."""
 _SHORTEST_TRY_SECONDS = 3
-"""Longer than ssh_proxy_command.py waits for a banner: the last try, too, ends with what keeps the server from answering."""
+"""Longer than ssh_proxy_command.py waits for a banner, so that the last try, too, ends with the reason."""
 
 
 class ServerContactProvider(ResourceProvider):
-    """Notes, waits, forgets."""
+    """Notes the address, waits for the server, forgets the address at the end."""
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         _meet(props)
@@ -43,7 +43,7 @@ class ServerContactProvider(ResourceProvider):
 
 
 class ServerContact(Resource, module="hetzner-contact", name="ServerContact"):
-    """`server` (its id) at `address`, which shows `host_key`, as the host `host`."""
+    """The contact with `server` (its id) at `address`, which shows `host_key`, as the host `host`."""
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class ServerContact(Resource, module="hetzner-contact", name="ServerContact"):
 
 
 def _meet(props: Mapping[str, Any]) -> None:
-    """Return once the server answers and has configured itself; raises after the deadline, with the way on."""
+    """Return once the server answers and cloud-init is done; raise RuntimeError with the next step after the deadline."""
     ssh.note_server(Path(props["config"]).parent, props["alias"], props["address"], props["host_key"])
     host = SshHost(alias=props["alias"], config=props["config"], new=True)
     deadline = time.monotonic() + int(props["seconds"])
     said = ""
     while (left := deadline - time.monotonic()) > 0:
-        # As handed over first: a server that is ours already refuses root at once.
+        # The provider's first user is tried first: a server that already has the baseline refuses root at once.
         for machine in (host.as_handed_over, host):
             done = machine.run("first_boot.sh", [], seconds=max(left, _SHORTEST_TRY_SECONDS))
             if done.returncode == 0:

@@ -1,1 +1,1 @@
-"""What a host of the fleet must look like, as pure values: files, packages, users; and what a host says it looks like."""
+"""The desired state of a host as pure values (files, packages, users), and the state that the host reports."""

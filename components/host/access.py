@@ -1,4 +1,4 @@
-"""Everything on a host that decides who may log in and who may come in, as files: what access.sh puts in force at once."""
+"""All files of a host that decide who may log in and who may connect. access.sh puts them in force at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from model.host import SSH_PORT
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """SSH and firewall of one host. `rescue_minutes`: after how long without a mesh SSH opens to the public; 0: never."""
+    """SSH and firewall of one host. `rescue_minutes`: minutes without a mesh until SSH opens to the public; 0: never."""
 
     firewall: Firewall
     user: str
@@ -22,7 +22,7 @@ class Access:
     rescue_minutes: int
 
     def ufw_rules(self, *, ssh_public: bool) -> tuple[str, ...]:
-        """The host's own openings, as UFW says them."""
+        """The host's ingress rules in UFW's syntax."""
         return rendered.ufw_rules(self.firewall, ssh_public=ssh_public)
 
     def files(self, *, ssh_public: bool) -> tuple[HostFile, ...]:

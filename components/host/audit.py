@@ -1,10 +1,10 @@
-"""auditd: who became root, and who changed what decides who may come in."""
+"""auditd's rules: who became root, and who changed a file that decides who may log in or connect."""
 
 from components.host.files import HostFile
 
 RULES_PATH = "/etc/audit/rules.d/60-vpai.rules"
 
-# A container shares the kernel's one audit system with its machine; there these units would only fail.
+# A container shares the audit system of its machine's kernel, so these units would only fail in it.
 _MACHINES_ONLY = "[Unit]\nConditionVirtualization=!container\n"
 
 _RULES = """-a always,exit -F arch=b64 -S execve -F euid=0 -F auid>=1000 -F auid!=unset -k root-command

@@ -1,4 +1,4 @@
-"""What backs a host up every night: one program, and the timer that starts it."""
+"""A host's nightly backup: one program, and the timer that starts it."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from components.host.files import HostFile, installed
 
 TIMER = "vpai-backup.timer"
 HOURLY = "vpai-backup-databases.timer"
-"""There whether the settings ask for it or not: the plan says, so that nothing is left over when they change."""
+"""Installed even if the settings do not ask for it: the plan decides, so that a changed setting leaves nothing over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,16 +19,16 @@ class Schedule:
     """HH:MM in `timezone`."""
     timezone: str
     delay_minutes: int
-    """At most so much later, at random: hosts do not ask the bucket in the same second."""
+    """The longest random delay, so that hosts do not call the bucket in the same second."""
 
     @property
     def plan(self) -> str:
-        """The directory that has the plan in force."""
+        """The directory with the plan in force."""
         return f"{self.base}/config/backup/current"
 
 
 def nightly(schedule: Schedule) -> tuple[HostFile, ...]:
-    """The program, its service and its timer. A night that was missed is made good at the next start of the host."""
+    """The program, its service and its timer. A missed night is made up for at the host's next start."""
     program = installed("vpai-backup")
     service = f"""[Unit]
 Description=Back up what this host holds

@@ -1,4 +1,4 @@
-"""Everything of a host that is not its firewall, its sshd or the mesh."""
+"""The desired state of a host except its firewall, its sshd and the mesh."""
 
 import base64
 import re
@@ -22,7 +22,7 @@ PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """What scripts/baseline.sh makes true."""
+    """What scripts/baseline.sh puts in force."""
 
     user: str
     authorized_keys: tuple[str, ...]
@@ -30,20 +30,20 @@ class Baseline:
     timezone: str
     packages: tuple[str, ...]
     packages_if_known: tuple[str, ...]
-    """Packages that not every release has."""
+    """Packages that are missing in some releases."""
     tailscale: bool
-    """From Tailscale's own packages; the distributions' are too old for a current hub."""
+    """Install Tailscale from its own packages; the distributions' are too old for a current hub."""
     files: tuple[HostFile, ...]
     sysctls: Mapping[str, str]
     kernel_sysctls: Mapping[str, str]
-    """Not shown in a container."""
+    """Parameters that a container cannot show."""
     units: tuple[str, ...]
     """Enabled and running."""
     machine_units: tuple[str, ...]
-    """Enabled and running on a machine; not shown in a container."""
+    """Enabled and running on a machine; a container cannot show them."""
 
     def payload(self) -> str:
-        """What baseline.sh reads from stdin: a line an item, in the order in which they are done."""
+        """What baseline.sh reads from stdin: one item a line, in the order of execution."""
         return "".join(f"{line}\n" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:
@@ -53,7 +53,7 @@ class Baseline:
         if self.tailscale:
             yield "tailscale"
         yield f"timezone {self.timezone}"
-        # Before the files: the rule that lets the user become root names an existing user.
+        # Before the files, because the sudo rule for the user needs an existing user.
         yield f"user {self.user} {DEPLOY_UID} {','.join(self.groups) or '-'} {keys}"
         for file in self.files:
             yield f"file {file.mode:04o} {file.path} {_encoded(file.content)}"
@@ -73,8 +73,8 @@ def baseline(
     mesh: str = str(MESH),
     backed_up: backup.Schedule | None = None,
 ) -> Baseline:
-    """`docker`: the host runs containers, which ask `dns`. `reboot_window` "HH:MM": when the host may restart itself after
-    an upgrade. `trusted` addresses are, like the `mesh` it is a member of, never banned; an empty `mesh`: of none."""
+    """The baseline of a host. `docker`: it runs containers, whose resolvers are `dns`. `reboot_window` "HH:MM": when the host may
+    restart itself after an upgrade. fail2ban never bans `trusted` addresses nor the `mesh` (empty: the host is no member)."""
     refuse(_problems(user, authorized_keys, timezone, dns, reboot_window, trusted))
     return Baseline(
         user=user,

@@ -1,4 +1,4 @@
-"""How a published benchmark is met: control by control, or waived with a reason."""
+"""Controls of a published benchmark: each is met, or waived with a reason."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Setting:
-    """Met by what we set; `note` says where the wording of the benchmark differs."""
+    """Met by values that we set; `note` says where the benchmark's wording differs."""
 
     title: str
     values: Mapping[str, str] = field(default_factory=dict)
@@ -23,7 +23,7 @@ class Inherent:
 
 @dataclass(frozen=True)
 class Deviation:
-    """Not met as published; `values` is what we set instead."""
+    """Not met as published; `values` are what we set instead."""
 
     title: str
     reason: str
@@ -34,7 +34,7 @@ Control = Setting | Inherent | Deviation
 
 
 def settings(controls: Mapping[str, Control]) -> dict[str, str]:
-    """Every value that the controls set, in their order."""
+    """All values that the controls set, in the controls' order."""
     return {
         key: value for control in controls.values() if not isinstance(control, Inherent) for key, value in control.values.items()
     }

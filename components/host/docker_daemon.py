@@ -12,16 +12,16 @@ from model.network import DOCKER_POOL
 PATH = "/etc/docker/daemon.json"
 
 OPEN_FILES = 16384
-"""For a container's processes, each."""
+"""Limit of each process of a container."""
 
 _POOL_SIZE = 24
 
 
 def daemon_json(dns: Sequence[str]) -> HostFile:
-    """`dns` are the resolvers that containers ask; none: those of the host."""
+    """daemon.json. `dns` are the containers' resolvers; empty: the host's."""
     settings = {
         "default-address-pools": [{"base": str(DOCKER_POOL), "size": _POOL_SIZE}],
-        # A service that needs more files says so itself. No nproc: it counts by user id over all containers of the host,
+        # A service that needs more files sets its own limit. No nproc: it counts by user id over all containers of the host,
         # and one busy container would starve the others.
         "default-ulimits": {"nofile": {"Name": "nofile", "Soft": OPEN_FILES, "Hard": OPEN_FILES}},
         **({"dns": list(dns)} if dns else {}),
@@ -38,13 +38,13 @@ def daemon_json(dns: Sequence[str]) -> HostFile:
 
 
 def stopped_with_the_host() -> tuple[HostFile, ...]:
-    """What ends containers in order when the host goes down: with live-restore nobody else does."""
+    """Program and unit that stop containers in order when the host shuts down: with live-restore dockerd does not stop them."""
     stop = "[Service]\nExecStop=-/usr/local/sbin/vpai-containers list\nExecStopPost=-/usr/local/sbin/vpai-containers end\n"
     return installed("vpai-containers"), HostFile("/etc/systemd/system/docker.service.d/vpai.conf", stop)
 
 
 def swept_bridges() -> tuple[HostFile, ...]:
-    """What removes interfaces that Docker forgot with live-restore, as containers start (docs/adr/0027)."""
+    """Program and units that remove interfaces that Docker forgot with live-restore, at each container start (docs/adr/0027)."""
     return (
         installed("vpai-interfaces"),
         HostFile("/etc/systemd/system/vpai-interfaces.service", _SWEEP),
@@ -54,7 +54,7 @@ def swept_bridges() -> tuple[HostFile, ...]:
 
 SWEEPER = "vpai-interfaces.path"
 
-# As many containers may start at once as like.
+# No start limit: any number of containers may start at once.
 _SWEEP = """[Unit]
 Description=Remove interfaces of containers that have ended
 StartLimitIntervalSec=0
@@ -64,7 +64,7 @@ Type=oneshot
 ExecStart=/usr/local/sbin/vpai-interfaces
 """
 
-# Each container that starts has a file there.
+# Docker creates a file in this directory for each container that starts.
 _SWEEP_AT = """[Unit]
 Description=Look for interfaces of containers that have ended whenever one starts
 
@@ -124,4 +124,4 @@ WAIVERS = tuple(
     for number, rule in _RULES.items()
     if isinstance(control := CONTROLS[number], Deviation)
 )
-"""The same decisions for the policy pack, which reads the file as it goes to the host; 2.1 shows in no file."""
+"""The same deviations as waivers for the policy pack, which reads the file that goes to the host; 2.1 shows in no file."""

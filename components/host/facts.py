@@ -1,4 +1,4 @@
-"""What a host says it is like: the text that scripts/facts.sh prints, parsed."""
+"""The state of a host as scripts/facts.sh prints it, parsed."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file that is there."""
+    """A file that exists."""
 
     sha256: str
     mode: int
@@ -18,7 +18,7 @@ class FoundFile:
 
 @dataclass(frozen=True)
 class FoundUnit:
-    """A unit of systemd, in its own words."""
+    """A systemd unit, in systemd's words."""
 
     active: str
     enabled: str
@@ -27,19 +27,19 @@ class FoundUnit:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundDocker:
-    """What dockerd runs by, not what its file says."""
+    """The settings that dockerd runs with, not those of its file."""
 
     live_restore: bool
     log_driver: str
     pools: tuple[tuple[str, int], ...]
     no_new_privileges: bool
     read_its_file: bool
-    """It has not been written since the daemon started."""
+    """Whether the file is older than the daemon's start."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoundMesh:
-    """Membership, as tailscaled knows it."""
+    """Membership of the mesh, as tailscaled reports it."""
 
     state: str
     name: str
@@ -50,7 +50,7 @@ class FoundMesh:
 
 @dataclass(frozen=True, kw_only=True)
 class FoundFirewall:
-    """UFW, and the rules that stand beside it."""
+    """UFW, and the iptables rules beside it."""
 
     active: bool
     at_boot: bool
@@ -61,16 +61,16 @@ class FoundFirewall:
     """As `ufw show added` prints them, without the word `ufw`."""
     stored: tuple[int, int]
     loaded: tuple[int, int]
-    """How many rules stand in UFW's files, and in force, for IPv4 and IPv6."""
+    """Number of rules (IPv4, IPv6) in UFW's files and in force."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """One host at one moment. None: it has no such thing, or it does not answer."""
+    """The state of one host at one moment. None: the host does not have this, or it does not answer."""
 
     release: str
     container: str
-    """The kind of container that plays this host; empty for a machine."""
+    """The kind of container that this host is; empty for a machine."""
     booted: int
     reboot_required: bool
     timezone: str
@@ -87,13 +87,13 @@ class Facts:
     firewall: FoundFirewall | None
     rules_v4: tuple[str, ...]
     rules_v6: tuple[str, ...]
-    """Of INPUT, DOCKER-USER and our own chains, and whatever leads into them, in the words of `iptables -S`."""
+    """Rules of INPUT, DOCKER-USER, our own chains and the chains that lead into them, as `iptables -S` prints them."""
     docker: FoundDocker | None
     mesh: FoundMesh | None
 
 
 def parse(text: str) -> Facts:
-    """Facts from what facts.sh printed; raises `ValueError` when it was cut off before anything was said."""
+    """Facts from the output of facts.sh; raises `ValueError` when the output ends before the first fact."""
     sections: dict[str, list[str]] = {}
     for line in text.splitlines():
         section, _, content = line.partition("\t")

@@ -1,4 +1,4 @@
-"""fail2ban: strangers who try to log in are dropped; the mesh and trusted addresses never are."""
+"""fail2ban: bans addresses after failed logins, except the mesh's and trusted ones."""
 
 from collections.abc import Sequence
 

@@ -9,7 +9,7 @@ _INSTALLED = Path(__file__).parents[1] / "scripts" / "installed"
 
 @dataclass(frozen=True)
 class HostFile:
-    """A whole file; nobody else writes to it."""
+    """A whole file. No other program writes to it."""
 
     path: str
     content: str
@@ -17,11 +17,11 @@ class HostFile:
 
     @property
     def sha256(self) -> str:
-        """Of the content, in hexadecimal."""
+        """SHA-256 of the content, in hexadecimal."""
         return hashlib.sha256(self.content.encode()).hexdigest()
 
 
 def installed(program: str) -> HostFile:
-    """One of our own programs, which the host runs by itself."""
+    """One of our own programs, which runs on the host without the runner."""
     [source] = _INSTALLED.glob(f"{program}.*")
     return HostFile(f"/usr/local/sbin/{program}", source.read_text(), 0o755)

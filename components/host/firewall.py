@@ -1,4 +1,4 @@
-"""A firewall plan in the three languages that enforce it: UFW's, iptables' for what Docker forwards, a cloud's."""
+"""A firewall plan rendered for UFW (the host), iptables (what Docker forwards) and a cloud's firewall."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ _FORBIDDEN_TO_CONTAINERS = (
     "172.16.0.0/12",
     "192.168.0.0/16",
 )
-"""Docker lends a container its host's address: without a rule every container with a way out is a trusted mesh member."""
+"""Networks closed to containers: Docker lends a container its host's address, which the mesh would trust without a rule."""
 
 
 def ufw_rules(firewall: Firewall, *, ssh_public: bool) -> tuple[str, ...]:
-    """What reaches the host itself, as `ufw show added` prints it after the word `ufw`. All else is denied by default."""
+    """Ingress rules of the host itself, as `ufw show added` prints them after the word `ufw`. UFW denies the rest by default."""
     return tuple(
         f"allow in on {INTERFACE} to any port {opening.port} proto {opening.protocol} comment '{_comment(opening)}'"
         if opening.access is Access.VPN
@@ -31,12 +31,12 @@ def ufw_rules(firewall: Firewall, *, ssh_public: bool) -> tuple[str, ...]:
 
 
 def _comment(opening: IngressRule) -> str:
-    """UFW takes no quotation marks."""
+    """The rule's reason without quotation marks, which UFW does not take."""
     return opening.reason.replace("'", "")
 
 
 def forward_rules(firewall: Firewall) -> tuple[str, ...]:
-    """Docker's own hook into what is forwarded, in the order of evaluation and in the words of `iptables -S`."""
+    """Rules of DOCKER-USER, Docker's hook into forwarding, in the order of evaluation and as `iptables -S` prints them."""
     if not firewall.has_containers:
         return ()
     return tuple(f"-A DOCKER-USER {rule}" for rule in _docker_user(firewall))
@@ -44,7 +44,7 @@ def forward_rules(firewall: Firewall) -> tuple[str, ...]:
 
 def _docker_user(firewall: Firewall) -> Iterator[str]:
     yield "-m conntrack --ctstate RELATED,ESTABLISHED -j RETURN"
-    # Between containers the networks decide.
+    # Docker's networks decide about traffic between containers.
     yield f"-i {_BRIDGES} -o {_BRIDGES} -j RETURN"
     for exit in firewall.exits:
         yield (
@@ -57,7 +57,7 @@ def _docker_user(firewall: Firewall) -> Iterator[str]:
         yield f"-i {bridge} -j RETURN"
     for opening in firewall.openings:
         if opening.target is Target.CONTAINER:
-            # After Docker's translation the port is the container's: conntrack still knows the one that was asked for.
+            # Docker has translated the port to the container's by now; conntrack still knows the original port.
             source = f"-i {INTERFACE} " if opening.access is Access.VPN else ""
             yield f"{source}-o {_BRIDGES} -p {opening.protocol} -m conntrack --ctorigdstport {opening.port} -j RETURN"
     yield f"-o {_BRIDGES} -j DROP"
@@ -66,7 +66,7 @@ def _docker_user(firewall: Firewall) -> Iterator[str]:
 
 
 def spoof_rules(firewall: Firewall, mesh: str) -> tuple[str, ...]:
-    """The mesh's addresses are carrier NAT's too: whoever shows one and does not come out of the tunnel is dropped."""
+    """Rules that drop packets with a mesh address that do not come out of the tunnel: carrier NAT uses the same addresses."""
     if not firewall.has_mesh:
         return ()
     return (
@@ -77,7 +77,7 @@ def spoof_rules(firewall: Firewall, mesh: str) -> tuple[str, ...]:
 
 
 def tables(firewall: Firewall) -> tuple[str, str]:
-    """What `iptables-restore --noflush` and `ip6tables-restore --noflush` read."""
+    """The input of `iptables-restore --noflush` and `ip6tables-restore --noflush`."""
     raw = _table("raw", "VPAI-MESH", spoof_rules(firewall, str(MESH)))
     filtered = _table("filter", "DOCKER-USER", forward_rules(firewall))
     return filtered + raw, _table("raw", "VPAI-MESH", spoof_rules(firewall, str(MESH_V6)))
@@ -85,7 +85,7 @@ def tables(firewall: Firewall) -> tuple[str, str]:
 
 @dataclass(frozen=True, kw_only=True)
 class CloudRule:
-    """A rule of a provider's own firewall, which stands before the host and knows no mesh interface."""
+    """A rule of a provider's firewall, which stands before the host and does not know the mesh's interface."""
 
     protocol: str
     port: int
@@ -97,10 +97,10 @@ EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
 def cloud_rules(firewall: Firewall, *, ssh_from: Sequence[str]) -> tuple[CloudRule, ...]:
-    """What a provider's firewall has to let through: everything public; mesh traffic arrives inside WireGuard's port.
+    """Rules of the provider's firewall: everything public; mesh traffic arrives inside WireGuard's port.
 
-    SSH comes in from `ssh_from` for as long as the server lives: at the first contact, and when the mesh is lost and the host
-    opens itself. Otherwise UFW has closed it.
+    SSH from `ssh_from` stays open as long as the server lives: for the first contact, and for the time when the mesh is lost and
+    the host opens SSH itself. Otherwise UFW blocks it.
     """
     public = (opening for opening in firewall.all_openings(ssh_public=bool(ssh_from)) if opening.access is Access.PUBLIC)
     return tuple(
@@ -115,7 +115,7 @@ def cloud_rules(firewall: Firewall, *, ssh_from: Sequence[str]) -> tuple[CloudRu
 
 
 def public_ports(firewall: Firewall) -> tuple[IngressRule, ...]:
-    """What a stranger may reach once SSH is closed to the public."""
+    """Public ingress rules once SSH is closed to the public."""
     return tuple(opening for opening in firewall.all_openings(ssh_public=False) if opening.access is Access.PUBLIC)
 
 

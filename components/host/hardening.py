@@ -1,4 +1,4 @@
-"""docs/reference/hardening.md from the tables of controls: `python -m components.host.hardening`."""
+"""Writes docs/reference/hardening.md from the tables of controls: `python -m components.host.hardening`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path

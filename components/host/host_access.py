@@ -1,8 +1,8 @@
 """SSH and firewall of a host as a resource that cannot lock its operator out.
 
-The host takes every change back by itself unless the runner confirms it over a new connection to where SSH answers from
-then on. Until the runner has logged in over the mesh, SSH stays open to the public. Dynamic, because the decision and the
-confirmation happen on the runner; the module's path is part of the state: moving it breaks `destroy`.
+The host reverts every change by itself unless the runner confirms it over a new connection to the new SSH endpoint. SSH stays
+open to the public until the runner has logged in over the mesh. The resource is dynamic because the runner decides and
+confirms. The module's path is part of the state: moving the module breaks `destroy`.
 """
 
 import subprocess
@@ -29,13 +29,13 @@ _SECONDS = 90
 _LOGIN_SECONDS = 10
 _JOIN_SECONDS = 20
 _WAITS = "a change waits for its confirmation"
-"""What `access.sh last` prints while a change may still be confirmed or go back."""
+"""What `access.sh last` prints while a change may still be confirmed or reverted."""
 _NOT_TAKEN_BACK = "could NOT be taken back"
-"""What vpai-revert says of a change of which a step of the way back failed."""
+"""What vpai-revert prints about a change that it could not revert completely."""
 
 
 class HostAccessProvider(ResourceProvider):
-    """Converges a host's SSH and firewall, and opens SSH again when the stack goes."""
+    """Puts a host's SSH and firewall in force, and opens SSH to the public again when the stack is destroyed."""
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         _converge(props)
@@ -50,15 +50,15 @@ class HostAccessProvider(ResourceProvider):
         return UpdateResult(outs=_news)
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        # The mesh goes next: a host that only its members could reach would be lost.
+        # The mesh is removed next: a host that only its members can reach would be lost.
         if _props["mesh_only"]:
             _change(_props, in_mesh=False)
 
 
 class HostAccess(Resource, module="access", name="HostAccess"):
-    """`access` in force on `host`, SSH open to the public until the runner gets in over the mesh.
+    """`access` in force on `host`. SSH is open to the public until the runner logs in over the mesh.
 
-    With `mesh_only` that must be now: it fails, and says how to join, when this machine is no member.
+    With `mesh_only` the runner must log in over the mesh now: otherwise the update fails and says how to join.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class HostAccess(Resource, module="access", name="HostAccess"):
 
 def _converge(props: Mapping[str, Any]) -> None:
     in_mesh = props["has_mesh"] and _logs_in_over_mesh(props)
-    # A member that joined a moment ago is not known to all others yet.
+    # A member that joined a moment ago is not yet known to all other members.
     deadline = time.monotonic() + _JOIN_SECONDS
     while props["mesh_only"] and not in_mesh and time.monotonic() < deadline:
         time.sleep(1)
@@ -142,7 +142,7 @@ def _change(props: Mapping[str, Any], *, in_mesh: bool) -> None:
 
 
 def _gone_back(host: SshHost, way: str, what: str, said: str, start: float, seconds: int) -> str:
-    """What happened, once the host answers again and nothing waits there any more."""
+    """The error's text, once the host answers again and no change waits for its confirmation."""
     deadline = time.monotonic() + seconds + 60
     answer = None
     while time.monotonic() < deadline:
@@ -165,7 +165,7 @@ def _gone_back(host: SshHost, way: str, what: str, said: str, start: float, seco
 
 
 def _run(host: SshHost, arguments: Sequence[str], payload: str = "", *, seconds: float) -> subprocess.CompletedProcess[str]:
-    """Run the script on the host, or on the machine as it was handed over: a first change that goes back leads there again."""
+    """Run the script on the host, or as the provider's first user: a first change that was reverted leads back to that user."""
     done = host.run(_SCRIPT, arguments, payload, seconds=seconds)
     if done.returncode != NO_ANSWER:
         return done
@@ -174,7 +174,7 @@ def _run(host: SshHost, arguments: Sequence[str], payload: str = "", *, seconds:
 
 
 def _logs_in_over_mesh(props: Mapping[str, Any]) -> bool:
-    """Whether this machine gets in over the tunnel itself: the name could resolve to the public address too."""
+    """Whether this machine can log in over the tunnel. It compares addresses: the name could resolve to the public one."""
     command = ssh.command(props["config"], ssh.mesh_alias(props["alias"]), ("printenv", "SSH_CONNECTION"), new=True)
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_LOGIN_SECONDS)
@@ -185,7 +185,7 @@ def _logs_in_over_mesh(props: Mapping[str, Any]) -> bool:
 
 
 def _forget_shared_connection(host: SshHost) -> None:
-    """Let what is under way end, and dial anew; now, because commands that start together would each try to be the first."""
+    """Close the shared connection gently and open a new one, now: commands that start together would each try to open it."""
     stop: Sequence[str] = ("ssh", "-F", host.config, "-O", "stop", host.alias)
     for command in (stop, ssh.command(host.config, host.alias, ("true",))):
         subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)

@@ -1,4 +1,4 @@
-"""How a host differs from what it must be. Empty when all is in order."""
+"""The differences between a host's desired and actual state."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ SWAP_BELOW_MIB = 6144
 
 
 class Fix(StrEnum):
-    """What puts a difference right."""
+    """The command that corrects a difference."""
 
     BASELINE = "apply the baseline again"
     ACCESS = "apply SSH and firewall again"
@@ -26,7 +26,7 @@ class Fix(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredMesh:
-    """Membership: the name with its domain, the hub's URL, the tags in order."""
+    """Desired membership of the mesh: the name with its domain, the hub's URL, the tags in order."""
 
     name: str
     login_server: str
@@ -35,7 +35,7 @@ class DesiredMesh:
 
 @dataclass(frozen=True, kw_only=True)
 class DesiredHost:
-    """What a host must be: its baseline, who may come in, and its place in the mesh."""
+    """Desired state of a host: its baseline, its SSH and firewall, and its membership of the mesh."""
 
     baseline: Baseline
     access_files: tuple[HostFile, ...]
@@ -44,7 +44,7 @@ class DesiredHost:
     """As `ufw show added` prints them, without the word `ufw`; their order has no meaning."""
     forward_rules_v4: tuple[str, ...]
     forward_rules_v6: tuple[str, ...]
-    """As `iptables -S` prints them, of the chains DOCKER-USER and VPAI-*, each chain in its order."""
+    """The chains DOCKER-USER and VPAI-* as `iptables -S` prints them, each chain in its order."""
     sshd: Mapping[str, str]
     mesh: DesiredMesh | None
 
@@ -53,7 +53,7 @@ class DesiredHost:
         return tuple(sorted(map(int, self.sshd["port"].split())))
 
     def questions(self) -> str:
-        """What facts.sh reads from stdin."""
+        """The input of facts.sh on stdin."""
         return "".join(
             [
                 *(f"file {file.path}\n" for file in (*self.baseline.files, *self.access_files)),
@@ -67,7 +67,7 @@ class DesiredHost:
 
 @dataclass(frozen=True)
 class Difference:
-    """One thing that is not as it must be."""
+    """One difference between desired and actual state."""
 
     subject: str
     expected: str
@@ -76,7 +76,7 @@ class Difference:
 
 
 def differences(desired: DesiredHost, facts: Facts) -> tuple[Difference, ...]:
-    """Everything that differs, the way in first."""
+    """All differences, SSH and firewall first."""
     return (
         *_sshd(desired, facts),
         *_keys(desired.baseline.authorized_keys, facts.authorized_keys),
@@ -92,7 +92,7 @@ def differences(desired: DesiredHost, facts: Facts) -> tuple[Difference, ...]:
 
 
 def not_shown(facts: Facts) -> tuple[str, ...]:
-    """What nobody can tell of a host that a container plays: it belongs to the machine around it."""
+    """What cannot be checked on a host that is a container: it belongs to the machine around it."""
     return ("swap", "kernel parameters", "auditd", "clock", "timers of apt") if facts.container else ()
 
 
@@ -117,7 +117,7 @@ def _keys(expected: Sequence[str], found: Sequence[str]) -> Iterator[Difference]
 
 
 def _short(key: str) -> str:
-    """An authorized key as a person knows it: type, last characters, comment."""
+    """An authorized key in short: type, last characters, comment."""
     kind, _, rest = key.partition(" ")
     body, _, comment = rest.partition(" ")
     return " ".join(part for part in (kind, f"...{body[-8:]}", comment) if part)
@@ -167,7 +167,7 @@ def _chains(desired: DesiredHost, facts: Facts) -> Iterator[Difference]:
 
 def _rules(subject: str, expected: list[str], found: list[str]) -> Iterator[Difference]:
     if not expected and found == ["-A DOCKER-USER -j RETURN"]:
-        # Docker's own, where nothing is asked of it.
+        # Docker's own default rule, where no rule of ours is desired.
         return
     for rule in expected:
         if rule not in found:
@@ -203,7 +203,7 @@ def _mesh(desired: DesiredMesh | None, facts: Facts) -> Iterator[Difference]:
         ("mesh name", desired.name, facts.mesh.name),
         ("mesh login server", desired.login_server, facts.mesh.server),
         ("mesh tags", _text(desired.tags), _text(facts.mesh.tags)),
-        # Its own rules would let the whole mesh past UFW (docs/adr/0009-netfilter-off.md).
+        # Tailscale's own rules would let the whole mesh past UFW (docs/adr/0009-netfilter-off.md).
         ("tailscale's own firewall rules", "off", "off" if facts.mesh.netfilter_mode == 0 else "on"),
     ):
         if expected != found:
@@ -211,7 +211,7 @@ def _mesh(desired: DesiredMesh | None, facts: Facts) -> Iterator[Difference]:
 
 
 def _access_files(desired: DesiredHost, facts: Facts) -> list[HostFile]:
-    """The socket's file is written where a socket listens for sshd."""
+    """The desired files. The socket's file is among them only where a socket listens for sshd."""
     socket = facts.units.get("ssh.socket")
     listens = socket is not None and socket.active == "active"
     return [file for file in desired.access_files if listens or file.path != SOCKET_DROP_IN]

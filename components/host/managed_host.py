@@ -1,4 +1,4 @@
-"""A machine made ours: its baseline, then its SSH and firewall, at the end closed to all but the mesh."""
+"""A machine under our management: baseline, then SSH and firewall, at the end closed to all but the mesh."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from components.host.host_access import HostAccess
 from components.ssh.host_script import HostScript, SshHost
 
 _BASELINE_TIMEOUT = "20m"
-"""A fresh machine downloads its packages, and waits for its own first upgrade to let go of dpkg."""
+"""A fresh machine downloads its packages, and waits until its own first upgrade releases dpkg's lock."""
 
 
 class ManagedHost(pulumi.ComponentResource):
-    """A host that services can stand on. `ready`: it has Docker, the deploying user and a firewall."""
+    """A host that services can run on. `ready`: it has Docker, the deploying user and a firewall."""
 
     ready: Sequence[pulumi.Resource]
 
@@ -55,7 +55,7 @@ class ManagedHost(pulumi.ComponentResource):
         self.register_outputs({})
 
     def close(self, after: Sequence[pulumi.Resource]) -> None:
-        """Close SSH to all but the mesh, as the very last thing: when everything works and the runner is a member."""
+        """Close SSH to all but the mesh, as the last step: everything works and the runner is a member."""
         self._host_access("mesh-only", mesh_only=True, depends_on=after)
 
     def _host_access(self, name: str, *, mesh_only: bool, depends_on: Sequence[pulumi.Resource]) -> HostAccess:

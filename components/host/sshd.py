@@ -9,13 +9,13 @@ from model.network import MESH
 from model.ssh_key import LEAST_RSA_BITS
 
 DROP_IN = "/etc/ssh/sshd_config.d/10-vpai.conf"
-"""sshd takes the first value it reads, and the drop-ins come first: before 50-cloud-init.conf and sshd_config itself."""
+"""sshd takes the first value it reads: this drop-in precedes 50-cloud-init.conf and sshd_config itself."""
 
 SOCKET_DROP_IN = "/etc/systemd/system/ssh.socket.d/vpai.conf"
 
 
 def drop_in(ports: Sequence[int], user: str, release: Release = Release.DEBIAN_13, trusted: Sequence[str] = ()) -> HostFile:
-    """sshd on `ports` for `user` alone; `trusted` addresses are, like the mesh, never refused for failed logins."""
+    """sshd on `ports` for `user` alone. Failed logins never block `trusted` addresses or the mesh."""
     lines = [f"Port {port}" for port in ports]
     lines += [f"ListenAddress {address}" for address in _LISTEN]
     lines += [f"{key} {value}" for key, value in _directives(user, release, trusted).items()]
@@ -23,7 +23,7 @@ def drop_in(ports: Sequence[int], user: str, release: Release = Release.DEBIAN_1
 
 
 def socket_drop_in(ports: Sequence[int]) -> HostFile:
-    """Where Ubuntu's ssh.socket listens for sshd: it ignores `Port`. An empty value forgets the distribution's own."""
+    """Where Ubuntu's ssh.socket listens for sshd: it ignores `Port`. The empty value clears the distribution's list."""
     listen = [f"ListenStream={address}:{port}" for port in ports for address in ("0.0.0.0", "[::]")]
     return HostFile(SOCKET_DROP_IN, "\n".join(["[Socket]", "ListenStream=", *listen, "BindIPv6Only=ipv6-only"]) + "\n")
 
@@ -31,7 +31,7 @@ def socket_drop_in(ports: Sequence[int]) -> HostFile:
 def effective(
     ports: Sequence[int], user: str, release: Release = Release.DEBIAN_13, trusted: Sequence[str] = ()
 ) -> Mapping[str, str]:
-    """What `sshd -T` must print; the values of a repeated key are sorted and joined by blanks."""
+    """The desired output of `sshd -T`; the values of a repeated key are sorted and joined by blanks."""
     listen = [f"{'[::]' if address == '::' else address}:{port}" for port in ports for address in _LISTEN]
     return {
         "port": " ".join(sorted(map(str, ports))),
@@ -41,7 +41,7 @@ def effective(
 
 
 _LISTEN = ("0.0.0.0", "::")
-"""Every address: one that the host does not have (yet) would keep sshd from starting. The firewall decides who comes near."""
+"""All addresses: sshd would not start with one that the host does not have yet. The firewall decides who may connect."""
 
 _PRINTED = {"ChallengeResponseAuthentication": "kbdinteractiveauthentication"}
 
@@ -59,13 +59,13 @@ def _directives(user: str, release: Release, trusted: Sequence[str]) -> dict[str
 def _penalties(release: Release, trusted: Sequence[str]) -> dict[str, str]:
     if release is Release.UBUNTU_24_04:
         return {}
-    # Since 9.8 sshd itself refuses a source after failed logins or mere probes: the operator's must never be among them.
+    # Since 9.8 sshd itself blocks an address after failed logins or mere probes. It must never block the operator's addresses.
     return {"PerSourcePenaltyExemptList": ",".join(["127.0.0.0/8", "::1/128", str(MESH), *trusted])}
 
 
 _KEX = {
     Release.DEBIAN_13: ("mlkem768x25519-sha256", "sntrup761x25519-sha512", "sntrup761x25519-sha512@openssh.com"),
-    # OpenSSH 9.6 has but one hybrid exchange; ssh-audit's policy for 24.04 would add those that a quantum computer breaks.
+    # OpenSSH 9.6 has only one hybrid key exchange; ssh-audit's policy for 24.04 would add those that a quantum computer breaks.
     Release.UBUNTU_24_04: ("sntrup761x25519-sha512@openssh.com",),
 }
 
@@ -137,4 +137,4 @@ CONTROLS: Mapping[str, Control] = {
     "sshd-49": Inherent("no CRYPTO_POLICY", "a Red Hat mechanism; Debian starts sshd without such options"),
     "sshd-50": Setting("RSA key size", {"RequiredRSASize": str(LEAST_RSA_BITS)}, "for users' keys; no RSA host key is offered"),
 }
-"""dev-sec ssh-baseline (2024-08), server side: 49 controls, 26 does not exist."""
+"""dev-sec ssh-baseline (2024-08), server side: 49 controls; number 26 does not exist."""

@@ -1,4 +1,4 @@
-"""Kernel parameters: dev-sec's linux-baseline where a host with containers and a mesh can meet it."""
+"""Kernel parameters: dev-sec's linux-baseline, as far as a host with containers and a mesh can meet it."""
 
 from collections.abc import Mapping
 
@@ -6,16 +6,16 @@ from components.host.control import Control, Deviation, Inherent, Setting, setti
 from components.host.files import HostFile
 
 NETWORK_PATH = "/etc/sysctl.d/60-vpai-network.conf"
-"""What belongs to a network namespace: a container that plays a host shows it."""
+"""Parameters of a network namespace: a host that is a container shows them."""
 
 KERNEL_PATH = "/etc/sysctl.d/60-vpai-kernel.conf"
-"""What belongs to the machine's one kernel: not shown in a container."""
+"""Parameters of the whole kernel: a host that is a container does not show them."""
 
 UFW_PATH = "/etc/ufw/sysctl.conf"
 
 
 def network_parameters(*, forwarding: bool) -> dict[str, str]:
-    """`forwarding` for a host that runs containers. First in the list: changing it puts others back to their defaults."""
+    """Network parameters. `forwarding` for a host that runs containers. It comes first: a change resets other parameters."""
     return {"net.ipv4.ip_forward": str(int(forwarding)), **settings(NETWORK_CONTROLS)}
 
 
@@ -25,7 +25,7 @@ def kernel_parameters() -> dict[str, str]:
 
 
 def files(*, forwarding: bool) -> tuple[HostFile, ...]:
-    """The files below /etc/sysctl.d, and UFW's, which would undo them at each of its starts."""
+    """The files below /etc/sysctl.d, and UFW's file, which would undo them at each start of UFW."""
     return (
         HostFile(NETWORK_PATH, _text(network_parameters(forwarding=forwarding))),
         HostFile(KERNEL_PATH, _text(kernel_parameters())),
@@ -40,7 +40,7 @@ def _text(parameters: Mapping[str, str]) -> str:
 _OPERATION = {
     "kernel.panic": "10",
     "kernel.panic_on_oops": "1",
-    # Redis forks to save; without this a fork of a large process fails although memory is free.
+    # Redis forks to save. Without this the fork of a large process fails although memory is free.
     "vm.overcommit_memory": "1",
     "vm.swappiness": "10",
 }
@@ -110,4 +110,4 @@ KERNEL_CONTROLS: Mapping[str, Control] = {
         },
     ),
 }
-"""dev-sec linux-baseline, sysctl controls; 18 does not exist, 35 (2026-05) could not be looked up."""
+"""dev-sec linux-baseline, sysctl controls; number 18 does not exist, number 35 (2026-05) could not be looked up."""

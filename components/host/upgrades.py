@@ -1,10 +1,10 @@
-"""unattended-upgrades that really upgrades: security fixes, on Debian and Ubuntu."""
+"""unattended-upgrades: installs security fixes on Debian and Ubuntu."""
 
 from components.host.files import HostFile
 
 PATH = "/etc/apt/apt.conf.d/60-vpai-upgrades"
 
-# Debian's packaged file fills Origins-Pattern, Ubuntu's Allowed-Origins; both are cleared, so that this list is the list.
+# Debian's packaged file sets Origins-Pattern, Ubuntu's sets Allowed-Origins. Both are cleared: only the list below counts.
 _ORIGINS = """APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Unattended-Upgrade "1";
 #clear Unattended-Upgrade::Allowed-Origins;
@@ -20,7 +20,7 @@ Unattended-Upgrade::Remove-Unused-Kernel-Packages "true";
 
 
 def apt_configuration(reboot_window: str | None) -> HostFile:
-    """`reboot_window` "HH:MM": when the host may restart itself, if an upgrade asks for it; None: never."""
+    """apt's configuration. `reboot_window` "HH:MM": when the host may restart itself after an upgrade; None: never."""
     if reboot_window is None:
         return HostFile(PATH, _ORIGINS + 'Unattended-Upgrade::Automatic-Reboot "false";\n')
     return HostFile(

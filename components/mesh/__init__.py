@@ -1,1 +1,1 @@
-"""Members of the mesh, and what the machine that deploys needs of it."""
+"""Members of the mesh, and what the runner needs of the mesh."""

@@ -1,4 +1,4 @@
-"""What has to hold before the mesh's hub is taken down for a moment: the runner's path to it does not lead through it."""
+"""A check before the mesh's hub is interrupted: the runner's path to the hub must not lead through the hub's relay."""
 
 import hashlib
 import shlex
@@ -11,9 +11,9 @@ from components.ssh.host_script import nothing_to_undo, text
 
 
 class DirectPath(pulumi_command.local.Command):
-    """Asked again whenever one of `guarded` changes, and before whatever depends on it; fails with the reason.
+    """Runs again whenever one of `guarded` changes, and before whatever depends on it; fails with the reason.
 
-    A resource and no hook: a hook that runs before a deletion would make a plain `pulumi destroy` impossible.
+    A resource, not a hook: a hook that runs before a deletion would make a plain `pulumi destroy` impossible.
     """
 
     def __init__(self, name: str, *, hub: str, guarded: Sequence[object], opts: pulumi.ResourceOptions | None = None) -> None:

@@ -1,7 +1,7 @@
-"""A member of the mesh as a resource: joined with a key that goes from the hub to the member and is kept nowhere.
+"""A member of the mesh as a resource. The hub makes a join key, the member uses it, and no file or state keeps it.
 
-Dynamic, so that `refresh` sees a member that expired or was removed, and the next `up` lets it join again. The module's
-path is part of the state: moving it breaks `destroy`.
+The resource is dynamic, so that `refresh` sees a member that expired or was removed, and the next `up` lets it join again. The
+module's path is part of the state: moving the module breaks `destroy`.
 """
 
 import subprocess
@@ -16,16 +16,16 @@ from components.difference import difference
 from components.ssh.host_script import SshHost, text
 
 RUNNER = ""
-"""The alias of the machine that the program runs on."""
+"""The alias of the runner, the machine on which the program runs."""
 
 _HUB, _MEMBER = "mesh_hub.sh", "mesh_member.sh"
 _SECONDS = 120
 _NO_HEADSCALE = "no Headscale runs here"
-"""What mesh_hub.sh says then."""
+"""What mesh_hub.sh prints where there is no Headscale."""
 
 
 class MeshMemberProvider(ResourceProvider):
-    """Joins, looks, leaves."""
+    """Joins the mesh, reads the membership, leaves."""
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         _join(props)
@@ -40,17 +40,17 @@ class MeshMemberProvider(ResourceProvider):
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
         if _props.get("disposable"):
-            # The machine goes too, or has gone already: only the hub has to forget it.
+            # The machine is deleted too, or is gone already: only the hub has to forget it.
             _on_hub(_props, ["forget", _props["service"], _props["parts"], _props["name"]])
             return
-        # Not over the mesh where that can be: at a stack's end its members leave side by side, the runner among them.
+        # Past the mesh where possible: at a stack's end its members leave at the same time, the runner among them.
         props = {**_props, **{host: _public_way(_props, host) for host in ("hub", "alias")}}
-        # One that has joined again under another name is somebody else's by now.
+        # Another node key means that this name now belongs to another member.
         if _known(props) == _on_member(props, ["identity"]).strip():
             _on_member(props, ["leave"])
         _on_hub(props, ["forget", props["service"], props["parts"], props["name"]])
         for alias in {_props["hub"], _props["alias"]} - {RUNNER}:
-            # Whoever comes next must not wait for a connection through the tunnel that is no more.
+            # The next command must not wait for a connection through the closed tunnel.
             subprocess.run(["ssh", "-F", props["config"], "-O", "exit", alias], capture_output=True)
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
@@ -59,15 +59,15 @@ class MeshMemberProvider(ResourceProvider):
         except RuntimeError as error:
             if _NO_HEADSCALE not in str(error):
                 raise
-            # Nobody to ask; but the refresh must go on, for it is what finds Headscale's container gone.
+            # The hub does not answer; but the refresh must go on, for it is what finds that Headscale's container is gone.
             return ReadResult(id_, props)
         return ReadResult(None, {}) if known in ("absent", "expired") else ReadResult(id_, props)
 
 
 class MeshMember(Resource, module="mesh", name="MeshMember"):
-    """`name` in the mesh of `hub`, with `tag`. The member is `alias`, or the machine that this runs on (`RUNNER`).
+    """`name` in the mesh of `hub`, with `tag`. The member is the host `alias`, or the machine that runs the program (`RUNNER`).
 
-    A `disposable` one is ephemeral to the hub, and nothing is asked of it when it goes.
+    A `disposable` member is ephemeral in Headscale, and is not contacted when it is removed.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ def _join(props: Mapping[str, Any]) -> None:
     if known == "expired":
         _on_hub(props, ["renew", hub, name])
     elif known != _on_member(props, ["identity"]).strip():
-        # A name that is taken would give the newcomer another one, and MagicDNS would lead to the old.
+        # Headscale would give the new member another name if this one is taken, and MagicDNS would lead to the old member.
         _on_hub(props, ["forget", hub, props["parts"], name])
         key = _on_hub(props, ["key", hub, props["tag"], *(["--ephemeral"] if props.get("disposable") else [])])
         _on_member(props, ["join", props["login_server"], name, *props["flags"]], key)
@@ -123,7 +123,7 @@ def _known(props: Mapping[str, Any]) -> str:
 
 
 def _public_way(props: Mapping[str, Any], host: str) -> str:
-    """The alias that goes past the mesh, where SSH is open to the public; else the one given."""
+    """The alias that goes past the mesh, if SSH is open to the public there; else `props[host]`."""
     alias: str = props[host]
     public = ssh.public_alias(alias)
     if alias == RUNNER or subprocess.run(ssh.command(props["config"], public, ("true",)), capture_output=True).returncode:

@@ -1,4 +1,4 @@
-"""What tailscale on this machine shows of the mesh, for the reason of an error: who is out, and how to come back in."""
+"""The state of the mesh that tailscale on this machine reports, for error messages: who is out, and how to join again."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ _SECONDS = 5
 
 
 def trouble(host: str) -> str:
-    """In one sentence, why this machine may not reach `host` over the mesh."""
+    """One sentence: why this machine may not reach `host` over the mesh."""
     try:
         done = subprocess.run(("tailscale", "status", "--json"), capture_output=True, text=True, timeout=_SECONDS)
     except FileNotFoundError:

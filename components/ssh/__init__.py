@@ -1,12 +1,12 @@
 """One generated ssh_config for all hosts: aliases, pinned host keys, one shared connection.
 
-`sese` is the host once it is ours, in the mesh or in public; `sese-mesh` and `sese-public` are one way each. `sese-first`
-is the machine as the provider hands it over, with its first user. No alias tries two users: a login that must fail is what
-fail2ban bans for, and the lab's first deployment locked itself out that way.
+For a host named `sese`: the alias `sese` is the host under our management, over the mesh or the public address; `sese-mesh` and
+`sese-public` use one of the two. `sese-first` is the machine as the provider hands it over, with its first user. No alias tries
+two users: fail2ban bans for failed logins, and the lab's first deployment locked itself out that way.
 
-Addresses stand only in that file, never in a resource's inputs: a host that moves from port 22 to 804 to the mesh makes
-no difference (docs/adr/0006-generated-ssh-config.md). A rented server's address and key are known when it stands: they
-are looked up at each connection, in two files beside the ssh_config that `note_server` writes.
+Addresses are only in that file, never in a resource's inputs: a host that moves from port 22 to 804 to the mesh makes
+no difference (docs/adr/0006-generated-ssh-config.md). A rented server's address and key are known only when the server exists:
+ssh reads them at each connection, from two files beside the ssh_config that `note_server` writes.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _PROXY_COMMAND = (sys.executable, "-SE", str(Path(__file__).with_name("ssh_proxy
 
 
 def write_client_config(directory: Path, hosts: Sequence[Host], known_hosts: Path) -> Path:
-    """Write `ssh_config` into `directory` if it differs from what is there; return its path."""
+    """Write `ssh_config` into `directory` if its text changed; return its path."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = directory / "ssh_config"
     place = directory.resolve()
@@ -36,7 +36,7 @@ def write_client_config(directory: Path, hosts: Sequence[Host], known_hosts: Pat
 
 
 def note_server(directory: Path, name: str, address: str, host_key: str) -> None:
-    """Keep where a rented server is and the key that it shows; connections to an earlier one of the name are forgotten."""
+    """Write address and host key of a rented server; connections to an earlier server of the same name are closed."""
     (directory / _SERVERS).mkdir(mode=0o700, parents=True, exist_ok=True)
     at, key = _server_files(directory, name)
     known = f"{name} {' '.join(host_key.split()[:2])}\n"
@@ -48,18 +48,18 @@ def note_server(directory: Path, name: str, address: str, host_key: str) -> None
 
 
 def forget_server(directory: Path, name: str) -> None:
-    """A server that is gone has no address."""
+    """Remove the address and host key of a server that was deleted."""
     for path in _server_files(directory, name):
         path.unlink(missing_ok=True)
 
 
 def knows_server(directory: Path, name: str) -> bool:
-    """Whether a rented server has been noted."""
+    """Whether address and host key of a rented server are known."""
     return _server_files(directory, name)[0].exists()
 
 
 def hang_up(config: str, name: str) -> None:
-    """Forget shared connections: whoever comes next dials anew."""
+    """Close the shared connections to a host: the next command opens a new one."""
     for alias in (name, mesh_alias(name), public_alias(name), first_alias(name)):
         subprocess.run(["ssh", "-F", config, "-O", "exit", alias], stdin=subprocess.DEVNULL, capture_output=True)
 
@@ -109,28 +109,28 @@ def client_config(directory: Path, hosts: Sequence[Host], known_hosts: Path, con
 
 
 def _literal(text: str) -> str:
-    """`text` where ssh replaces %-tokens."""
+    """`text` with % escaped, for options in which ssh replaces %-tokens."""
     return text.replace("%", "%%")
 
 
 def _quoted(path: Path) -> str:
-    """A file's path where ssh takes several; a quotation mark or a backslash in it is ssh's to unquote, `${` it would replace."""
+    """A path for an option that takes several; ssh unquotes an escaped quotation mark or backslash, and would replace `${`."""
     text = _literal(str(path)).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 
 
 def mesh_alias(host: str) -> str:
-    """The alias that goes over the mesh or nowhere."""
+    """The alias that uses only the mesh."""
     return f"{host}-mesh"
 
 
 def public_alias(host: str) -> str:
-    """The alias that goes to the public address or nowhere."""
+    """The alias that uses only the public address."""
     return f"{host}-public"
 
 
 def first_alias(host: str) -> str:
-    """The alias for a machine that is not ours yet."""
+    """The alias for a machine that has no baseline yet."""
     return f"{host}-first"
 
 
@@ -143,18 +143,18 @@ def _ways(host: Host) -> Iterator[tuple[str, str, Sequence[Endpoint]]]:
 
 
 def command(config: str, alias: str, remote: Sequence[str], *, new: bool = False) -> tuple[str, ...]:
-    """The argument vector that runs `remote` on the host `alias`, over a connection of its own when it has to be `new`."""
+    """The argument vector that runs `remote` on the host `alias`; with `new` over a connection of its own."""
     return ("ssh", "-F", config, *(("-o", "ControlPath=none") if new else ()), alias, "--", shlex.join(remote))
 
 
 def _proxy_arguments(directory: Path, host: Host, endpoints: Sequence[Endpoint]) -> list[str]:
-    """Each as host:port, or as @file:port where the address stands in a file."""
+    """Each endpoint as host:port, or as @file:port where a file has the address."""
     at = f"@{_server_files(directory, host.name)[0]}"
     return [str(endpoint) if endpoint.address else f"{at}:{endpoint.port}" for endpoint in endpoints]
 
 
 def why_unreachable(directory: Path, host: Host) -> str:
-    """What keeps `host` from answering; ssh itself hides it while it shares connections. Empty when sshd answers."""
+    """The reason why `host` does not answer, which ssh hides while it shares connections. Empty when sshd answers."""
     words = [*_PROXY_COMMAND, *_proxy_arguments(directory.resolve(), host, host.endpoints)]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return done.stderr.strip() if done.returncode else ""
@@ -163,7 +163,7 @@ def why_unreachable(directory: Path, host: Host) -> str:
 def _control_directory(directory: Path, hosts: Sequence[Host], known_hosts: Path) -> Path:
     """A private directory with a short name (a socket's path has at most 108 bytes).
 
-    One for each ssh_config, each set of endpoints and of pinned keys: a connection made under others is not used again.
+    There is one for each ssh_config, set of endpoints and set of pinned keys: a connection made with others is not used again.
     """
     pins = known_hosts.read_bytes() if known_hosts.exists() else b""
     name = hashlib.sha256(repr((directory, hosts, pins)).encode()).hexdigest()[:12]

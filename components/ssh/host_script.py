@@ -1,4 +1,4 @@
-"""Scripts that run on a host over its SSH alias, secrets and files on stdin."""
+"""Scripts that run on a host over its SSH alias, with secrets and files on stdin."""
 
 import shlex
 import subprocess
@@ -16,26 +16,26 @@ SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 @dataclass(frozen=True, kw_only=True)
 class SshHost:
-    """How to reach a host: its alias in the ssh_config at `config` (relative to the project, the same on every machine)."""
+    """Address of a host: its alias in the ssh_config at `config` (relative to the project, the same on every machine)."""
 
     alias: str
     config: str
     new: bool = False
-    """Each command over a connection of its own: what proves that somebody can still log in."""
+    """Open a new connection for each command: this proves that a login still works."""
 
     @property
     def as_handed_over(self) -> "SshHost":
-        """The same machine before it was ours."""
+        """The same machine as the provider handed it over."""
         return replace(self, alias=ssh.first_alias(self.alias))
 
     def command(self, arguments: Sequence[str]) -> tuple[str, ...]:
-        """The argument vector that runs a script, read from stdin, as root; its own stdin follows the script's text."""
+        """The argument vector that runs a script from stdin as root. The script's own input follows its text."""
         return ssh.command(self.config, self.alias, ("sh", "-c", _AS_ROOT, "sh", *arguments), new=self.new)
 
     def run(
         self, script: str, arguments: Sequence[str], payload: str = "", *, seconds: float
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script of components/scripts now; one that takes longer than `seconds` fails with that as its error."""
+        """Run a script of components/scripts now; after `seconds` it fails, and the error says so."""
         command = self.command(arguments)
         try:
             return subprocess.run(command, input=text(script) + payload, capture_output=True, text=True, timeout=seconds)
@@ -46,20 +46,20 @@ class SshHost:
 NO_ANSWER = 255
 """ssh's own exit code when it cannot connect."""
 
-# A provider's root has no sudo on some images.
+# On some images the provider's root has no sudo.
 _AS_ROOT = '[ "$(id -u)" = 0 ] && exec bash -s -- "$@"; exec sudo -n bash -s -- "$@"'
 
 
 def text(script: str) -> str:
-    """The text of a script in components/scripts, its last line ended with `exit`: a payload that it does not read is not run."""
+    """The text of a script in components/scripts, with `exit` at its end: bash does not run a payload that was not read."""
     return (SCRIPTS / script).read_text().rstrip("\n") + "; exit\n"
 
 
 class HostScript(pulumi_command.local.Command):
     """A script of components/scripts as a resource: `create` at first and at each change, `delete` at the end.
 
-    `payload` is what the script reads from its stdin; it may be secret, the arguments may not. With `first_contact` the
-    machine may be as its provider handed it over. Where nothing is to be undone at the end, `stays` says why.
+    The script reads `payload` from stdin; the payload may be secret, the arguments may not. With `first_contact` the machine may
+    be as its provider handed it over. Where nothing is to be undone at the end, `stays` says why.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class HostScript(pulumi_command.local.Command):
 
 
 def nothing_to_undo(reason: str) -> str:
-    """A command that does nothing, and says why: shown when the resource goes, and in its state."""
+    """A command that does nothing and gives the reason: shown when the resource is deleted, and in its state."""
     return shlex.join([":", reason])
 
 

@@ -1,7 +1,7 @@
 """ssh's ProxyCommand: connects to the first endpoint of its arguments (HOST:PORT) that shows an SSH banner within 2 seconds.
 
-A TCP connect proves nothing (transparent proxies answer for anyone); the banner does, and the pinned host key decides.
-The address of a rented server stands in a file: @FILE:PORT.
+A TCP connect proves nothing (transparent proxies accept any); the banner does, and the pinned host key decides.
+A file has the address of a rented server: @FILE:PORT.
 Standard library only, started with -SE: it runs for every new connection.
 """
 
@@ -41,7 +41,7 @@ def main(endpoints: list[str]) -> int:
 
 
 def greeting(connection: socket.socket) -> bytes:
-    """What the other side says until it has named its protocol; it may come in pieces, and after other lines (RFC 4253, 4.2)."""
+    """What the server sends until it has named its protocol; this may come in pieces, and after other lines (RFC 4253, 4.2)."""
     end = time.monotonic() + SECONDS_TO_BANNER
     said = b""
     while not is_sshd(said) and len(said) < LONGEST_GREETING and (left := end - time.monotonic()) > 0:
@@ -59,7 +59,7 @@ def greeting(connection: socket.socket) -> bytes:
 
 
 def is_sshd(said: bytes) -> bool:
-    """Whether one of its lines names the protocol."""
+    """Whether one of the lines names the SSH protocol."""
     return said.startswith(b"SSH-") or b"\nSSH-" in said
 
 

@@ -1,9 +1,9 @@
-"""Buckets as resources with a real difference: what was changed by hand is named by a refresh and fixed by an up.
+"""Buckets as resources with a real difference: a refresh names manual changes and an up reverts them.
 
-Dynamic, because none of the bridged providers converges on Ceph's S3 (ADR 20). This module's path is part of the state
-(the engine imports the provider by name): moving it breaks `destroy`. The credentials are the stack's
-vpai:s3_admin_access_key and vpai:s3_admin_secret_key; no bucket has them among its properties. A policy names keys by
-references to secrets; their values are put in on the way to S3 and taken out on the way back, so that no state has them.
+The resources are dynamic because none of the bridged providers converges on Ceph's S3 (ADR 20). This module's path is part of
+the state (the engine imports the provider by name): moving the module breaks `destroy`. The credentials are the stack's
+vpai:s3_admin_access_key and vpai:s3_admin_secret_key; they are no properties of a bucket. A policy refers to keys as secrets;
+the references are replaced by values on the way to S3 and restored on the way back, so that no state has the values.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ _PLACE = ("bucket", "endpoint", "region")
 
 
 class BucketProvider(ResourceProvider):
-    """Makes a bucket what it is to be, and reads what it is."""
+    """Creates, updates and reads a bucket."""
 
     serialize_as_secret_always = False
     _config: Any = None
@@ -64,16 +64,16 @@ class BucketProvider(ResourceProvider):
 
     @property
     def _storage(self) -> "ObjectStorage":
-        # boto3 takes as long to import as pulumi, and a program that declares buckets asks nothing of them.
+        # boto3 takes as long to import as pulumi, and a program that only declares buckets does not need it.
         from components.storage.object_storage import ObjectStorage
 
         return ObjectStorage(lambda name: (self._config.get(name) or "") if self._config else "")
 
 
 class Bucket(Resource, module="s3", name="Bucket"):
-    """A bucket at an S3 `endpoint`. With `adopt` one that is there already is taken over; what changes in it is printed.
+    """A bucket at an S3 `endpoint`. With `adopt` an existing bucket is taken over, and its changes are printed.
 
-    `keys` is a digest of the access keys that its policy refers to: with a new one the policy is written again.
+    `keys` is a digest of the access keys that the policy refers to: a new digest makes S3 get the policy again.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What is asked of an S3 service for a bucket, over boto3; its errors in words that help."""
+"""Calls of an S3 service for a bucket, over boto3, with errors that say what to do."""
 
 import base64
 import hashlib
@@ -28,20 +28,20 @@ _CHECKSUM_NEEDED = (
 
 
 class S3Refused(Exception):
-    """Ends the operation on this bucket; others go on."""
+    """Ends the operation on this bucket; operations on other buckets go on."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(str(problem))
 
 
 class ObjectStorage:
-    """Buckets as the stack's own key sees them; `secret` gives the value of a secret by its name. Raises `S3Refused`."""
+    """Buckets as the stack's admin key sees them; `secret` gives the value of a secret by its name. Raises `S3Refused`."""
 
     def __init__(self, secret: Callable[[str], str]) -> None:
         self._secret = secret
 
     def create(self, props: Mapping[str, Any]) -> None:
-        """Make the bucket, or adopt it; one that could not be made whole is not left behind."""
+        """Make the bucket, or adopt it. A new bucket whose settings fail is deleted again."""
         name = props["bucket"]
         with self._reported(props) as s3:
             try:
@@ -56,25 +56,25 @@ class ObjectStorage:
                 try:
                     self._apply(s3, props)
                 except (ClientError, BotoCoreError, S3Refused):
-                    # No state would know it, and the next run would find a bucket that is somebody's.
+                    # Without this no state would know the bucket, and the next run would find it as somebody else's.
                     with suppress(ClientError, BotoCoreError):
                         s3.delete_bucket(Bucket=name)
                     raise
 
     def read(self, name: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What the bucket is, in the terms of its inputs; None when there is none."""
+        """The bucket's properties in the form of its inputs; None when there is no bucket."""
         with self._reported(props) as s3:
             return self._read(s3, name, props)
 
     def update(self, olds: Mapping[str, Any], news: Mapping[str, Any]) -> None:
-        """Make it what `news` say."""
+        """Apply `news` to the bucket."""
         with self._reported(news) as s3:
             if bool(olds.get("lock_days")) != bool(news["lock_days"]):
                 raise S3Refused(_lock_at_birth(news["bucket"]))
             self._apply(s3, news)
 
     def delete(self, name: str, props: Mapping[str, Any]) -> None:
-        """Delete it when it is empty, or may be emptied."""
+        """Delete the bucket when it is empty, or may be emptied."""
         with self._reported(props) as s3:
             try:
                 if props.get("emptied"):
@@ -88,7 +88,7 @@ class ObjectStorage:
                     raise
 
     def _read(self, s3: Any, name: str, props: Mapping[str, Any]) -> dict[str, Any] | None:
-        """What a bucket is, in the terms of its inputs; None when there is none."""
+        """The bucket's properties in the form of its inputs; None when there is no bucket."""
         found = _read(s3, name)
         if found is None:
             return None
@@ -101,7 +101,7 @@ class ObjectStorage:
         _apply(s3, {**props, "policy": resolve(props["policy"], self._keys(props["policy"]))})
 
     def _keys(self, policy: str) -> Mapping[str, str]:
-        """The access keys that a policy names, by their secrets' names."""
+        """Name of the secret -> access key, for all keys that a policy refers to."""
         values = {name: self._secret(name) for name in references(policy)}
         if missing := sorted(name for name, value in values.items() if not value):
             raise S3Refused(_unknown_keys(missing))
@@ -109,7 +109,7 @@ class ObjectStorage:
 
     @contextmanager
     def _reported(self, props: Mapping[str, Any]) -> Iterator[Any]:
-        """A client; what goes wrong with it is said in words that help."""
+        """A client. Errors of its calls are raised as `S3Refused`."""
         access_key, secret_key = self._secret(ACCESS_KEY), self._secret(SECRET_KEY)
         try:
             if not access_key or not secret_key:
@@ -120,7 +120,7 @@ class ObjectStorage:
 
 
 def differences(s3: Any, bucket: model.Bucket, keys: Mapping[str, str]) -> list[str]:
-    """What of a bucket is not as it is to be, by property; `keys` are the values of those that its policy names."""
+    """The properties of a bucket that differ from `bucket`; `keys` are the values of those that its policy refers to."""
     found = _read(s3, bucket.name)
     if found is None:
         return ["does not exist"]
@@ -134,7 +134,7 @@ def differences(s3: Any, bucket: model.Bucket, keys: Mapping[str, str]) -> list[
 
 
 def client(endpoint: str, region: str, access_key: str, secret_key: str) -> Any:
-    """boto3's, as Ceph wants it: no checksums in trailers, but a Content-MD5 where a document must not arrive broken."""
+    """A boto3 client for Ceph: no checksums in trailers, but a Content-MD5 for documents that must arrive intact."""
     s3 = boto3.client(
         "s3",
         endpoint_url=endpoint,
@@ -166,9 +166,9 @@ def _make(s3: Any, props: Mapping[str, Any]) -> None:
 
 
 def _apply(s3: Any, props: Mapping[str, Any]) -> None:
-    """Every property, whatever is there: each call is idempotent."""
+    """Set every property, whatever its value: each call is idempotent."""
     name = props["bucket"]
-    if not props["lock_days"]:  # A lock has switched versioning on, and would refuse the call.
+    if not props["lock_days"]:  # A lock has enabled versioning, and would refuse the call.
         status = "Enabled" if props["versioning"] else "Suspended"
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": status})
     if props["lifecycle"]:
@@ -180,7 +180,7 @@ def _apply(s3: Any, props: Mapping[str, Any]) -> None:
         retention = {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": int(props["lock_days"])}}
         locked = {"ObjectLockEnabled": "Enabled", "Rule": retention}
         s3.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=locked)
-    # Last: it may take rights from whoever applies it.
+    # Last, because the policy may take rights from the key that applies it.
     if props["policy"]:
         s3.put_bucket_policy(Bucket=name, Policy=props["policy"])
     else:
@@ -188,8 +188,8 @@ def _apply(s3: Any, props: Mapping[str, Any]) -> None:
 
 
 def _read(s3: Any, name: str) -> dict[str, Any] | None:
-    """What a bucket is; None when there is none."""
-    try:  # Not head_bucket: what is answered to a HEAD has no body, so no code that says what is wrong.
+    """The bucket's properties as S3 shows them; None when there is no bucket."""
+    try:  # Not head_bucket: the answer to HEAD has no body, so no error code that gives the reason.
         versioning = s3.get_bucket_versioning(Bucket=name).get("Status")
     except ClientError as error:
         if _code(error) == "NoSuchBucket":
@@ -211,7 +211,7 @@ def _read(s3: Any, name: str) -> dict[str, Any] | None:
 
 
 def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule as S3 wants it."""
+    """A lifecycle rule in S3's form."""
     shape: dict[str, Any] = {"ID": rule["id"], "Status": "Enabled", "Filter": {"Prefix": rule["prefix"]}}
     if days := rule.get("days"):
         shape["Expiration"] = {"Days": int(days)}
@@ -223,7 +223,7 @@ def _rule(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flat(rule: Mapping[str, Any]) -> dict[str, Any]:
-    """A rule as S3 shows it, in our terms; a disabled one is shown as what it is."""
+    """A lifecycle rule of S3 in our form. A disabled rule is shown as disabled."""
     prefix = rule.get("Filter", {}).get("Prefix", rule.get("Prefix", ""))
     found: dict[str, Any] = {"id": rule.get("ID", ""), "prefix": prefix}
     if days := rule.get("Expiration", {}).get("Days"):
@@ -236,7 +236,7 @@ def _flat(rule: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _adopt(props: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    """Take over a bucket that is there, or say how."""
+    """Take over an existing bucket, or raise with how to do so."""
     differences = "; ".join(f"{key}: {_brief(found[key])} -> {_brief(props[key])}" for key in FOUND if found[key] != props[key])
     if not props["adopt"]:
         raise S3Refused(_there_already(props["bucket"], differences or "nothing"))
@@ -246,7 +246,7 @@ def _adopt(props: Mapping[str, Any], found: Mapping[str, Any]) -> None:
 
 
 def _brief(value: Any) -> str:
-    """A property in a line: of a policy its statements' names, of rules their names and days."""
+    """A property in one line: of a policy the names of its statements, of rules their names and days."""
     if isinstance(value, str):
         return ", ".join(statement.get("Sid", "unnamed") for statement in json.loads(value)["Statement"]) if value else "none"
     if isinstance(value, list):
@@ -259,14 +259,14 @@ def _or_nothing(ask: Any, absent: str, nothing: Any) -> Any:
     try:
         return ask()
     except ClientError as error:
-        # MinIO's, moto's and Ceph's names for what is not there differ; all of them say 404.
+        # MinIO, moto and Ceph have different codes for a missing thing; all answer 404.
         if _code(error) == absent or _status(error) == 404:
             return nothing
         raise
 
 
 def _empty(s3: Any, name: str) -> None:
-    """Delete every version and forget every unfinished upload."""
+    """Delete every version and abort every unfinished upload."""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
         gone = [
             {"Key": each["Key"], "VersionId": each["VersionId"]}
@@ -353,7 +353,7 @@ def _not_empty(name: str, endpoint: str) -> Problem:
 
 
 def _problem(error: ClientError | BotoCoreError, props: Mapping[str, Any]) -> Problem:
-    """An S3 error in our words."""
+    """An S3 error as a `Problem`."""
     name, endpoint, region = props["bucket"], props["endpoint"], props["region"]
     if not isinstance(error, ClientError):
         return Problem(

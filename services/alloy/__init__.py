@@ -1,4 +1,4 @@
-"""Alloy 1.13: collects what the catalogue says is there, metrics into VictoriaMetrics and logs into Loki."""
+"""Alloy 1.13: collects the metrics and logs of a host's services, for VictoriaMetrics and Loki."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -31,7 +31,7 @@ PORT = 12345
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     ways = (
         of.way(victoriametrics.ENDPOINT, "metrics are written where Grafana asks for them"),
         of.way(loki.ENDPOINT, "so are logs"),
@@ -45,12 +45,12 @@ def services(of: Context) -> Iterator[Service]:
 
 
 def _meeting(service: Service, others: Sequence[Service]) -> Service:
-    """On a network of each that shows metrics."""
+    """`service` on a network of each service that has metrics."""
     return replace(service, networks=networks.joined(service, (other for other in others if isinstance(other.metrics, Metrics))))
 
 
 def _completed(service: Service, of: Overview) -> Service:
-    """What it collects: of every service of its host."""
+    """`service` with the configuration that collects from every service of the host."""
     secrets = bearers(of.here.services)
     store = Store.of(service.links, of.names, of.authority)
     completed = service.with_files(
@@ -67,10 +67,10 @@ def service(
     memory_mib: int = 320,
     scale: float = 1.0,
 ) -> Service:
-    """Alloy on the networks `joined`. What it collects comes last.
+    """Alloy on the networks `joined`. Its configuration is added last.
 
-    On the predecessor's Sese-AI, with twice the containers, 256 MiB were too little and 512 held. Below 256 its data pushes its
-    program, some 160 MiB of which are in use, out of memory: 50 page faults a second at 192, no kill (measured, v1.13.0).
+    On the predecessor's Sese-AI, with twice the containers, 256 MiB were too little and 512 enough. Below 256 MiB its data evicts
+    its program, some 160 MiB of which are in use, from memory: 50 page faults a second at 192, no kill (measured, v1.13.0).
     """
     return Service(
         name="alloy",
@@ -116,7 +116,7 @@ def service(
         completed=_meeting,
         completed_last=_completed,
         brings=("cadvisor", "node-exporter"),
-        # Neither curl nor wget in the image; Grafana's alert on missing series is the probe from outside.
+        # The image has neither curl nor wget. Grafana's alert on missing series is the check from outside.
         may=May(mount=("/", "/var/lib/docker/containers"), share_uid=0),
         healthcheck=Healthcheck(command=("sh", "-c", "kill -0 1"), interval=30, timeout=5, retries=3, start_period=30),
         capabilities=("DAC_READ_SEARCH",),
@@ -128,6 +128,6 @@ def service(
                 until=date(2027, 3, 29),
             ),
         ),
-        # Above the host's /run: whose sockets make root of what opens them as root (Docker, D-Bus, tailscaled).
+        # Covers the host's /run: a process that opens a socket there as root (Docker, D-Bus, tailscaled) is root on the host.
         tmpfs=("/tmp", "/host/run"),
     )

@@ -1,6 +1,6 @@
-"""Alloy's configuration: a scrape for each service that shows metrics, the logs of all but the silent, one store for both.
+"""Alloy's configuration: a scrape of each service with metrics, the logs of each service that has any, one store for both.
 
-Every sample and line carries `host` and `service`, and the alerts and dashboards ask for nothing else.
+Every sample and log line has the labels `host` and `service`. Alerts and dashboards select by these alone.
 """
 
 import json
@@ -19,7 +19,7 @@ _META = "__meta_docker_container_label_vpai_service"
 
 @dataclass(frozen=True, kw_only=True)
 class Store:
-    """Where metrics and logs go. `authority` is the PEM root that its certificate is checked with; empty for the public ones."""
+    """Where metrics and logs go. `authority` is the PEM root of the store's certificate; empty for a public authority."""
 
     metrics_url: str
     logs_url: str
@@ -27,7 +27,7 @@ class Store:
 
     @classmethod
     def of(cls, links: Iterable[Link], names: Names, authority: str) -> "Store":
-        """The stores of an Alloy with these links: beside it, or through another host's Caddy, over the mesh."""
+        """The store of an Alloy with these links: on the same host, or through another host's Caddy over the mesh."""
         linked = {link.service for link in links}
 
         def url(of: Endpoint) -> str:
@@ -41,13 +41,13 @@ class Store:
 
 
 def bearers(services: Iterable[Service]) -> tuple[Secret, ...]:
-    """The secrets that the scrapes show; each lies beside the configuration, in the file `token_file` names."""
+    """The bearer tokens of the scrapes. Each is in the file that `token_file` names, beside the configuration."""
     metrics = (service.metrics for service in services if isinstance(service.metrics, Metrics))
     return tuple(metric.bearer for metric in metrics if metric.bearer)
 
 
 def token_file(bearer: Secret) -> str:
-    """The file of a bearer, relative to Alloy's configuration directory."""
+    """The file of a bearer token, relative to Alloy's configuration directory."""
     return f"{bearer.name}.token"
 
 
@@ -59,7 +59,7 @@ def configuration(host: str, services: Sequence[Service], store: Store) -> str:
 
     blocks = [
         *_outputs(host, store),
-        # Where the host's own exporter stands, a second one would show every number twice.
+        # If a service exports the host's metrics, Alloy's own exporter would report every value twice.
         *(() if reports(About.HOST) else (_HOST,)),
         *(_scrape(host, service.name, service.metrics) for service in services if isinstance(service.metrics, Metrics)),
         *((_CONTAINERS,) if reports(About.CONTAINERS) else ()),
@@ -101,11 +101,11 @@ prometheus.scrape "host" {
 
 
 def _scrape(host: str, name: str, metrics: Metrics) -> str:
-    # `host` is a label of the target besides an external one: that is set only where a series has none of its own, as Caddy's
-    # have one for the site. A target's label wins, and the program's becomes `exported_host`.
+    # `host` is also a label of the target, because an external label is set only on series that have none of that name, and
+    # Caddy's series have one for the site. The target's label wins, and the program's becomes `exported_host`.
     target = _map({"__address__": f"{name}:{metrics.port}", "host": host, "service": name})
     receiver = "prometheus.relabel.containers" if metrics.about is About.CONTAINERS else "prometheus.remote_write.store"
-    # Numbers about others: the service that each names is the one that counts.
+    # These series are about other services: the `service` label of each series is kept.
     honor = "\thonor_labels    = true\n" if metrics.about is About.SERVICES else ""
     bearer = f'\tbearer_token_file = "{DIRECTORY}/{token_file(metrics.bearer)}"\n' if metrics.bearer else ""
     return f"""prometheus.scrape "{_identifier(name)}" {{
@@ -118,7 +118,7 @@ def _scrape(host: str, name: str, metrics: Metrics) -> str:
 """
 
 
-# A container's numbers belong to its service, and to none where it is not ours; cAdvisor's own stay cAdvisor's.
+# A container's series get the service of the container, or none where the container is not ours. cAdvisor's own keep its name.
 _CONTAINERS = """prometheus.relabel "containers" {
 	rule {
 		source_labels = ["__name__", "container_label_vpai_service"]
@@ -136,15 +136,15 @@ _CONTAINERS = """prometheus.relabel "containers" {
 
 
 def _certificates(service: Service) -> Iterator[str]:
-    """A handshake for each site that the service leads to: when does its certificate run out?
+    """A TLS handshake with each site of the service, which tells when the site's certificate expires.
 
-    Its series carry no `service`: Alloy itself is scraped for them, so that their `up` is 1 whatever the service does.
+    The series have no `service`: Alloy itself is scraped for them, so that their `up` is 1 whatever the service does.
     """
     sites = service.configuration.sites if service.configuration else ()
     if not sites:
         return
     modules = {
-        # The date is asked for, not the chain: an authority of one's own is no less due.
+        # Only the date is checked, not the chain: certificates of the operator's own authority expire too.
         site.host: {"prober": "tcp", "tcp": {"tls": True, "tls_config": {"server_name": site.host, "insecure_skip_verify": True}}}
         for site in sites
     }
@@ -171,7 +171,7 @@ prometheus.scrape "certificates" {{
 
 
 def _logs(services: Sequence[Service]) -> str:
-    """Which container writes which file says docker-proxy; the lines are read from the files themselves."""
+    """docker-proxy tells which container writes which file; the lines are read from the files."""
     return f"""discovery.docker "containers" {{
 	host = "{docker_proxy.URL}"
 }}
@@ -218,7 +218,7 @@ loki.process "logs" {{
 
 
 def _silent(services: Iterable[Service]) -> str:
-    """Containers without our label, sandboxes and strangers, have an empty one: they are collected under no name."""
+    """Pattern of the services without logs. Containers without our label, such as sandboxes, are collected without a name."""
     return "|".join(service.name for service in services if isinstance(service.logs, NotCollected)) or "none-is-silent"
 
 
@@ -231,8 +231,8 @@ def _identifier(name: str) -> str:
 
 
 def _string(text: str) -> str:
-    """A text between Alloy's quotation marks, whose escapes are Go's: no halves of characters, as JSON would write an emoji.
+    """`text` as a string of Alloy, whose escapes are Go's: no surrogate pairs, which JSON would write for an emoji.
 
-    A byte order mark stands bare nowhere in a file of Alloy's.
+    Alloy accepts no unescaped byte order mark in a file.
     """
     return json.dumps(text, ensure_ascii=False).replace("\ufeff", "\\ufeff")

@@ -1,4 +1,4 @@
-"""Caddy: the only door. It publishes 80 and 443 and reaches only what a route says."""
+"""Caddy: the only ingress. It publishes ports 80 and 443, and reaches only the services that a route names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -43,12 +43,12 @@ OVH = tuple(
     )
     for name in ("ovh_application_key", "ovh_application_secret", "ovh_consumer_key")
 )
-"""What certificates are proved with."""
+"""API keys for the DNS records that prove to the certificate authority that the domain is ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class IngressSettings:
-    """How clients come in: `authority` is the PEM root of the operator's own authority, empty for ACME over OVH."""
+    """Who may connect, and certificates: `authority` is the PEM root of the operator's own authority, empty for ACME over OVH."""
 
     vpn: tuple[IPv4Network, ...]
     acme_email: str
@@ -67,9 +67,9 @@ def service(
     memory_mib: int = 128,
     scale: float = 1.0,
 ) -> Service:
-    """Caddy for `sites`, on the `networks` that it shares with what stands behind it; `links`: what it hands on over the mesh.
+    """Caddy for `sites`, on the `networks` of the services behind it; `links` are services that it calls over the mesh.
 
-    `routes` are those of `sites` that it answers with files of its own.
+    `routes` are those of `sites` that Caddy answers with its own files.
     """
     tls, tls_files, tls_secrets = _tls(ingress)
     return Service(
@@ -95,7 +95,7 @@ def service(
         secrets=tls_secrets,
         links=links,
         routes=routes,
-        # The hub's needs a certificate before anybody can join its mesh: the authority's name must not be asked of the mesh.
+        # The hub's Caddy needs a certificate before anybody can join the mesh, so the mesh must not resolve the authority's name.
         uses_mesh_dns=True,
         volumes=(
             Volume(
@@ -127,8 +127,8 @@ def service(
             start_period=15,
         ),
         capabilities=("NET_BIND_SERVICE",),
-        # At a reload it binds each port once more and closes the old listener (listen_unix.go of v2.11.9): the kernel resets the
-        # connections that wait there, unless it may hand them to the new one (Linux 5.14, ip-sysctl.rst).
+        # At a reload Caddy binds each port once more and closes the old listener (listen_unix.go of v2.11.9). The kernel resets
+        # the connections that wait there, unless it may move them to the new listener (Linux 5.14, ip-sysctl.rst).
         sysctls={"net.ipv4.tcp_migrate_req": "1"},
         waivers=(
             Waiver(rule="containers-privileged-ports", reason="browsers ask for 80 and 443", until=date(2027, 5, 10)),
@@ -157,7 +157,7 @@ def _alerts(sites: Sequence[Site], ingress: IngressSettings) -> Iterator[Watch]:
         runbook="make logs SERVICE=caddy; the service behind the failing name",
     )
     if sites:
-        # Renewed at a third of its lifetime: 30 days left of a public one, 4 hours of one from an authority of our own.
+        # Caddy renews at a third of the lifetime: 30 days before the end of a public certificate, 4 hours with our own authority.
         left = 2 * _HOUR if ingress.authority else 14 * 24 * _HOUR
         yield Watch(
             name="certificate",

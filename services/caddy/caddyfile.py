@@ -1,7 +1,7 @@
-"""The Caddyfile, rendered from sites: in each one the access list comes first, and what nobody declared is answered last.
+"""Renders the Caddyfile from sites: in each site the access list comes first, and undeclared requests are answered last.
 
-A site is one `route` block, whose directives run in the order written. Its first one refuses every stranger all paths but those
-declared public; only then are paths, methods, sizes and rates looked at, and nothing follows the routes but a 404.
+A site is one `route` block, whose directives run in the order written. The first directive refuses clients outside the VPN all
+paths but those declared public. Paths, methods, sizes and rates are checked only then; after the routes comes only a 404.
 Outside of a `route`, Caddy would run `handle` before `error` and open the site (ADR 16).
 """
 
@@ -18,14 +18,14 @@ METRICS_PORT = 2021
 
 @dataclass(frozen=True, kw_only=True)
 class AcmeOverOvh:
-    """Certificates from a public authority, proved by DNS records at OVH; `credentials` is the files' directory."""
+    """Certificates from a public authority, proved by DNS records at OVH; `credentials` is the directory of the API keys."""
 
     email: str
     credentials: str
     directory: str = ""
     """URL of the authority's ACME directory; empty: Caddy's own choice, Let's Encrypt."""
     wildcard: str = ""
-    """The domain whose names share one certificate, so that no public log of certificates lists them; empty: one a name."""
+    """The domain whose names share one certificate, to keep them out of public certificate logs; empty: one each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class OwnAuthority:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """What a browser shows of an answer that Caddy gives itself."""
+    """The page that a browser shows for an answer of Caddy's own."""
 
     statuses: str
     title: str
@@ -59,14 +59,14 @@ PAGES = (
     ),
     Page(statuses="", title="{err.status_text}", text="This request is not served here."),
 )
-"""One page a kind of answer; the last one is for all others."""
+"""One page for each kind of answer; the last is for all others."""
 
 
 def render(sites: Iterable[Site], tls: AcmeOverOvh | OwnAuthority, vpn: Sequence[IPv4Network]) -> str:
     """The whole Caddyfile; `vpn` lists the client ranges that count as the VPN."""
     nobody = [_nobody("https://")]
     if isinstance(tls, AcmeOverOvh) and tls.wildcard:
-        # Caddy asks for no certificate of a name that one of these covers.
+        # Caddy requests no certificate for a name that one of these covers.
         nobody.append(_nobody(f"*.{tls.wildcard}", "	import certificate"))
     blocks = [_global(tls), _headers(), _pages(), _FAILURES, _tls(tls), _HEALTH, *nobody, *(_site(site, vpn) for site in sites)]
     return "\n\n".join(blocks) + "\n"
@@ -75,7 +75,7 @@ def render(sites: Iterable[Site], tls: AcmeOverOvh | OwnAuthority, vpn: Sequence
 def _global(tls: AcmeOverOvh | OwnAuthority) -> str:
     match tls:
         case AcmeOverOvh(email=email, directory=directory):
-            # A look at dates in memory, else every ten minutes: what is due is not late, and a test need not wait.
+            # A check of dates in memory, by default every ten minutes: a due certificate is not late, and a test need not wait.
             lines = ["renew_interval 15s", f"email {email}" if email else "", f"acme_ca {directory}" if directory else ""]
             options = "\n	".join(filter(None, lines))
         case OwnAuthority(certificate=certificate, key=key):
@@ -107,7 +107,7 @@ def _global(tls: AcmeOverOvh | OwnAuthority) -> str:
 
 
 def _headers() -> str:
-    """The one place of what every answer carries, Caddy's own included."""
+    """The headers of every answer, Caddy's own included, in one place."""
     return """(headers) {
 	header {
 		Strict-Transport-Security "max-age=31536000; includeSubDomains"
@@ -140,8 +140,8 @@ def _page(page: Page, cors: Sequence[str] = ()) -> str:
 
 
 def _cors(cors: Cors) -> list[str]:
-    """Headers of an answer that Caddy makes. A question beforehand is answered yes even then: a browser asks no further where
-    it is not, and shows its page neither the refusal nor the reason."""
+    """CORS headers of an answer that Caddy makes. A preflight request is allowed even then: otherwise the browser sends no
+    request, and shows its page neither the refusal nor the reason."""
     origins = [f"header Origin {origin}" for origin in cors.origins]
     return [
         "@page {",
@@ -190,8 +190,8 @@ def _tls(tls: AcmeOverOvh | OwnAuthority) -> str:
 {trusted}}}"""
 
 
-# Requests that failed behind Caddy, and why: it says nothing of errors for which there is a page. What others may not read
-# (tokens in headers and queries) stays out.
+# Logs the requests that failed behind Caddy, with the reason, but no errors that have a page. Tokens in headers and queries are
+# left out.
 _FAILURES = r"""(failures) {
 	log {
 		output stderr
@@ -216,7 +216,7 @@ http://:{METRICS_PORT} {{
 
 
 def _nobody(address: str, certificate: str = "") -> str:
-    """A Host that no site has: Caddy would answer 200 with nothing in it."""
+    """A site for every Host that no site has: otherwise Caddy would send an empty 200."""
     return "\n".join([f"{address} {{", *([certificate] if certificate else []), "	import pages", "	error 404", "}"])
 
 
@@ -229,7 +229,7 @@ def _site(site: Site, vpn: Sequence[IPv4Network]) -> str:
 
 
 def _strangers(site: Site, vpn: Sequence[IPv4Network]) -> list[str]:
-    """Refused everything that is not declared public. There is no site without it, whatever its routes."""
+    """Refuses clients outside the VPN everything that is not public. Every site has these lines, whatever its routes."""
     public = site.paths(Access.PUBLIC)
     return [
         "@strangers {",
@@ -241,11 +241,11 @@ def _strangers(site: Site, vpn: Sequence[IPv4Network]) -> list[str]:
 
 
 def _paths(site: Site) -> list[str]:
-    """Refused to everybody: what two programs could read as two paths, and what is declared by no route."""
+    """Refuses every client ambiguous paths, which two programs could read differently, and paths that no route declares."""
     if not site.tells_paths_apart:
         return []
     lines = [
-        # Caddy cleans a path before it compares, and hands on the one that it was given.
+        # Caddy cleans a path before it compares, but forwards the original.
         r"@ambiguous vars_regexp {http.request.uri} `(?i)^(/%2f|[^?]*(//|\\|%5c|%00|(/|%2f)(\.|%2e){1,2}(/|%2f|[?]|$)))`",
         "error @ambiguous 404",
         f"@undeclared not path {' '.join(site.declared)}",
@@ -257,7 +257,7 @@ def _paths(site: Site) -> list[str]:
 
 
 def _route(site: Site, led: RouteTarget, number: int) -> list[str]:
-    """One route: its limits, then what stands behind it. Routes exclude each other, the narrower comes first."""
+    """One route: its limits, then its upstream. Routes exclude each other; the narrower comes first."""
     route = led.route
     name = f"@{number}"
     lines = [] if route.paths == (ALL,) else [f"{name} path {' '.join(route.paths)}"]
@@ -274,7 +274,7 @@ def _limits(site: Site, route: Route, number: int) -> list[str]:
     if route.methods:
         lines += [f"@methods{number} not method {' '.join(route.methods)}", f"error @methods{number} 405"]
     if route.rate_limit:
-        # Counted by the address that the connection comes from, which a client cannot choose.
+        # Counted by the address of the connection, which a client cannot choose.
         lines += [
             "rate_limit {",
             f"	zone {site.host}-{number} {{",
@@ -291,31 +291,31 @@ def _limits(site: Site, route: Route, number: int) -> list[str]:
 
 def _answer(led: RouteTarget, host: str) -> list[str]:
     if led.route.file:
-        # Whatever the client wrote: nothing of it reaches the file system.
+        # A fixed path: no text of the client reaches the file system.
         directory, _, name = led.route.file.rpartition("/")
         return [f"root {directory}", f"rewrite /{name}", "file_server"]
     if led.upstream is None:
         return [f'respond "{led.route.answer}" 200']
-    # It replaces path and query, so that nothing of the client's is left.
+    # `rewrite` replaces path and query, so that nothing of the client's is left.
     asks = [f"rewrite {led.route.asks}"] if led.route.asks else []
     return [*asks, f"reverse_proxy {led.upstream} {{", *(f"	{line}" for line in _upstream(led.upstream, led.route, host)), "}"]
 
 
 def _upstream(upstream: Upstream, route: Route, host: str) -> list[str]:
-    """How a name is asked. It is looked up for each new connection, which takes whichever of its addresses answers.
+    """Options for an upstream. Its name is looked up for each new connection, which takes whichever address answers.
 
-    Not by `dynamic a`: that looks up under one lock for all sites. On a hub that starts the relay's lookup waits for the mesh,
-    the mesh for Headscale, and Headscale's site would wait for the lock.
+    `dynamic a` is not used: its lookups share one lock for all sites. On a hub that starts, the relay's lookup waits for the
+    mesh, the mesh for Headscale, and Headscale's site would wait for the lock.
     """
     transport = [f"versions {route.upstream_http}"] if route.upstream_http else []
     if upstream.over_mesh:
-        # The certificate is asked for, and verified, under the site's name.
+        # The certificate is requested and verified under the site's name.
         transport = [f"resolvers {MAGIC_DNS}", f"tls_server_name {host}", "import trusted", *transport]
     return [
-        # A replaced container is away for seconds: a request waits for it.
+        # A replaced container is away for seconds: the request waits.
         "lb_try_duration 10s",
         "lb_try_interval 250ms",
-        # Before a TLS upstream Caddy 2.11 puts the upstream's own name into Host, a site that the other Caddy does not have.
+        # Before a TLS upstream Caddy 2.11 puts the upstream's own name into Host, and the other Caddy has no such site.
         *(["header_up Host {http.request.hostport}"] if upstream.over_mesh else []),
         *(["stream_close_delay 10m"] if route.upgrades else []),
         *(["transport http {", *(f"	{line}" for line in transport), "}"] if transport else []),

@@ -1,7 +1,7 @@
 """The fleet's front page: `https://<domain>/` for members of the VPN, files that the stack's Caddy serves (docs/adr/0083).
 
-Where VictoriaMetrics stands beside that Caddy, the page asks it two questions, whose text lies beside the page: a client chooses
-the question and nothing in it.
+Where VictoriaMetrics runs beside that Caddy, the page asks it two questions. Their text is stored beside the page: a client
+chooses a question and cannot change it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,21 +18,21 @@ from services.front_page.questions import ALERTS, SERVICES, alerts_question, ser
 from services.monitoring.alerts import alerts
 
 DIRECTORY = "front"
-"""Of the page's files, in Caddy's configuration."""
+"""The directory of the page's files in Caddy's configuration."""
 _FILES = ("page.css", "page.js", "icon.svg")
 _EVERY_ANSWER = {
-    # Nothing but the page's own files, no inline script or style, and no other page around it.
+    # Only the page's own files, no inline script or style, and no other page around it.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-cache",
 }
 _QUESTIONS = {SERVICES: "&max_lookback=75s", ALERTS: ""}
-"""What a question says besides its text. A host that fell silent must not look well for the five minutes that VictoriaMetrics
-otherwise goes back: samples come every 30 seconds."""
+"""Parameters of a question besides its text. Samples come every 30 seconds. VictoriaMetrics' default goes back five minutes,
+during which a silent host would look healthy."""
 
 
 def files(names: Names) -> tuple[Route, ...]:
-    """The page itself, and what it loads."""
+    """Routes of the page and of the files that it loads."""
     return tuple(
         Route(
             subdomain=names.subdomain(FRONT_PAGE),
@@ -48,7 +48,7 @@ def files(names: Names) -> tuple[Route, ...]:
 
 
 def questions(names: Names) -> tuple[Route, ...]:
-    """What the page may ask VictoriaMetrics beside Caddy, one path a question."""
+    """Routes of the questions that the page may send to VictoriaMetrics beside Caddy, one path a question."""
     return tuple(
         Route(
             subdomain=names.subdomain(FRONT_PAGE),
@@ -67,7 +67,7 @@ def questions(names: Names) -> tuple[Route, ...]:
 
 
 def written(placements: Sequence[Placement], names: Names, stack: str, cost: str) -> tuple[Placement, ...]:
-    """The same placements, the Caddy that has the page's route with its files; it comes last, when all services are known."""
+    """The same placements, in which the Caddy with the page's route has its files. Call it last, when all services are known."""
     declared = [route for placement in placements for service in placement.services for route in service.routes]
     drawn = names.subdomain(grafana.SITE) in {route.subdomain for route in declared}
     about = FleetFacts(

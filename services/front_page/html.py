@@ -1,4 +1,4 @@
-"""The front page as text: from what stands where, and from nothing else. What changes by the minute, page.js fills in."""
+"""Renders the front page from the placements alone. page.js fills in what changes by the minute."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from services.monitoring.alerts import Alert
 
 @dataclass(frozen=True, kw_only=True)
 class FleetFacts:
-    """The fleet itself. `cost` says what it costs; `live` whether VictoriaMetrics can be asked; `alerting` is the address of
-    Grafana's list of alerts, empty where there is none."""
+    """The fleet itself. `cost` is its cost as text; `live`: VictoriaMetrics can be asked; `alerting` is the address of Grafana's
+    list of alerts, empty where there is none."""
 
     domain: str
     stack: str
@@ -24,7 +24,7 @@ class FleetFacts:
 
 
 def page(about: FleetFacts, placements: Sequence[Placement], alerts: Iterable[Alert]) -> str:
-    """The whole document. Without JavaScript or VictoriaMetrics it says what stands where, and that health is unknown."""
+    """The whole document. Without JavaScript or VictoriaMetrics it shows where each service runs, and that health is unknown."""
     placements = [placement for placement in placements if placement.services]
     count = sum(len(placement.services) for placement in placements)
     hosts = f"{len(placements)} host{'s' * (len(placements) != 1)}"
@@ -83,7 +83,7 @@ def _fact(name: str, of: str, more: str) -> str:
 
 
 def _alerts(about: FleetFacts, alerts: Iterable[Alert]) -> str:
-    """Every alert that there is, hidden until it is beyond its limit."""
+    """Every alert, hidden until its measure is beyond its limit."""
     link = f' <a href="{escape(about.alerting)}">In Grafana</a>' if about.alerting else ""
     items = "\n".join(
         f'<li hidden class="{alert.severity}" data-alert="{escape(alert.uid)}"><details>'
@@ -100,7 +100,7 @@ def _minutes(seconds: int) -> str:
 
 def _host(about: FleetFacts, placement: Placement) -> str:
     host = placement.host
-    # What has pages comes first: most people open the front page to go there.
+    # Services with pages come first: most people open the front page to go there.
     services = sorted(placement.services, key=lambda it: (not any(_sites(about.domain, it)), it.name))
     cards = "\n".join(_service(about, placement, service) for service in services)
     backup = f'<span data-backup="{escape(host.name)}">backed up every night</span>' if placement.backup else "no backup"
@@ -121,7 +121,7 @@ def _gib(mib: int) -> str:
 
 
 def _service(about: FleetFacts, placement: Placement, service: Service) -> str:
-    """A card: its light, its name, a link where it has pages, its version and how it is."""
+    """A card: status light, name, a link if the service has pages, version and health."""
     sites = list(_sites(about.domain, service))
     name = escape(service.name)
     title = f'<a href="https://{escape(sites[0])}/">{name}</a>' if sites else name
@@ -137,7 +137,7 @@ def _service(about: FleetFacts, placement: Placement, service: Service) -> str:
 
 
 def _sites(domain: str, service: Service) -> Iterator[str]:
-    """The names at which a browser finds pages of it."""
+    """The host names at which a browser finds pages of the service."""
     yield from dict.fromkeys(route.host(domain) for route in service.routes if _has_pages(route))
 
 

@@ -1,4 +1,4 @@
-"""What the front page asks VictoriaMetrics, in MetricsQL: all of it is known before anybody opens the page."""
+"""The front page's queries to VictoriaMetrics, in MetricsQL, all of them known before anybody opens the page."""
 
 from collections.abc import Iterable
 
@@ -11,14 +11,14 @@ SERVICES, ALERTS = "services", "alerts"
 def services_question(reporters: Iterable[str]) -> str:
     """The state of every service and host, as series whose label `what` says which value it is.
 
-    `running` and `healthy` are 0 or 1, `deployed` is when a service's container was made and `backup` when a host's last complete
-    backup ended (Unix seconds), `reports` is 1 where one of the `reporters`, who tell of all services, answers.
+    `running` and `healthy` are 0 or 1. `deployed` is when a service's container was made and `backup` when a host's last complete
+    backup ended (Unix seconds). `reports` is 1 where one of the `reporters`, which report about all services, answers.
     """
     by_service = "max by (host, service)"
     asked = {
         "running": f"{by_service} (vpai_service_running)",
         "healthy": f"{by_service} (vpai_service_healthy)",
-        # cAdvisor's name for it: a restart leaves it as it is (its container/docker/handler.go takes Docker's `Created`).
+        # cAdvisor's name for the time of creation: a restart does not change it (its container/docker/handler.go: `Created`).
         "deployed": f'{by_service} (container_start_time_seconds{{service!=""}})',
         "backup": "max by (host) (vpai_backup_last_success_timestamp_seconds)",
         "reports": f'max by (host) (up{{service=~"{"|".join(sorted(set(reporters)))}"}})',
@@ -27,9 +27,9 @@ def services_question(reporters: Iterable[str]) -> str:
 
 
 def alerts_question(of: Iterable[Alert]) -> str:
-    """One series for each alert that is beyond its limit at the moment; its label `alert` is the alert's name.
+    """One series for each alert whose measure is beyond its limit now; the label `alert` is the alert's name.
 
-    Grafana sends an alert when that has lasted for the alert's time: here it shows at once.
+    Grafana sends an alert only when this has lasted for the alert's time: the front page shows it at once.
     """
     return _union(f'label_set(max({alert.expression}), "alert", "{alert.uid}")' for alert in of)
 

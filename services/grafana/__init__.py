@@ -26,7 +26,7 @@ SITE = "grafana"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of)
 
 
@@ -35,7 +35,7 @@ def service(of: Context) -> Service:
     return Service(
         name="grafana",
         image="docker.io/grafana/grafana:12.3.2",
-        # Frontend is also its way out to Telegram.
+        # Frontend is also Grafana's egress to Telegram.
         networks=(FRONTEND.name, BACKEND.name, MONITORING.name),
         # Grafana asks for 512 at least (its documentation, Installation, Hardware recommendations). The task below runs a second
         # Grafana program in the same control group.
@@ -45,14 +45,14 @@ def service(of: Context) -> Service:
         logs=Logs.LOGFMT,
         environment={
             "GF_SECURITY_ADMIN_USER": ADMIN,
-            # For the first start; afterwards the task below keeps it true.
+            # For the first start; afterwards the task below sets the password.
             "GF_SECURITY_ADMIN_PASSWORD__FILE": f"{DIRECTORY}/admin-password",
             "GF_USERS_ALLOW_SIGN_UP": "false",
             "GF_SERVER_ROOT_URL": f"https://{of.names.host(SITE)}/",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
             "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
             "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES": "false",
-            # Otherwise it downloads four apps at each fresh start, in whatever version is newest. Of Grafana 13 the data sources
+            # Otherwise Grafana downloads four apps at each fresh start, in their newest versions. In Grafana 13 the data sources
             # themselves are on that list (pkg/setting/setting_plugins.go): they have to be in the image before that bump.
             "GF_PLUGINS_PREINSTALL_DISABLED": "true",
         },
@@ -83,7 +83,7 @@ def service(of: Context) -> Service:
             ),
         ),
         tasks=(
-            # A database that is there keeps the password that it was made with.
+            # An existing database keeps the password that it was created with.
             Task(
                 name="grafana-admin-password",
                 service="grafana",
@@ -117,7 +117,7 @@ def service(of: Context) -> Service:
 
 
 def _completed(service: Service, of: Overview) -> Service:
-    """With the rules and the dashboards of all that stands."""
+    """`service` with the rules and the dashboards of all services."""
     there = (each for placement in of.placements for each in placement.services)
     kept = any(placement.backup for placement in of.placements)
     completed = service.with_files(*provisioning.files(alerts(of.placements), there, backed_up=kept))
@@ -125,7 +125,7 @@ def _completed(service: Service, of: Overview) -> Service:
 
 
 def _datasources(of: Context) -> str:
-    """JSON is YAML. Fixed uids: dashboards name them."""
+    """The data sources in JSON, which is YAML too. Their uids are fixed, because dashboards refer to them."""
     return json_text(
         {
             "apiVersion": 1,
@@ -164,7 +164,7 @@ def _of_n8n() -> dict[str, object]:
         "type": "postgres",
         "access": "proxy",
         "url": "postgresql:5432",
-        # At the root, not in jsonData.
+        # At the top level, not in jsonData.
         "user": n8n.DATABASE.user,
         "editable": False,
         "jsonData": {

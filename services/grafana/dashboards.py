@@ -1,6 +1,6 @@
-"""The dashboards: those of the fleet, and each service's own; Grafana's own builders make the JSON.
+"""The dashboards: those of the fleet, and each service's own; Grafana's builders make the JSON.
 
-Nothing here names a service or a host of ours: variables ask what there is.
+No dashboard names a service or a host of ours: variables query which there are.
 """
 
 import json
@@ -113,13 +113,13 @@ _BACKUPS = Dashboard(
 
 
 def of(services: Iterable[Service], *, backed_up: bool) -> tuple[Dashboard, ...]:
-    """The fleet's, those of its services, each once, and that of backups where there are any."""
+    """The fleet's dashboards, those of its services, each once, and the one of backups where there are any."""
     own = {service.dashboard.uid: service.dashboard for service in services if service.dashboard}
     return (*_OF_THE_FLEET, *own.values(), *((_BACKUPS,) if backed_up else ()))
 
 
 def text(of: Dashboard) -> str:
-    """It as Grafana reads it."""
+    """The dashboard as JSON for Grafana."""
     return json.dumps(_dashboard(of).build(), cls=JSONEncoder, indent=1, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""What Grafana reads at its start: rules, whom they tell, dashboards."""
+"""Files that Grafana reads at its start: rules, contact points, dashboards."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -9,18 +9,18 @@ from services import telegram
 from services.grafana.sources import METRICS
 from services.monitoring.alerts import Alert, known_uids
 
-# Grafana reads the directories below it that it knows; the password lies beside them.
+# Grafana reads the subdirectories that it knows; the password is beside them.
 DIRECTORY = "/etc/grafana/provisioning"
 _RECEIVER = "telegram"
 
 
 SECRETS: tuple[Secret, ...] = (telegram.MONITORING_TOKEN, telegram.MONITORING_CHAT)
-"""The monitoring bot and where it writes."""
+"""Token and chat of the monitoring bot."""
 
 
 def files(alerts: Sequence[Alert], services: Iterable[Service], *, backed_up: bool) -> tuple[File, ...]:
-    """The files below Grafana's provisioning directory, datasources apart, for what there is: services, and backups."""
-    # Here, so that only what makes Grafana's files waits for the builders.
+    """The files below Grafana's provisioning directory, without datasources, for the existing services and backups."""
+    # Imported here, so that only this function waits for the builders.
     from services.grafana import dashboards
 
     boards = dashboards.of(services, backed_up=backed_up)
@@ -35,7 +35,7 @@ def files(alerts: Sequence[Alert], services: Iterable[Service], *, backed_up: bo
 
 
 def rules(of: Iterable[Alert], retired: Iterable[str]) -> str:
-    """The same alerts as for Prometheus. Rules that only vanish from the file live on: `retired` names them."""
+    """The same alerts as for Prometheus. A rule that only vanishes from the file lives on: `retired` names those to delete."""
     groups: dict[str, list[object]] = {}
     for alert in of:
         groups.setdefault(alert.host, []).append(_rule(alert))
@@ -98,7 +98,7 @@ def _contact() -> str:
                             "settings": {
                                 "bottoken": f"{telegram.MONITORING_TOKEN}",
                                 "chatid": f"{telegram.MONITORING_CHAT}",
-                                # Plain: a message with markup that does not close is refused, and lost.
+                                # Plain text: Telegram refuses a message with unclosed markup, and the message is lost.
                                 "parse_mode": "None",
                                 "message": MESSAGE,
                             },
@@ -110,7 +110,7 @@ def _contact() -> str:
                 {
                     "orgId": 1,
                     "receiver": _RECEIVER,
-                    # A service that is down is unhealthy too: one message.
+                    # A service that is down is unhealthy too: both go into one message.
                     "group_by": ["host", "service"],
                     "group_wait": "30s",
                     "group_interval": "5m",

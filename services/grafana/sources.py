@@ -1,4 +1,4 @@
-"""What Grafana's sources of numbers and of log lines are called, by whom dashboards and rules know them."""
+"""Names of Grafana's sources of metrics and logs, by which dashboards and rules refer to them."""
 
 from services import loki, victoriametrics
 

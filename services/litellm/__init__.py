@@ -1,4 +1,4 @@
-"""LiteLLM: one OpenAI-shaped door to every model provider, with a budget for each."""
+"""LiteLLM: one OpenAI-compatible endpoint for every model provider, with a budget for each."""
 
 import json
 from collections.abc import Iterator
@@ -34,12 +34,12 @@ _REDIS_URL = f"redis://litellm:{REDIS_PASSWORD}@redis:6379/0"
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of)
 
 
 def service(of: Context) -> Service:
-    """The proxy; without data of its own, so that a new version starts beside the old."""
+    """The proxy. It has no data of its own, so that a new version starts beside the old."""
     index = of.way(qdrant.ENDPOINT, "answers to similar questions are kept there") if of.runs("qdrant") else None
     return Service(
         name="litellm",
@@ -90,14 +90,14 @@ def service(of: Context) -> Service:
         needs=("postgresql", "redis"),
         keeps=DATABASE,
         caches=CacheUser(user="litellm", password=REDIS_PASSWORD, holder="LiteLLM"),
-        # Not what stands beside it either: it starts and answers without.
+        # `needs` does not name Qdrant even on the same host: LiteLLM starts and answers without it.
         links=index.links if index else (),
         alerts=(_SPEND,),
         dashboard=_DASHBOARD,
         checks=_CHECKS,
         may=May(share_uid=0),
         healthcheck=Healthcheck(
-            # GET /health would call, and pay, every model.
+            # GET /health would call, and pay for, every model.
             command=("python3", "-c", _PROBE),
             interval=15,
             timeout=10,
@@ -119,7 +119,7 @@ def service(of: Context) -> Service:
 
 _SPEND = Watch(
     name="spend",
-    # The account that requests are refused by (services/litellm/proxy/metrics.py), since the UTC day turned.
+    # The account by which requests are refused (services/litellm/proxy/metrics.py), since the UTC day began.
     measure="max(litellm_budget_spent_usd{$here} / litellm_budget_limit_usd{$here})",
     above=0.99,
     seconds=60,

@@ -13,14 +13,14 @@ from services.litellm.models import FILMS, MODELS, PROVIDERS, SEARCHES, Model, S
 from services.litellm.proxy.settings import ModelTerms, ProxySettings
 
 ANSWER_SECONDS = 3600
-"""How long an answer is kept for the same question."""
+"""Seconds for which an answer is kept for the same question."""
 _IMPATIENT = {"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
-"""LiteLLM's own Redis clients wait 5 s otherwise, before each request, when Redis is away."""
+"""Without this LiteLLM's own Redis clients wait 5 s before each request when Redis is down."""
 _PROXY = Path(__file__).parent / "proxy"
 
 
 def render() -> str:
-    """config.yaml. It holds no secret, so that its differences can be read: keys and URLs come from the environment."""
+    """config.yaml. It has no secret, so that its differences are readable: keys and URLs come from the environment."""
     refuse(models.problems())
     redis_url = "os.environ/REDIS_URL"
     document: dict[str, object] = {
@@ -33,7 +33,7 @@ def render() -> str:
             "cooldown_time": 60,
             "fallbacks": [{model.name: list(model.fallbacks)} for model in MODELS if model.fallbacks],
             "cache_kwargs": _IMPATIENT,
-            # Anywhere but under router_settings they are ignored.
+            # LiteLLM ignores them anywhere but under router_settings.
             "provider_budget_config": {
                 provider.name: {"budget_limit": provider.daily_budget, "time_period": "1d"} for provider in PROVIDERS
             },
@@ -48,7 +48,7 @@ def render() -> str:
         },
         "general_settings": {
             "master_key": "os.environ/LITELLM_MASTER_KEY",
-            # Left on, they call and bill every model; 1,488 calls cost the predecessor 11.64 USD.
+            # If on, health checks call and bill every model; 1,488 calls cost the predecessor 11.64 USD.
             "background_health_checks": False,
         },
     }
@@ -60,7 +60,7 @@ def _model(model: Model) -> dict[str, object]:
         "model": f"{model.provider.name}/{model.target}",
         "api_key": f"os.environ/{model.provider.key_variable}",
     }
-    # Its own, because LiteLLM counts a model that its map does not know as free of charge, and says nothing.
+    # Explicit prices: LiteLLM counts a model that its map does not know as free of charge, without a warning.
     parameters["input_cost_per_token"] = model.price.input / 1e6
     parameters["output_cost_per_token"] = model.price.output / 1e6
     if model.maximum_tokens:
@@ -76,7 +76,7 @@ def _search(search: Search) -> dict[str, object]:
 def hook(
     *, redis_url: str, qdrant_url: str = "", qdrant_key: str, films_key: str, telegram_token: str, telegram_chat: str
 ) -> tuple[File, ...]:
-    """The hook's code and its settings, for LiteLLM's configuration directory; without a Qdrant its URL is empty."""
+    """The hook's code and its settings, for LiteLLM's configuration directory; without Qdrant `qdrant_url` is empty."""
     settings = ProxySettings(
         redis_url=redis_url,
         daily_limit=models.DAILY_LIMIT,
@@ -112,7 +112,7 @@ def _terms(model: Model) -> ModelTerms:
 
 
 def _other_terms() -> dict[str, ModelTerms]:
-    """Of what is no model of LiteLLM's; no eco mode touches it."""
+    """Terms of searches and films, which are no models of LiteLLM's; eco mode does not change them."""
     searches = {
         search.name: ModelTerms(provider=search.provider, request_price=search.price, eco=search.name) for search in SEARCHES
     }

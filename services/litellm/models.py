@@ -1,4 +1,4 @@
-"""The models behind LiteLLM, what they cost, and the providers that serve and bill them."""
+"""The models behind LiteLLM, their prices, and the providers that serve and bill them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ DAILY_LIMIT = 5.00
 """USD a UTC day, over all providers."""
 ECO_SHARE = 0.9
 TOLD_SHARES = (0.7, 0.9)
-"""Telegram is told when these shares of the day are spent."""
+"""A Telegram message is sent when these shares of the day's limit are spent."""
 MONTHLY_LIMITS = {"byteplus": 5.00}
-"""USD a UTC month; what these providers bill is no part of the day's limit."""
+"""USD a UTC month; what these providers bill does not count towards the day's limit."""
 BRAVE_KEY = Secret(
     name="brave_search_api_key", source=External(obtain="api-dashboard.search.brave.com > API keys", optional=True)
 )
@@ -23,7 +23,7 @@ BYTEPLUS_KEY = Secret(
 
 @dataclass(frozen=True, kw_only=True)
 class Provider:
-    """Who is paid. `name` is LiteLLM's prefix; `daily_budget` in USD (the specification's shares of DAILY_LIMIT)."""
+    """A provider that is paid. `name` is LiteLLM's prefix; `daily_budget` in USD (the specification's shares of DAILY_LIMIT)."""
 
     name: str
     key_variable: str
@@ -38,7 +38,7 @@ class Provider:
 
 @dataclass(frozen=True)
 class Price:
-    """USD per million tokens, and where that was read."""
+    """USD per million tokens, and the source of the numbers."""
 
     input: float
     output: float
@@ -58,16 +58,16 @@ class Model:
     target: str
     price: Price
     maximum_tokens: int
-    """Output that one request can be billed for; none for embeddings."""
+    """The most output tokens that one request can be billed for; none for embeddings."""
     context_tokens: int
-    """What it reads at once, input and output: `max_input_tokens` of the file and key that its price is from."""
+    """Input and output tokens together: `max_input_tokens` of the file and key that the price is from."""
     fallbacks: tuple[str, ...] = ()
     eco: str = ""
-    """The model that answers in its place in eco mode; empty when it may go on itself."""
+    """The model that answers instead in eco mode; empty if this model stays available."""
 
     @property
     def goes_on_in_eco(self) -> bool:
-        """Whether eco mode leaves it alone."""
+        """Whether the model stays available in eco mode."""
         return not self.eco
 
 
@@ -87,7 +87,7 @@ PROVIDERS = (ANTHROPIC, OPENAI, OPENROUTER, GEMINI)
 
 
 QWEN, DEEPSEEK, GLM = ECO = ("qwen3-coder", "deepseek-v3", "glm-5")
-"""The specification's eco models: they answer in every mode but blocked, for all others too."""
+"""The specification's eco models: they answer in every mode but blocked, also in place of all other models."""
 
 FREE = Price(0.0, 0.0, "OpenRouter bills no model whose name ends with :free")
 
@@ -123,7 +123,7 @@ MODELS = (
         target="claude-sonnet-4-20250514",
         price=Price(3.0, 15.0, _map("1.81.3", "claude-sonnet-4-20250514")),
         maximum_tokens=8192,
-        # A million with a header of Anthropic's beta, which nothing here sends.
+        # A million with a beta header of Anthropic's, which nothing here sends.
         context_tokens=200_000,
         fallbacks=("gpt-4o", "glm-5"),
         eco=GLM,
@@ -168,7 +168,7 @@ MODELS = (
         fallbacks=("claude-sonnet", "glm-5"),
         eco=QWEN,
     ),
-    # No eco model embeds, and a question costs a ten-thousandth of a cent.
+    # No eco model makes embeddings, and a request costs a ten-thousandth of a cent.
     Model(
         name="embedding",
         provider=OPENAI,
@@ -186,7 +186,7 @@ MODELS = (
         context_tokens=1_048_576,
         eco=DEEPSEEK,
     ),
-    # Where LiteLLM knows no price of OpenRouter's it is the one of who runs the model, which OpenRouter passes on.
+    # Where LiteLLM knows no price of OpenRouter's, it is the price of who runs the model, which OpenRouter passes on.
     _openrouter(
         "kimi-k2",
         "moonshotai/kimi-k2",
@@ -227,7 +227,7 @@ MODELS = (
         *("grok-search", "claude-sonnet"),
         eco=GLM,
     ),
-    # The eco models fall back on one another and on free ones alone: fallbacks must not leave eco.
+    # The eco models fall back only on one another and on free models: a fallback must not leave eco mode.
     _openrouter(
         DEEPSEEK,
         "deepseek/deepseek-chat",
@@ -238,7 +238,7 @@ MODELS = (
     _openrouter(
         GLM, "z-ai/glm-5", Price(0.8, 2.56, _map("1.82.6", "openrouter/z-ai/glm-5")), 202_752, *("deepseek-v3", "qwen3-coder")
     ),
-    # The free ones read what the paid ones of the same name do: qwen3-coder by the key openrouter/qwen/qwen3-coder.
+    # The free models have the context of the paid ones of the same name: qwen3-coder by the key openrouter/qwen/qwen3-coder.
     # A free model never falls back on a paid one (the predecessor's did).
     _openrouter(QWEN, "qwen/qwen3-coder:free", FREE, 262_100, "deepseek-v3-free"),
     _openrouter("deepseek-v3-free", "deepseek/deepseek-chat:free", FREE, 65_536, "qwen3-coder"),
@@ -248,7 +248,7 @@ MODELS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """A web search that LiteLLM offers as a tool; USD a request."""
+    """A web search that LiteLLM offers as a tool; the price is in USD a request."""
 
     name: str
     provider: str
@@ -258,7 +258,7 @@ class Search:
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """A model for films, under its provider's own name; USD a million tokens."""
+    """A model for films, under its provider's own name; the price is in USD a million tokens."""
 
     name: str
     provider: str
@@ -278,7 +278,7 @@ FILMS = (
     Film(
         name="seedance-1-5-pro-251215",
         provider="byteplus",
-        # Half of it without sound: the dearer one is counted.
+        # Without sound it costs half: the higher price is counted.
         price=Price(0.0, 2.4, "docs.byteplus.com/api/docs/ModelArk/1544106, as doc-en.302.ai/344157192e0 repeats it"),
         # 12 seconds of 1080p: width x height x frames / 1024.
         maximum_tokens=1920 * 1080 * (24 * 12 + 1) // 1024,
@@ -287,7 +287,7 @@ FILMS = (
 
 
 def problems(models: Iterable[Model] = MODELS, providers: Iterable[Provider] = PROVIDERS) -> Iterator[Problem]:
-    """What is wrong with models and budgets, as far as they can be wrong together."""
+    """Problems of models and budgets in combination."""
     known = {model.name: model for model in models}
     shares = sum(provider.daily_budget for provider in providers)
     if shares > DAILY_LIMIT:

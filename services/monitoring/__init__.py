@@ -13,7 +13,7 @@ __all__ = ["Alert", "alerts", "with_monitoring"]
 
 
 def with_monitoring(placements: Sequence[Placement], names: Names, authority: str) -> tuple[Placement, ...]:
-    """The same placements, who watches them told of every service; it comes last, when all services are known.
+    """The same placements; the services that watch are configured for every service. Call it last, when all services are known.
 
     `authority` is the PEM root of the sites' certificates, empty where they are from a public one.
     """

@@ -1,4 +1,4 @@
-"""The page that tells which alerts there are; `make docs` writes it."""
+"""Writes the reference page of all alerts, for `make docs`."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,7 +1,7 @@
-"""What wakes somebody up, derived from what stands where: one typed alert, rendered for Prometheus here.
+"""Alerts, derived from the placements: one typed alert, rendered for Prometheus here.
 
-An alert compares a measure with a threshold, and its measure has a value while all is well: an expression that is empty
-when healthy turns into its opposite as soon as missing data alarms.
+An alert compares a measure with a threshold. Its measure has a value while all is well: an expression that is empty when
+healthy would mean the opposite as soon as missing data alarms.
 """
 
 import json
@@ -21,7 +21,7 @@ _HOUR = 3600
 
 @dataclass(frozen=True, kw_only=True)
 class Alert(Watch):
-    """What is watched of one host, or of one service there; without data it stays quiet, `silent` then speaks."""
+    """A watch of one host, or of one service on it. Without data it does not fire: the alert `silent` does."""
 
     host: str
     service: str
@@ -29,7 +29,7 @@ class Alert(Watch):
 
     @property
     def uid(self) -> str:
-        """Its lasting name in Grafana."""
+        """The alert's permanent id in Grafana."""
         return "-".join(part for part in (self.host, self.service, self.name) if part)
 
     @property
@@ -40,21 +40,21 @@ class Alert(Watch):
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """What a notification is grouped and routed by."""
+        """Labels by which a notification is grouped and routed."""
         labels = {"host": self.host, "service": self.service, "severity": str(self.severity)}
         return {name: value for name, value in labels.items() if value}
 
 
 def known_uids() -> tuple[str, ...]:
-    """Every alert that ever was: Grafana keeps a rule that vanished from the files until it is told to delete it.
+    """Ids of all alerts that ever existed: Grafana keeps a rule that vanished from the files until it is told to delete it.
 
-    `make docs` adds what is new; nothing leaves the list.
+    `make docs` adds new ids; no id leaves the list.
     """
     return tuple(resources.files(__package__).joinpath("uids.txt").read_text().split())
 
 
 def alerts(placements: Iterable[Placement]) -> tuple[Alert, ...]:
-    """Every alert of every host that services stand on, and of every service; a host declared to be off is silent by intent."""
+    """Every alert of every host with services, and of every service. A host that is declared offline has no alerts."""
     watched = (placement for placement in placements if placement.services and not placement.host.offline)
     return tuple(alert for placement in watched for alert in _of_placement(placement))
 
@@ -138,7 +138,7 @@ def _of_host(host: str) -> Iterator[Alert]:
 
 
 def _of_backup(host: str, *, hourly: bool) -> Iterator[Alert]:
-    """Of the numbers that the host's own program leaves (components/scripts/installed/vpai-backup.py)."""
+    """Alerts on the metrics that the host's backup program writes (components/scripts/installed/vpai-backup.py)."""
 
     def alert(name: str, measure: str, severity: Severity, summary: str, *, above: float) -> Alert:
         return Alert(
@@ -166,7 +166,7 @@ def _of_backup(host: str, *, hourly: bool) -> Iterator[Alert]:
     yield alert("backup-shrunk", less, Severity.WARNING, f"{host}'s backup is half of what it was in the last week", above=2)
     yield alert("backup-grown", f"{size} / {usual}", Severity.WARNING, f"{host}'s backup is twice what it was", above=2)
     added = "max(vpai_backup_added_bytes{HERE})"
-    # What a thief with the host's key can do to the bill.
+    # The damage that a thief with the host's key can do to the bill.
     yield alert(
         "backup-growth", added, Severity.WARNING, f"one night of {host} added more than 20 GiB to the bucket", above=20 * 2**30
     )
@@ -182,12 +182,12 @@ def _of_backup(host: str, *, hourly: bool) -> Iterator[Alert]:
 
 
 def _of_service(host: str, service: Service, reporter: str) -> Iterator[Alert]:
-    """`reporter` tells which services of the host run and which are healthy."""
+    """Alerts of one service. `reporter` is the service that reports which services of the host run and are healthy."""
     labels = f'host="{host}",service="{service.name}"'
-    # Zero where the host reports and the service is not in the report: its container is gone. Nothing where the host is silent.
+    # 0 if the host reports but this service is not in the report: its container is gone. No value if the host is silent.
     reporting = f'0 * max(up{{host="{host}",service="{reporter}"}} == 1)'
     logs = f"make logs SERVICE={service.name}"
-    # The one that tells about the others is told about by whether it answers.
+    # The reporter itself runs if it answers.
     running = f"up{{{labels}}}" if service.name == reporter else f"vpai_service_running{{{labels}}}"
     yield Alert(
         host=host,
@@ -206,7 +206,7 @@ def _of_service(host: str, service: Service, reporter: str) -> Iterator[Alert]:
         name="unhealthy",
         measure=f"max(vpai_service_healthy{{{labels}}})",
         below=1,
-        # A start takes this long at most; a circle of restarts never becomes healthy.
+        # The longest time that a start takes; a container that restarts again and again never becomes healthy.
         seconds=_minutes(service.healthcheck.deadline),
         severity=Severity.CRITICAL,
         summary=f"{service.name} on {host} fails its healthcheck",
@@ -238,7 +238,7 @@ def _of_service(host: str, service: Service, reporter: str) -> Iterator[Alert]:
 
 
 def _own(host: str, service: Service, watch: Watch) -> Alert:
-    """What the service itself says that it is to be watched for."""
+    """An alert that the service itself declares."""
     here = f'host="{host}"'
     labels = {"here": f'{here},service="{service.name}"', "on": here, "host": host}
     texts = {name: Template(getattr(watch, name)).substitute(labels) for name in ("measure", "summary")}

@@ -1,4 +1,4 @@
-"""n8n 2.7: workflows. It calls LiteLLM, OpenClaw and NocoDB inside the host, and the Internet over egress."""
+"""n8n 2.7: workflows. It calls LiteLLM, OpenClaw and NocoDB on its host, and the Internet over egress."""
 
 import json
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ SITE = webhook_gate.N8N.site
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(of)
 
 
@@ -65,7 +65,7 @@ def service(of: Context) -> Service:
         name="n8n",
         image="docker.n8n.io/n8nio/n8n:2.7.3",
         networks=(BACKEND.name, EGRESS.name),
-        # 300 MiB at rest, the runner of code included; a workflow that holds files in memory needs the rest.
+        # 300 MiB at rest, the code runner included; a workflow that has files in memory needs the rest.
         limits=Limits(memory_mib=1024, cpus=1.0).scaled(of.scale),
         replacement=Replacement.STOP_FIRST,
         metrics=Metrics(port=PORT),
@@ -79,7 +79,7 @@ def service(of: Context) -> Service:
             "DB_POSTGRESDB_DATABASE": DATABASE.name,
             "DB_POSTGRESDB_USER": DATABASE.user,
             "DB_POSTGRESDB_PASSWORD_FILE": f"{DIRECTORY}/database-password",
-            # From a file and not from the environment, which a workflow may read.
+            # From a file, because a workflow may read the environment.
             "N8N_ENCRYPTION_KEY_FILE": f"{DIRECTORY}/encryption-key",
             "N8N_HOST": "0.0.0.0",
             "N8N_PORT": str(PORT),
@@ -87,14 +87,14 @@ def service(of: Context) -> Service:
             "N8N_PROXY_HOPS": "1",
             "N8N_EDITOR_BASE_URL": address,
             "WEBHOOK_URL": address,
-            # As large as any other body: a form is kept in /tmp before its caller is asked who he is. In MiB.
+            # In MiB. As large as any other body: n8n keeps a form in /tmp before it checks the caller.
             "N8N_FORMDATA_FILE_SIZE_MAX": "16",
             "N8N_METRICS": "true",
             "N8N_DIAGNOSTICS_ENABLED": "false",
             "N8N_VERSION_NOTIFICATIONS_ENABLED": "false",
             "N8N_TEMPLATES_ENABLED": "false",
             "N8N_RUNNERS_MODE": "internal",
-            # Never child_process or fs: whoever edits a workflow could run anything.
+            # Never child_process or fs: everybody who edits a workflow could run any program.
             "NODE_FUNCTION_ALLOW_BUILTIN": "crypto,path",
             "NODE_FUNCTION_ALLOW_EXTERNAL": "pg",
             # Workflows take the tokens below from $env.
@@ -142,7 +142,7 @@ def service(of: Context) -> Service:
                 directory="n8n",
                 owner="1000:1000",
                 mode=0o755,
-                # Binary data of workflows lies beside the database since n8n 2.
+                # Since n8n 2 the binary data of workflows is beside the database.
                 backup=Files(keys=(ENCRYPTION_KEY,)),
             ),
         ),
@@ -174,14 +174,14 @@ def service(of: Context) -> Service:
 
 
 def _credentials_open(restored: Restored) -> Found:
-    """Every credential that the database has is decrypted."""
+    """Proof: every credential in the database can be decrypted."""
     query = ("-d", DATABASE.name, "-c", "SELECT count(*) FROM credentials_entity")
     kept = int(restored.inside("postgresql", "psql", "-XAtqU", "postgres", *query))
     if not kept:
         return Found(words="no credential is kept")
     said = restored.inside("n8n", "n8n", "export:credentials", "--all", "--decrypted")
     found = json.loads(said[said.index("[") : said.rindex("]") + 1])
-    # What stays sealed is a text.
+    # A credential that was not decrypted is a string.
     opened = sum(isinstance(each["data"], dict) and bool(each["data"]) for each in found)
     return Found(words=f"{opened} of {kept} credentials decrypt with the kit's {ENCRYPTION_KEY.name}", right=opened == kept)
 
@@ -191,7 +191,7 @@ def _owner(domain: str) -> str:
 
 
 def _provisioning(domain: str, of: Context) -> Task:
-    """The owner, where there is none yet, and our workflows."""
+    """The task that creates the owner, if there is none yet, and our workflows."""
     owner = {"email": _owner(domain), "firstName": "VPAI", "lastName": "Owner", "password": f"{OWNER_PASSWORD}"}
     script = Path(__file__).with_name("provision.mjs").read_text()
     documents = json.dumps([workflow.document() for workflow in workflows(of)], indent=1)

@@ -1,4 +1,4 @@
-"""Uptime Kuma 2.1: asks from the hub whether the rest answers; backups report to it."""
+"""Uptime Kuma 2.1: checks the other hosts from the hub; backups report to it."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -18,12 +18,12 @@ HEARTBEATS = Endpoint(service="uptime-kuma", port=PORT, network=MONITORING.name,
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield service(timezone=of.timezone)
 
 
 def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
-    """Uptime Kuma, the site `status`. What it asks comes last, when all is known."""
+    """Uptime Kuma, the site `status`. Its monitors are added last, when all services are known."""
     return Service(
         name=HEARTBEATS.service,
         # The predecessor followed `latest`.
@@ -33,7 +33,7 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
         replacement=Replacement.STOP_FIRST,
         metrics=NotCollected(reason="wants an API key that is made by hand in its interface"),
         logs=Logs.PLAIN,
-        # Skips the page that would let the first visitor choose a database.
+        # Skips the page on which the first visitor would choose a database.
         environment={"UPTIME_KUMA_DB_TYPE": "sqlite", "TZ": timezone},
         volumes=(Volume(path="/app/data", directory="uptime-kuma", owner="0:0", mode=0o700, backup=Files(sqlite=("kuma.db",))),),
         secrets=(ADMIN_PASSWORD,),

@@ -1,6 +1,6 @@
-"""What Uptime Kuma asks from the hub, of all other hosts: their sites as a member of the mesh sees them, and who reports to it.
+"""Uptime Kuma's monitors, on the hub, for all other hosts: their sites as a member of the mesh sees them, and their reports.
 
-The hub itself is watched from where Grafana stands: each tells of the other.
+The hub itself is watched from Grafana's host: Grafana and Uptime Kuma watch each other.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +24,7 @@ ADMIN_PASSWORD = Secret(
 DIRECTORY = "/etc/uptime-kuma"
 PORT = 3001
 _BACKUP_SECONDS = 26 * 3600
-"""A host that is backed up must report at least that often: once a day, and two hours for it to be late."""
+"""The longest interval between two reports of a host that is backed up: once a day, plus two hours of delay."""
 _TIMEOUT_SECONDS = 15
 _MARK = "(from the catalogue)"
 _ROOT = "root.crt"
@@ -39,7 +39,7 @@ def completed(service: Service, of: Overview) -> Service:
         if placement.backup and placement.backup.heartbeat_token
     }
     tokens = tuple(backups.values())
-    # What is public altogether is asked from the Internet, where everybody finds it.
+    # A site that is public altogether is checked over the Internet, where everybody finds it.
     names = dict.fromkeys(
         name
         for site in asked
@@ -75,7 +75,7 @@ def completed(service: Service, of: Overview) -> Service:
 
 @dataclass
 class _Site:
-    """One address that is asked, whatever the number of its routes."""
+    """One address that is checked, whatever the number of its routes."""
 
     name: str
     url: str
@@ -98,7 +98,7 @@ def _asked(placements: Iterable[Placement], kuma: Service, domain: str) -> list[
 
 
 def _wanted(asked: Iterable[_Site], backups: Mapping[str, Secret]) -> str:
-    """Everything that the seeding task reads, in the words of Kuma's own API; the names of monitors are lasting."""
+    """The input of the seeding task, in the terms of Kuma's own API; the names of monitors never change."""
     return json_text(
         {
             "url": f"http://127.0.0.1:{PORT}",
@@ -131,8 +131,8 @@ def _site(site: _Site) -> Mapping[str, object]:
         "maxretries": 2,
         "timeout": _TIMEOUT_SECONDS,
         "maxredirects": 0,
-        # Up means that the service answers, a login page or a refusal included; a gateway's error does not.
-        # A door that serves one call only has no page to show: that it refuses all else is what can be asked.
+        # Up means that the service answers, even with a login page or a refusal; a gateway's error does not count.
+        # A site that serves one call only has no page: the monitor checks that the site refuses all else.
         "accepted_statuscodes": ["404"] if not paths & {ALL, "/"} else ["200-299", "300-399", "401", "403", "404"],
         "expiryNotification": True,
     }
@@ -152,8 +152,8 @@ def _heartbeats(backups: Mapping[str, Secret]) -> Iterator[Mapping[str, object]]
         }
 
 
-# Without the first three its database refuses a monitor of whatever kind (louislam/uptime-kuma#5360). Without the last it takes
-# one, and then no change of it: its column's default, 0, is less than its own check allows (2.1.3, server/model/monitor.js).
+# Without the first three fields Kuma's database refuses every monitor (louislam/uptime-kuma#5360). Without the last it accepts a
+# monitor but no change of it: the column's default, 0, is less than Kuma's own check allows (2.1.3, server/model/monitor.js).
 _COMMON: Mapping[str, object] = {
     "conditions": [],
     "kafkaProducerBrokers": [],
