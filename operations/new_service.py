@@ -80,7 +80,7 @@ _USER = DECIDE  # "20009:20009", say: a user of its own from 20000 on, which no 
 
 
 def services(of: Context) -> Iterator[Service]:
-    """It alone."""
+    """The module's only service."""
     yield Service(
         name="{name}",
         image=DECIDE,  # repository and version; its digest goes into images.lock.yaml
