@@ -190,7 +190,7 @@ def _leave_the_mesh(stack: Stack, notes: Notes, move: Move) -> None:
     try:
         on_host(old, ["sudo", "-n", "sh", "-c", leave])
     except CommandFailed:
-        # An earlier attempt has logged it out.
+        # An earlier attempt has disconnected it.
         on_host(replace(old, alias=ssh.public_alias(move.host)), ["true"])
     time.sleep(4)
     ssh.hang_up(stack.machines[move.host].config, move.host)

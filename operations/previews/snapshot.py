@@ -1,4 +1,4 @@
-"""`make snapshot`: publishes the deployed state for previews, without any secret or hash of one.
+"""`make snapshot`: writes the deployed state for previews to compare with, without any secret or hash of one.
 
 Values are not masked: the program runs once more from dummies, without passphrase and host. Every secret, and every value that
 follows from one (a version, a policy's principal), is computed anew; the program cannot leak what it does not know. A scan with

@@ -1,4 +1,4 @@
-"""Inside every container, as its own user, exactly what docs/security.md says can be reached.
+"""Every container, as its own user, reaches exactly what docs/security.md says.
 
 The host's Python enters a container's namespaces, takes its user and capabilities, and tries; so images without a shell are
 tested too.

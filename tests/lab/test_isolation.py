@@ -157,7 +157,7 @@ def test_a_container_without_a_way_out_reaches_no_provider(containers: dict[tupl
 def test_headscales_api_is_served_to_nobody(lab: Lab, containers: dict[tuple[str, str], Inside]) -> None:
     api = "https://singa.vpai.test/api/v1/node"
     assert "404" in containers["sese", EGRESS.name].answer(api)
-    # On the hub's own host not even a refusal: Docker drops packets between bridges that pass by the host.
+    # On the hub's own host not even a refusal: Docker drops packets from one bridge to another through the host.
     assert "timed out" in containers["seko", EGRESS.name].answer(api)
     for machine in (lab.operator, lab.outsider, lab.waza):
         asked = machine.run(["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", api])

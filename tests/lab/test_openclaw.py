@@ -76,7 +76,7 @@ def test_each_agent_gets_a_sandbox_on_its_network_though_there_are_more_agents_t
     most = openclaw.sandbox().at_most
     agents = openclaw.AGENTS[1:]
     assert len(agents) > most
-    # The lab's model makes calls in both API formats, since LiteLLM's clients use one or the other.
+    # The lab's model makes calls in both API formats, since the models behind LiteLLM use one or the other.
     assert {agent.model.startswith("claude") for agent in agents} == {True, False}
     for agent in agents:
         said = asked(bench, agent.name, ("exec", {"command": "echo from $(id -u)"}))

@@ -141,7 +141,7 @@ kill -9 $(ls /proc | grep -x '[0-9]*' | grep -vx -e $$ -e 1) 2>&1 | grep -c perm
 
 
 def test_a_mistake_of_docker_proxys_would_be_root_of_nothing_on_the_host(deployed: Deployment) -> None:
-    """As with an open policy: the sandboxes' Docker does whatever is asked."""
+    """The policy is open: the sandboxes' Docker does whatever is asked."""
     secret = deployed.on_host("head", "-1", "/etc/shadow")
     # Containers of user 1000, like sandboxes, and one of root.
     others = ["docker", "inspect", "-f", "{{.State.StartedAt}}", *map(deployed.container, ("n8n", "openclaw", "caddy"))]
