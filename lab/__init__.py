@@ -1,4 +1,4 @@
-"""The lab: real hosts, real services and the Internet around them, on one machine, for `pulumi up -s lab`."""
+"""The lab: the hosts, their services and a simulated Internet, all on one machine, for `pulumi up -s lab`."""
 
 from lab.errors import LabError
 from lab.lab import Lab

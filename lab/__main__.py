@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def status(lab: Lab) -> str:
-    """The lab's machines as Docker sees them, and what its images hold."""
+    """The lab's machines as Docker reports them, and what is real in each image."""
     shown = "{{.Names}}\t{{.State}}\t{{.Status}}"
     listed = docker("ps", "--all", "--filter", f"label={LABEL}={lab.id}", "--format", shown).stdout
     states = dict(line.split("\t", 1) for line in listed.splitlines())
@@ -70,13 +70,13 @@ def status(lab: Lab) -> str:
 
 
 def run_in_operator(lab: Lab, words: list[str]) -> int:
-    """Run `words` where the caller stands, on the caller's terminal if there is one; its exit code."""
+    """Run `words` in the operator machine, in the caller's directory and on the caller's terminal if any; the exit code."""
     checkout, here = lab.layout.checkout, Path.cwd()
     directory = str(here if here.is_relative_to(checkout) else checkout)
     if sys.stdin.isatty() and sys.stdout.isatty():
         command = lab.operator.exec_command(directory=directory, options=["--interactive", "--tty"])
         os.execvp(command[0], [*command, *words])  # noqa: S606 - the terminal belongs to the command now
-    # Without a terminal `docker exec` passes no signal on, and Ctrl-C would leave a deployment running unseen.
+    # Without a terminal `docker exec` forwards no signal: after Ctrl-C a deployment would run on unseen.
     token = secrets.token_hex(8)
     command = lab.operator.exec_command({"LAB_EXEC": token}, directory, ["--interactive"])
     running = subprocess.Popen([*command, *words], start_new_session=True)

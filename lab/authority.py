@@ -1,4 +1,4 @@
-"""The lab's certificate authority, one for the machine, and the certificates it signs."""
+"""The lab's certificate authority, one for all labs of this machine, and the certificates that it signs."""
 
 import re
 import subprocess
@@ -24,7 +24,7 @@ class Certificate:
 
     @property
     def usable(self) -> bool:
-        """There, and good for another month."""
+        """Whether the files exist and the certificate is valid for another month."""
         if not (self.certificate.exists() and self.key.exists()):
             return False
         check = ["openssl", "x509", "-in", str(self.certificate), "-noout", "-checkend", str(_MONTH)]
@@ -32,7 +32,7 @@ class Certificate:
 
 
 def authority(directory: Path) -> Certificate:
-    """The root, made at the first call."""
+    """The root certificate; created at the first call."""
     root = Certificate.in_directory(directory, "root")
     if not root.usable:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def authority(directory: Path) -> Certificate:
 
 
 def issue(root: Certificate, directory: Path, name: str, hosts: Sequence[str]) -> Certificate:
-    """A server certificate for `hosts`, made at the first call and where a name is missing."""
+    """A server certificate for `hosts`; created at the first call, and again when it lacks a name."""
     issued = Certificate.in_directory(directory, name)
     if not (issued.usable and _signed_by(root, issued) and _covers(issued, hosts)):
         # Python 3.13 refuses a chain without key usages and key identifiers.
@@ -62,14 +62,14 @@ def _signed_by(root: Certificate, issued: Certificate) -> bool:
 
 
 def _covers(issued: Certificate, hosts: Sequence[str]) -> bool:
-    """More names do no harm: other clones of this repository, with other names, share the certificate."""
+    """More names are allowed: clones of this repository with other names share the certificate."""
     show = ["openssl", "x509", "-in", str(issued.certificate), "-noout", "-ext", "subjectAltName"]
     shown = subprocess.run(show, capture_output=True, text=True).stdout
     return set(hosts) <= set(re.findall(r"DNS:([^,\s]+)", shown))
 
 
 def _request(made: Certificate, name: str, extensions: Sequence[str], days: int, signer: Certificate | None = None) -> None:
-    """Write key and certificate under draft names first: an interrupted run leaves none that counts."""
+    """Write key and certificate as drafts, then rename them: an interrupted run leaves no usable half."""
     draft = Certificate(made.certificate.with_suffix(".crt.draft"), made.key.with_suffix(".key.draft"))
     done = subprocess.run(
         [

@@ -1,4 +1,4 @@
-"""The machine's own Docker engine, which carries the lab: installed and started where it is missing."""
+"""Docker on this machine, which runs the lab; installed and started if missing."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from lab.errors import LabError
 
 _PACKAGES = {
     "dockerd": "docker.io",
-    "docker": "docker.io",  # docker-cli, where Debian ships it apart
+    "docker": "docker.io",  # docker-cli, where Debian packages it separately
     "debootstrap": "debootstrap",
     "ssh-keygen": "openssh-client",
     "openssl": "openssl",
@@ -21,7 +21,7 @@ _PACKAGES = {
 
 
 def prepare() -> None:
-    """Leave a Docker engine that answers, and the few programs that the lab needs."""
+    """Make sure that a Docker engine answers and that the programs for the lab are installed."""
     install({program: package for program, package in _PACKAGES.items() if not _found(program)})
     if not _answers():
         _start()
@@ -49,7 +49,7 @@ def docker(*arguments: str, input: str | bytes | None = None, check: bool = True
         [*command(), *arguments],
         input=input.encode() if isinstance(input, str) else input,
         capture_output=True,
-        env={**os.environ, "DOCKER_BUILDKIT": "0"},  # the builder that every docker.io package has
+        env={**os.environ, "DOCKER_BUILDKIT": "0"},  # the builder in every docker.io package
     )
     result = CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode(errors="replace"))
     if check and result.returncode:
@@ -60,14 +60,14 @@ def docker(*arguments: str, input: str | bytes | None = None, check: bool = True
 
 @cache
 def command() -> tuple[str, ...]:
-    """The docker command as this user may run it."""
+    """The docker command, with sudo where this user needs it."""
     if subprocess.run(["docker", "version"], capture_output=True).returncode and os.getuid() != 0:
         return ("sudo", "docker")
     return ("docker",)
 
 
 def as_root(arguments: Sequence[str]) -> None:
-    """Run a command as root, by sudo when this user is not root."""
+    """Run a command as root, with sudo when this user is not root."""
     done = subprocess.run([*([] if os.getuid() == 0 else ["sudo"]), *arguments], capture_output=True, text=True)
     if done.returncode:
         raise LabError(f"{' '.join(arguments)} failed:\n{(done.stderr or done.stdout).strip()[-2000:]}")
@@ -90,7 +90,7 @@ def _start() -> None:
     if Path("/run/systemd/system").exists():
         as_root(["systemctl", "start", "docker"])
     else:
-        # Its own session: a Ctrl-C for the lab must not stop everybody's engine.
+        # A session of its own: Ctrl-C in the lab must not stop the engine for all other users.
         subprocess.Popen(
             [*([] if os.getuid() == 0 else ["sudo"]), "sh", "-c", "exec dockerd >>/var/log/dockerd.log 2>&1"],
             stdin=subprocess.DEVNULL,

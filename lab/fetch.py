@@ -1,4 +1,4 @@
-"""What images are made of, from package registries by their ordinary clients (pip, mvn), which check what they fetch."""
+"""Content of images, from package registries by their ordinary clients (pip, mvn, npm), which verify what they download."""
 
 import base64
 import hashlib
@@ -20,16 +20,16 @@ from lab.errors import LabError
 from toolchain import golang, provision
 
 PYTHON = "3.13"
-"""Debian trixie's, which the lab's containers run."""
+"""Version of Debian trixie, which the lab's containers run."""
 
 
 def copy_site_packages(requirements: Path, cache: Path, to: Path) -> None:
-    """Copy the packages of `requirements` (pinned by hash) for the containers' python into `to`, by hard links."""
+    """Copy the packages of `requirements` (pinned by hash) for the containers' Python into `to`, by hard links."""
     shutil.copytree(site_packages(requirements, cache), to, copy_function=_link)
 
 
 def site_packages(requirements: Path, cache: Path) -> Path:
-    """The directory with these packages in the cache; installed at the first call."""
+    """The cache directory with these packages; installed at the first call."""
     key = hashlib.sha256(PYTHON.encode() + requirements.read_bytes()).hexdigest()[:16]
     site = cache / "site-packages" / key
     if not site.exists() or not any(site.iterdir()):
@@ -38,21 +38,21 @@ def site_packages(requirements: Path, cache: Path) -> Path:
             _run(
                 [
                     *(*_pip(), "install", "--quiet", "--no-compile", "--target", partial, "--python-version", PYTHON),
-                    # Complete lists: pip would judge dependencies and versions by the python that runs it.
+                    # The list is complete: pip would choose dependencies and versions for the Python that runs it.
                     *("--no-deps", "--ignore-requires-python"),
                     *("--only-binary", ":all:", "--require-hashes", "--requirement", str(requirements)),
                 ]
             )
             Path(partial).chmod(0o755)
             Path(partial).rename(site)
-            Path(partial).mkdir()  # for TemporaryDirectory to remove
+            Path(partial).mkdir()  # TemporaryDirectory removes it at its end
     return site
 
 
 def copy_node_modules(project: Path, cache: Path, to: Path) -> None:
     """Copy the packages that `project` depends on into `to`, by hard links.
 
-    With a lock file exactly those, pinned by hash; without one those that its `.npmrc` lets npm choose.
+    With a lock file exactly those, pinned by hash; without one those that npm chooses by the project's `.npmrc`.
     """
     settings = [path for name in ("package.json", "package-lock.json", ".npmrc") if (path := project / name).exists()]
     locked = project / "package-lock.json" in settings
@@ -65,7 +65,7 @@ def copy_node_modules(project: Path, cache: Path, to: Path) -> None:
         with tempfile.TemporaryDirectory(dir=modules.parent, prefix="partial-") as partial:
             for path in settings:
                 shutil.copy(path, partial)
-            # No scripts: they compile, or fetch programs from elsewhere.
+            # No install scripts: they compile, or download programs from elsewhere.
             options = ("--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", "--loglevel=error")
             _run(["npm", *(("ci",) if locked else ("install", "--no-package-lock")), "--prefix", partial, *options])
             _prune(Path(partial) / "node_modules")
@@ -74,14 +74,14 @@ def copy_node_modules(project: Path, cache: Path, to: Path) -> None:
 
 
 def build_go_program(module: Path, to: Path) -> None:
-    """A static executable of the Go module in `module`."""
+    """Build the Go module in `module` as a static executable."""
     environment = {**os.environ, "GOWORK": "off", "CGO_ENABLED": "0", "GOTOOLCHAIN": "local"}
     go = str(golang.find_go(provision.cache_directory()))
     _run([go, "-C", str(module), "build", "-trimpath", "-ldflags=-s", "-buildvcs=false", "-o", str(to), "."], environment)
 
 
 def remove_leftovers(cache: Path) -> None:
-    """Remove what a killed run left unfinished; where its npm lives on and writes, the next run finds the rest."""
+    """Remove the unfinished files of a killed run. Its npm may live on and write: the next run removes the rest."""
     for kind in ("site-packages", "node_modules"):
         for partial in (cache / kind).glob("partial-*"):
             shutil.rmtree(partial, ignore_errors=True)
@@ -89,7 +89,7 @@ def remove_leftovers(cache: Path) -> None:
 
 @dataclass(frozen=True)
 class MavenArtifact:
-    """An archive on Maven Central, pinned by hash, of which one member is wanted."""
+    """One member of an archive on Maven Central, pinned by hash."""
 
     group: str
     name: str
@@ -122,7 +122,7 @@ _POSTGRES = {
 
 
 def postgres() -> MavenArtifact:
-    """The PostgreSQL 18.1 server for this machine."""
+    """The PostgreSQL 18.1 server for this machine's architecture."""
     group, prefix, version = "io.zonky.test.postgres", "embedded-postgres-binaries-linux", "18.1.0"
     machine = platform.machine()
     if machine in _POSTGRES:
@@ -133,7 +133,7 @@ def postgres() -> MavenArtifact:
 
 @dataclass(frozen=True)
 class NpmArtifact:
-    """A package on npm, pinned by npm's own integrity, of which one member is wanted: a program."""
+    """One member, a program, of a package on npm, pinned by npm's integrity hash."""
 
     name: str
     version: str
@@ -167,7 +167,7 @@ _NODE = {
 
 
 def node() -> NpmArtifact:
-    """Node.js 22 for this machine, which OpenClaw wants and Debian trixie has not (20)."""
+    """Node.js 22 for this machine's architecture: OpenClaw needs it, Debian trixie has 20."""
     machine = platform.machine()
     if machine in _NODE:
         system, integrity = _NODE[machine]
@@ -182,11 +182,11 @@ def _pip() -> Sequence[str]:
 
 
 _READS_ITS_SOURCES = ("openclaw",)
-"""Packages for which Markdown and TypeScript are what they run: prompts, skills, extensions."""
+"""Packages that use Markdown and TypeScript at run time: prompts, skills, extensions."""
 
 
 def _prune(modules: Path) -> None:
-    """Remove what no running program reads: sources of TypeScript, maps, what was compiled for other systems."""
+    """Remove files that no program reads at run time: TypeScript sources, source maps, binaries for other systems."""
     machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
     for path in modules.rglob("*"):
         if path.relative_to(modules).parts[0] in _READS_ITS_SOURCES:

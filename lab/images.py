@@ -20,13 +20,13 @@ _DEBIAN = ("trixie", "ca-certificates")
 
 @dataclass(frozen=True)
 class Service:
-    """A production image that the lab serves: built from the directory `recipe`; `real` says what is inside."""
+    """A production image that the lab serves, built from the directory `recipe`; `real` says what is real in it."""
 
     recipe: str
     real: str
     parent: str = "base"
     always: bool = False
-    """Served also where production's lock file does not name it: tests do."""
+    """Served even when production's lock file does not name it, because tests use it."""
 
 
 SERVICES: Mapping[str, Service] = {
@@ -97,21 +97,21 @@ _OWN_PROGRAMS: Mapping[str, Path] = {
     "sandboxes": _HERE.parent / "images" / "docker-proxy",
     "cadvisor": _HERE / "cadvisor",
 }
-"""Go programs of ours, built here as their Dockerfiles build them; cAdvisor's is a main around its library."""
+"""Our Go programs, built as their Dockerfiles build them; cAdvisor's is a main package around its library."""
 
 _CONTRACT = _HERE / "contract.py"
 _SANDBOXES = _HERE.parent / "images" / "sandboxes"
 
 
 def served(lock: Path) -> Mapping[str, Service]:
-    """Those in the lab's registry: what production's lock file names, and what tests need besides."""
+    """The images in the lab's registry: those in production's lock file, and those that tests need."""
     locked = set(re.findall(r"^([^#\s]\S*): ", lock.read_text(), re.MULTILINE))
     return {name: service for name, service in SERVICES.items() if name in locked or service.always}
 
 
 @dataclass(frozen=True)
 class Image:
-    """A directory below lab/images with a Dockerfile; `fetched` lists what else goes into its build, by file name."""
+    """A directory below lab/images with a Dockerfile; `fetched` lists its other build inputs by file name."""
 
     name: str
     key: str
@@ -127,7 +127,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What shapes the images besides this directory."""
+    """Inputs of the images besides this directory."""
 
     root_certificate: str
     executables: Path
@@ -136,7 +136,7 @@ class Inputs:
 
 
 def describe(inputs: Inputs) -> Mapping[str, Image]:
-    """Every image by name, parents first, with keys that change when their content would."""
+    """Every image by name, parents first, with a key that changes with its content."""
     images: dict[str, Image] = {}
 
     def add(
@@ -198,14 +198,14 @@ def describe(inputs: Inputs) -> Mapping[str, Image]:
 
 
 def missing(images: Iterable[Image]) -> list[Image]:
-    """Those that the machine's Docker engine does not have."""
+    """The images that this machine's Docker engine lacks."""
     tags = [image.tag for image in images]
     have = docker("image", "ls", "--filter", "reference=vpai-lab/*", "--format", "{{.Repository}}:{{.Tag}}").stdout.split()
     return [image for image in images if image.tag in set(tags) - set(have)]
 
 
 class Build:
-    """Builds images side by side, each after its parent; `working` names those under way."""
+    """Builds images in parallel, each after its parent; `working` names those in progress."""
 
     def __init__(self, images: Mapping[str, Image], directory: Path) -> None:
         self._images = images
@@ -215,7 +215,7 @@ class Build:
         self.working: list[str] = []
 
     def run(self, names: Iterable[str]) -> None:
-        """Build the named images and the ancestors they lack."""
+        """Build the named images and their missing ancestors."""
         absent = {image.name for image in missing(self._images.values())}
         wanted: set[str] = set()
         for name in names:
@@ -223,7 +223,7 @@ class Build:
                 wanted.add(name)
                 name = self._images[name].parent
         with ThreadPoolExecutor(max_workers=max(1, len(wanted))) as pool:
-            # In the order of `describe`: a parent's future is there before its children look for it.
+            # In the order of `describe`: a parent's future exists before its children look for it.
             for name in self._images:
                 if name in wanted:
                     self._futures[name] = pool.submit(self._build, self._images[name])
@@ -267,7 +267,7 @@ def _docker_build(image: Image, parent: Image, context: Path) -> None:
 
 
 def _debootstrap(image: Image) -> None:
-    """Import a minimal Debian; the suite script of sid fits every later suite, also where debootstrap is older."""
+    """Import a minimal Debian. The suite script of sid works for every later suite, also with an older debootstrap."""
     suite, include = _DEBIAN
     as_root(["sh", str(_HERE / "debootstrap.sh"), suite, include, image.tag])
 

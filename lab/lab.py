@@ -1,4 +1,4 @@
-"""Raise, use and remove the lab of one checkout."""
+"""Start, use and remove the lab of one checkout."""
 
 import fcntl
 import json
@@ -53,11 +53,11 @@ class Lab:
         return cls(Layout.of_checkout(checkout))
 
     def up(self) -> None:
-        """Raise the lab, or what of it is missing or out of date."""
+        """Start the lab, or the parts of it that are missing or out of date."""
         with step("Docker engine"), self._locked():
             engine.prepare()
         if not Record.exists(self.layout.directory):
-            # Of a first `up` that was interrupted, or of a checkout that was deleted without `down`.
+            # Left by an interrupted first `up`, or by a deleted checkout without `down`.
             self._remove_all()
         elif network.outdated(self.layout):
             self._remove_machines()
@@ -85,7 +85,7 @@ class Lab:
         record.save(self.layout.directory)
 
     def down(self) -> None:
-        """Remove every container, volume, network and file of this lab and of further ones; the shared cache stays."""
+        """Remove every container, volume, network and file of this lab and its further labs; the shared cache stays."""
         for further in self.layout.furthers:
             Lab(further).down()
             shutil.rmtree(further.checkout)
@@ -94,8 +94,8 @@ class Lab:
             self._remove_all()
 
     def image(self, recipe: str) -> str:
-        """The tag of the image that `recipe` makes, built when it is missing; the lab itself may be down."""
-        with self._locked():  # a lab may be coming up beside it
+        """Tag of the image of `recipe`, which is built if missing; the lab need not be running."""
+        with self._locked():  # another lab may be starting at the same time
             engine.prepare()
         toolchain, _ = provide()
         self._make_authority()
@@ -110,7 +110,7 @@ class Lab:
 
     @cached_property
     def record(self) -> Record:
-        """What `up` wrote; raises `LabError` before the first `up`."""
+        """The record that `up` wrote; raises `LabError` before the first `up`."""
         return Record.load(self.layout.directory)
 
     @property
@@ -119,12 +119,12 @@ class Lab:
 
     @property
     def cloud(self) -> Machine:
-        """Names, images and model providers."""
+        """The machine for DNS, the image registry and model providers."""
         return self._cloud(self.record)
 
     @property
     def storage(self) -> Machine:
-        """Object storage."""
+        """The machine for object storage."""
         return self._storage(self.record)
 
     @property
@@ -134,12 +134,12 @@ class Lab:
 
     @property
     def outsider(self) -> Machine:
-        """Somebody on the Internet who is no member of the mesh."""
+        """A machine on the Internet that is no member of the mesh."""
         return machines.outsider(self.layout, self.record)
 
     @property
     def hosts(self) -> tuple[Machine, ...]:
-        """The fleet."""
+        """The fleet's hosts."""
         return (self.sese, self.seko, self.waza)
 
     @property
@@ -168,7 +168,7 @@ class Lab:
             shutil.rmtree(self.layout.directory)
 
     def _remove_machines(self) -> None:
-        """Remove what Docker holds of a lab of this id, be it of a checkout that was deleted or of another version."""
+        """Remove all Docker resources of a lab with this id, also of a deleted checkout or another version."""
         mine = ("--filter", f"label={LABEL}={self.id}")
         if containers := docker("ps", "--all", "--quiet", *mine).stdout.split():
             docker("rm", "--force", "--volumes", *containers)
@@ -196,9 +196,9 @@ class Lab:
                 subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
     def _provide_images(self, images: Mapping[str, Image]) -> tuple[Path, Mapping[str, str]]:
-        """Build what is missing and fill the registry; the operator's python packages and the images' digests."""
+        """Build missing images and fill the registry; returns the operator's Python packages and the images' digests."""
         contexts = self.layout.shared / "build"
-        shutil.rmtree(contexts, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(contexts, ignore_errors=True)  # left by a killed run
         fetch.remove_leftovers(self.layout.shared)
         registry = Registry.of(self.layout)
         names = self.served
@@ -215,7 +215,7 @@ class Lab:
         return packages, {name: digest for name, digest in registry.digests(names, images).items() if digest}
 
     def _write_files(self, record: Record, digests: Mapping[str, str]) -> None:
-        """What the program's lab settings point to, and what the operator's pulumi needs."""
+        """Write the files that the program's lab settings name, and those that the operator's pulumi needs."""
         directory = self.layout.directory
         pinned = {name: self._host_key(name).with_suffix(".pub").read_text().split()[:2] for name in HOSTS}
         (directory / "known_hosts").write_text("".join(f"{name} {' '.join(key)}\n" for name, key in pinned.items()))
@@ -230,7 +230,7 @@ class Lab:
         if not plugins.is_symlink() or plugins.readlink() != built:
             plugins.unlink(missing_ok=True)
             plugins.symlink_to(built)
-        (plugins.parent / "logs").touch()  # in the way of the engine's automatic log: docs/adr/0026
+        (plugins.parent / "logs").touch()  # a file where the engine would make the directory of its automatic log: docs/adr/0026
 
     def _cloud(self, record: Record) -> Machine:
         return machines.cloud(self.layout, record, Certificate.in_directory(self._root.certificate.parent, CLOUD), self._root)
@@ -257,7 +257,7 @@ class Lab:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One lab at a time fills the shared cache and chooses addresses."""
+        """A lock on the shared cache and on the choice of addresses: one lab at a time."""
         self.layout.shared.mkdir(parents=True, exist_ok=True)
         with (self.layout.shared / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -265,7 +265,7 @@ class Lab:
 
 
 def _compile(packages: Path, operator: Image) -> None:
-    """Leave bytecode of the operator's python beside the packages, which it sees read-only: a program starts in half the time."""
+    """Compile the operator's packages to bytecode, since it mounts them read-only; programs then start in half the time."""
     if not (packages / "bytecode").exists():
         owner = packages.stat()
         docker(
@@ -276,7 +276,7 @@ def _compile(packages: Path, operator: Image) -> None:
 
 
 def _start_all(wanted: tuple[Machine, ...]) -> None:
-    """Start the machines side by side and wait until each is ready to be used."""
+    """Start the machines in parallel and wait until each is ready."""
     with ThreadPoolExecutor(max_workers=len(wanted)) as pool:
         for started in [pool.submit(machine.start) for machine in wanted]:
             started.result()

@@ -1,4 +1,4 @@
-"""Where one checkout's lab lives: its id, directories and addresses."""
+"""The layout of one checkout's lab: id, directories and addresses."""
 
 import hashlib
 import os
@@ -22,19 +22,19 @@ PROVIDERS = (
     "api.github.com",
     "eu.api.ovh.com",
 )
-"""The own names of model providers, Telegram, Hetzner, GitHub and OVH: the lab's DNS leads them to the stand-in."""
+"""Real names of model providers, Telegram, Hetzner, GitHub and OVH: the lab's DNS resolves them to the stand-in."""
 
 ACME = f"acme.{DOMAIN}"
 ACME_PORT = 14000
-"""Where the lab's certificates are issued: https://<ACME>:<port>/dir."""
+"""The lab's ACME directory is https://<ACME>:<port>/dir."""
 
 RESOLVERS = ("1.1.1.1", "8.8.8.8")
-"""The public resolvers that production asks: in the lab they are its cloud."""
+"""Public resolvers that production queries: in the lab its cloud answers for them."""
 
 LABEL = "vpai.lab"
 CLOUD, STORAGE, OPERATOR, OUTSIDER = "cloud", "storage", "operator", "outsider"
 SERVER = "server"
-"""Any machine that the lab's cloud rents out."""
+"""Role of a machine that the lab's cloud rents out."""
 HOSTS = (SESE, SEKO, WAZA) = ("sese", "seko", "waza")
 """The fleet: the stack's host, the mesh's hub, a workstation."""
 
@@ -43,7 +43,7 @@ _OCTETS = {CLOUD: 2, STORAGE: 3, OPERATOR: 5, OUTSIDER: 6, SESE: 10, SEKO: 11, W
 
 @dataclass(frozen=True)
 class Addresses:
-    """Those of the network that plays the Internet, in both families: what IPv6 leaves open would stay open unseen."""
+    """Addresses on the network that plays the Internet, IPv4 and IPv6: a port open on IPv6 alone must be seen too."""
 
     number: int
 
@@ -57,12 +57,12 @@ class Addresses:
 
     @property
     def rented(self) -> str:
-        """What the cloud gives to servers: apart from the machines that are always there."""
+        """The range for rented servers, apart from the fixed machines."""
         return f"198.18.{self.number}.128/25"
 
     @property
     def gateway(self) -> str:
-        """Where Docker's containers send what is not for their network."""
+        """The default gateway of Docker's containers."""
         return f"198.18.{self.number}.1"
 
     def on_internet(self, machine: str) -> str:
@@ -74,13 +74,13 @@ class Addresses:
 
 @dataclass(frozen=True)
 class Layout:
-    """Names and directories; nothing here touches the machine."""
+    """Names and directories of a lab; touches nothing on the machine."""
 
     checkout: Path
     id: str
     cache: Path
     hub: str = SEKO
-    """The host to which the Internet's names of the hub's sites lead."""
+    """The host to which the Internet's DNS resolves the hub's sites."""
 
     @classmethod
     def of_checkout(cls, checkout: Path) -> "Layout":
@@ -96,17 +96,17 @@ class Layout:
 
     @property
     def directory(self) -> Path:
-        """What belongs to this lab alone; `lab down` removes it."""
+        """Files of this lab only; `lab down` removes them."""
         return self.checkout / ".lab"
 
     def further(self, name: str, hub: str = SEKO) -> "Layout":
-        """Another lab of this checkout, out of a copy of it: tests run in two at once."""
+        """Another lab, from a copy of this checkout: tests run in two labs at once."""
         lab_id = hashlib.sha256(f"{self.id}/{name}".encode()).hexdigest()[:8]
         return replace(self, checkout=self._further / name, id=lab_id, hub=hub)
 
     @property
     def furthers(self) -> "tuple[Layout, ...]":
-        """Those that stand, or of which something was left."""
+        """The further labs that exist, in whole or in part."""
         return tuple(self.further(path.name) for path in sorted(self._further.glob("*")))
 
     @property
@@ -115,14 +115,14 @@ class Layout:
 
     @property
     def shared(self) -> Path:
-        """What labs share: keyed by content, never removed by a lab."""
+        """The cache that labs share: keyed by content, never removed by a lab."""
         return self.cache / "lab"
 
     @property
     def first_number(self) -> int:
-        """The third octet to try first."""
+        """The third octet of the first subnet to try."""
         return int(self.id, 16) % 254 + 1
 
     def named(self, part: str) -> str:
-        """The name of a container, network or volume of this lab."""
+        """Name of a container, network or volume of this lab."""
         return f"vpai-{self.id}-{part}"

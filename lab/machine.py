@@ -1,4 +1,4 @@
-"""One container of the lab, which plays a machine: made when it is missing or its description changed."""
+"""One container of the lab as a machine; created when it is missing or its description changed."""
 
 import hashlib
 import io
@@ -20,7 +20,7 @@ RECIPE = f"{LABEL}.recipe"
 
 @dataclass(frozen=True)
 class FileInside:
-    """A file that is put into a machine before its first start; owners by number, as tar wants them."""
+    """A file to put into a machine before its first start; owners are numeric, as tar needs them."""
 
     content: str
     mode: int = 0o644
@@ -30,9 +30,9 @@ class FileInside:
 
 @dataclass(frozen=True)
 class Machine:
-    """What is run. Of its volumes, the `lasting` ones outlive a machine that is made anew.
+    """Description of a container. Volumes in `lasting` survive when the machine is created anew.
 
-    `resolver` is a file outside and its content: what the machine's /etc/resolv.conf is at its first start.
+    `resolver` is a file outside the machine and its content: the machine's /etc/resolv.conf at its first start.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Machine:
     def exec_command(
         self, environment: Mapping[str, str] | None = None, directory: str = "", options: Sequence[str] = ()
     ) -> list[str]:
-        """The `docker exec` that runs what follows in this machine."""
+        """The `docker exec` command for this machine, without the words to run."""
         variables = {**self.environment, **(environment or {})}
         return [
             *(*engine.command(), "exec", *options),
@@ -84,27 +84,27 @@ class Machine:
 
     @property
     def recipe(self) -> str:
-        """A hash of everything that the container is made from."""
+        """A hash of everything that the container is created from."""
         files = {path: vars(file) for path, file in self.files.items()}
         volumes = [*self.volumes, *self.lasting]
         facts = [self.image, self.network, self.addresses, dict(self.labels), self.options, files, volumes, self.resolver]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     def start(self) -> None:
-        """Have it run as described, and wait until it is ready."""
+        """Make the machine run as described, and wait until it is ready."""
         shown = f'{{{{index .Config.Labels "{RECIPE}"}}}} {{{{.State.Status}}}}'
         state = docker("container", "inspect", "--format", shown, self.container, check=False).stdout.split()
         if state == [self.recipe, "running"]:
             return
         if state != [self.recipe, "exited"]:
-            # Missing, described differently, or half-made ("created") by a run that was interrupted.
+            # Missing, described differently, or half-created ("created") by an interrupted run.
             self.remove()
             self._create()
         docker("start", self.container)
         self._wait()
 
     def remove(self, *, forget: bool = False) -> None:
-        """Remove the container and its volumes; with `forget`, the lasting ones too."""
+        """Remove the container and its volumes; with `forget`, also the lasting ones."""
         docker("rm", "--force", "--volumes", self.container, check=False)
         for volume in (*self.volumes, *(self.lasting if forget else ())):
             docker("volume", "rm", "--force", volume.partition(":")[0])
@@ -149,10 +149,10 @@ class Machine:
 
 
 def bind(source: Path, target: str = "", *, readonly: bool = False) -> str:
-    """The option that shows a container `source`, at its own path unless told otherwise.
+    """The docker option that mounts `source` into a container, by default at the same path.
 
-    `--volume` would have the engine make a directory wherever the source is missing, as it is when a checkout was deleted and
-    the engine starts its lab again: in the way of the file that the next lab writes there.
+    With `--volume` the engine would create a directory for a missing source, e.g. when it restarts the lab of a deleted checkout;
+    the next lab could not write its file there.
     """
     return f"--mount=type=bind,source={source},target={target or source}{',readonly' if readonly else ''}"
 

@@ -1,5 +1,5 @@
-"""The lab's machines: the cloud (names, images, model providers), its object storage, the hosts of the fleet, who deploys, and
-who has no business here."""
+"""The lab's machines: the cloud (DNS, images, model providers), its object storage, the hosts of the fleet, the operator, and
+an outsider."""
 
 import json
 import os
@@ -31,15 +31,15 @@ from lab.storage import HOST as OBJECT_STORAGE
 from lab.storage import accounts
 
 HUB_SITES = ("singa", "biki", "misu", "buku", "hook")
-"""What the operator's DNS leads to Seko-VPN (docs/runbooks/first-deploy.md)."""
+"""Sites that the operator's DNS resolves to Seko-VPN (docs/runbooks/first-deploy.md)."""
 
 
 OVH_NAMES_PORT = 5300
-"""Of the cloud's loopback interface: where the name servers answer that OVH publishes the domain's records on."""
+"""Port on the cloud's loopback interface of the name servers on which OVH publishes the domain's records."""
 
 
 def cloud(layout: Layout, record: Record, certificate: Certificate, root: Certificate) -> Machine:
-    """DNS, registry, model providers, an authority; the registry's storage is shared with every other lab, read-only."""
+    """DNS, registry, model providers, an authority. All labs share the registry's storage, read-only."""
     addresses = record.addresses
     return Machine(
         name=CLOUD,
@@ -51,7 +51,7 @@ def cloud(layout: Layout, record: Record, certificate: Certificate, root: Certif
         options=(
             *("--restart", "unless-stopped", "--cap-add", "NET_ADMIN"),
             bind(layout.shared / "registry", "/var/lib/registry", readonly=True),
-            # It boots the servers that it rents out (lab/providers/hetzner/machines.py).
+            # The cloud boots the servers that it rents out (lab/providers/hetzner/machines.py).
             *(bind(path) for path in (_SOCKET, layout.directory / RESOLVERS_DIRECTORY)),
         ),
         files={
@@ -69,7 +69,7 @@ def cloud(layout: Layout, record: Record, certificate: Certificate, root: Certif
 
 
 def storage(layout: Layout, record: Record, certificate: Certificate) -> Machine:
-    """Object storage: a real S3 server under Hetzner's name."""
+    """Object storage: a real S3 server under Hetzner's host name."""
     return Machine(
         name=STORAGE,
         container=layout.named(STORAGE),
@@ -88,7 +88,7 @@ def storage(layout: Layout, record: Record, certificate: Certificate) -> Machine
 
 
 def host(layout: Layout, record: Record, name: str, host_key: Path, deploy_key: Path) -> Machine:
-    """A host as a provider hands it over: systemd, and sshd on port 22 that takes the deploy key for root."""
+    """A host as a provider hands it over: systemd, and sshd on port 22 that accepts the deploy key for root."""
     return Machine(
         name=name,
         container=layout.named(name),
@@ -108,23 +108,23 @@ def host(layout: Layout, record: Record, name: str, host_key: Path, deploy_key: 
 
 
 def _host_options() -> tuple[str, ...]:
-    """What a container needs that boots systemd and runs a Docker engine of its own."""
+    """Options of a container that boots systemd and runs its own Docker engine."""
     legacy = not Path("/sys/fs/cgroup/cgroup.controllers").exists()
     return (
-        # --privileged would ask for CAP_SYS_RESOURCE, which not every machine has to give.
+        # --privileged would need CAP_SYS_RESOURCE, which not every machine can grant.
         *("--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE"),
         *("--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined"),
         *("--cgroupns", "host", bind(Path("/sys/fs/cgroup"))),
         *("--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp:exec"),
         *("--stop-signal", "SIGRTMIN+3", "--stop-timeout", "20", "--restart", "unless-stopped"),
         *_TUNNEL,
-        # systemd 257 refuses the first version of cgroups unless told twice.
+        # systemd 257 refuses cgroups v1 unless it is told twice.
         *(("--env", f"SYSTEMD_PROC_CMDLINE={_LEGACY_CGROUPS}") if legacy else ()),
     )
 
 
 def _rented(layout: Layout, record: Record) -> dict[str, object]:
-    """How the cloud runs a server: as any host of the lab, on addresses of its own."""
+    """How the cloud runs a server: like the lab's hosts, with addresses of its own."""
     labels = (word for name, value in _labels(layout).items() for word in ("--label", f"{name}={value}"))
     return {
         "options": [*_host_options(), "--network", layout.named(INTERNET), *labels],
@@ -140,7 +140,7 @@ def _rented(layout: Layout, record: Record) -> dict[str, object]:
 _SOCKET = Path("/var/run/docker.sock")
 RESOLVERS_DIRECTORY = "resolv"
 
-# Docker switches IPv6 off for every interface but its own, and a mesh without IPv6 would be no rehearsal.
+# Docker switches IPv6 off on all interfaces but its own; the mesh must have it, as in production.
 _TUNNEL = (
     *("--device", "/dev/net/tun"),
     *("--sysctl", "net.ipv6.conf.all.disable_ipv6=0", "--sysctl", "net.ipv6.conf.default.disable_ipv6=0"),
@@ -149,8 +149,8 @@ _LEGACY_CGROUPS = "systemd.unified_cgroup_hierarchy=0 SYSTEMD_CGROUP_ENABLE_LEGA
 
 
 def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
-    """Who deploys: the checkout and the cache at their own paths, the toolchain, the deploy key as default identity, and a
-    tailscaled that keeps its identity when the machine is made anew."""
+    """The machine that deploys: checkout and cache at their own paths, the toolchain, the deploy key as default identity, and
+    a tailscaled that keeps its identity when the machine is created anew."""
     owner = layout.checkout.stat()
     uid, gid = owner.st_uid, owner.st_gid
     home = "/root" if uid == 0 else "/home/deployer"
@@ -167,7 +167,7 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
         options=(
             *_person(uid, gid, home),
             *_TUNNEL,
-            *("--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined"),  # to take Docker's mount of resolv.conf away
+            *("--cap-add", "SYS_ADMIN", "--security-opt", "apparmor=unconfined"),  # to unmount Docker's resolv.conf
             *(bind(path) for path in mounts),
             bind(executables / "tailscale", "/usr/bin/tailscale", readonly=True),
             bind(executables / "tailscaled", "/usr/sbin/tailscaled", readonly=True),
@@ -184,7 +184,7 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
             "PULUMI_BACKEND_URL": f"file://{layout.directory / 'state'}",
             "PULUMI_CONFIG_PASSPHRASE": "lab",
             "PULUMI_PYTHON_CMD": "/usr/local/bin/vpai-python",
-            # boto3 brings authorities of its own and asks the machine for none.
+            # boto3 has its own certificate authorities and ignores the machine's.
             "AWS_CA_BUNDLE": "/etc/ssl/certs/ca-certificates.crt",
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_PARALLEL_DIFF": "true",
@@ -198,7 +198,7 @@ def operator(layout: Layout, record: Record, deploy_key: Path) -> Machine:
 
 
 def outsider(layout: Layout, record: Record) -> Machine:
-    """Somebody on the Internet: the operator's programs, no key, no mesh; root, so that it may forge what it sends."""
+    """A machine on the Internet: the operator's programs, no key, no mesh. It runs as root, to forge packets."""
     return Machine(
         name=OUTSIDER,
         container=layout.named(OUTSIDER),
@@ -212,9 +212,9 @@ def outsider(layout: Layout, record: Record) -> Machine:
 
 
 def names(addresses: Addresses, hub: str) -> str:
-    """The Internet's DNS: hosts by their names, the hub's sites on the hub, all else of the domain on the stack's host.
+    """The Internet's DNS: hosts by name, the hub's sites to the hub, all other names of the domain to the stack's host.
 
-    Names below na.<domain> are the mesh's own and nobody else's.
+    Names below na.<domain> exist in the mesh only.
     """
     here = addresses.on_internet(CLOUD)
     lines = [
@@ -228,9 +228,9 @@ def names(addresses: Addresses, hub: str) -> str:
         f"address=/na.{DOMAIN}/",
         *(f"address=/{name}/{here}" for name in (REGISTRY.partition(":")[0], ACME, *PROVIDERS)),
         f"address=/{OBJECT_STORAGE}/{addresses.on_internet(STORAGE)}",
-        # Without these a question for an IPv6 address would be refused instead of answered with nothing.
+        # Without these lines a query for an IPv6 address would be refused, not answered with an empty result.
         *(f"local=/{name}/" for name in (OBJECT_STORAGE, *PROVIDERS)),
-        # All but addresses is OVH's to answer: it publishes what proves the domain's names.
+        # OVH answers all queries but those for addresses: it publishes the records that prove the domain's names.
         f"server=/{DOMAIN}/127.0.0.1#{OVH_NAMES_PORT}",
         "cache-size=0",
     ]
@@ -246,7 +246,7 @@ def _addresses(record: Record, name: str) -> tuple[str, str]:
 
 
 def _person(uid: int, gid: int, home: str) -> tuple[str, ...]:
-    """The options of a machine that runs the image `operator`."""
+    """Options of a machine that runs the image `operator`."""
     return (
         *("--init", "--restart", "unless-stopped", "--stop-timeout", "3", "--cap-add", "NET_ADMIN"),
         *("--env", f"OPERATOR_UID={uid}", "--env", f"OPERATOR_GID={gid}", "--env", f"HOME={home}"),
@@ -254,5 +254,5 @@ def _person(uid: int, gid: int, home: str) -> tuple[str, ...]:
 
 
 def _resolver(layout: Layout, record: Record, name: str) -> tuple[Path, str]:
-    """The cloud's name server, instead of Docker's loopback resolver that nothing nested could ask."""
+    """resolv.conf with the cloud's name server: nested containers cannot reach Docker's loopback resolver."""
     return layout.directory / RESOLVERS_DIRECTORY / name, f"nameserver {record.addresses.on_internet(CLOUD)}\n"

@@ -13,17 +13,17 @@ INTERNET = "internet"
 
 _RECIPE = f"{LABEL}.recipe"
 _OPTIONS = ("--ipv6", "--opt", "com.docker.network.bridge.inhibit_ipv4=true")
-"""This machine itself has no address on the bridge: the lab's Internet ends at its own cloud, which takes the gateway's place
-and answers for public resolvers; a test never depends on the real one."""
+"""The machine itself has no address on the bridge. The lab's cloud is the gateway and answers for public resolvers, so that no
+test depends on the real Internet."""
 
 
 def outdated(layout: Layout) -> bool:
-    """Whether a lab of this id stands on networks that another version of this program made."""
+    """Whether another version of this program made the networks of this lab."""
     return any(network["Labels"].get(_RECIPE) != " ".join(_OPTIONS) for network in _networks(layout))
 
 
 def ensure(layout: Layout) -> Addresses:
-    """The network's addresses; it is made when it is missing."""
+    """The network's addresses; the network is created if missing."""
     for network in _networks(layout):
         return Addresses(int(network["IPAM"]["Config"][0]["Subnet"].split(".")[2]))
     taken = _taken()
@@ -38,7 +38,7 @@ def ensure(layout: Layout) -> Addresses:
 
 
 def remove(layout: Layout) -> None:
-    """Remove what carries this lab's label."""
+    """Remove the networks with this lab's label."""
     for network in _networks(layout):
         docker("network", "rm", network["Name"])
 
@@ -51,18 +51,18 @@ def _create(layout: Layout, addresses: Addresses) -> bool:
 
 
 def _networks(layout: Layout) -> list[dict[str, Any]]:
-    """What Docker says of each network with this lab's label."""
+    """`docker network inspect` of each network with this lab's label."""
     names = docker("network", "ls", "--filter", f"label={LABEL}={layout.id}", "--format", "{{.Name}}").stdout.split()
     return json.loads(docker("network", "inspect", *names).stdout) if names else []
 
 
 def _taken() -> list[ipaddress.IPv4Network]:
-    """The machine's routes, Docker's networks among them."""
+    """The subnets of the machine's routes, Docker's networks included."""
     routes = []
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         _, destination, _, _, _, _, _, mask, *_ = line.split()
         address, netmask = (int.from_bytes(bytes.fromhex(word), "little") for word in (destination, mask))
-        if netmask:  # the default route takes nothing
+        if netmask:  # the default route occupies no range
             routes.append(ipaddress.IPv4Network((address, str(ipaddress.IPv4Address(netmask)))))
     return routes
 

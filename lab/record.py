@@ -1,4 +1,4 @@
-"""`.lab/lab.json`: what a running lab is, for programs that use it."""
+"""`.lab/lab.json`: the facts of a running lab, for programs that use it."""
 
 import json
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from lab.layout import Addresses
 
 @dataclass(frozen=True)
 class Record:
-    """Written at the end of each `lab up`."""
+    """The facts; written at the end of each `lab up`."""
 
     id: str
     number: int

@@ -1,4 +1,4 @@
-"""`python -m lab.reference`: docs/reference/authentication.md, every credential of production and what asks for it in the lab."""
+"""`python -m lab.reference`: writes docs/reference/authentication.md: production's credentials, and what checks them here."""
 
 import sys
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ def main() -> int:
 
 
 def page(fleet: Fleet) -> str:
-    """The whole page in Markdown."""
+    """The page in Markdown."""
     head = ("host", "service", "credential", "who shows it", "asked", "where it stands", "right", "wrong or none", "in the lab")
     reasons = ((f"`{secret.name}`", reason) for secret, reason in unproven(fleet))
     return f"""# Reference: who gets in with what
@@ -43,7 +43,7 @@ exactly this value, "wrong" that it has no other.
 
 
 def unproven(fleet: Fleet) -> Iterator[tuple[Secret, str]]:
-    """Every secret without a row above, with the reason; an empty reason is an omission."""
+    """Secrets without a row in the table, with the reason; an empty reason means that somebody forgot the secret."""
     reported = [(service, each) for _, service in fleet.services() for each in service.credentials]
     proven = {each.secret.name for _, each in reported if isinstance(each, Credential)}
     reasons = {each.secret.name: each.reason for _, each in reported if isinstance(each, Unverifiable)}

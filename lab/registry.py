@@ -1,4 +1,4 @@
-"""The lab's image registry: storage in the cache, shared by all labs and filled once for each image's content."""
+"""The lab's image registry. All labs share its storage in the cache, filled once for each image's content."""
 
 import json
 import re
@@ -17,7 +17,7 @@ from lab.layout import LABEL, Layout
 
 @dataclass(frozen=True)
 class Registry:
-    """The storage, and which digest each image's content has in it."""
+    """The registry's storage, and the digest of each image's content in it."""
 
     storage: Path
     lab: str
@@ -27,7 +27,7 @@ class Registry:
         return cls(layout.shared / "registry", layout.id)
 
     def digests(self, names: Iterable[str], images: Mapping[str, Image]) -> dict[str, str | None]:
-        """For each production name the digest of its image's content; None where that was not published yet."""
+        """By production name the digest of the image's content; None when it is not published yet."""
         return {name: self._digest(name, images[SERVICES[name].recipe]) for name in names}
 
     def publish(self, names: Iterable[str], images: Mapping[str, Image], server: Image) -> None:
@@ -60,7 +60,7 @@ class Registry:
 
     @contextmanager
     def _server(self, image: Image) -> Iterator[str]:
-        """A writable registry on a loopback port, which Docker trusts without TLS, for as long as images are pushed."""
+        """A writable registry on a loopback port, which Docker trusts without TLS; it runs only while images are pushed."""
         self.storage.mkdir(parents=True, exist_ok=True)
         name = f"vpai-{self.lab}-publish"
         docker("rm", "--force", name, check=False)

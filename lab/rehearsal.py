@@ -1,4 +1,4 @@
-"""`make lab`: from nothing to a deployed and checked stack, step by step, each with its time."""
+"""`make lab`: from nothing to a deployed and checked stack; prints the duration of each step."""
 
 import json
 import shutil
@@ -12,11 +12,11 @@ from toolchain.progress import step
 
 STACK = "lab"
 _INTERRUPTED = "deploying"
-"""A file that stands while a deployment runs; found at the start, the last one was killed."""
+"""A file that exists while a deployment runs. Found at the start, it shows that the last deployment was killed."""
 
 
 def rehearse(lab: Lab) -> None:
-    """Raise the lab, deploy the lab's stack on it, check it, back it up; raises `LabError` when a step fails."""
+    """Start the lab, deploy its stack, check it, back it up; raises `LabError` when a step fails."""
     start = time.monotonic()
     deploy(lab)
     print(flush=True)
@@ -27,7 +27,7 @@ def rehearse(lab: Lab) -> None:
 
 
 def deploy(lab: Lab) -> None:
-    """Raise the lab and deploy the lab's stack on it."""
+    """Start the lab and deploy its stack."""
     lab.up()
     forget_a_lost_host(lab)
     marker = lab.layout.directory / _INTERRUPTED
@@ -43,14 +43,14 @@ def deploy(lab: Lab) -> None:
 
 
 def back_up(lab: Lab) -> None:
-    """A backup of every host, by the command that an operator has."""
+    """Back up every host with the operator's command."""
     print(f"\nmake backup STACK={STACK}", flush=True)
     with step("backup of every host"):
         _operate(lab, "backup")
 
 
 def forget_a_lost_host(lab: Lab) -> None:
-    """A host made anew has nothing of what the state, the other hosts and the mesh remember: then all of them start anew."""
+    """Recreate operator, hosts and state after a host was recreated: it lacks what state, other hosts and mesh know of it."""
     seen = lab.layout.directory / "machine-ids.json"
     before: Mapping[str, str] = json.loads(seen.read_text()) if seen.exists() else {}
     fresh = {name for name, id in _machine_ids(lab).items() if before.get(name, id) != id}
@@ -64,7 +64,7 @@ def forget_a_lost_host(lab: Lab) -> None:
 
 
 def remember_hosts(lab: Lab) -> None:
-    """The hosts as they are now are those that the state knows."""
+    """Record that the state knows the present hosts."""
     (lab.layout.directory / "machine-ids.json").write_text(json.dumps(_machine_ids(lab)))
 
 
@@ -80,7 +80,7 @@ def _machine_ids(lab: Lab) -> Mapping[str, str]:
 
 
 def _operate(lab: Lab, command: str, *arguments: str) -> None:
-    """Run an operator command in the operator, its output on the terminal as it comes."""
+    """Run an operator's command in the operator machine and show its output as it comes."""
     words = ["vpai-python", "-m", "operations", command, "--stack", STACK, *arguments]
     if subprocess.run([*lab.operator.exec_command(directory=str(lab.layout.checkout)), *words]).returncode:
         raise LabError(

@@ -1,16 +1,16 @@
-"""Who has keys of the lab's object storage: versitygw's accounts. Nothing here is a secret; Pulumi.lab.yaml has the same keys."""
+"""Accounts of the lab's object storage (versitygw). Their keys are not secret; Pulumi.lab.yaml has the same ones."""
 
 import json
 from dataclasses import dataclass
 
 HOST = "fsn1.your-objectstorage.com"
-"""Hetzner Object Storage's own name in Falkenstein: the lab's DNS leads it to versitygw."""
+"""Hetzner Object Storage's host name in Falkenstein; the lab's DNS resolves it to versitygw."""
 REGION = "fsn1"
 
 
 @dataclass(frozen=True)
 class Account:
-    """A pair of keys. One that `owns` may make buckets; another reaches what a policy grants it."""
+    """A pair of keys. With `owns` it may create buckets; without, it reaches what a policy grants."""
 
     access_key: str
     secret_key: str
@@ -23,11 +23,11 @@ BACKUPS = Account("LABBACKUPS000000000A", "lab-secret-of-the-backups-bucket-0000
 SESE = Account("LABBACKUPSSESE00000A", "lab-secret-of-the-backups-of-sese-0000000")
 SEKO = Account("LABBACKUPSSEKO00000A", "lab-secret-of-the-backups-of-seko-0000000")
 STRANGER = Account("LABSTRANGER00000000A", "lab-secret-of-another-customer-000000000", owns=True)
-"""Another customer."""
+"""Another customer's account."""
 
 
 def accounts(*who: Account) -> str:
-    """versitygw's users.json."""
+    """The content of versitygw's users.json."""
     return json.dumps(
         {
             "accessAccounts": {

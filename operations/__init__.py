@@ -1,1 +1,1 @@
-"""What an operator does besides `pulumi up`: look, run, recover, roll back, check, keep a recovery kit."""
+"""An operator's commands besides `pulumi up`: inspect, run, recover, roll back, check, keep a recovery kit."""

@@ -36,7 +36,7 @@ from stacks import standing
 
 
 def main() -> int:
-    """Run one command; 0 when all is well."""
+    """Run one command; the exit code, 0 for success."""
     arguments = _parser().parse_args()
     stack = Stack(arguments.stack)
     try:
@@ -49,10 +49,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print(f"\nInterrupted. Where an up was cut off: make state STACK={stack.name} says what stands.", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # of `| head`, which has read enough
+    except BrokenPipeError:  # the reader, e.g. `head`, has closed the pipe
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
         return 141
-    except OSError as error:  # of a file that was named: too long, not there, a directory, not ours, no room
+    except OSError as error:  # a file given as an option: name too long, missing, a directory, not ours, or no space left
         if error.filename is None:
             raise
         print(f"{str(error.filename)[:200]} cannot be used: {error.strerror}", file=sys.stderr)
@@ -60,7 +60,7 @@ def main() -> int:
 
 
 def _as_json(run: Callable[[], int]) -> int:
-    """What `run` prints, as one JSON document: each table as a list of rows by column, and the rest of its text."""
+    """Print one JSON document: each table that `run` prints as a list of rows by column, and the rest of its text."""
     with collected() as tables, redirect_stdout(StringIO()) as text:
         code = run()
     print(json.dumps({"exit": code, "tables": tables, "text": text.getvalue().strip()}, indent=1))
@@ -86,12 +86,12 @@ def _exec(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def inside(service: Service, container: str, words: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-    """The command on a host that runs `words` in a container of `service` with all that its own program finds there."""
+    """Command of a host that runs `words` in a container of `service`, with the secrets of the service's own program."""
     return ["docker", "exec", "-i", *options, container, *service.with_secrets, *words]
 
 
 def _in_service(stack: Stack, service: str, command: Callable[[Service, str], list[str]]) -> None:
-    """Hand the terminal over to `command` where `service` ("litellm", or "seko/caddy" where several hosts have one) runs."""
+    """Replace this process by `command` on the host of `service`: "litellm", or "seko/caddy" where several hosts have one."""
     where, _, name = service.rpartition("/")
     declared = {(placement.host.name, each.name): each for placement, each in stack.inputs.fleet.services()}
     for host in stack.hosts:
@@ -139,7 +139,7 @@ def _drift(stack: Stack, _: argparse.Namespace) -> int:
 
 
 def _dns(stack: Stack, _: argparse.Namespace) -> int:
-    from operations.mesh.dns import check  # brings dnspython
+    from operations.mesh.dns import check  # imports dnspython
 
     return check(stack)
 
@@ -280,13 +280,13 @@ def _rotate(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def _fake_secrets(stack: Stack, _: argparse.Namespace) -> None:
-    from operations.secrets.fake_secrets import fake_secrets  # brings the whole catalogue
+    from operations.secrets.fake_secrets import fake_secrets  # imports the whole catalogue
 
     fake_secrets(stack)
 
 
 def _init(stack: Stack, _: argparse.Namespace) -> int:
-    from operations.init import init  # brings the whole catalogue, and dnspython
+    from operations.init import init  # imports the whole catalogue and dnspython
 
     return init(stack)
 
@@ -352,7 +352,7 @@ def _fetch_snapshot(stack: Stack, arguments: argparse.Namespace) -> None:
 
 
 def _reap(_: Stack, arguments: argparse.Namespace) -> int:
-    from operations.cloud.reap import reap  # brings Hetzner's client
+    from operations.cloud.reap import reap  # imports Hetzner's client
 
     return reap(dry_run=arguments.dry_run)
 

@@ -1,6 +1,6 @@
-"""`python -m operations.new_service NAME`: a module for a new service, with what only its author can decide left open.
+"""`python -m operations.new_service NAME`: writes a module for a new service; its author decides what is left open.
 
-What is open is the name `DECIDE`, which nothing defines: linter, type checker and program refuse the module until all is decided.
+Open points are the undefined name `DECIDE`: linter, type checker and program refuse the module until all are decided.
 """
 
 import re
@@ -14,7 +14,7 @@ NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def main(name: str) -> int:
-    """Write `services/<name>.py` and say what comes next; the exit code."""
+    """Write `services/<name>.py` and print the next steps; the exit code."""
     try:
         refuse(problems(name))
     except Refused as refused:
@@ -32,7 +32,7 @@ def main(name: str) -> int:
 
 
 def problems(name: str) -> list[Problem]:
-    """What is wrong with a name."""
+    """Problems of a service name."""
     example = "make service NAME=paperless"
     if not NAME.fullmatch(name):
         return [
@@ -57,7 +57,7 @@ def problems(name: str) -> list[Problem]:
 
 
 def module(name: str) -> str:
-    """The module: a service with a database, a secret and a site for members of the VPN."""
+    """The module's text: a service with a database, a secret and a site for members of the VPN."""
     stem = name.replace("-", "_")
     return f'''"""{name}: DECIDE, what it is, in one line."""
 

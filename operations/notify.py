@@ -1,4 +1,4 @@
-"""`make notify`: a line to the operators' chat on Telegram, by the bot and to the chat of the stack's own configuration."""
+"""`make notify`: sends a message to the operators' Telegram chat, with the bot and chat of the stack's configuration."""
 
 import json
 import unicodedata
@@ -9,9 +9,9 @@ from operations.web import fetch
 from services.telegram import MONITORING_CHAT, MONITORING_TOKEN
 
 _LONGEST = 4096
-"""UTF-16 units of a message, as Telegram counts: more is refused."""
+"""Longest message in UTF-16 units, which Telegram counts; it refuses more."""
 _FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
-"""The letters of which two are one flag."""
+"""Regional indicator letters; two of them make a flag."""
 
 
 def notify(stack: Stack, text: str) -> None:
@@ -19,7 +19,7 @@ def notify(stack: Stack, text: str) -> None:
     token, chat = (stack.inputs.external[secret.name] for secret in (MONITORING_TOKEN, MONITORING_CHAT))
     body = json.dumps({"chat_id": chat, "text": shortened(text)}).encode()
     try:
-        # The token is part of the address: no error of the client may be shown as it is.
+        # The token is part of the URL: the HTTP client's errors must not be shown as they are.
         url = f"https://api.telegram.org/bot{token}/sendMessage"
         status, answer = fetch(stack, url, headers={"content-type": "application/json"}, body=body)
     except OSError as error:
@@ -38,7 +38,7 @@ def notify(stack: Stack, text: str) -> None:
 
 
 def shortened(text: str) -> str:
-    """As much of `text` as a message holds; no character of several units, or of several code points, is cut in two."""
+    """The part of `text` that fits a message; it never ends inside a character of several units or code points."""
     kept = text.encode("utf-16-le", errors="replace")[: 2 * _LONGEST].decode("utf-16-le", errors="ignore")
     end = len(kept)
     while 0 < end < len(text) and _joined(text, end):
@@ -47,7 +47,7 @@ def shortened(text: str) -> str:
 
 
 def _joined(text: str, at: int) -> bool:
-    """Whether what begins at `at` belongs to the character before: a mark, an emoji's other half or shade, a flag's letter."""
+    """Whether the code point at `at` belongs to the character before it: a mark, part of an emoji, a flag's second letter."""
     before, after = text[at - 1], text[at]
     letters = len(text[:at]) - len(text[:at].rstrip(_FLAGS))
     return (

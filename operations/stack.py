@@ -1,4 +1,4 @@
-"""A stack as the Pulumi CLI and the hosts show it."""
+"""A stack, through the Pulumi CLI and the hosts."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PROJECT = Path(__file__).parent.parent
 
 
 class CommandFailed(Exception):
-    """A command that had to succeed did not; carries what it printed."""
+    """A required command failed; carries its output."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class Stack:
     name: str
 
     def pulumi(self, *arguments: str, stdin: str | None = None) -> str:
-        """What `pulumi ARGUMENTS --stack NAME` prints; raises `CommandFailed` with its errors."""
+        """The output of `pulumi ARGUMENTS --stack NAME`; raises `CommandFailed` with its errors."""
         return output(["pulumi", *arguments, "--stack", self.name, "--non-interactive"], stdin)
 
     def pulumi_live(self, *arguments: str, directory: Path = PROJECT, environment: Mapping[str, str] | None = None) -> int:
-        """Run pulumi on the operator's terminal, with `environment` besides our own; its exit code.
+        """Run pulumi on the operator's terminal, with `environment` added to our own; returns its exit code.
 
-        Ctrl-C is for pulumi, which ends in order then: this program waits for it.
+        Ctrl-C goes to pulumi, which then ends in order; this program waits for it.
         """
         words = ["pulumi", *arguments, "--stack", self.name]
         former = signal.signal(signal.SIGINT, lambda *_: None)
@@ -52,12 +52,12 @@ class Stack:
 
     @cached_property
     def profile(self) -> Profile:
-        """What follows from its kind; raises `Refused` where its file says none."""
+        """The profile of the stack's kind; raises `Refused` when its file names no kind."""
         return profile(self.name, PROJECT)
 
     @cached_property
     def inputs(self) -> inputs.Inputs:
-        """The inputs of the program as it would read them now; raises `Refused` first for a state that nothing may be run on."""
+        """The program's inputs as it would read them now; raises `Refused` first for a state that no run may use."""
         there = self.standing()
         refuse(problems(there) if there else ())
         entries = json.loads(self.pulumi("config", "--json", "--show-secrets"))
@@ -68,12 +68,12 @@ class Stack:
         return found
 
     def standing(self) -> Standing | None:
-        """Where the state lies and how it is; None where that cannot be seen from here."""
+        """Place and condition of the state; None when that cannot be seen from here."""
         return standing(self.name, project=PROJECT)
 
     @cached_property
     def machines(self) -> Mapping[str, SshHost]:
-        """Every host of the stack by name, those switched off too, with an ssh_config that fits them."""
+        """Every host of the stack by name, switched off or not, with an ssh_config for all."""
         config = client_config(self.inputs, PROJECT)
         if self.inputs.rents:
             from stacks import rented
@@ -84,7 +84,7 @@ class Stack:
 
     @property
     def placements(self) -> tuple[Placement, ...]:
-        """What stands on each host that is switched on and has services."""
+        """Placements of the hosts that are switched on and have services."""
         return tuple(placement for placement in self.inputs.fleet.placements if placement.services and not placement.host.offline)
 
     @property
@@ -94,20 +94,20 @@ class Stack:
 
     @cached_property
     def outputs(self) -> Mapping[str, Any]:
-        """The stack's outputs, secrets in plain text; none of a stack of which no `up` has come to its end."""
+        """The stack's outputs, secrets in plain text; empty before the first complete `up`."""
         found: Mapping[str, Any] = json.loads(self.pulumi("stack", "output", "--json", "--show-secrets"))
         return found
 
     @property
     def secrets(self) -> Mapping[str, str]:
-        """The values of all generated secrets; raises `Refused` for a stack that was never deployed whole."""
+        """The values of all generated secrets; raises `Refused` before the first complete `up`."""
         if "secrets" not in self.outputs:
             refuse([_not_deployed(self.name)])
         found: Mapping[str, str] = self.outputs["secrets"]
         return found
 
     def secret(self, name: str) -> str:
-        """The value of a generated secret; raises `Refused` for one that the next `up` is still to make."""
+        """The value of a generated secret; raises `Refused` when the next `up` has yet to create it."""
         if name not in self.secrets:
             refuse([_not_made(self.name, name)])
         return str(self.secrets[name])
@@ -138,14 +138,14 @@ def _not_deployed(stack: str) -> Problem:
 
 
 def on_host(host: SshHost, command: Sequence[str], stdin: str | None = None) -> str:
-    """What `command` prints on `host`; raises `CommandFailed` with its errors."""
+    """The output of `command` on `host`; raises `CommandFailed` with its errors."""
     return output(ssh.command(host.config, host.alias, command), stdin)
 
 
 def output(
     command: Sequence[str], stdin: str | None = None, environment: Mapping[str, str] = os.environ, *, apart: bool = False
 ) -> str:
-    """What `command` prints; raises `CommandFailed` with its errors. Where it runs `apart`, a Ctrl-C does not reach it."""
+    """The output of `command`; raises `CommandFailed` with its errors. With `apart`, Ctrl-C does not reach the command."""
     try:
         done = subprocess.run(
             command, input=stdin, capture_output=True, text=True, cwd=PROJECT, env=environment, start_new_session=apart

@@ -1,4 +1,4 @@
-"""Tables, for terminals and in Markdown."""
+"""Tables for terminals and in Markdown."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ _collected: ContextVar[Tables | None] = ContextVar("tables", default=None)
 
 @contextmanager
 def collected() -> Iterator[Tables]:
-    """Every table that is made within, as rows by column, in place of its text; a column without a name is `result`."""
+    """Within this context tables are collected as rows by column, not printed; a column without a name is `result`."""
     tables: Tables = []
     token = _collected.set(tables)
     try:
@@ -20,7 +20,7 @@ def collected() -> Iterator[Tables]:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Columns as wide as their widest cell; empty within `collected`."""
+    """A text table, columns as wide as their widest cell; empty within `collected`."""
     rows = [tuple(row) for row in rows]
     if (tables := _collected.get()) is not None:
         tables.append([dict(zip((name or "result" for name in head), row, strict=True)) for row in rows])
@@ -32,6 +32,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """One line a row."""
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines)

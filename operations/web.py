@@ -1,4 +1,4 @@
-"""Requests to a stack's sites and to public APIs: its own certificate authority is trusted too, redirects are not followed."""
+"""HTTP requests to a stack's sites and public APIs. The stack's certificate authority is trusted too; no redirect is followed."""
 
 import http.client
 import socket
@@ -23,14 +23,14 @@ def fetch(
     body: bytes | None = None,
     at: str = "",
 ) -> tuple[int, bytes]:
-    """Status and body of what `url` answers; raises `OSError` when nobody does.
+    """Status and body of the answer of `url`; raises `OSError` when there is none.
 
-    `at` is the address to connect to, whatever the name resolves to.
+    `at` is the address to connect to, instead of the one that the name resolves to.
     """
     authority = stack.inputs.settings.certificate_authority
     context = ssl.create_default_context()
     if authority:
-        # Besides the public ones: Telegram is asked too.
+        # In addition to the public authorities: Telegram is called too.
         context.load_verify_locations(PROJECT / authority / "root.crt")
     opener = urllib.request.build_opener(_NoRedirect, _At(at, context) if at else urllib.request.HTTPSHandler(context=context))
     request = urllib.request.Request(url, body, dict(headers), method=method or None)  # noqa: S310
@@ -42,7 +42,7 @@ def fetch(
 
 
 class _At(urllib.request.HTTPSHandler):
-    """As `curl --resolve`: the connection goes to `at`, name and certificate stay the site's."""
+    """Like `curl --resolve`: connects to `at`, with the site's own name and certificate."""
 
     def __init__(self, at: str, context: ssl.SSLContext) -> None:
         super().__init__(context=context)

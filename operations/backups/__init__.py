@@ -1,1 +1,1 @@
-"""Backups: made, listed, brought back, rehearsed, pruned, rescued."""
+"""Backups: make, list, restore, copy, prune, rescue."""

@@ -1,4 +1,4 @@
-"""Backups as an operator asks for them: made now, listed, brought back. What is done is done by the program on the host."""
+"""An operator's commands for backups: back up now, list, restore. The program on the host does the work."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ _LAST = "vpai-backup-last.service"
 
 
 def backup(stack: Stack, host: str) -> int:
-    """A backup of each host now, or of one, followed line by line; 0 when all are complete."""
+    """Back up every host now, or one, and print its log; 0 when all backups are complete."""
     codes = []
     for placement in _backed_up(stack, host):
         codes.append(_follow(stack, placement, "vpai-backup.service", ()))
@@ -30,7 +30,7 @@ def backup(stack: Stack, host: str) -> int:
 
 
 def backups(stack: Stack, host: str) -> int:
-    """Every run of each host, as its repository lists them; 0 when each has a complete one of the last 26 hours."""
+    """List every run in each host's repository; 0 when each host has a complete run of the last 26 hours."""
     rows, late = [], []
     now = datetime.now(UTC)
     for placement in _backed_up(stack, host):
@@ -63,27 +63,27 @@ def backups(stack: Stack, host: str) -> int:
 def restore(
     stack: Stack, *, host: str, service: str, database: str, at: str, source: str, replace: bool, undo: bool = False
 ) -> int:
-    """Bring a run back on one host; without `replace` only show what would be done."""
+    """Restore a run on one host; without `replace` only show what would be done."""
     placement = _one(stack, host, service)
     if undo:
         words = ["undo"]
     else:
         words = ["restore", "--from", source or "bucket", "--run", at, "--service", service, "--database", database]
         words += ["--replace"] if replace else []
-    # A unit of the host's own: a connection that breaks does not leave half a restore.
+    # A systemd unit of the host runs the restore: a broken connection does not leave half a restore.
     start = ["systemd-run", "--quiet", "--no-block", f"--unit={_RESTORING}", *_program(stack, *words)]
     return _follow(stack, placement, _RESTORING, start)
 
 
 def last_backup(stack: Stack, host: str) -> int:
-    """A backup of a host whose services stand still from then on (`vpai-backup run --last`); 0 when it is complete."""
+    """Make the last backup of a host and leave its services stopped (`vpai-backup run --last`); 0 when it is complete."""
     placement = _one(stack, host, "")
     start = ["systemd-run", "--quiet", "--no-block", f"--unit={_LAST}", *_program(stack, "run", "--last")]
     return _follow(stack, placement, _LAST, start)
 
 
 def restore_files(stack: Stack, *, host: str, service: str, at: str, source: str, to: str) -> int:
-    """Files of a run into a directory of the host."""
+    """Extract files of a run into a directory of the host."""
     placement = _one(stack, host, service)
     words = ("extract", "--from", source or "bucket", "--run", at, "--service", service, "--to", to)
     return subprocess.run(_over(stack.machines[placement.host.name], on_host_words(stack, *words))).returncode
@@ -99,7 +99,7 @@ def _follow(stack: Stack, placement: Placement, unit: str, start: Sequence[str])
 
 
 def on_host_words(stack: Stack, *arguments: str) -> list[str]:
-    """What a host is asked, of its own program of backups."""
+    """The command that runs the host's backup program with `arguments`."""
     return ["sudo", "-n", *_program(stack, *arguments)]
 
 
@@ -113,7 +113,7 @@ def _over(machine: SshHost, words: Sequence[str]) -> tuple[str, ...]:
 
 
 def _backed_up(stack: Stack, host: str = "") -> tuple[Placement, ...]:
-    """The hosts that are backed up, or the one that is asked for; raises `Refused` where there is none."""
+    """The hosts with a backup, or `host` alone; raises `Refused` when none is left."""
     found = tuple(placement for placement in stack.placements if placement.backup)
     chosen = tuple(placement for placement in found if host in ("", placement.host.name))
     names = ", ".join(placement.host.name for placement in found)
@@ -132,7 +132,7 @@ def _backed_up(stack: Stack, host: str = "") -> tuple[Placement, ...]:
 
 
 def _one(stack: Stack, host: str, service: str) -> Placement:
-    """The host of a restore."""
+    """The host to restore on."""
     found = [placement for placement in _backed_up(stack, host) if not service or service in _services(placement)]
     if len(found) == 1:
         return found[0]

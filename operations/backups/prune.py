@@ -1,4 +1,4 @@
-"""What a host's own key may not: give old backups up. With the admin key, and never on a host."""
+"""Retention and integrity checks of repositories. They need the admin key, which no host has; a host's key deletes no backup."""
 
 import json
 import os
@@ -19,11 +19,11 @@ from services import storage
 
 AHEAD = timedelta(minutes=10)
 MOST_A_DAY = 12
-"""Runs of one host in one day: one by the timer, and the operator's."""
+"""Most runs of one host in a day: the timer makes one, an operator the others."""
 MOST_OF_DATABASES = 30
-"""Of the databases alone: one an hour."""
+"""Most runs of the databases alone in a day: the timer makes one an hour."""
 PARTS = 4
-"""A check reads one of them; each week another one, so that four weeks read the whole repository."""
+"""Parts of a repository. Each weekly check reads the next part: four weeks read all of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Repository:
     password: str
 
     def ask(self, *arguments: str) -> str:
-        """What restic prints; raises `CommandFailed` with its errors."""
+        """Run restic and return its output; raises `CommandFailed` with its errors."""
         environment = {
             **os.environ,
             "AWS_ACCESS_KEY_ID": self.access_key,
@@ -53,12 +53,12 @@ class Repository:
         return done.stdout
 
     def snapshots(self) -> list[Mapping[str, Any]]:
-        """Every snapshot, whoever made it."""
+        """Every snapshot, from any writer."""
         found: list[Mapping[str, Any]] = json.loads(self.ask("snapshots", "--json"))
         return found
 
     def prune(self, now: datetime) -> tuple[int, int]:
-        """Give up what the retention does not keep; how many snapshots there were and are. Raises `Refused` first."""
+        """Delete what the retention does not keep; the number of snapshots before and after. Raises `Refused` first."""
         before = self.snapshots()
         refuse(objections(self.to.prefix, before, now))
         kept = (
@@ -72,14 +72,14 @@ class Repository:
         return len(before), len(self.snapshots())
 
     def check(self, now: datetime) -> str:
-        """Read a part of the data, another one each week; which one. Raises `CommandFailed` where anything is damaged."""
+        """Read one part of the data, the next one each week, and return which. Raises `CommandFailed` on damage."""
         part = f"{now.isocalendar().week % PARTS + 1}/{PARTS}"
         self.ask("check", "--quiet", "--read-data-subset", part)
         return part
 
 
 def objections(host: str, snapshots: Sequence[Mapping[str, Any]], now: datetime) -> Iterator[Problem]:
-    """Why nothing must be given up: somebody else may have made what would take the place of the real backups."""
+    """Reasons to delete nothing: snapshots that may be forged, in whose favour the retention would drop the real backups."""
     why = "whoever has the host's key can add snapshots, so that the retention gives up the real ones in their place"
     look = "look at them, forget them by hand with the admin key, and replace the host's key (docs/runbooks/restore.md)"
     example = f"restic snapshots --host {host}"
@@ -100,7 +100,7 @@ def objections(host: str, snapshots: Sequence[Mapping[str, Any]], now: datetime)
 
 
 def prune(stack: Stack, host: str) -> int:
-    """Retention and a check of each repository, or of one host's."""
+    """Apply the retention to each repository, or to one host's, and check it."""
     rows = []
     now = datetime.now(UTC)
     for repository in repositories(stack, host):
@@ -112,7 +112,7 @@ def prune(stack: Stack, host: str) -> int:
 
 
 def repositories(stack: Stack, host: str) -> Iterator[Repository]:
-    """Of each host that is backed up, or of one, with the admin key."""
+    """The repository of each host with a backup, or of `host` alone, opened with the admin key."""
     keys = {name: stack.inputs.external.get(name, "") for name in (storage.ADMIN_ACCESS_KEY.name, storage.ADMIN_SECRET_KEY.name)}
     access_key, secret_key = keys.values()
     for placement in stack.placements:
@@ -122,7 +122,7 @@ def repositories(stack: Stack, host: str) -> Iterator[Repository]:
 
 
 def restic_program() -> str:
-    """Where restic is on this machine; raises `Refused` where it is not."""
+    """Path of restic on this machine; raises `Refused` when it is missing."""
     if not (found := shutil.which("restic")):
         refuse(
             [

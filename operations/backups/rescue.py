@@ -1,9 +1,9 @@
-"""What somebody with a host's key has overwritten comes back out of the former versions, by content.
+"""Restore a repository that a host's key has overwritten, from the bucket's former versions, by content.
 
-A host's key deletes nothing (model/bucket.py), so all that it can do to what is there is to write over it. The names below data/,
-index/, snapshots/ and keys/ are the SHA-256 of the content: the right version of an object is the one whose content has its name,
-which nobody can forge, and which holds where an S3 gives former versions other dates (versitygw does). `config` has no such name;
-its first version is the right one.
+A host's key cannot delete (model/bucket.py): the most that it can do is to overwrite. Objects below data/, index/, snapshots/ and
+keys/ are named by the SHA-256 of their content. The right version of an object is therefore the one whose content has its name.
+Nobody can forge that, and it does not depend on dates, which some S3 services change for former versions (versitygw). `config`
+has no such name; its first version is the right one.
 """
 
 import hashlib
@@ -33,16 +33,16 @@ class Version:
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What the versions of a repository hold."""
+    """The right versions in a repository, and what is lost."""
 
     right: Mapping[str, Version]
-    """By object: the version that is what its name says."""
+    """By object key: the version whose content has the object's name."""
     lost: tuple[str, ...]
-    """Objects of which no version is: never whole, or gone from the versions already."""
+    """Objects without a right version: never written whole, or their right version is deleted."""
 
     @property
     def changed(self) -> tuple[Version, ...]:
-        """Those that are not what is seen now."""
+        """Right versions that are not the current ones."""
         return tuple(version for version in self.right.values() if not version.latest)
 
 
@@ -53,7 +53,7 @@ class Versions:
         self._s3, self._bucket, self._prefix = s3, bucket, prefix
 
     def find(self) -> Found:
-        """Read versions, the newest first, until one is what its object's name says."""
+        """For each object read the versions, the newest first, until the content matches the name."""
         right: dict[str, Version] = {}
         lost = []
         for key, versions in self._listed().items():
@@ -71,14 +71,14 @@ class Versions:
         return Found(right=right, lost=tuple(sorted(lost)))
 
     def lay_out(self, found: Found, target: Path) -> None:
-        """The repository as it was, as files; the bucket is not touched."""
+        """Write the repository's right versions as files; the bucket is not changed."""
         for version in found.right.values():
             path = target / version.key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(self._read(version))
 
     def put_back(self, found: Found) -> None:
-        """The right versions on top of what is there. GET and PUT: Hetzner says of its CopyObject that it may fail."""
+        """Upload the right versions over the current ones, with GET and PUT: Hetzner says that its CopyObject may fail."""
         for version in found.changed:
             self._s3.put_object(Bucket=self._bucket, Key=f"{self._prefix}{version.key}", Body=self._read(version))
 
@@ -88,7 +88,7 @@ class Versions:
         return content
 
     def _listed(self) -> Mapping[str, Sequence[Version]]:
-        """Versions by object, the newest first, as S3 lists them; markers of deletion are none."""
+        """Versions by object, the newest first, as S3 lists them; without delete markers."""
         found: dict[str, list[Version]] = defaultdict(list)
         for page in self._s3.get_paginator("list_object_versions").paginate(Bucket=self._bucket, Prefix=self._prefix):
             for version in page.get("Versions", ()):
@@ -98,7 +98,7 @@ class Versions:
 
 
 def rescue(stack: Stack, host: str, to: str, *, in_place: bool) -> int:
-    """Undo an overwriting: into the directory `to`, or where it happened; 0 when nothing of the repository is lost."""
+    """Undo an overwriting, into the directory `to` or in place; 0 when no object of the repository is lost."""
     refuse(_problems(stack, host, to, in_place))
     code = 0
     for repository in repositories(stack, host):

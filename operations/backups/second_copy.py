@@ -1,4 +1,4 @@
-"""Attachments copied into a bucket of another account: what no backup holds, and one provider could lose."""
+"""A second copy of the attachments, in another account's bucket: backups do not hold them, and one provider could lose them."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -11,7 +11,7 @@ from services import storage
 
 
 def copy_attachments(stack: Stack) -> int:
-    """Copy what is new or changed; what is deleted here stays there. Raises `Refused` where no second copy is set up."""
+    """Copy new and changed objects; deletions are not copied. Raises `Refused` when no second copy is configured."""
     settings, external = stack.inputs.settings, stack.inputs.external
     keys = [external.get(secret.name, "") for secret in (storage.COPY_ACCESS_KEY, storage.COPY_SECRET_KEY)]
     refuse(_problems(stack, keys))
@@ -25,7 +25,7 @@ def copy_attachments(stack: Stack) -> int:
 
 
 def missing(stack: Stack) -> str:
-    """The sentence for an operator whose attachments are in one place; empty where they have a second one, or there are none."""
+    """A warning for attachments that exist in one place only; empty when there is a second copy or no attachment."""
     settings = stack.inputs.settings
     if settings.attachments_copy or not settings.bucket_prefix:
         return ""
@@ -36,7 +36,7 @@ def missing(stack: Stack) -> str:
 
 
 def copy(here: Any, source: str, there: Any, target: str, prefix: str) -> tuple[int, int, int]:
-    """Copy each object below `prefix` that is missing in `target`, of another size, or newer; objects, bytes, and those left."""
+    """Copy each object below `prefix` that `target` lacks, or has older or in another size; objects, bytes, and those left."""
     known = {key: (size, at) for key, size, at in _listed(there, target, prefix)}
     copied = total = kept = 0
     for key, size, changed in _listed(here, source, prefix):

@@ -1,1 +1,1 @@
-"""What stands, asked: requests that must be answered and refused, credentials, drift, buckets, images."""
+"""Checks of what is deployed: requests that must be answered or refused, credentials, drift, buckets, images."""

@@ -1,4 +1,4 @@
-"""Every credential of the catalogue asked of the running stack: the right one is let in, a wrong one and none are not."""
+"""Checks every credential of the catalogue on the running stack: the right value is accepted, a wrong one and none refused."""
 
 import base64
 import hashlib
@@ -23,7 +23,7 @@ IN, OUT = "let in", "refused"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of the right credential, of a wrong one, and of none."""
+    """The results for the right credential, for a wrong one, and for none."""
 
     host: str
     service: str
@@ -34,7 +34,7 @@ class Answer:
 
     @property
     def ok(self) -> bool:
-        """A credential that is not set has no right value to show."""
+        """Whether all results are right. A credential that is not set has no right value to try."""
         return self.right in (IN, "not set") and self.wrong == self.none == OUT
 
 
@@ -61,7 +61,7 @@ class _Login:
 
     def answer(self) -> Answer:
         value = self._value()
-        # One character off: whoever compares a part of it only is found out.
+        # One character differs: a service that compares only part of the value is found out.
         wrong = value[:-1] + ("0" if value[-1:] != "0" else "1")
         found = [self._ask(value) if value else "not set", self._ask(wrong), self._ask("")]
         return Answer(self.host.alias, self.service.name, self.credential.secret.name, *found)
@@ -104,7 +104,7 @@ class _Login:
         return IN if status in request.accepted else OUT if status in request.refused else f"answered {status}"
 
     def _from_beside(self, request: Request, headers: Mapping[str, str], body: bytes) -> int:
-        """Without a route: asked on the service's own network, from a container that has bash."""
+        """For a service without a route: ask on its own network, from a container that has bash."""
         lines = [f"{request.method} {request.path} HTTP/1.0", f"Host: {self.service.name}", f"Content-Length: {len(body)}"]
         text = "\r\n".join([*lines, *(f"{name}: {value}" for name, value in headers.items()), "", body.decode()])
         network = f"{self.stack.inputs.fleet.project}_{self.service.networks[0]}"
@@ -128,7 +128,7 @@ class _Login:
         return OUT if refused else IN if said == "PONG" else said
 
     def _held(self, held: StoredSecret, presented: str) -> str:
-        """Compared by hash, so that the value itself never leaves the container."""
+        """Compare by hash: the value never leaves the container."""
         configuration = self.service.configuration.directory if self.service.configuration else ""
         found = self._inside(["sh", "-c", own_hash(held, configuration)], "")
         return IN if found == hashlib.sha256(presented.encode()).hexdigest() else OUT
@@ -142,10 +142,10 @@ class _Login:
 
 
 def own_hash(held: StoredSecret, configuration: str, environ: str = "/proc/1/environ") -> str:
-    """A script that prints the SHA-256 of what the service holds; `configuration` is its directory of files.
+    """A script that prints the SHA-256 of the value that the service holds; `configuration` is its directory of files.
 
-    A program that writes a title for `ps` writes it over its environment (Ruby's setproctitle, which Puma calls). Then the file
-    is asked from which the entrypoint, this same process, read it.
+    A program that sets its title for `ps` overwrites its environment (Ruby's setproctitle, which Puma calls). Then the script
+    reads the file from which the entrypoint, the same process, read the value.
     """
     if held.file:
         return f"printf %s \"$(cat {held.file})\" | sha256sum | cut -d' ' -f1"
@@ -156,7 +156,7 @@ printf %s "$value" | sha256sum | cut -d' ' -f1"""
 
 
 def _shown(request: Request, presented: str) -> tuple[dict[str, str], bytes | None]:
-    """Headers and body of `request` with the credential in its place; without one the place is empty."""
+    """Headers and body of `request` with the credential filled in, or with an empty value."""
     body = json.dumps(request.body).encode() if request.body else None
     headers = {"Content-Type": "application/json"} if body else {}
     match request.place:

@@ -1,4 +1,4 @@
-"""Checks of the stack's buckets: as declared, used by their own key, closed to it elsewhere."""
+"""Checks of the stack's buckets: configured as declared, usable with their own key, closed to it elsewhere."""
 
 from collections.abc import Callable, Iterator, Mapping
 from secrets import token_bytes
@@ -12,16 +12,16 @@ from model.secret import references
 from services import storage
 
 _PROBE = "uploads/vpai-smoke.txt"
-"""Written over each time and never deleted: a marker of deletion would stay for ever (and versitygw 1.8.0 answers 404 to what
-is written after one)."""
+"""Overwritten each time and never deleted: a delete marker would stay for ever, and versitygw 1.8.0 answers 404 to an object
+that is written after one."""
 
 
 _ABSENT = "data/vpai-smoke"
-"""Never there: who may delete is decided before it is looked for, and a repository is not littered."""
+"""Never exists: S3 checks the permission before the object, and the repository stays clean."""
 
 
 def checks(buckets: tuple[Bucket, ...], secrets: Mapping[str, str]) -> Iterator[tuple[str, str, Callable[[], tuple[str, bool]]]]:
-    """What smoke asks; `secrets` are the keys' values."""
+    """The checks of smoke for `buckets`; `secrets` are the keys' values."""
     for bucket in buckets:
         yield f"bucket {bucket.name}", "as declared", _as_declared(bucket, secrets)
         for key, prefix in bucket.keys.limited.items() if bucket.keys else ():
@@ -84,7 +84,7 @@ def _elsewhere(bucket: Bucket, name: str, secrets: Mapping[str, str]) -> Callabl
 
 
 def _locks(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
-    """Without it no backup is made; restic does not take this name for a lock's."""
+    """Whether the key writes and deletes a lock, which every backup needs; restic takes no lock of this name for its own."""
 
     def ask() -> tuple[str, bool]:
         there = {"Bucket": bucket.name, "Key": f"{prefix}locks/vpai-smoke"}
@@ -104,7 +104,7 @@ def _writes(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) 
 
 
 def _deletes(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
-    """One object, and several in one call, which some services judge by other rules."""
+    """Delete one object, and several in one call: some services apply other rules to the second."""
 
     def several() -> None:
         there = {"Objects": [{"Key": f"{prefix}{_ABSENT}"}]}

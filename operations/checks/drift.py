@@ -1,4 +1,4 @@
-"""What hosts are like, against what the program would make of them: one connection a host, all at once."""
+"""Compares the hosts with the program's desired state; one connection a host, all at once."""
 
 import sys
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from operations.table import table
 from stacks.host_plan import HostPlan
 
 IN_ORDER, DRIFTED, NOT_ASKED = 0, 1, 2
-"""Exit codes: for CI a host that does not answer is not the same as one that differs."""
+"""Exit codes: CI tells a host that does not answer from one that differs."""
 
 _SECONDS = 30
 
@@ -29,7 +29,7 @@ DesiredOf = Callable[[Placement], DesiredHost]
 
 @dataclass(frozen=True)
 class Report:
-    """One host's answer: its facts and how they differ, or why there is none."""
+    """One host's facts and their differences, or the reason why there are none."""
 
     host: str
     facts: Facts | None
@@ -38,7 +38,7 @@ class Report:
 
 
 def drift(stack: Stack, desired_of: DesiredOf | None = None) -> int:
-    """Print every difference of every host that is switched on; one of the exit codes above."""
+    """Print every difference of every host that is switched on; returns one of the exit codes above."""
     desired_of = desired_of or desired_by(stack)
     placements = stack.inputs.fleet.placements
     present = [placement for placement in placements if not placement.host.offline]
@@ -64,13 +64,13 @@ def drift(stack: Stack, desired_of: DesiredOf | None = None) -> int:
 
 
 def desired_by(stack: Stack) -> DesiredOf:
-    """What the program would make of each host now."""
+    """How the program would set up each host now."""
     plans, fleet = stack.inputs.host_plans, stack.inputs.fleet
     return lambda placement: desired_host(plans[placement.host.name], placement, fleet)
 
 
 def desired_host(plan: HostPlan, placement: Placement, fleet: Fleet) -> DesiredHost:
-    """A host with its SSH closed to all but the mesh, as an `up` leaves it."""
+    """The desired host as an `up` leaves it: SSH is closed to all but the mesh."""
     host, access = placement.host, plan.access
     return DesiredHost(
         baseline=plan.baseline,

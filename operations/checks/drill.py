@@ -1,8 +1,8 @@
-"""`make drill`: production's latest backup brought back into a copy that is thrown away, from the recovery kit alone.
+"""`make drill`: restores production's latest backup into a temporary copy, from the recovery kit alone.
 
-It needs a Docker engine, the registries, restic and the kit with its key: no state, no host of the fleet, nothing rented. The
-copy stands on a network without a way out, so that no workflow of it reaches anybody. What brings the data back and compares it
-with the manifest is the hosts' own program; then the services are asked what only whole data answers.
+It needs a Docker engine, the registries, restic and the kit with its key. It needs no state, no host of the fleet and no rented
+server. The copy's network has no egress, so that no workflow in it reaches anybody. The hosts' own program restores the data and
+compares it with the manifest; then the services answer questions that need whole data.
 """
 
 import argparse
@@ -40,15 +40,15 @@ from operations.stack import PROJECT
 
 RPO = timedelta(hours=24)
 RTO = timedelta(hours=2)
-"""The specification's."""
+"""Recovery time objective of the specification."""
 _ROOT = () if os.geteuid() == 0 else ("sudo", "-n")
-"""Data belongs to the users of its services."""
+"""Data directories belong to their services' users."""
 _PROGRAM = SCRIPTS / "installed/vpai-backup.py"
 
 
 @dataclass
 class Copy(Engine):
-    """The services of one host on this machine, their data below `base`, named so that the host's own program finds them."""
+    """The services of one host on this machine, with data below `base` and names that the host's program finds."""
 
     base: Path = field(default_factory=Path)
 
@@ -69,7 +69,7 @@ class Copy(Engine):
             yield from ("--volume", f"{place}:{volume.path}")
 
     def health(self, service: Service) -> Iterator[str]:
-        # An image without a shell is asked by nobody; that it goes on running is what its health is then.
+        # An image without a shell gets no healthcheck: it counts as healthy while it runs.
         if self._has(service.image, "sh"):
             check = service.healthcheck
             words = " ".join(shlex.quote(word) for word in check.command)
@@ -81,7 +81,7 @@ class Copy(Engine):
         return f"http://{self._docker('inspect', '-f', form, container).split()[0]}:{port}"
 
     def made(self, services: Sequence[Service], at_once: Callable[[Service], bool]) -> Mapping[str, str]:
-        """Containers by service; those that `at_once` says are started, the others are started by the restore."""
+        """Create containers, and return their ids by service. `at_once`: whether to start one; the restore starts the others."""
         self.connect(self.stack)
         found = {}
         for service in services:
@@ -106,16 +106,16 @@ class Copy(Engine):
 
 @dataclass(frozen=True, kw_only=True)
 class Drill:
-    """One host's part, from its entry in the kit."""
+    """The drill of one host, from its entry in the kit."""
 
     entry: Mapping[str, Any]
     secrets: Mapping[str, str]
-    """Of the kit: what the data cannot be read without."""
+    """Secrets in the kit that are needed to read the data."""
     placement: Placement
     copy: Copy
 
     def run(self) -> bool:
-        """Whether everything was as in the manifest, in time; prints what was done."""
+        """Whether all data matched the manifest within the RTO; prints each step."""
         began = time.monotonic()
         host = self.placement.host.name
         try:
@@ -149,7 +149,7 @@ class Drill:
         return right
 
     def _fetched(self, target: Path) -> int:
-        """The latest complete run that is not from the future; its size."""
+        """Fetch the latest complete run that is not from the future; returns its size."""
         export, snapshots, restore = self.entry["commands"]
         program = Path(restic_program())
         path = f"export PATH={program.parent}:$PATH"
@@ -166,7 +166,7 @@ class Drill:
         return int(latest.get("summary", {}).get("total_bytes_processed", 0))
 
     def _services(self, kept: set[str]) -> tuple[list[Service], Mapping[str, str]]:
-        """Those whose data is in the run with what they need, in order; and those that cannot stand here, with why."""
+        """Services with data in the run, and their needs, in order; and the services that cannot run here, with the reason."""
         by_name = {service.name: service for service in self.placement.services}
         wanted: set[str] = set()
         left_out: dict[str, str] = {}
@@ -196,7 +196,7 @@ class Drill:
         return plan
 
     def _restored(self, source: Path, services: Sequence[Service]) -> bool:
-        """By the hosts' own program, which compares each item with the manifest."""
+        """Restore with the hosts' own program, which compares each item with the manifest."""
         directory = self.copy.base / "plan"
         directory.mkdir()
         secrets = json.loads(resolve(backup_plan.secrets(self.placement), self.copy.secrets))
@@ -207,7 +207,7 @@ class Drill:
         return subprocess.run([*_ROOT, sys.executable, str(_PROGRAM), str(directory), *words]).returncode == 0
 
     def _questions(self, services: Sequence[Service], containers: Mapping[str, str]) -> Iterator[tuple[str, Found]]:
-        """What only whole data answers, of each service that says how it is shown."""
+        """The answer of each service with a `proof`, which only whole data gives."""
         for service in services:
             if service.proof:
                 try:
@@ -218,7 +218,7 @@ class Drill:
 
 @dataclass(frozen=True)
 class _Restored:
-    """A service of the copy, as its own proof asks it."""
+    """A restored service, as its `proof` sees it."""
 
     copy: Copy
     containers: Mapping[str, str]
@@ -240,7 +240,7 @@ class _Restored:
 
 
 def drill(kit: Mapping[str, Any], fleet: Fleet, engine: Callable[[Path, dict[str, str]], Copy], host: str = "") -> int:
-    """Each host of the kit, or one; 0 when all passed. `engine` makes a copy's engine over a directory with its secrets."""
+    """Drill each host of the kit, or one; 0 when all passed. `engine` makes a copy from a base directory and secrets."""
     placements = {placement.host.name: placement for placement in fleet.placements}
     kept = {name: each["value"] for name, each in kit["secrets"].items()}
     chosen = [entry for entry in kit["backups"] if host in ("", entry["host"]) and entry["host"] in placements]
@@ -259,7 +259,7 @@ def drill(kit: Mapping[str, Any], fleet: Fleet, engine: Callable[[Path, dict[str
 
 
 def _takes_back(service: Service) -> bool:
-    """Whether its data is brought back while it runs."""
+    """Whether the service's data is restored while the service runs."""
     return any(volume.backup.taken_by_service for volume in service.volumes)
 
 
@@ -276,7 +276,7 @@ def _as_root(*words: str) -> str:
 
 
 def main() -> int:
-    """0 when every host's data came back as the manifest says, in time."""
+    """Exit code; 0 when every host's data matched the manifest within the RTO."""
     parser = argparse.ArgumentParser(prog="make drill", description=__doc__)
     parser.add_argument("--stack", default="prod", help="whose image lock and mirror (Pulumi.<stack>.yaml)")
     parser.add_argument("--kit", default="")

@@ -23,53 +23,53 @@ LOCK = Path(__file__).parent.parent.parent / "images.lock.yaml"
 _SECONDS = 20
 _MANIFESTS = ", ".join(
     (
-        # Lists before single manifests: the digest of a list holds for amd64 and arm64.
+        # Lists come before single manifests: the digest of a list covers amd64 and arm64.
         "application/vnd.oci.image.index.v1+json",
         "application/vnd.docker.distribution.manifest.list.v2+json",
         "application/vnd.oci.image.manifest.v1+json",
         "application/vnd.docker.distribution.manifest.v2+json",
     )
 )
-# Docker's own registry answers under another name than its images bear.
+# Docker's registry answers at another host than its images are named by.
 _SERVED_BY = {"docker.io": "registry-1.docker.io"}
 _CHALLENGE = re.compile(r'(\w+)="([^"]*)"')
 
 
 class State(StrEnum):
-    """How an image stands to its lock."""
+    """How a tag's digest compares with the lock."""
 
     SAME = "same"
     RESOLVED = "resolved"
     """The lock had no digest yet."""
     MOVED = "moved"
-    """The tag leads to other content than the lock."""
+    """The tag leads to other content than the locked digest."""
     VANISHED = "vanished"
     UNKNOWN = "unknown"
-    """The registry did not answer the question."""
+    """The registry gave no answer."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a registry says of one image."""
+    """A registry's answer for one image."""
 
     image: str
     state: State
     digest: str | None
-    """The tag's digest today; None where nobody could tell."""
+    """The tag's digest today; None when it is unknown."""
     note: str = ""
 
 
 @dataclass(frozen=True)
 class Registries:
-    """Where to ask: the images' own registries, or the one `mirror` (`host:port`) for all of them."""
+    """Where to ask: the images' own registries, or one `mirror` (`host:port`) for all of them."""
 
     mirror: str = ""
     scheme: str = "https"
     authority: str = ""
-    """PEM file of an own certificate authority."""
+    """PEM file of a private certificate authority."""
 
     def find(self, image: str, locked: str | None) -> Finding:
-        """Ask for one image; anonymously, so that stale credentials cannot hide it."""
+        """Ask for one image. The request is anonymous, so that stale credentials cannot hide an image."""
         try:
             digest = self._digest(image)
         except urllib.error.HTTPError as error:
@@ -130,7 +130,7 @@ def find_all(registries: Registries, lock: Mapping[str, str | None]) -> list[Fin
 
 
 def write(path: Path, findings: Iterable[Finding]) -> None:
-    """Put the digests found into the lock; what nobody could tell stays as it was, comments too."""
+    """Write the digests found into the lock; comments and images without an answer stay as they were."""
     found = {finding.image: finding.digest for finding in findings if finding.digest}
     lines = path.read_text().splitlines()
     names = [line.rpartition(": ")[0] for line in lines]
@@ -140,7 +140,7 @@ def write(path: Path, findings: Iterable[Finding]) -> None:
 
 
 def main() -> int:
-    """0 when every image is there under its locked digest, or was just written."""
+    """Exit code; 0 when every image exists under its locked digest, or its digest was just written."""
     parser = argparse.ArgumentParser(prog="make images", description=__doc__)
     parser.add_argument("--lock", type=Path, default=LOCK)
     parser.add_argument("--write", action="store_true", help="write resolved and moved digests into the lock")

@@ -1,4 +1,4 @@
-"""Live checks as JUnit XML, which every CI system reads."""
+"""Results of live checks as JUnit XML, which every CI system reads."""
 
 import re
 from collections.abc import Sequence
@@ -37,5 +37,5 @@ def _seconds(milliseconds: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """Without what no XML document may contain, not even escaped."""
+    """`text` without the characters that XML forbids even as escapes."""
     return re.sub("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)

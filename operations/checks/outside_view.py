@@ -1,4 +1,4 @@
-"""What a stranger is answered: every path of every route, asked at its host's public address and so from outside of the mesh."""
+"""Checks what the Internet sees: every path of every route, requested at its host's public address, from outside the mesh."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from services.caddy.caddyfile import PAGES
 
 @dataclass(frozen=True)
 class Question:
-    """A GET of a stranger, and whether status and body are what the route promises."""
+    """A GET request from the Internet; `right` tells whether status and body are what the route promises."""
 
     host: str
     path: str
@@ -22,14 +22,14 @@ class Question:
     right: Callable[[int, bytes], bool]
 
     def ask(self, stack: Stack, address: str) -> tuple[str, bool]:
-        """Put at `address`, a host's public address or name; raises `OSError` when nobody answers."""
-        # By IPv4, where Docker publishes; and never by the site's name, which in the mesh leads through the mesh.
+        """Send the request to `address`, a host's public address or name; raises `OSError` when nothing answers."""
+        # IPv4, where Docker publishes ports. Never the site's name: in the mesh it resolves to a mesh address.
         status, body = fetch(stack, f"https://{self.host}{self.path}", at=socket.gethostbyname(address))
         return str(status), self.right(status, body)
 
 
 def questions(placement: Placement) -> Iterator[Question]:
-    """One for each path of each route of the host's Caddy."""
+    """One question for each path of each route of the host's Caddy."""
     for site in placement.sites():
         for led in site.routes:
             for path in led.route.paths:
@@ -37,7 +37,7 @@ def questions(placement: Placement) -> Iterator[Question]:
 
 
 def left_out(fleet: Fleet, placement: Placement) -> str:
-    """Why a stranger's questions cannot be put to this host; empty when they can."""
+    """Why this host cannot be checked from the Internet; empty when it can."""
     if not placement.sites():
         return "it has no site"
     if not fleet.named_in_public:
@@ -56,5 +56,5 @@ def _promise(route: Route) -> tuple[str, Callable[[int, bytes], bool]]:
 
 
 _MEMBERS_ONLY = PAGES[0].title.encode()
-# A service may answer 403 or 404 itself: Caddy's refusals are known by their pages.
+# Services may answer 403 or 404 themselves: Caddy's refusals are recognised by their pages.
 _NOT_SERVED = PAGES[-1].text.encode()

@@ -1,4 +1,4 @@
-"""Live checks of a deployed stack, drawn from its fleet: real requests, and the refusals that must be."""
+"""Live checks of a deployed stack, derived from its fleet: real requests, and requests that must be refused."""
 
 import json
 import re
@@ -24,12 +24,12 @@ from operations.table import table
 from operations.web import fetch
 
 _PUBLIC_ADDRESS = "1.1.1.1:443"
-"""What a container with a way out can reach when no mirror is set."""
+"""An address that a container with egress can reach when no mirror is set."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One question and its answer."""
+    """One check and its result."""
 
     subject: str
     expected: str
@@ -37,15 +37,15 @@ class Check:
     ok: bool
     milliseconds: int
     asked: bool = True
-    """False for what cannot be asked here; `found` says why."""
+    """False for a check that cannot run here; `found` says why."""
 
 
 Ask = Callable[[], tuple[str, bool]]
-"""What was found, and whether it is right."""
+"""Runs one check: what was found, and whether that is right."""
 
 
 def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
-    """Every check; `chat` adds a completion that a provider bills."""
+    """Run every check; `chat` adds a completion that a provider bills."""
     placements = zip(stack.hosts, stack.placements, strict=True)
     asks = [ask for host, placement in placements for ask in _asks(stack, host, placement, chat)]
     asks += buckets.checks(stack.inputs.buckets, stack.inputs.external)
@@ -55,7 +55,7 @@ def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
 
 
 def report(checks: Sequence[Check]) -> int:
-    """Print what was asked and found; the exit code."""
+    """Print the checks; returns the exit code."""
     rows = [(_verdict(check), check.subject, check.expected, check.found, f"{check.milliseconds} ms") for check in checks]
     print(table(("", "check", "expected", "found", "time"), rows))
     asked = [check for check in checks if check.asked]
@@ -87,9 +87,9 @@ def _answer(subject: str, expected: str, ask: Ask) -> Check:
 
 
 def _settled_containers(stack: Stack, host: SshHost, placement: Placement) -> list[Mapping[str, Any]]:
-    """The host's containers once none is starting any more: after a reboot that takes as long as a gate would wait.
+    """The host's containers once none is starting any more; after a reboot that takes as long as a deployment gate would wait.
 
-    What is unhealthy is looked at once more: it may not have been asked since its database came back.
+    An unhealthy container is inspected once more: its healthcheck may not have run since its database came back.
     """
     probes = [service.healthcheck for service in placement.services]
     patience = {

@@ -1,8 +1,8 @@
-"""`make verify-images`: each image against what its service says of it, then the service alone, on a network with no way out.
+"""`make verify-images`: compares each image with its service's declaration, then starts the service alone, without egress.
 
-It needs a Docker engine and the registries, no host and no secret: generated values and external ones are dummies. What passed is
-written beside the image lock, so that `up` can say which images nobody has looked at. Host mounts are left out: an image that was
-never looked at is shown nothing of this machine.
+It needs a Docker engine and the registries; it needs no host and no secret: generated and external values are dummies. Passed
+images are recorded beside the image lock, so that `up` can name the images that were never verified. Host mounts are left out:
+an image that was never verified sees nothing of this machine.
 """
 
 import argparse
@@ -35,7 +35,7 @@ _LABEL = "vpai.verify"
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """What `docker image inspect` says of an image's configuration."""
+    """An image's configuration, from `docker image inspect`."""
 
     entrypoint: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
@@ -55,10 +55,10 @@ class Image:
 
 
 def lies(service: Service, image: Image, has: Callable[[str], bool]) -> Iterator[str]:
-    """A sentence for each thing that `service` says and `image` does not bear out. `has`: whether a program is in the image."""
+    """A sentence for each declaration of `service` that `image` contradicts. `has`: whether a program is in the image."""
     if service.entrypoint and image.entrypoint and service.entrypoint != image.entrypoint:
         yield f"entrypoint: {_words(service.entrypoint)} is declared, the image has {_words(image.entrypoint)}"
-    # A command may differ: ours adds arguments, or leaves a script out. Its program must be there; the start shows the rest.
+    # A command may differ: ours adds arguments, or leaves a script out. Its program must exist; the start shows the rest.
     start, command = service.entrypoint or image.entrypoint, service.command or image.command
     asked = {
         "entrypoint": start[:1],
@@ -103,7 +103,7 @@ def _words(words: tuple[str, ...]) -> str:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one service's image; `said` is empty when all was well."""
+    """The result of one service's image; `said` is empty when all is well."""
 
     service: str
     image: str
@@ -116,7 +116,7 @@ class Verdict:
 
 @dataclass
 class Engine:
-    """This machine's Docker. Everything made bears a label of this run, and goes at its end."""
+    """This machine's Docker. All resources of a run carry its label and are removed at its end."""
 
     lock: ImageLock
     mirror: str = ""
@@ -124,7 +124,7 @@ class Engine:
     secrets: dict[str, str] = field(default_factory=dict)
 
     def verify(self, service: Service, others: Mapping[str, Service]) -> Verdict:
-        """Compare, and start it with what it `needs` of `others`."""
+        """Compare the image, and start the service with the services of `others` that it needs."""
         try:
             self._docker("pull", "--quiet", self._reference(service.image), seconds=900)
             image = self._inspected(service.image)
@@ -143,7 +143,7 @@ class Engine:
         return Image.parse(shown["Config"])
 
     def _has(self, image: str, program: str) -> bool:
-        """Started without a network or arguments, and ended at once: only whether it could be started matters."""
+        """Whether `program` starts, without a network or arguments; it is stopped at once."""
         options = ("--network", "none", "--label", f"{_LABEL}={self.run}", "--entrypoint", program)
         container = self._docker("create", *options, self._reference(image)).strip()
         try:
@@ -171,11 +171,11 @@ class Engine:
         return []
 
     def connect(self, network: str) -> None:
-        """A network without a way out. Docker picks its addresses, as a container of the operator's own may have any."""
+        """Create a network without egress. Docker picks the subnet: the operator's containers may use any."""
         self._docker("network", "create", "--internal", "--label", f"{_LABEL}={self.run}", network)
 
     def _healthy(self, service: Service, network: str) -> str:
-        """Why the service did not become healthy, or its tasks failed; empty when all went well."""
+        """Why the service did not become healthy, or which task failed; empty on success."""
         container = self._docker(*self._create(service, network)).strip()
         for path, archive in self._files(service):
             self._docker("cp", "-", f"{container}:{path}", data=archive)
@@ -214,21 +214,21 @@ class Engine:
         yield from (self._reference(service.image), *entrypoint[1:], *service.command)
 
     def labels(self, service: Service) -> Iterator[str]:
-        """By which what this run made is found again."""
+        """Labels by which resources of this run are found again."""
         yield from ("--label", f"{_LABEL}={self.run}")
 
     def health(self, service: Service) -> Iterator[str]:
-        """The engine itself asks for none: `_healthy` does."""
+        """None: the engine runs no healthcheck, `_healthy` does."""
         yield from ()
 
     def volumes(self, service: Service) -> Iterator[str]:
-        """In memory: an engine gives no volume of its own an owner."""
+        """Volumes in memory: Docker cannot set the owner of a volume of its own."""
         for volume in service.volumes:
             uid, gid = volume.owner.split(":")
             yield from ("--tmpfs", f"{volume.path}:exec,uid={uid},gid={gid},mode={volume.mode:04o}")
 
     def _files(self, service: Service) -> Iterator[tuple[str, bytes]]:
-        """The rendered configuration, as an archive, and the directory that it goes to."""
+        """The directory of the rendered configuration, and its files as an archive."""
         if configuration := service.configuration:
             values = self._values(service)
             texts = {file.path: (resolve(file.content, values), file.mode) for file in configuration.files}
@@ -267,11 +267,11 @@ class Engine:
 
 
 class CommandRefused(Exception):
-    """Docker did not do what it was asked; the message is its own."""
+    """A Docker command failed; the message is Docker's."""
 
 
 def _needed(service: Service, others: Mapping[str, Service]) -> Iterator[Service]:
-    """What must run before `service`, each once, the deepest first."""
+    """The services that must run before `service`, each once, dependencies first."""
     seen: set[str] = set()
 
     def visit(name: str) -> Iterator[Service]:
@@ -287,7 +287,7 @@ def _needed(service: Service, others: Mapping[str, Service]) -> Iterator[Service
 
 
 def _archive(texts: Mapping[str, tuple[str, int]], owner: str, mode: int) -> bytes:
-    """A tar of a directory itself and the files in it."""
+    """A tar archive of a directory and the files in it."""
     uid, gid = map(int, owner.split(":"))
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -307,10 +307,10 @@ def _archive(texts: Mapping[str, tuple[str, int]], owner: str, mode: int) -> byt
 
 
 def dummy_of(secret: Secret) -> str:
-    """A value that the secret's users take, and that opens nothing."""
+    """A dummy value of the right form for the secret."""
     match secret.source:
         case Generated(length=length, prefix=prefix):
-            # Each another: OpenClaw refuses one token for two doors.
+            # Values differ: OpenClaw refuses the same token for two purposes.
             return prefix + (hashlib.sha256(secret.name.encode()).hexdigest() * (length // 64 + 1))[:length]
         case External(pattern=pattern):
             return dummy(secret.name, pattern)
@@ -318,7 +318,7 @@ def dummy_of(secret: Secret) -> str:
 
 
 def record(lock: Path) -> Path:
-    """Where is written what was verified: image and digest, or none, for which it passed."""
+    """Path of the file of the images that passed, each with its digest at the time, or null."""
     return lock.with_name(verified_file(lock.name))
 
 
@@ -327,7 +327,7 @@ def _read(path: Path) -> dict[str, str | None]:
 
 
 def write(lock: Path, verdicts: list[Verdict]) -> None:
-    """Add the images all of whose services passed; those that failed go."""
+    """Add the images whose services all passed; remove those that failed."""
     digests, passed = _read(lock), _read(record(lock))
     failed = {verdict.image for verdict in verdicts if not verdict.ok}
     for image in {verdict.image for verdict in verdicts}:
@@ -339,12 +339,12 @@ def write(lock: Path, verdicts: list[Verdict]) -> None:
 
 
 def main() -> int:
-    """0 when every image is what its service says."""
+    """Exit code; 0 when every image matches its service."""
     parser = argparse.ArgumentParser(prog="make verify-images", description=__doc__)
     parser.add_argument("--stack", default="prod", help="whose image lock and mirror (Pulumi.<stack>.yaml)")
     parser.add_argument("services", nargs="*", help="these alone")
     arguments = parser.parse_args()
-    arguments.services = [name for name in arguments.services if name]  # make hands an empty one on
+    arguments.services = [name for name in arguments.services if name]  # make passes an empty name
     file = PROJECT / f"Pulumi.{arguments.stack}.yaml"
     settings: dict[str, Any] = (yaml.safe_load(file.read_text()) or {}).get("config") or {} if file.exists() else {}
     lock = PROJECT / str(settings.get("vpai:imageLock") or LOCK.name)

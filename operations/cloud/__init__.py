@@ -1,1 +1,1 @@
-"""What a cloud project holds and what it costs."""
+"""The resources in a cloud project, and their cost."""

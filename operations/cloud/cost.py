@@ -1,4 +1,4 @@
-"""`make cost STACK=`: what a stack costs, what it would cost after an `up`, and the difference; net, in EUR."""
+"""`make cost STACK=`: a stack's cost now, its cost after an `up`, and the difference; net, in EUR."""
 
 import json
 import os
@@ -20,7 +20,7 @@ State = Mapping[str, Any]
 
 
 def cost(stack: Stack, limit: Decimal | None = None) -> None:
-    """Print both invoices; refuse what costs more than `limit` EUR a month."""
+    """Print both invoices; refuse a plan that costs more than `limit` EUR a month."""
     listed = prices(os.environ.get("HCLOUD_TOKEN", ""))
     deployed = json.loads(stack.pulumi("stack", "export"))["deployment"].get("resources", [])
     now = invoice(rented(deployed), listed)
@@ -32,7 +32,7 @@ def cost(stack: Stack, limit: Decimal | None = None) -> None:
 
 
 def over(planned: Invoice, limit: Decimal) -> Iterator[Problem]:
-    """A plan that costs too much, or nobody knows how much."""
+    """Problems of a plan whose cost is above `limit`, or unknown."""
     if planned.monthly > limit:
         yield Problem(
             what=f"the stack would cost {planned.monthly:.2f} EUR a month, the limit is {limit:.2f}",
@@ -50,7 +50,7 @@ def over(planned: Invoice, limit: Decimal) -> Iterator[Problem]:
 
 
 def after(deployed: Iterable[State], steps: Iterable[Mapping[str, Any]]) -> list[State]:
-    """The resources that a previewed `up` would leave."""
+    """The resources after a previewed `up`."""
     left = {state["urn"]: state for state in deployed}
     for step in steps:
         if step["op"] in ("delete", "delete-replaced", "discard"):
@@ -62,17 +62,17 @@ def after(deployed: Iterable[State], steps: Iterable[Mapping[str, Any]]) -> list
 
 
 def rented(states: Iterable[State]) -> Iterator[Rented]:
-    """What of a stack's resources is paid for."""
+    """The resources of a stack that are paid for."""
     for state in states:
         yield from model.cost.rented(str(state["type"]), str(state["urn"]).rpartition("::")[2], state.get("inputs") or {})
 
 
 def prices(token: str) -> Prices:
-    """Those of today where there is a token; else those of prices.yaml. The API knows none of object storage."""
+    """Today's prices when there is a token, else those of prices.yaml. The API has no price for object storage."""
     fallback = committed(FALLBACK)
     if not token:
         return fallback
-    from components.hetzner import api  # it takes as long to import as most operations do
+    from components.hetzner import api  # its import takes as long as most operations do
 
     try:
         listed: Mapping[str, Any] = api.client(token).request("GET", "/pricing")["pricing"]
@@ -92,7 +92,7 @@ def prices(token: str) -> Prices:
 
 
 def today(listed: Mapping[str, Any], fallback: Prices) -> Prices:
-    """What `GET /pricing` says, in our terms."""
+    """Prices of the answer to `GET /pricing`; `fallback` supplies the ones that it lacks."""
     servers = {
         (kind["name"], each["location"]): _price(each["price_monthly"], each["price_hourly"])
         for kind in listed["server_types"]
@@ -113,12 +113,12 @@ def today(listed: Mapping[str, Any], fallback: Prices) -> Prices:
 
 
 def committed(path: Path) -> Prices:
-    """The prices of a file."""
+    """The prices in a file."""
     return Prices.written(yaml.safe_load(path.read_text()))
 
 
 def shown(of: Invoice, listed: Prices) -> str:
-    """The invoice as a table, its source below."""
+    """The invoice as a table, with the prices' source below."""
     rows = [
         (
             str(line.rented.kind),

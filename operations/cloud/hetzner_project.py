@@ -1,4 +1,4 @@
-"""What of ours stands in a Hetzner project, whether a state knows it or not."""
+"""This project's resources in a Hetzner project, whether a state knows them or not."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from hcloud import APIException, Client
 from components.docker.docker_host import LABEL_STACK
 from model.cloud import EXPIRES
 
-# In the order in which they can be removed; each by the word that the hcloud command has for it.
+# In the order in which they can be deleted; the key is the noun of the hcloud command.
 _KINDS = {
     "server": "servers",
     "primary-ip": "primary_ips",
@@ -26,30 +26,30 @@ _DEADLINE_SECONDS = 120
 
 @dataclass(frozen=True)
 class Resource:
-    """One thing in the project that carries our label."""
+    """A resource in the project with our label."""
 
     kind: str
     id: int
     name: str
     stack: str
     expires: str
-    """The label's value; empty where there is none."""
+    """Value of the expiry label; empty when there is none."""
     environment: str = ""
-    """Label of the kind of its stack (model/kind.py); empty where there is none."""
+    """The label that names the kind of its stack (model/kind.py); empty when there is none."""
 
     @property
     def removal(self) -> str:
-        """The command that removes it."""
+        """The command that deletes the resource."""
         return f"hcloud {self.kind} delete {self.id}"
 
 
 def kind(token: str) -> str:
-    """The kind of the engine's type hcloud:index/primaryIp:PrimaryIp: primary-ip."""
+    """The hcloud noun for an engine type: hcloud:index/primaryIp:PrimaryIp is primary-ip."""
     return re.sub("([A-Z])", r"-\1", token.partition("/")[2].partition(":")[0]).lower()
 
 
 def labelled(client: Client) -> tuple[Resource, ...]:
-    """Everything in the project that carries our label."""
+    """All resources in the project with our label."""
     api: Any = client
     return tuple(
         _resource(kind, it) for kind, table in _KINDS.items() for it in getattr(api, table).get_all(label_selector=LABEL_STACK)
@@ -57,7 +57,7 @@ def labelled(client: Client) -> tuple[Resource, ...]:
 
 
 def remove(client: Client, resource: Resource) -> None:
-    """Delete it, once what still happens to it has come to its end."""
+    """Delete the resource, after its running actions have ended."""
     deadline = time.monotonic() + _DEADLINE_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""`make reap`: copies whose time is over, and what in the Hetzner project belongs to no stack any more."""
+"""`make reap`: destroys copies that have expired, and finds resources in the Hetzner project that belong to no stack any more."""
 
 import json
 import os
@@ -22,18 +22,18 @@ _PRODUCTION = PROFILES[Kind.PRODUCTION].environment
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is to be done."""
+    """What to destroy and what to report."""
 
     expired: tuple[str, ...]
     """Stacks to destroy."""
     orphans: tuple[Resource, ...]
-    """Resources of no stack that the backend knows, but for production's and those that stay."""
+    """Resources of no stack that the backend knows, without production's and those that never expire."""
     unreadable: tuple[Resource, ...]
-    """Resources of a copy whose expiry is no moment: the stack stays."""
+    """Resources of a copy whose expiry is not a time: the stack is not destroyed."""
 
 
 def decide(resources: Iterable[Resource], known: Iterable[str], now: datetime) -> Verdict:
-    """A stack has expired when the latest moment that its resources name is over, and each that names one names a moment."""
+    """A stack has expired when the latest expiry of its resources has passed, and each expiry of its resources is a time."""
     names = frozenset(known)
     moments: dict[str, list[datetime]] = {}
     orphans, unreadable = [], []
@@ -41,7 +41,7 @@ def decide(resources: Iterable[Resource], known: Iterable[str], now: datetime) -
         if resource.environment == _PRODUCTION:
             continue
         if resource.stack not in names:
-            # What stays may be known to another backend.
+            # A stack that never expires may be in another backend.
             orphans += [resource] if resource.expires != NEVER else []
         elif resource.expires:
             try:
@@ -60,7 +60,7 @@ def _moment(label: str) -> datetime:
 
 
 def reap(*, dry_run: bool) -> int:
-    """Destroy what has expired, tell what is left; 1 when something is that needs a person."""
+    """Destroy what has expired and report the rest; 1 when a person must act."""
     token = os.environ.get("HCLOUD_TOKEN", "")
     if not token:
         refuse(
@@ -73,14 +73,14 @@ def reap(*, dry_run: bool) -> int:
                 )
             ]
         )
-    # The cloud first: a stack that is made in between is then known, not an orphan.
+    # The cloud comes before the backend: a stack that is made in between is then known, not an orphan.
     client = api.client(token)
     verdict = decide(_there(client), _known(), datetime.now(UTC))
     rows = [(stack, *(("would be destroyed", "") if dry_run else _destroy(stack))) for stack in verdict.expired]
     failed = [row for row in rows if row[2]]
     rows += [(it.stack, "kept", f"{it.kind} {it.name}: {EXPIRES}={it.expires} is no moment") for it in verdict.unreadable]
     print(table(("stack", "done", "why"), rows) if rows else "No stack has expired.")
-    # A stack that is gone may leave what its state never knew, after an `up` that was killed.
+    # A destroyed stack may leave resources that its state never knew, after an `up` that was killed.
     orphans = decide(_there(client), _known(), datetime.now(UTC)).orphans if rows else verdict.orphans
     if orphans:
         print(f"\n{len(orphans)} resources belong to no stack that the backend knows:")

@@ -1,1 +1,1 @@
-"""A deployment: what it would do, what it is refused for, applied, taken back, and recovered after a killed run."""
+"""Deployment: preview, guards, apply, rollback, recovery after a killed run."""

@@ -1,4 +1,4 @@
-"""Files kept under a ref of their own at a remote, one commit without history: no branch shows them, no clone fetches them."""
+"""Files under a git ref of their own at a remote, as one commit without history. No branch shows them, no clone fetches them."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ _WHO = ("-c", "user.name=vpai", "-c", "user.email=vpai@localhost")
 
 
 def put(directory: Path, ref: str, remote: str) -> None:
-    """Push the files of `directory` as `ref`, in place of what was there."""
+    """Push the files of `directory` as `ref`; replaces its former content."""
     listed = [
         f"100644 blob {output(['git', 'hash-object', '-w', '--no-filters', str(path)]).strip()}\t{path.name}\n"
         for path in sorted(directory.iterdir())
@@ -22,7 +22,7 @@ def put(directory: Path, ref: str, remote: str) -> None:
 
 
 def take(ref: str, directory: Path, remote: str) -> bool:
-    """Write the files of `ref` to `directory`, in place of what was there; False when the remote has no such ref."""
+    """Write the files of `ref` into `directory`; replaces its former content. False when the remote has no such ref."""
     shutil.rmtree(directory, ignore_errors=True)
     if not output(["git", "ls-remote", remote, ref]).strip():
         return False
@@ -30,12 +30,12 @@ def take(ref: str, directory: Path, remote: str) -> bool:
     directory.mkdir(parents=True)
     for name in output(["git", "ls-tree", "--name-only", ref]).split():
         if not _NAME.fullmatch(name):
-            continue  # not by `put`: a tree of another maker may name a file outside
+            continue  # not written by `put`: somebody else's tree may name a file outside `directory`
         (directory / name).write_text(output(["git", "show", f"{ref}:{name}"]))
     return True
 
 
 def drop(ref: str, remote: str) -> None:
-    """Remove it."""
+    """Delete `ref` at the remote."""
     output(["git", "push", "--quiet", remote, f":{ref}"])
     output(["git", "update-ref", "-d", ref])

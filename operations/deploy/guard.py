@@ -1,4 +1,4 @@
-"""The guards of `make up STACK=prod`: pure decisions on whether a plan may be offered to the operator at all."""
+"""The guards of `make up STACK=prod`: pure decisions on whether a plan may be offered to the operator."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from model.problem import Problem
 from operations.deploy.preview_text import DIRECTORIES, SERVER, Change
 
 FRESH = timedelta(hours=26)
-"""A daily backup, and two hours for it to be late."""
+"""Maximum age of a backup: one day, and two hours for a late one."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tree:
-    """The checkout: its commit, what is changed and not committed, and whether a remote branch holds the commit."""
+    """The checkout: its commit, its uncommitted changes, and whether a remote branch contains the commit."""
 
     commit: str
     committed_at: datetime
@@ -26,7 +26,7 @@ class Tree:
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """What a host's backups/last-success.json says of one service."""
+    """The entry of one service in a host's backups/last-success.json."""
 
     service: str
     time: datetime
@@ -34,7 +34,7 @@ class Backup:
 
     @classmethod
     def written(cls, entry: Mapping[str, object]) -> "Backup":
-        """Raises ValueError or KeyError for what is no such entry: then there is no backup to rely on."""
+        """Raises ValueError or KeyError for any other entry: then there is no backup to rely on."""
         time = datetime.fromisoformat(str(entry["time"]))
         if time.tzinfo is None:
             raise ValueError(f"{entry['time']} names no time zone")
@@ -42,12 +42,12 @@ class Backup:
 
 
 def of_tree(tree: Tree) -> Iterator[Problem]:
-    """What stands is to be what the repository says."""
+    """What is deployed must be committed and pushed."""
     if tree.changed:
         yield Problem(
             what=f"not committed: {', '.join(tree.changed[:5])}{' ...' if len(tree.changed) > 5 else ''}",
             why="nobody could tell later what was deployed, nor go back to it",
-            # Never a stash: it sets Pulumi.<stack>.yaml aside too, and with the salt in it every secret of the stack.
+            # Never advise a stash: it sets Pulumi.<stack>.yaml aside too, and with its salt every secret of the stack.
             fix="commit it, and push it to a remote of your own",
             example="git add --all && git commit && git push",
         )
@@ -61,7 +61,7 @@ def of_tree(tree: Tree) -> Iterator[Problem]:
 
 
 def of_preview(previewed_commit: str, previewed_at: datetime, tree: Tree) -> Iterator[Problem]:
-    """A plan is applied only from the commit it was made from."""
+    """A plan is applied only from the commit that it was made from."""
     if previewed_commit != tree.commit or previewed_at < tree.committed_at:
         yield Problem(
             what=f"the preview is of {previewed_commit[:12]}, {previewed_at:%Y-%m-%d %H:%M} UTC; "
@@ -73,7 +73,7 @@ def of_preview(previewed_commit: str, previewed_at: datetime, tree: Tree) -> Ite
 
 
 def of_former_code(missing: Iterable[str], commit: str) -> Iterator[Problem]:
-    """A program of another commit warns of it in its preview, and would refuse it after the question."""
+    """A program of another commit warns of missing facts in its preview, and would refuse them only after the operator's yes."""
     for text in missing:
         yield Problem(
             what=f"{commit[:12]}: {text}",
@@ -84,7 +84,7 @@ def of_former_code(missing: Iterable[str], commit: str) -> Iterator[Problem]:
 
 
 def of_offline(found: Iterable[Change], placements: Sequence[Placement]) -> Iterator[Problem]:
-    """On a host that is switched off nothing can be made or removed; what stands there is left alone by the program itself."""
+    """A host that is switched off can have nothing created or deleted; the program itself leaves its existing resources alone."""
     names = [placement.host.name for placement in placements]
     for host in (placement.host.name for placement in placements if placement.host.offline):
         asked = [f"{change.action} {change.name}" for change in found if host_of(change.name, names) == host]
@@ -100,7 +100,7 @@ def of_offline(found: Iterable[Change], placements: Sequence[Placement]) -> Iter
 
 
 def of_policy(refused: Iterable[str]) -> Iterator[Problem]:
-    """Nothing is made that breaks a rule."""
+    """A plan that breaks a policy is refused."""
     for text in refused:
         yield Problem(
             what=text,
@@ -113,9 +113,9 @@ def of_policy(refused: Iterable[str]) -> Iterator[Problem]:
 def of_data(
     found: Iterable[Change], backups: Iterable[Backup], now: datetime, accepted: Iterable[str], placements: Iterable[Placement]
 ) -> Iterator[Problem]:
-    """Whatever holds data is deleted or replaced only with a fresh backup, or where `accepted` names the resource.
+    """Data is deleted or replaced only with a fresh backup, or where `accepted` names the resource.
 
-    A server holds the data of all services of its host. Data that a service declares to need no backup may go.
+    A server holds the data of all services of its host. Data that a service declares to need no backup may be deleted.
     """
     fresh = {backup.service for backup in backups if backup.bytes > 0 and timedelta(0) <= now - backup.time <= FRESH}
     kept = {placement.host.name: _kept(placement) for placement in placements}
@@ -133,7 +133,7 @@ def of_data(
 
 
 def _kept(placement: Placement) -> Mapping[str, bool]:
-    """Each service with data, and whether any of it is to be backed up."""
+    """Each service with data, and whether any of its data is backed up."""
     return {
         service.name: any(not isinstance(volume.backup, Nothing) for volume in service.volumes)
         for service in placement.services
@@ -142,12 +142,12 @@ def _kept(placement: Placement) -> Mapping[str, bool]:
 
 
 def _held(change: Change, kept: Mapping[str, Mapping[str, bool]]) -> frozenset[str]:
-    """host/service of everything whose backup has to be fresh; a name that no backup has where nobody knows what it holds."""
+    """host/service of all data that needs a fresh backup. Unknown content gets the resource's name, which no backup has."""
     if change.type == SERVER and change.name in kept:
         return frozenset(f"{change.name}/{service}" for service, matters in kept[change.name].items() if matters)
     host = host_of(change.name, kept)
     if change.type != DIRECTORIES or not host:
         return frozenset({change.name})
     service = change.name.removeprefix(f"{host}-").removesuffix("-data")
-    # What is not placed any more once mattered, for all that is known.
+    # A service that is no longer placed counts as one with data to back up.
     return frozenset({f"{host}/{service}"} if kept[host].get(service, True) else ())

@@ -1,4 +1,4 @@
-"""How the services of a stack are right now, in one line."""
+"""The current state of a stack's services, as one line."""
 
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -9,11 +9,11 @@ from components.ssh.host_script import SshHost
 from operations.stack import CommandFailed, Stack
 
 Container = Mapping[str, Any]
-"""As `docker inspect` shows one."""
+"""Output of `docker inspect` for one container."""
 
 
 def live_state(stack: Stack) -> str:
-    """Asks every host of `stack` that is switched on."""
+    """Ask every host of `stack` that is switched on."""
 
     def ask(host: SshHost) -> tuple[str, Iterable[Container] | None]:
         try:
@@ -26,7 +26,7 @@ def live_state(stack: Stack) -> str:
 
 
 def in_words(hosts: Mapping[str, Iterable[Container] | None]) -> str:
-    """`hosts`: the containers of each, None where it does not answer."""
+    """One line of text. `hosts`: the containers of each host, None for a host that does not answer."""
     seen = [(name, container) for name, found in hosts.items() for container in found or ()]
     unwell = [f"{name}/{_service(container)} is {state}" for name, container in seen if (state := _state(container)) != "healthy"]
     unwell += [f"{name} does not answer" for name, found in hosts.items() if found is None]

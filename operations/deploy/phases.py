@@ -1,4 +1,4 @@
-"""Where the time of an `up` went: the engine's event log, read as the phases of a deployment."""
+"""Duration of an `up` by phase, from the engine's event log."""
 
 import json
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ _PHASES = (
     ("mesh", ("mesh:", "::mesh-part", "-direct-path")),
     ("services", ("vpai:index:DockerHost", "vpai:index:ServiceContainer")),
 )
-"""Each with what the URN of a resource of it holds, the innermost phase first: a component's type stands in its children's."""
+"""Each phase with parts of its resources' URNs. Inner phases come first: a child's URN contains the types of its parents."""
 _REST = "secrets, buckets"
 _UNCHANGED = ("same", "read", "refresh")
 _DONE = "resOutputsEvent"
@@ -22,17 +22,17 @@ _TOLD = ("resourcePreEvent", _DONE, "resOpFailedEvent")
 
 @dataclass(frozen=True)
 class Phase:
-    """From its first resource's begin to its last one's end, in seconds since the begin of all; phases overlap."""
+    """From the start of its first resource to the end of its last, in seconds since the start of the `up`; phases overlap."""
 
     name: str
     begin: int
     end: int
     changed: int
-    """Resources that were made, changed or removed."""
+    """Resources that were created, updated or deleted."""
 
 
 def phases(events: Iterable[str]) -> tuple[Phase, ...]:
-    """The phases in which something changed, in the order in which they began; `events` are lines of an event log.
+    """Phases in which something changed, by their start; `events` are the lines of an event log.
 
     The log's clock has whole seconds. Providers, components and unchanged resources are left out.
     """
@@ -40,7 +40,7 @@ def phases(events: Iterable[str]) -> tuple[Phase, ...]:
     spans: dict[str, list[tuple[int, bool]]] = {}
     for line in events:
         if not line.endswith("}"):
-            break  # of an engine that was killed
+            break  # the last line of an engine that was killed
         event = json.loads(line)
         begin = event["timestamp"] if begin is None else begin
         kind = next((kind for kind in _TOLD if kind in event), "")
@@ -57,7 +57,7 @@ def phases(events: Iterable[str]) -> tuple[Phase, ...]:
 
 
 def shown(found: Iterable[Phase]) -> str:
-    """As a table."""
+    """The phases as a table."""
     rows = ((phase.name, f"{phase.begin} s", f"{phase.end - phase.begin} s", str(phase.changed)) for phase in found)
     return table(("phase", "begins after", "takes", "resources"), rows)
 

@@ -1,4 +1,4 @@
-"""What a preview would do, as one text for a pull request or a terminal: data at risk first, short lines that fit a phone."""
+"""Text of a preview for a pull request or a terminal: data at risk comes first, lines are short enough for a phone."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,25 +12,25 @@ from model.reachability import Difference, Reach
 State = Mapping[str, Any]
 
 MARK = "<!-- vpai preview -->"
-"""First line of the comment: by it the next run finds the one to update."""
+"""First line of the comment; the next run finds the comment to update by this line."""
 
 _CREATE, _UPDATE, _REPLACE, _DELETE = "create", "update", "replace", "delete"
 _ACTIONS = {"create": _CREATE, "update": _UPDATE, "replace": _REPLACE, "delete": _DELETE}
-"""The engine's operations; the two halves of a replacement are told by `replace`."""
+"""The engine's operations; of the two steps of a replacement only `replace` counts."""
 _ORDER = (_DELETE, _REPLACE, _UPDATE, _CREATE)
 
 SERVER = "hcloud:index/server:Server"
 _DATA_TYPES = (SERVER, "hcloud:index/volume:Volume", "pulumi-python:dynamic/s3:Bucket")
 DIRECTORIES = "command:local:Command"
-"""With a name that ends in -data."""
+"""Type of the resources that make data directories; their names end in -data."""
 _RANDOM = ("random:index/randomPassword:RandomPassword", "random:index/randomBytes:RandomBytes")
 _NOT_SHOWN = ("pulumi:providers:", "pulumi:pulumi:Stack", "vpai:index:")
-"""Nobody's container: what is inside them is shown."""
+"""Components, providers and the stack itself: the resources inside them are shown instead."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """One resource that an `up` would touch. `forced_by` are the properties that make a replacement of it."""
+    """One resource that an `up` would change. `forced_by`: the properties that force its replacement."""
 
     action: str
     urn: str
@@ -38,8 +38,8 @@ class Change:
     forced_by: tuple[str, ...] = ()
     protected: bool = False
     left_behind: tuple[str, ...] = ()
-    """Data directories, each with its owner, that an update turns away from: the service would start on an empty one, or could
-    not read what it has."""
+    """Data directories, each with its owner, that the service no longer uses after an update: it would start with an empty
+    one, or could not read its data."""
 
     @property
     def name(self) -> str:
@@ -52,7 +52,7 @@ class Change:
 
     @property
     def loses_data(self) -> bool:
-        """Whether the resource holds data and would be deleted, replaced or turned away from it."""
+        """Whether the resource holds data and would be deleted or replaced, or lose its data directory."""
         if self.action not in (_DELETE, _REPLACE):
             return bool(self.left_behind)
         return _has_data(self.urn) or self.type in _DATA_TYPES or (self.type in _RANDOM and self.protected)
@@ -84,7 +84,7 @@ def _has_data(urn: str) -> bool:
 
 
 _DIRECTORY = re.compile(r"(\d+:\d+) 0[0-7]{3} (/[\w./-]+)")
-"""As directories.sh is called with them: owner, mode, path."""
+"""Arguments of directories.sh: owner, mode, path."""
 
 
 def _left_behind(old: State, new: State) -> tuple[str, ...]:
@@ -94,26 +94,26 @@ def _left_behind(old: State, new: State) -> tuple[str, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """Everything the comment tells."""
+    """The content of the comment."""
 
     stack: str
     against: str
-    """What it is compared with, in words."""
+    """What the checkout is compared with, in words."""
     hosts: tuple[str, ...]
     changes: tuple[Change, ...]
     cost_before: Decimal
     cost_after: Decimal
     reach: Difference
     policy: tuple[str, ...]
-    """What the policy pack refuses, one text each."""
+    """Findings of the policy pack that refuse the change."""
     unpriced: tuple[str, ...] = ()
-    """Names of rented things that nobody knows the price of."""
+    """Names of rented resources without a known price."""
     missing: tuple[str, ...] = ()
-    """Facts that still have to be looked up: an `up` refuses without them."""
+    """Facts that are not looked up yet: an `up` refuses without them."""
 
 
 def comment(preview: Preview) -> str:
-    """The whole text in Markdown, without tables: a phone shows it without scrolling aside."""
+    """The comment in Markdown. It has no tables, so that a phone shows it without sideways scrolling."""
     sections = [f"{MARK}\n### {preview.stack}: {_count(preview.changes)}\n\nAgainst {preview.against}."]
     sections += _data_at_risk(preview.changes)
     sections += _by_host(preview)
@@ -125,7 +125,7 @@ def comment(preview: Preview) -> str:
 
 
 def refusal(stack: str, said: str) -> str:
-    """The text for a program that refuses its own inputs: nothing else can be told then."""
+    """The comment for a program that refuses its own inputs: there is no preview then."""
     return f"{MARK}\n### {stack}: the program refuses\n\n```\n{said}\n```\n"
 
 
@@ -158,7 +158,7 @@ def _host(change: Change, hosts: Iterable[str]) -> str:
 
 
 def _kind(change: Change) -> str:
-    """An image and its container have one name."""
+    """The resource type, since an image and its container have the same name."""
     return change.type.rpartition(":")[2]
 
 

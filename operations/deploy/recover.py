@@ -1,4 +1,4 @@
-"""After a killed run: make state and hosts agree again."""
+"""Makes state and hosts agree again after a killed run."""
 
 import json
 import os
@@ -17,16 +17,16 @@ from operations.stack import Stack, on_host
 from stacks import standing
 
 Orphan = tuple[str, str, str]
-"""How Docker removes it, its id and its name."""
+"""The command by which Docker removes a resource, its id, and its name."""
 _REMOVE_CONTAINER = "rm -f"
 _CONTAINER = "docker:index/container:Container"
 
 
 def recover(stack: Stack, breaks: str = "") -> None:
-    """Release the lock, forget unfinished operations, remove what the state does not know, refresh.
+    """Release the lock, forget pending operations, remove what the state does not know, refresh.
 
-    Raises `Refused`, with nothing touched, when the state is not the one that the hosts were deployed by, or when a run that
-    may still go on holds a lock, unless `breaks` names that lock.
+    Raises `Refused`, before any change, when the state is not the one that the hosts were deployed with, or when a run that may
+    still be alive holds a lock, unless `breaks` names that lock.
     """
     there = stack.standing()
     if there:
@@ -61,7 +61,7 @@ def recover(stack: Stack, breaks: str = "") -> None:
 
 
 def _has_containers(stack: Stack, host: SshHost) -> bool:
-    """Whether containers of ours may stand there; says why not."""
+    """Whether containers of ours may be on the host; prints the reason if not."""
     if _is_silent(stack, host):
         print(f"{host.alias}: its server is still to be made, or to answer; nothing of ours is looked for there")
     elif _is_untouched(host):
@@ -82,9 +82,9 @@ def _of_another_state(stack: Stack, orphans: Mapping[SshHost, Sequence[Orphan]],
 
 
 def of_another_state(stack: str, host: str, unknown: int, all_of_them: int) -> Iterator[Problem]:
-    """A state that does not know most of a host's containers is another one, or an old one: not the one they were made by.
+    """A state that does not know most of a host's containers is not the one that they were deployed with: another, or an old one.
 
-    `unknown` leaves out what the killed run had begun to make.
+    `unknown` excludes what the killed run had begun to create.
     """
     if unknown > 1 and unknown * 2 > all_of_them:
         yield Problem(
@@ -97,8 +97,8 @@ def of_another_state(stack: str, host: str, unknown: int, all_of_them: int) -> I
 
 
 def _recover_cloud(stack: Stack, pending: Sequence[Mapping[str, Any]], known: set[str]) -> None:
-    """Remove what the killed run had begun to make and its state never heard of; whatever else is unknown is only told."""
-    from operations.cloud import hetzner_project as cloud  # brings Hetzner's client
+    """Delete cloud resources that the killed run began to create and the state does not know; only report other unknown ones."""
+    from operations.cloud import hetzner_project as cloud  # imports Hetzner's client
     from stacks import rented
 
     client = rented.client(stack.inputs)
@@ -118,7 +118,7 @@ def _recover_cloud(stack: Stack, pending: Sequence[Mapping[str, Any]], known: se
 
 
 def _is_silent(stack: Stack, host: SshHost) -> bool:
-    """Whether a rented server does not answer, neither as ours nor as its provider handed it over."""
+    """Whether the host is rented and answers neither with our SSH settings nor with its provider's."""
     rented = {placement.host.name for placement in stack.placements if placement.host.rented}
     ways = (host.as_handed_over, host)
     return host.alias in rented and all(
@@ -127,13 +127,13 @@ def _is_silent(stack: Stack, host: SshHost) -> bool:
 
 
 def _is_untouched(host: SshHost) -> bool:
-    """Whether the machine still answers its first user, as after a first run that was killed early."""
+    """Whether the machine still accepts its first user, as after a first run that was killed early."""
     first = host.as_handed_over
     return subprocess.run(ssh.command(first.config, first.alias, ("true",)), capture_output=True).returncode == 0
 
 
 def _has_no_docker(host: SshHost) -> bool:
-    """Whether the host had no containers before the run that was killed."""
+    """Whether Docker is not installed or not enabled: the killed run had not come that far."""
     done = subprocess.run(
         ssh.command(host.config, host.alias, ("systemctl", "is-enabled", "docker")), capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""A commit: as it was typed, which git understands and nothing else does; and as an update of the stack tells it."""
+"""Git revisions: a commit as an operator types it, and as a stack's history records it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from operations.stack import CommandFailed, output
 
 
 def commit_of(revision: str, example: str) -> str:
-    """The commit that `revision` names, in full; raises `Refused` for what names none, an option of git's above all."""
+    """Full hash of the commit that `revision` names; raises `Refused` where it names none, for an option of git's above all."""
     try:
         return output(["git", "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"]).strip()
     except CommandFailed:
@@ -28,12 +28,12 @@ _ROLLBACK = "rollback to "
 
 
 def message_of_rollback(commit: str) -> str:
-    """What the engine keeps of an update whose code is not the checkout's head."""
+    """The engine's update message for a deployment of another commit than the checkout's head."""
     return f"{_ROLLBACK}{commit}"
 
 
 def commit_of_update(update: Mapping[str, Any]) -> str:
-    """The commit that an update of a stack's history deployed: a rollback says it in its message, else it is the head."""
+    """The commit that an update of the history deployed: from a rollback's message, else git's head."""
     message = str(update.get("message", ""))
     if message.startswith(_ROLLBACK):
         return message.removeprefix(_ROLLBACK)

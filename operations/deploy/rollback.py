@@ -1,7 +1,7 @@
-"""A former commit's code again, with the present configuration. Its images are still on the host; data stays as it is.
+"""Deploys a former commit's code with the present configuration. Its images are still on the host; data is not touched.
 
-The code is all that git has of the commit, its image lock too. Of the present are the stack's file (secrets, rotations, what is
-done with data, addresses) and the files that say who may log in, which host keys are right, and who signs (docs/adr/0060).
+From the commit come the code and its image lock. From the present come the stack's file (secrets, rotations, what is done with
+data, addresses), and the files that say who may log in, which host keys are right, and who signs (docs/adr/0060).
 """
 
 import json
@@ -23,11 +23,11 @@ from operations.stack import PROJECT, Stack, output
 from stacks.standing import SCHEMA
 
 _SHARED = (".lab", ".venv")
-"""What a commit does not hold and the program needs."""
+"""Directories that git does not hold and the program needs."""
 
 
 def rollback(stack: Stack, commit: str = "", may_lose: str = "", *, yes: bool = False) -> int:
-    """Show, refuse or ask once, apply, as `make up` does; pulumi's exit code. Without `commit`: the one deployed before."""
+    """Preview, refuse or ask once, apply, like `make up`; pulumi's exit code. Without `commit`: the one deployed before."""
     refuse(of_up(stack.name, Terminal.here(), guarded=stack.profile.guarded, yes=yes, target="rollback"))
     example = f"make rollback STACK={stack.name} COMMIT=HEAD~1"
     commit = commit_of(commit or _previous(stack, example), example=example)
@@ -51,7 +51,7 @@ def rollback(stack: Stack, commit: str = "", may_lose: str = "", *, yes: bool = 
 
 
 def with_present_configuration(former: Path, present: Path, stack: str, settings: Settings) -> tuple[str, ...]:
-    """Put the configuration of `present` into `former`; the settings and secrets that the code there does not know, and loses."""
+    """Copy the configuration of `present` into `former`; returns the settings and secrets that the former code does not know."""
     file = f"Pulumi.{stack}.yaml"
     written: dict[str, Any] = yaml.safe_load((present / file).read_text())
     known = _known(former)
@@ -70,7 +70,7 @@ def with_present_configuration(former: Path, present: Path, stack: str, settings
 
 
 def _known(project: Path) -> re.Pattern[str]:
-    """The settings and secrets that the code of `project` knows; those that are named after hosts stand in its schema alone."""
+    """The settings and secrets that the code of `project` knows. Those that are named after hosts are only in its schema."""
     names = yaml.safe_load((project / "Pulumi.yaml").read_text()).get("config") or {}
     schema = project / SCHEMA
     named_after_hosts = json.loads(schema.read_text())["properties"]["config"]["patternProperties"] if schema.exists() else {}
@@ -78,9 +78,9 @@ def _known(project: Path) -> re.Pattern[str]:
 
 
 def previous(history: Iterable[Mapping[str, Any]]) -> str:
-    """Of a stack's history, newest first: the newest commit deployed with success that is not the last one deployed; or "".
+    """The commit to go back to: the newest one deployed with success, without the last one deployed; "" where there is none.
 
-    An update that failed half-way has changed hosts too: what stood before it is the one to go back to.
+    `history` is newest first. An update that failed half-way has changed hosts too: the commit before it is the right one.
     """
     updates = [update for update in history if update["kind"] == "update" and commit_of_update(update)]
     present = commit_of_update(updates[0]) if updates else ""

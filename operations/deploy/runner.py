@@ -1,4 +1,4 @@
-"""`make runner`: what a CI system's machine needs to reach the fleet: a key for SSH, and a place in the mesh."""
+"""`make runner`: gives a CI machine access to the fleet: an SSH key, and membership of the mesh."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ from operations.stack import CommandFailed, Stack
 
 _SCRIPT = Path(__file__).with_name("join_mesh.sh")
 SOCKET = "/var/run/tailscale/tailscaled.sock"
-"""Where every tailscale looks for its daemon."""
+"""Where the tailscale command looks for its daemon by default."""
 DEPLOY_KEY, MESH_KEY = "DEPLOY_KEY", "MESH_KEY"
 
 
 def prepare(stack: Stack, environment: Mapping[str, str] = os.environ) -> None:
-    """Write ~/.ssh/id_ed25519 from DEPLOY_KEY, join the mesh with MESH_KEY."""
+    """Write ~/.ssh/id_ed25519 from DEPLOY_KEY and join the mesh with MESH_KEY."""
     refuse(_missing(environment))
     key = Path.home() / ".ssh" / "id_ed25519"
     key.parent.mkdir(mode=0o700, exist_ok=True)

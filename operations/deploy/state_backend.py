@@ -1,4 +1,4 @@
-"""`make state-backend STACK= BUCKET=`: a stack's state from where it lies into a bucket that keeps its former versions."""
+"""`make state-backend STACK= BUCKET=`: copies a stack's state into a bucket with versioning."""
 
 import json
 import os
@@ -17,14 +17,14 @@ KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 def backend_url(bucket: str, endpoint: str = ENDPOINT, region: str = REGION) -> str:
-    """What PULUMI_BACKEND_URL is to be; in a shell it has to be quoted."""
+    """The value for PULUMI_BACKEND_URL; a shell needs it quoted."""
     return f"s3://{bucket}?endpoint={endpoint}&region={region}&s3ForcePathStyle=true"
 
 
 def move(stack: str, bucket: str, environment: Mapping[str, str], endpoint: str = ENDPOINT, region: str = REGION) -> str:
-    """Copy the state of `stack` into `bucket`, made with versioning where it is missing; the new backend's URL.
+    """Copy the state of `stack` into `bucket`, which is created with versioning if missing; returns the new backend's URL.
 
-    The old state stays where it is. Raises `Refused` without keys, or where the bucket has a state of this stack already.
+    The old state stays where it is. Raises `Refused` without keys, or when the bucket already has a state of this stack.
     """
     refuse(
         Problem(
@@ -56,7 +56,7 @@ def move(stack: str, bucket: str, environment: Mapping[str, str], endpoint: str 
 
 
 def state_backend(stack: str, bucket: str) -> None:
-    """Move the state and say what to set from then on."""
+    """Copy the state and print what to set from then on."""
     url = move(stack, bucket, os.environ)
     print(f"the state of {stack} is in {bucket}, its former versions are kept; from now on:\n\nexport PULUMI_BACKEND_URL='{url}'")
 

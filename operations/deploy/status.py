@@ -1,4 +1,4 @@
-"""`make status STACK=`: every service on one screen, how it is, what it uses, and what differs from the state."""
+"""`make status STACK=`: every service on one screen: its health, its memory use, and its differences from the state."""
 
 import json
 import os
@@ -15,17 +15,17 @@ from operations.stack import CommandFailed, Stack, on_host
 from operations.table import table
 
 Container = Mapping[str, Any]
-"""As `docker inspect` shows one."""
+"""Output of `docker inspect` for one container."""
 HEAD = ("host", "service", "tag", "health", "since (UTC)", "restarts", "memory", "differs from the state")
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 _MUCH = 0.9
-"""Of its limit: from there on an alert fires too (services/monitoring/alerts.py)."""
+"""Share of the memory limit that is high; an alert fires at the same share (services/monitoring/alerts.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """A service as the state has it. `image` is its reference, which names a digest; `memory_mib` its limit."""
+    """A service in the state. `image` is its reference, which names a digest; `memory_mib` its limit."""
 
     container: str
     image: str
@@ -34,7 +34,7 @@ class Deployed:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of the screen. `used` is the share of its memory limit, None where nobody says."""
+    """A line of the screen. `used` is the share of the memory limit, None when unknown."""
 
     cells: tuple[str, ...]
     well: bool
@@ -43,7 +43,7 @@ class Row:
 
     @property
     def colour(self) -> str:
-        """Red for what does not work, yellow for what somebody should look at."""
+        """Red for a service that does not work, yellow for one that needs a look."""
         if not self.well:
             return _RED
         return _YELLOW if self.differs or (self.used or 0) > _MUCH else _GREEN
@@ -51,7 +51,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """What a host answered; `containers` is None for one that did not. `memory` is the bytes in use by container."""
+    """A host's answer; `containers` is None when the host did not answer. `memory` is bytes in use by container."""
 
     name: str
     containers: Sequence[Container] | None
@@ -59,7 +59,7 @@ class Host:
 
 
 def status(stack: Stack) -> int:
-    """Print the screen; 1 where a service is not well or a host does not answer."""
+    """Print the screen; 1 when a service is not well or a host does not answer."""
     with ThreadPoolExecutor() as pool:
         exported = pool.submit(lambda: json.loads(stack.pulumi("stack", "export")))
         hosts = list(pool.map(lambda host: _asked(stack, host), stack.hosts))
@@ -80,7 +80,7 @@ def status(stack: Stack) -> int:
 
 
 def deployed(exported: Mapping[str, Any]) -> Mapping[tuple[str, str], Deployed]:
-    """By resource name's host and service, what `pulumi stack export` has of each container."""
+    """Containers in the output of `pulumi stack export`, by host and service."""
     resources = exported["deployment"].get("resources", [])
     images = {
         _name(resource): str(resource["inputs"]["name"])
@@ -104,8 +104,8 @@ def rows(
     state: Mapping[tuple[str, str], Deployed],
     images: Mapping[tuple[str, str], tuple[str, str]],
 ) -> Iterator[Row]:
-    """One for each container, and for each that the state has and its host has not; `images` are this checkout's, by host and
-    service: the image, and the reference by which an `up` takes it."""
+    """One row for each container, and for each that only the state has. `images` are this checkout's, by host and service: the
+    image, and the reference by which an `up` takes it."""
     for host in hosts:
         if host.containers is None:
             continue
@@ -160,7 +160,7 @@ def _health(container: Container) -> str:
 
 
 def summary(found: Sequence[Row], hosts: int, silent: Sequence[str]) -> str:
-    """The last line."""
+    """The last line of the screen."""
     unwell, differ = sum(not row.well for row in found), sum(row.differs for row in found)
     parts = [
         f"{len(found)} services on {hosts} hosts",
@@ -181,7 +181,7 @@ def _asked(stack: Stack, host: SshHost) -> Host:
 
 
 def in_use(shown: str) -> Mapping[str, int]:
-    """Bytes by container, of lines `ID 17.9MiB / 128MiB`."""
+    """Bytes in use by container, from lines like `ID 17.9MiB / 128MiB`."""
     lines = (re.match(r"([0-9a-f]{64}) ([0-9.]+)([KMGT]?i?B) /", line) for line in shown.splitlines())
     return {line[1]: int(float(line[2]) * _UNITS[line[3]]) for line in lines if line and line[3] in _UNITS}
 

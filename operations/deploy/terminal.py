@@ -1,7 +1,6 @@
-"""`python3 -m operations.deploy.terminal --stack STACK [--yes|--questions]`: whether an `up`, or the questions of a first
-configuration, may begin, before anything is set up for it.
+"""`python3 -m operations.deploy.terminal --stack STACK [--yes|--questions]`: whether an `up` or `make init` may begin.
 
-Needs no package: it is asked before there are any.
+It runs before any set-up and needs no package, because none is installed yet.
 """
 
 import argparse
@@ -17,26 +16,26 @@ from stacks.kinds import profile
 from stacks.standing import LAB
 
 NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-"""Of a stack; a host may be called like it (model/settings.py)."""
+"""Pattern of a stack's name; a host may have the same name (model/settings.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terminal:
-    """What of the operator's side is a terminal that can be asked at."""
+    """Whether stdin and stdout are terminals; a dumb terminal does not count as stdout."""
 
     stdin: bool
     stdout: bool
 
     @classmethod
     def here(cls) -> "Terminal":
-        dumb = os.environ.get("TERM", "").lower() == "dumb"  # pulumi asks none
+        dumb = os.environ.get("TERM", "").lower() == "dumb"  # pulumi does not ask on a dumb terminal
         return cls(stdin=sys.stdin.isatty(), stdout=sys.stdout.isatty() and not dumb)
 
 
 def of_up(stack: str, terminal: Terminal, *, guarded: bool, yes: bool, target: str = "up") -> Iterator[Problem]:
-    """Production is asked for by its name, on stdin; of any other stack pulumi asks, which needs all of a terminal.
+    """Problems of starting an `up`: production reads the stack's name from stdin; pulumi's own question needs a full terminal.
 
-    `target` is make's: "up", or "rollback", of which there is no plan that could be kept.
+    `target` is make's: "up", or "rollback", for which there is no plan to keep.
     """
     planned = f"make plan STACK={stack} && make apply-plan STACK={stack}"
     revert = f"git revert COMMIT && git push && {planned}"
@@ -66,7 +65,7 @@ def of_up(stack: str, terminal: Terminal, *, guarded: bool, yes: bool, target: s
 
 
 def of_questions(stack: str, terminal: Terminal) -> Iterator[Problem]:
-    """Whether `make init` can ask, and for this stack."""
+    """Problems of starting `make init`: no terminal to ask on, or a stack that cannot be configured."""
     if stack == LAB or not NAME.fullmatch(stack):
         yield Problem(
             what=f"{stack} is the lab, whose configuration is committed" if stack == LAB else f"{stack[:80]!r} names no stack",

@@ -1,7 +1,7 @@
-"""`make plan` and `make apply-plan`: a preview whose summary is shown, the guards' answer, then exactly that plan, and a record.
+"""`make plan` and `make apply-plan`: preview, summary, guards, then exactly that plan, and a record.
 
-`make up STACK=prod` is both, with one question between. Any other stack's `make up` is a plain `pulumi up`, then where its
-time went and, where the server is rented, the live checks.
+`make up STACK=prod` does both, with one question between them. For any other stack `make up` is a plain `pulumi up`, followed by
+the duration by phase and, on a rented server, the live checks.
 """
 
 import getpass
@@ -37,12 +37,12 @@ from stacks.standing import of_pending
 
 _MANDATORY = "mandatory"
 _ASKS_NOTHING = frozenset({"--yes", "-y"})
-"""Options of `pulumi up` with which it needs no terminal."""
+"""Options with which `pulumi up` needs no terminal."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where a stack's plan lies: `engine` is what the CLI applies, its secrets encrypted; `about` is of which commit and when."""
+    """A stack's plan. `engine` is the file that the CLI applies, secrets encrypted; `about` has commit, time and changes."""
 
     directory: Path
 
@@ -64,14 +64,14 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """Of what is applied, what the guards judge and what is read: who has approved one has approved these three."""
+        """Digest of the engine's plan, of the guards' input and of the summary: an approval covers these three files."""
         each = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (self.engine, self.about, self.summary))
         return hashlib.sha256("\n".join(each).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """Whose program is deployed: the checkout's, or that of a `former` commit, in a directory of its own."""
+    """The code to deploy: the checkout's, or a `former` commit's in a directory of its own."""
 
     directory: Path
     former: str = ""
@@ -82,7 +82,7 @@ class Code:
 
     @property
     def said(self) -> tuple[str, ...]:
-        """Options of pulumi's, by which the history knows the commit."""
+        """Options of pulumi that record the commit in the history."""
         return ("--message", message_of_rollback(self.former)) if self.former else ()
 
 
@@ -90,14 +90,14 @@ def plan(stack: Stack, code: Code | None = None) -> None:
     """Preview with the real secrets, write the plan and its summary, print the summary."""
     code = code or Code(directory=PROJECT)
     if not code.former:
-        stack.inputs  # noqa: B018 - what the program would refuse is said here, as it is and at once
+        stack.inputs  # noqa: B018 - what the program would refuse is reported here, unchanged and at once
     place = Plan.of(stack)
     shutil.rmtree(place.directory, ignore_errors=True)
     place.directory.mkdir(parents=True)
     events = place.directory / "events.json"
     command = ["preview", "--json", *pack(), "--save-plan", str(place.engine), "--event-log", str(events)]
     at = datetime.now(UTC)
-    # The event log is the only machine-readable place of the pack's verdict; the flag belongs to the debugging commands.
+    # Only the event log has the pack's verdict in machine-readable form; its flag is one of the debugging commands.
     done = subprocess.run(
         ["env", "PULUMI_DEBUG_COMMANDS=true", "pulumi", *command, "--stack", stack.name, "--non-interactive"],
         cwd=code.directory,
@@ -131,28 +131,28 @@ def plan(stack: Stack, code: Code | None = None) -> None:
 
 
 def plan_digest(stack: Stack) -> None:
-    """Print the digest of the plan that is here."""
+    """Print the digest of the present plan."""
     place = Plan.of(stack)
     refuse(_no_plan(place, stack))
     print(place.digest)
 
 
 def apply_plan(stack: Stack, may_lose: str = "", code: Code | None = None) -> int:
-    """Apply the plan that `plan` wrote, unless a guard refuses; pulumi's exit code. Leaves a record on every host."""
+    """Apply the plan that `plan` wrote, unless a guard refuses; pulumi's exit code. Appends a record on every host."""
     code = code or Code(directory=PROJECT)
     place = Plan.of(stack)
     refuse(_no_plan(place, stack))
     about = _guarded(stack, place, may_lose, code)
     words = ("up", "--yes", "--skip-preview", *pack(), *code.said, "--plan", str(place.engine))
     failed = stack.pulumi_live(*words, directory=code.directory)
-    # What has been applied, or has failed half-way, is no plan for what stands now.
+    # A plan that was applied, or failed half-way, does not fit the present state.
     shutil.rmtree(place.directory)
     _record(stack, about["commit"], "succeeded" if failed == 0 else f"failed with {failed}")
     return failed
 
 
 def up(stack: Stack, may_lose: str = "", options: Sequence[str] = (), code: Code | None = None) -> int:
-    """Show, refuse or ask once, apply. A stack that is there to be tried on takes `options` of pulumi's, production none."""
+    """Preview, refuse or ask once, apply. `options` of pulumi are for stacks without guards; production takes none."""
     code = code or Code(directory=PROJECT)
     target = "rollback" if code.former else "up"
     guarded = stack.profile.guarded
@@ -183,7 +183,7 @@ def _tried(stack: Stack, options: Sequence[str], of: Code) -> int:
     if _PREVIEWS.isdisjoint(options) and nothing_to_do(stack, of):
         print(f"Nothing to do. {_live(stack)}")
         return 0
-    # The event log's flag belongs to the debugging commands.
+    # The event log's flag is one of the debugging commands.
     code = stack.pulumi_live(
         *("up", *pack(), *of.said, "--event-log", str(events), *options),
         directory=of.directory,
@@ -203,7 +203,7 @@ def _tried(stack: Stack, options: Sequence[str], of: Code) -> int:
 
 
 def _live(stack: Stack) -> str:
-    """How what stands is; raises `Refused` where a fresh machine is in a host's place, of which a preview sees nothing."""
+    """The services' state in one line; raises `Refused` for a fresh machine in a host's place, which no preview notices."""
     said = live_state(stack)
     silent = [host for host in stack.hosts if f"{host.alias} does not answer" in said]
     fresh = [host.as_handed_over for host in silent]
@@ -213,29 +213,29 @@ def _live(stack: Stack) -> str:
 
 
 _PREVIEWS = frozenset({"--skip-preview", "-f", "--refresh", "-r"})
-"""Options of an up that is to do something whatever a preview of the state says."""
+"""Options of an `up` that must run even when a preview finds no change."""
 
 
 def pack() -> tuple[str, str]:
-    """The present rules, whatever code they judge."""
+    """The present policy pack, also for a former commit's code."""
     return "--policy-pack", str(PROJECT / "policy")
 
 
 def nothing_to_do(stack: Stack, code: Code) -> bool:
-    """Whether a preview finds no change; one that fails is left to the up, which says why."""
+    """Whether a preview finds no change. False for a preview that fails: the `up` then reports why."""
     words = ["pulumi", "preview", "--expect-no-changes", *pack(), "--stack", stack.name, "--non-interactive"]
     return subprocess.run(words, cwd=code.directory, capture_output=True).returncode == 0
 
 
 def publish_plan(stack: Stack, remote: str) -> None:
-    """Hand the plan to a machine that waits for an approval."""
+    """Publish the plan for a machine that waits for approval."""
     place = Plan.of(stack)
     refuse(_no_plan(place, stack))
     git_refs.put(place.directory, _ref(stack), remote)
 
 
 def take_plan(stack: Stack, commit: str, digest: str, remote: str) -> None:
-    """The published plan, once, and only the one of `commit` with `digest`: a ref can be written by all who may push."""
+    """Fetch the published plan once; raises `Refused` unless it has `commit` and `digest`: whoever may push can write the ref."""
     refuse(_misspelt(commit, digest))
     place = Plan.of(stack)
     git_refs.take(_ref(stack), place.directory, remote)
@@ -270,7 +270,7 @@ def take_plan(stack: Stack, commit: str, digest: str, remote: str) -> None:
 
 
 def refused_by_policy(events: str) -> Iterator[str]:
-    """The pack's mandatory findings in an event log, one JSON document a line."""
+    """The policy pack's mandatory findings in an event log, one JSON document a line."""
     for line in events.splitlines():
         event = json.loads(line).get("policyEvent")
         if event and event["enforcementLevel"] == _MANDATORY:
@@ -278,7 +278,7 @@ def refused_by_policy(events: str) -> Iterator[str]:
 
 
 def _guarded(stack: Stack, place: Plan, may_lose: str, code: Code) -> Mapping[str, Any]:
-    """What is known of a plan that no guard refuses."""
+    """The plan's `about`; raises `Refused` when a guard refuses the plan."""
     about: Mapping[str, Any] = json.loads(place.about.read_text())
     found = tuple(Change(**{**change, **_tuples(change)}) for change in about["changes"])
     refuse(_refusals(stack, about, found, may_lose.split(","), code))
@@ -291,7 +291,7 @@ def _refusals(
     yield from _unfinished(stack)
     yield from guard.of_offline(found, stack.inputs.fleet.placements)
     yield from guard.of_policy(about["policy"])
-    # The program would refuse too, but only after the question.
+    # The program would refuse these too, but only after the question.
     yield from guard.of_former_code(about["missing"], code.former) if code.former else stack.inputs.unresolved
     if stack.profile.guarded:
         yield from guard.of_tree(_tree(_head()))
@@ -341,7 +341,7 @@ def _tuples(change: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
 
 
 def _document(printed: str) -> Mapping[str, Any]:
-    """What `pulumi preview --json` told; nothing of it where it ended before it could tell all."""
+    """The JSON document of `pulumi preview --json`; empty when the preview ended before it was complete."""
     try:
         shown = json.loads(printed)
     except ValueError:
@@ -350,7 +350,7 @@ def _document(printed: str) -> Mapping[str, Any]:
 
 
 def failure(shown: Mapping[str, Any], printed: str, errors: str) -> str:
-    """Why a preview failed: the engine's errors as they were meant to be read, and not the document around them."""
+    """Why a preview failed: the engine's errors as text, without the JSON document around them."""
     said = [message.removeprefix("error: ") for severity, message in _diagnostics(shown) if severity == "error"]
     said = [_protected(message) or message for message in said]
     said = said or [errors.strip() or ("" if shown else printed.strip())]
@@ -361,7 +361,7 @@ _PROTECTED = re.compile(r"resource \"(urn:[^\"]+)\".*(marked for protection|beca
 
 
 def _protected(message: str) -> str:
-    """In place of the engine's advice, which is to take the protection away and go on."""
+    """Replaces the engine's advice, which is to remove the protection and go on."""
     found = _PROTECTED.search(message)
     if not found:
         return ""
@@ -378,7 +378,7 @@ def _protected(message: str) -> str:
 
 
 def warned(shown: Mapping[str, Any]) -> Iterator[str]:
-    """What a program of another commit says that its up would refuse: its warnings that are problems, the first line of each."""
+    """What the `up` of a former commit's program would refuse: its warnings that are problems, the first line of each."""
     mark = str(Problem(what="", why="", fix="")).splitlines()[1]
     for _, message in _diagnostics(shown):
         if mark in message:
@@ -419,7 +419,7 @@ def _preview(
 
 
 def _deployed_reach(stack: Stack) -> frozenset[Any]:
-    """The page of the commit that is deployed; the present one where nothing is, or its commit is not here."""
+    """Reachability of the deployed commit; the present page when nothing is deployed or the commit is not in this clone."""
     history = json.loads(stack.pulumi("stack", "history", "--json"))
     commit = next((commit_of_update(each) for each in history if each["result"] == "succeeded"), "")
     page = reachability_reference.PAGE
@@ -445,7 +445,7 @@ def _head() -> str:
 
 
 def _backups(stack: Stack) -> Iterator[Backup]:
-    """What each host says of its last backups; nothing where it says nothing that can be read."""
+    """Each host's last backups; none for a host without a readable record."""
     for name, host in stack.machines.items():
         try:
             written = json.loads(on_host(host, ["cat", f"/opt/{stack.inputs.fleet.project}/backups/last-success.json"]))
@@ -456,7 +456,7 @@ def _backups(stack: Stack) -> Iterator[Backup]:
 
 
 def _record(stack: Stack, commit: str, result: str) -> None:
-    """One line in deployments.jsonl of every host: who, commit, result. A host that is gone keeps none."""
+    """Append a line to deployments.jsonl on every host: who, commit, result. A host that is gone gets none."""
     line = json.dumps({"at": datetime.now(UTC).isoformat(), "who": getpass.getuser(), "commit": commit, "result": result})
     path = f"/opt/{stack.inputs.fleet.project}/deployments.jsonl"
     for host in stack.hosts:

@@ -1,1 +1,1 @@
-"""A machine in the place of another."""
+"""Moves or replaces the machine of a host."""

@@ -1,8 +1,8 @@
-"""`make move-host`: a host's data goes to another machine, which takes its place: the way to outgrow one upwards.
+"""`make move-host`: moves a host's data to another machine, which takes its place: the way to a larger machine.
 
-The new machine is prepared and the data backed up while the old one serves. Then the old one stops and makes a last backup, the
-new one is made the host, and gets that run. Each step is written down before the next begins: the same command goes on with a
-move that was cut off, UNDO=yes goes back. The old machine keeps its data, standing still.
+The new machine is prepared and the data is backed up while the old one serves. Then the old machine stops and makes a last
+backup; the new machine becomes the host and restores that run. Each step is recorded before the next begins: the same command
+continues an interrupted move, UNDO=yes goes back. The old machine keeps its data, with its services stopped.
 """
 
 import json
@@ -35,21 +35,21 @@ STEPS = ("prepared", "copied", "stopped", "switched", "placed", "deployed", "res
 
 @dataclass(kw_only=True)
 class Move:
-    """A move as it is written down."""
+    """The recorded state of a move."""
 
     host: str
     to: str
     key: str
     source: str
-    """The address that the host had."""
+    """The host's former address."""
     pins: str
-    """Its lines in the file of known hosts."""
+    """The host's former lines in the file of known hosts."""
     done: str = ""
-    """The last of `STEPS` that was done."""
+    """The last of `STEPS` that is done."""
     stopped: float = 0
-    """When the old machine began to stand still, in seconds since 1970."""
+    """When the old machine stopped its services, in seconds since 1970."""
     run: str = ""
-    """Its last run."""
+    """The old machine's last backup run."""
 
     def has(self, step: str) -> bool:
         return bool(self.done) and STEPS.index(self.done) >= STEPS.index(step)
@@ -57,7 +57,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Notes:
-    """Where a move is written down, with an ssh_config for each of the two machines."""
+    """Directory of a move's record, with an ssh_config for each of the two machines."""
 
     directory: Path
 
@@ -67,7 +67,7 @@ class Notes:
 
     @property
     def state(self) -> Path:
-        """The stack's, as it was before it forgot the old machine."""
+        """The state from before it forgot the old machine."""
         return self.directory / "state.json"
 
     def read(self) -> Move | None:
@@ -85,7 +85,7 @@ class Notes:
             (self.directory / name).unlink(missing_ok=True)
 
     def machine(self, stack: Stack, host: str, address: str, pins: str) -> SshHost:
-        """`host`, were it at `address` with these host keys."""
+        """SSH access to `host` at `address` with these host keys."""
         place = self.directory / address.replace(":", "-")
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = place / "known_hosts"
@@ -95,7 +95,7 @@ class Notes:
 
 
 def move_host(stack: Stack, host: str, to: str, key: str, *, replace_it: bool, undo: bool) -> int:
-    """Move `host` to the machine at the address `to` with the host key `key`; without `replace_it` only show it."""
+    """Move `host` to the machine at the address `to` with the host key `key`; without `replace_it` only show the move."""
     notes = Notes.of(stack, host)
     move = notes.read()
     if undo:
@@ -112,7 +112,7 @@ def move_host(stack: Stack, host: str, to: str, key: str, *, replace_it: bool, u
 
 
 def _moved(stack: Stack, notes: Notes, move: Move) -> int:
-    """Every step that is still to be done."""
+    """Do every remaining step."""
     placement = placement_of(stack, move.host)
     target = notes.machine(stack, move.host, move.to, f"{move.host} {move.key}\n").as_handed_over
     if not move.has("prepared"):
@@ -164,7 +164,7 @@ def _note(notes: Notes, move: Move, step: str) -> None:
 
 
 def _prepare(stack: Stack, placement: Placement, target: SshHost) -> None:
-    """Packages, Docker and images: what takes long and changes nothing for anybody."""
+    """Install packages and Docker and pull images: what takes long and disturbs no user."""
     name = placement.host.name
     print(f"{name}: the new machine gets its packages and images", flush=True)
     done = target.run("baseline.sh", [], stack.inputs.host_plans[name].baseline.payload(), seconds=_BASELINE_SECONDS)
@@ -174,7 +174,7 @@ def _prepare(stack: Stack, placement: Placement, target: SshHost) -> None:
     wanted = {service.image for service in placement.services} | ({placement.backup.image} if placement.backup else set())
     for image in sorted(wanted):
         pull = ("sudo", "-n", "docker", "pull", "--quiet", fleet.image_lock.reference(image, mirror))
-        # What cannot be had now is pulled by the up.
+        # Images that cannot be pulled now are pulled by the `up`.
         subprocess.run(ssh.command(target.config, target.alias, pull), capture_output=True, timeout=_IMAGE_SECONDS)
 
 
@@ -184,20 +184,20 @@ def _last_run(stack: Stack, host: str) -> str:
 
 
 def _leave_the_mesh(stack: Stack, notes: Notes, move: Move) -> None:
-    """Whoever asks for the host's name must not reach the old machine, which stays open to the operator's key at its address."""
+    """Take the old machine out of the mesh: its name must not lead there. The operator's key still opens it at its address."""
     old = notes.machine(stack, move.host, move.source, move.pins)
     leave = f"ufw allow {SSH_PORT}/tcp && systemd-run --quiet --collect --on-active=2 tailscale down"
     try:
         on_host(old, ["sudo", "-n", "sh", "-c", leave])
     except CommandFailed:
-        # It has left already: a former try came so far.
+        # An earlier attempt has disconnected it.
         on_host(replace(old, alias=ssh.public_alias(move.host)), ["true"])
     time.sleep(4)
     ssh.hang_up(stack.machines[move.host].config, move.host)
 
 
 def _switch(stack: Stack, host: str, address: str, pins: str) -> None:
-    """The settings say that the host is there."""
+    """Write the host's new address and key into the settings."""
     stack.pulumi("config", "set", "--path", f"vpai:hosts.{host}.address", address)
     path = PROJECT / stack.inputs.settings.known_hosts
     others = [line for line in path.read_text().splitlines(keepends=True) if line.split()[:1] != [host]]
@@ -205,7 +205,7 @@ def _switch(stack: Stack, host: str, address: str, pins: str) -> None:
 
 
 def _undo(stack: Stack, notes: Notes, move: Move | None) -> int:
-    """The old machine serves again."""
+    """Make the old machine serve again."""
     if move is None:
         refuse([_nothing_begun(stack)])
     assert move
@@ -227,7 +227,7 @@ def _undo(stack: Stack, notes: Notes, move: Move | None) -> int:
 
 
 def as_before(now: list[dict[str, Any]], before: list[dict[str, Any]], host: str, hosts: list[str]) -> list[dict[str, Any]]:
-    """A state in which `host` is what it was `before`, and all else what it is `now`; it is to join the mesh anew."""
+    """A state with `host` from `before` and everything else from `now`; `host` will join the mesh anew."""
     ours = of_host(before, host, hosts, hub=False)
     gone = of_host(now, host, hosts, hub=False)
     rejoins = {urn for urn in ours if urn.rpartition("::")[2] in (f"{host}-in-mesh", f"{host}-mesh-only")}
@@ -237,7 +237,7 @@ def as_before(now: list[dict[str, Any]], before: list[dict[str, Any]], host: str
 
 
 def _judged(stack: Stack, notes: Notes, host: str, to: str, key: str) -> Move:
-    """A move that may begin; raises `Refused` with everything that is in its way, and shows what it will do."""
+    """A move that may begin; raises `Refused` with every obstacle, and prints what the move will do."""
     placement = placement_of(stack, host)
     there = stack.standing()
     refuse([*(of_pending(there) if there else ()), *_of_words(stack, placement, to, key)])
@@ -264,10 +264,10 @@ def _pins(stack: Stack, host: str) -> str:
 
 
 def of_machine(placement: Placement, found: Mapping[str, list[str]], held: int, images: int) -> Iterator[Problem]:
-    """Why the new machine cannot take the place of the host that holds so many MiB of data and staged backup, and of images."""
+    """Why a new machine cannot take the host's place. `held`: MiB of data and staged backup; `images`: MiB of images."""
     host = placement.host
     why = "what does not fit would be found out while nothing serves"
-    # The data, the run that is fetched, and the run that is staged by its first own backup.
+    # Space for the data, for the fetched run, and for the run that its own first backup stages.
     needed = 3 * held + images + _SPARE_MIB
     if (free := int(found["free"][0])) < needed:
         yield Problem(
@@ -276,7 +276,7 @@ def of_machine(placement: Placement, found: Mapping[str, list[str]], held: int, 
             why=why,
             fix="take one with a larger disk",
         )
-    # What a kernel keeps for itself is not counted by it.
+    # A machine does not report the memory that its kernel reserves.
     if (memory := int(found["memory"][0])) < host.memory_mib * 9 // 10:
         yield Problem(
             what=f"the new machine has {memory} MiB of memory, {host.memory_mib} are declared",
@@ -336,13 +336,13 @@ def _is_address(text: str) -> bool:
     try:
         ip_address(text)
     except ValueError:
-        # A name: of letters, digits, hyphens, with a dot.
+        # A host name: letters, digits, hyphens and at least one dot.
         return "." in text and text.replace("-", "").replace(".", "").isalnum()
     return True
 
 
 def _of_stack(stack: Stack, host: str) -> Iterator[Problem]:
-    """The move makes the host anew as it is; whatever else an up would do comes before, or after."""
+    """Problems of the stack's state: a move recreates the host unchanged, so other changes come before it or after."""
     state = live_state(stack)
     if "all healthy" not in state:
         yield Problem(

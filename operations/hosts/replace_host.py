@@ -1,8 +1,8 @@
-"""`make replace-host`: a fresh machine takes the place of a host that is gone.
+"""`make replace-host`: puts a fresh machine in the place of a lost host.
 
-The state forgets what stood there, so that the next `up` makes it on the new machine; until its data is back, that one makes no
-backup, which would be the latest and empty. The mesh's hub gets what Headscale kept before anything starts: a Headscale that
-knows nobody would send every member to log in anew.
+The state forgets the host's resources, so that the next `up` creates them on the new machine. Until its data is restored that
+machine makes no backup: it would be the latest one, and empty. The mesh's hub gets Headscale's data before anything starts: an
+empty Headscale would make every member log in anew.
 """
 
 import base64
@@ -25,17 +25,17 @@ from stacks.standing import of_pending
 
 HEADSCALE = "headscale"
 WAITS = "backups/waits.json"
-"""On a machine that has no data yet; the hosts' program reads it (components/scripts/installed/vpai-backup.py)."""
+"""File on a machine without its data yet; the host's backup program reads it (components/scripts/installed/vpai-backup.py)."""
 _SCRIPT = "fresh_machine.sh"
 _SECONDS = 120
 _OF_HUB = "mesh-part"
-"""Lies on the hub's disk, and is named after none of its services."""
+"""A resource on the hub's disk that is not named after a host."""
 
 Resource = Mapping[str, Any]
 
 
 def replace_host(stack: Stack, host: str) -> int:
-    """Have the state forget what stood on `host`. Raises `Refused` unless a fresh machine answers in its place."""
+    """Remove the resources of `host` from the state. Raises `Refused` unless a fresh machine answers in its place."""
     placement = placement_of(stack, host)
     machine = stack.machines[host].as_handed_over
     there = stack.standing()
@@ -49,7 +49,7 @@ def replace_host(stack: Stack, host: str) -> int:
 
 
 def take_place(stack: Stack, placement: Placement, machine: SshHost) -> None:
-    """What `replace_host` does, of a machine that has been judged."""
+    """`replace_host` for a machine that was already checked."""
     host = placement.host.name
     mesh = stack.inputs.fleet.mesh
     is_hub = bool(mesh and mesh.hub == host)
@@ -68,20 +68,20 @@ def take_place(stack: Stack, placement: Placement, machine: SshHost) -> None:
 
 
 def next_steps(stack: str, placement: Placement) -> Iterator[str]:
-    """What makes the machine the host that it stands for."""
+    """The operator's next commands."""
     yield f"make up STACK={stack}"
     if placement.backup:
         yield f"make restore STACK={stack} HOST={placement.host.name} REPLACE=yes"
 
 
 def of_host(resources: Sequence[Resource], host: str, hosts: Collection[str], *, hub: bool) -> frozenset[str]:
-    """The URNs of everything that stands on `host`, by name."""
+    """The URNs of all resources on `host`, found by name."""
     names = {str(resource["urn"]): str(resource["urn"]).rpartition("::")[2] for resource in resources}
     return frozenset(urn for urn, name in names.items() if host_of(name, hosts) == host or (hub and name == _OF_HUB))
 
 
 def without(resources: Sequence[Resource], gone: Collection[str]) -> list[dict[str, Any]]:
-    """`resources` of a state without those that are `gone`; nothing of what is left refers to them."""
+    """`resources` without those that are `gone`, and without references to them."""
 
     def left(urns: Sequence[str]) -> list[str]:
         return [urn for urn in urns if urn not in gone]
@@ -101,7 +101,7 @@ def without(resources: Sequence[Resource], gone: Collection[str]) -> list[dict[s
 
 
 def looked_at(machine: SshHost, base: str) -> Mapping[str, list[str]]:
-    """What a machine says of itself, by kind; raises `Refused` where it does not answer as its provider hands it over."""
+    """A machine's facts, by kind; raises `Refused` when it does not answer as its provider hands it over."""
     done = machine.run(_SCRIPT, ["look", base], seconds=_SECONDS)
     if done.returncode:
         refuse([_no_fresh_machine(machine, done.stderr.strip() or "no answer")])
@@ -113,7 +113,7 @@ def looked_at(machine: SshHost, base: str) -> Mapping[str, list[str]]:
 
 
 def packed(base: Path, listed: Sequence[Mapping[str, Any]], archive: tarfile.TarFile) -> None:
-    """Add what a run holds of a service's files below data/, each compared with the manifest's list (`files.json`)."""
+    """Add a run's files of a service below data/ to `archive`, each compared with the manifest's list (`files.json`)."""
     for each in listed:
         member = tarfile.TarInfo(f"data/{each['path']}")
         member.uid, member.gid = map(int, str(each["owner"]).split(":"))
@@ -136,7 +136,7 @@ Laid = tuple[Mapping[str, Any], bytes]
 
 
 def _of_the_mesh(stack: Stack, host: str) -> Mapping[str, Laid]:
-    """What Headscale kept, of the latest complete run; raises `Refused` where there is none."""
+    """Headscale's data in the latest complete run; raises `Refused` when there is none."""
     from operations.backups.prune import repositories
 
     [repository] = repositories(stack, host)
@@ -177,7 +177,7 @@ def _unpack(stack: Stack, machine: SshHost, waits: Mapping[str, Any], *laid: Lai
 
 
 def placement_of(stack: Stack, host: str) -> Placement:
-    """The host's, if it is one that a fresh machine can take the place of."""
+    """The host's placement; raises `Refused` for a host that a fresh machine cannot replace."""
     own = {placement.host.name: placement for placement in stack.inputs.fleet.placements}
     machines = [name for name, placement in own.items() if not placement.host.rented]
     if host in machines:

@@ -1,4 +1,4 @@
-"""`make init STACK=`: a first configuration by questions. Each answer is checked where it can be, and kept at once."""
+"""`make init STACK=`: a first configuration by questions. Each answer is checked where possible, and saved at once."""
 
 import os
 
@@ -17,11 +17,11 @@ from operations.secrets.recovery_kit import FILE
 from operations.stack import CommandFailed, Stack
 
 QUESTIONS = (state, shown, kind, domain, keys, hosts, others, services, from_others)
-"""In their order; each asks for what is not configured."""
+"""In order; each asks only for what is not configured."""
 
 
 def init(stack: Stack, outside: Outside | None = None) -> int:
-    """Ask for what is missing; 0 when nothing is left to ask, 130 when it was interrupted."""
+    """Ask for what is missing; 0 when nothing is left to ask, 130 after an interruption."""
     refuse(of_questions(stack.name, Terminal.here()))
     dialogue, given = Dialogue(), os.environ.get(FILE, "")
     session = Session(stack=stack.name, dialogue=dialogue, outside=outside or Outside(), written=ConfigurationFile(stack.name))

@@ -1,4 +1,4 @@
-"""What an answer becomes: each reader takes what was typed, and says in one message why it does not do."""
+"""Readers of typed answers: each returns a value, or raises `Wrong` with one message that says why not."""
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,7 +14,7 @@ Read = Callable[[str], str]
 
 
 def setting(key: str, form: str, example: str) -> Read:
-    """A setting, held against its own rules."""
+    """A setting, checked by its own rules."""
 
     def read(answer: str) -> str:
         if _faulty({key: answer}, key):
@@ -25,12 +25,12 @@ def setting(key: str, form: str, example: str) -> Read:
 
 
 def or_later(read: Read) -> Read:
-    """Nothing, where nothing was typed."""
+    """An empty answer is accepted; any other goes to `read`."""
     return lambda answer: read(answer) if answer else ""
 
 
 def of_host(field: str, form: str, example: str) -> Read:
-    """A setting of a host, held against its own rules."""
+    """A setting of a host, checked by its own rules."""
 
     def read(answer: str) -> str:
         value = int(answer) if answer.isascii() and answer.isdigit() else answer
@@ -42,7 +42,7 @@ def of_host(field: str, form: str, example: str) -> Read:
 
 
 def host_name(taken: Collection[str]) -> Read:
-    """The name of a host that is not there yet."""
+    """The name of a new host."""
 
     def read(answer: str) -> str:
         if answer in taken:
@@ -55,7 +55,7 @@ def host_name(taken: Collection[str]) -> Read:
 
 
 def one_of(names: Mapping[str, str], what: str) -> Read:
-    """One of `names`, which are explained."""
+    """One of `names`; the values of `names` explain them."""
 
     def read(answer: str) -> str:
         if answer not in names:
@@ -79,7 +79,7 @@ def some_of(names: Collection[str], what: str) -> Callable[[str], tuple[str, ...
 
 
 def keys(offered: Sequence[str], directory: Path) -> Callable[[str], tuple[str, ...]]:
-    """Public keys: numbers of those `offered`, or a file of them."""
+    """Public keys: numbers of `offered` keys, or a file of keys."""
 
     def read(answer: str) -> tuple[str, ...]:
         words = answer.replace(",", " ").split()
@@ -94,7 +94,7 @@ def keys(offered: Sequence[str], directory: Path) -> Callable[[str], tuple[str, 
 
 
 def secret(of: Secret) -> Read:
-    """The value of an external secret; empty for later. The answer is never repeated."""
+    """The value of an external secret; empty for later. Messages never repeat the answer."""
 
     def read(answer: str) -> str:
         assert isinstance(of.source, External)
@@ -121,7 +121,7 @@ def _of_file(path: Path) -> tuple[str, ...]:
 
 
 def _faulty(raw: Mapping[str, str], path: str) -> bool:
-    """Whether that setting is refused, whatever else is missing."""
+    """Whether the setting at `path` is refused; other settings may be missing."""
     try:
         inputs.parsed("", raw)
     except Refused as refused:

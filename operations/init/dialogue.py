@@ -1,4 +1,4 @@
-"""Questions at a terminal: one at a time, each with an example; a wrong answer is told, and the question asked again."""
+"""Questions at a terminal, one at a time, each with an example. After a wrong answer the question is asked again."""
 
 import getpass
 import textwrap
@@ -10,26 +10,26 @@ _WIDTH = 110
 
 
 class Wrong(Exception):
-    """An answer that does not do; the text says why, and what would."""
+    """An answer that is refused; the text says why, and what would be accepted."""
 
 
 class Dialogue:
-    """At stdin and stdout. Ctrl-C and the end of input are the caller's: KeyboardInterrupt, EOFError."""
+    """Asks on stdin and stdout. The caller handles Ctrl-C and end of input: KeyboardInterrupt, EOFError."""
 
     def report(self, text: str = "", indent: str = "") -> None:
-        """Each line of `text`, wrapped."""
+        """Print each line of `text`, wrapped."""
         for line in text.splitlines() or [""]:
             print(textwrap.fill(line, _WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
 
     def topic(self, title: str, text: str) -> None:
-        """What the next questions are about."""
+        """Print the topic of the next questions."""
         print(f"\n== {title}")
         self.report(text)
 
     def ask(
         self, question: str, read: Callable[[str], T], *, example: str = "", enter: str | None = None, hidden: bool = False
     ) -> T:
-        """What `read` makes of the first answer that it does not find `Wrong`; `enter` is taken for an empty one."""
+        """The first answer that `read` accepts, as `read` returns it; `enter` stands for an empty answer."""
         shown = f" [{enter}]" if enter and not hidden else ""
         prompt = f"{question}{shown}: "
         while True:
@@ -44,11 +44,11 @@ class Dialogue:
                 self.report(str(wrong), indent="  ! ")
 
     def yes(self, question: str, *, enter: str | None = None) -> bool:
-        """Whether the answer is yes; it is typed in full."""
+        """Whether the answer is a full "yes"."""
         return self.ask(f"{question} (yes/no)", _yes, example="yes", enter=enter)
 
     def _answer(self, prompt: str, *, hidden: bool) -> str | None:
-        """None for bytes that are no text."""
+        """The typed line; None for bytes that are no text."""
         try:
             return (getpass.getpass(prompt) if hidden else input(prompt)).strip()
         except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The machines: where each is, whether it is the one that it seems to be, who may log in, how large it is."""
+"""The machines: address, host key, first user, memory."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -29,7 +29,7 @@ _USUAL = {"firstUser": "root", "firstPort": 22, "release": RELEASES[0]}
 
 
 def hosts(session: Session) -> None:
-    """Every machine that the stack needs; of one that is configured, what is not known yet, and its key where none is pinned."""
+    """Ask for every machine that the stack needs; for a configured one only for missing settings, and for its host key."""
     missing = [role for role in _needed(session) if not _playing(session, role)]
     for name, host in _configured(session).items():
         if "server" in host:
@@ -52,7 +52,7 @@ def _configured(session: Session) -> Mapping[str, Mapping[str, Any]]:
 
 
 def _needed(session: Session) -> tuple[Role, ...]:
-    """Without whom there is no fleet; a copy rents its own server."""
+    """Roles that a fleet cannot do without; a copy rents its own server."""
     return (Role.HUB,) if session.is_copy else (Role.STACK, Role.HUB)
 
 
@@ -61,7 +61,7 @@ def _playing(session: Session, role: Role) -> list[str]:
 
 
 def _named(session: Session, name: str, roles: tuple[str, ...]) -> None:
-    """A machine of which the file says what it is for, and not where it is."""
+    """Ask about a host whose roles are in the file and whose address is not."""
     session.dialogue.topic(f"Host {name}", "For: " + "; ".join(ROLES.get(role, role) for role in roles) + ".\n" + _FRESH)
     if not set(_needed(session)) & set(roles) and not session.dialogue.yes("is there such a machine"):
         session.written.set({"hosts": {other: host for other, host in _configured(session).items() if other != name}})
@@ -70,7 +70,7 @@ def _named(session: Session, name: str, roles: tuple[str, ...]) -> None:
 
 
 def _new(session: Session, role: Role | None = None) -> None:
-    """A machine with a name and roles of the operator's."""
+    """Ask for a new host, with its name and roles."""
     taken = {played for host in _configured(session).values() for played in host.get("roles", ()) if played != Role.WORKSTATION}
     free = {each: text for each, text in ROLES.items() if each not in taken}
     example = {Role.STACK: "sese", Role.HUB: "seko"}.get(role or Role.APPLICATIONS, "app-prod-01")
@@ -95,7 +95,7 @@ def _new(session: Session, role: Role | None = None) -> None:
 
 
 def _joined(session: Session) -> Mapping[str, Any]:
-    """The mesh of a hub that another stack owns."""
+    """Settings of a hub that belongs to another stack, whose mesh this stack joins; empty when it does not."""
     if not session.dialogue.yes("is it the hub of another stack, whose mesh this one joins", enter="no"):
         return {}
     asked = {
@@ -134,7 +134,7 @@ def _host(session: Session, name: str, roles: tuple[str, ...], joined: Mapping[s
 
 
 def _reached(session: Session, *, rented: bool) -> tuple[str, int]:
-    """Address and port of a machine whose sshd answers, or that is kept all the same; RENT where the stack makes it."""
+    """Address and port of a machine whose sshd answers, or that the operator keeps anyway; RENT when the stack rents it."""
     read = answers.of_host("address", "address: an IP address or a name, without user and port", "203.0.113.10")
     while True:
         question = f"address, or {RENT}: the stack makes a server at Hetzner" if rented else "address"
@@ -153,7 +153,7 @@ def _answers(endpoint: tuple[str, int]) -> None:
 
 
 def _pin(session: Session, name: str, address: str, port: int) -> None:
-    """Show the host's key, and pin it when the operator has compared it."""
+    """Show the host's key, and pin it once the operator has compared it."""
     if name in session.pinned:
         session.dialogue.report(f"The key of {name} is pinned already, in {session.known_hosts.relative_to(PROJECT)}.")
         return
@@ -180,7 +180,7 @@ def _pin(session: Session, name: str, address: str, port: int) -> None:
 
 
 def _let_in(session: Session, name: str, address: str, port: int) -> tuple[str, machine.Facts | None]:
-    """The first user, and what the machine says to them; nothing of a machine that is not pinned, or kept unchecked."""
+    """The first user and the machine's facts; no facts for a machine that is not pinned or that is kept unchecked."""
     while True:
         read = answers.of_host("firstUser", "name of a user", "debian")
         user = session.dialogue.ask("user who may log in", read, enter="root")
@@ -206,7 +206,7 @@ def _facts(session: Session, host: Host) -> None:
 
 
 def _reported(session: Session) -> tuple[int, str]:
-    """Memory and release, where the machine cannot be asked."""
+    """Memory and release as the operator reports them, for a machine that cannot be asked."""
     form = "number of MiB, 1024 at least; free -m shows it as total"
     memory = session.dialogue.ask("memory in MiB", answers.of_host("memoryMib", form, "2048"), example="2048")
     read = answers.of_host("release", f"release: {' or '.join(RELEASES)}", RELEASES[0])

@@ -1,4 +1,4 @@
-"""What the stack is: its passphrase and state, its kind, its domain, and who may log in."""
+"""The stack's identity: passphrase and state, kind, domain, and who may log in."""
 
 import os
 import secrets
@@ -24,7 +24,7 @@ KINDS = {
 
 
 def state(session: Session) -> None:
-    """A stack, and the passphrase that its secrets are encrypted with."""
+    """Create the stack, with the passphrase that encrypts its secrets."""
     there = standing.standing(session.stack)
     begun = there is not None and there.size is not None
     if there and (begun or there.configured_salt):
@@ -71,7 +71,7 @@ def _passphrase(session: Session) -> None:
 
 
 def shown(session: Session) -> None:
-    """What is configured already."""
+    """Print the settings that exist already."""
     values, encrypted = session.written.values, session.written.secrets
     if values:
         rows = [row for key, value in values.items() for row in _rows(key, "set, encrypted" if key in encrypted else value)]
@@ -81,18 +81,18 @@ def shown(session: Session) -> None:
 
 
 def kind(session: Session) -> None:
-    """Production or a copy."""
+    """Ask whether the stack is production or a copy."""
     if "kind" in session.written.values:
         return
     text = "\n".join(f"  {kind}: {meaning}" for kind, meaning in KINDS.items())
     session.dialogue.topic("Kind", f"What the stack is for.\n{text}\nExample: production")
     chosen = session.dialogue.ask("kind", answers.one_of(KINDS, "kind"), example="production")
-    # A copy is thrown away, its data with it.
+    # A copy and its data are destroyed after use.
     session.written.set({"kind": chosen, **({"protectData": "false"} if chosen == Kind.COPY else {})})
 
 
 def domain(session: Session) -> None:
-    """Below which every site is."""
+    """Ask for the domain of all sites."""
     if "domain" in session.written.values:
         return
     session.dialogue.topic(
@@ -108,7 +108,7 @@ def domain(session: Session) -> None:
 
 
 def _zone(session: Session, domain: str) -> None:
-    """Raises `Wrong` where no part of it is a zone."""
+    """Raises `Wrong` when neither the domain nor a parent of it is a zone."""
     ask, labels = session.resolvers(), domain.split(".")
     try:
         if not any(ask(".".join(labels[start:]), "SOA") for start in range(len(labels) - 1)):
@@ -118,7 +118,7 @@ def _zone(session: Session, domain: str) -> None:
 
 
 def keys(session: Session) -> None:
-    """The files that pins and public keys lie in, and a key in the latter."""
+    """Choose the files for host keys and public keys, and add a public key."""
     names = {"knownHosts": "known_hosts", "authorizedKeys": "authorized_keys"}
     files = {key: _file(session, key, name) for key, name in names.items()}
     path = PROJECT / files["authorizedKeys"]
@@ -144,7 +144,7 @@ def keys(session: Session) -> None:
 
 
 def _file(session: Session, key: str, name: str) -> str:
-    """As it is set; else, for a copy, production's, where there is one."""
+    """The configured path; else production's, for a copy when there is exactly one; else the default."""
     if written := session.written.values.get(key):
         return str(written)
     others = sorted((PROJECT / "hosts").glob(f"*.{name}"))
@@ -154,7 +154,7 @@ def _file(session: Session, key: str, name: str) -> str:
 
 
 def append(path: Path, lines: Sequence[str]) -> None:
-    """All of them or none, at the end of a file."""
+    """Append all lines to a file, or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     former = path.read_text() if path.exists() else ""
     draft = path.with_name(f".{path.name}.new")
@@ -168,7 +168,7 @@ def _lines(path: Path) -> tuple[str, ...]:
 
 
 def _own_keys() -> tuple[str, ...]:
-    """The sound public keys of this user: ~/.ssh/*.pub, and those that the agent holds."""
+    """This user's valid public keys: ~/.ssh/*.pub, and those of the SSH agent."""
     lines = [line for file in sorted((Path.home() / ".ssh").glob("*.pub")) for line in _lines(file)]
     try:
         done = subprocess.run(["ssh-add", "-L"], stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -185,7 +185,7 @@ def _named(key: str) -> str:
 
 
 def _rows(key: str, value: object) -> Iterator[tuple[str, str]]:
-    """One for each plain value; what is in a list stands beside each other."""
+    """One row for each plain value; the items of a list share a row."""
     if isinstance(value, Mapping):
         for name, of in value.items():
             yield from _rows(f"{key}.{name}", "set, encrypted" if name == "secure" else of)

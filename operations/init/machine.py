@@ -1,4 +1,4 @@
-"""What a machine says of itself before it is ours: that sshd answers, its host key, its memory and its release."""
+"""Facts of a machine before its first `up`: whether sshd answers, its host key, its memory and its release."""
 
 import re
 import socket
@@ -20,17 +20,17 @@ _OF_RELEASE = re.compile(r"""^(ID|VERSION_ID)=["']?([^"'\n]*)""", re.MULTILINE)
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Of a machine that let us in."""
+    """Facts of a machine that accepted our login."""
 
     memory_mib: int
     free_mib: int
-    """What its programs do not use now."""
+    """Memory that its programs do not use now."""
     release: str
     """ID and VERSION_ID of its operating system: debian-13."""
 
 
 def answers(address: str, port: int) -> None:
-    """Raises `Wrong` where no sshd names itself at that port."""
+    """Raises `Wrong` when no sshd answers at that port."""
     try:
         with socket.create_connection((address, port), timeout=_SECONDS / 4) as connection:
             said = ssh_proxy_command.greeting(connection)
@@ -48,7 +48,7 @@ def answers(address: str, port: int) -> None:
 
 
 def host_key(address: str, port: int) -> str:
-    """The key of the type that we pin, as the machine shows it to anybody; raises `Wrong` where it has none."""
+    """The machine's host key of the type that we pin; raises `Wrong` when it has none."""
     command = ["ssh-keyscan", "-T", "5", "-p", str(port), "-t", ssh_key.HOST_KEY_TYPE.removeprefix("ssh-"), address]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS)
@@ -64,7 +64,7 @@ def host_key(address: str, port: int) -> str:
 
 
 def facts(host: Host, known_hosts: Path, directory: Path) -> Facts:
-    """What it says to the operator's own key, by the connection of a first `up`; raises `Wrong` where it lets nobody in."""
+    """The machine's facts, by the SSH connection of a first `up`; raises `Wrong` when it refuses the login."""
     config = ssh.write_client_config(directory, [host], known_hosts)
     words = ssh.command(str(config), ssh.first_alias(host.name), ("cat", "/proc/meminfo", "/etc/os-release"), new=True)
     try:

@@ -1,4 +1,4 @@
-"""Settings that have a default, or that can wait."""
+"""Settings that have a default, or that can be set later."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from operations.init.session import Session
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One setting that is a text."""
+    """One setting whose value is text."""
 
     key: str
     title: str
@@ -65,13 +65,13 @@ QUESTIONS = (
 
 
 def _kept(question: Question) -> str:
-    """What is so where nothing is answered."""
+    """The value without an answer."""
     field = next(field for field in Settings.model_fields.values() if field.alias == question.key)
     return str(field.default or "later")
 
 
 def others(session: Session) -> None:
-    """Each that is not set; Enter leaves it as it is."""
+    """Ask for each setting that is not set; Enter keeps its default."""
     for question in QUESTIONS:
         if question.key in session.written.values or session.kind not in question.kinds:
             continue

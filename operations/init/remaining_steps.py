@@ -1,4 +1,4 @@
-"""What is left when all is asked: what an `up` would refuse, and what nobody but the operator can do."""
+"""The steps after the questions: what an `up` would still refuse, and what only the operator can do."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from stacks import inputs
 
 
 def rest(session: Session, given: str) -> None:
-    """Print it; `given` is the file of the passphrase as the shell had it."""
+    """Print the remaining steps; `given` is the passphrase file that the shell had set."""
     report = session.dialogue.report
     session.dialogue.topic("What remains", "")
     for number, text in enumerate(_left(session, given), 1):
@@ -47,7 +47,7 @@ def _left(session: Session, given: str) -> Iterator[str]:
 
 
 def _refused(stack: str) -> tuple[Problem, ...]:
-    """By the program's own reading of its inputs."""
+    """Problems that the program finds in its inputs."""
     try:
         _ = Stack(stack).inputs
     except Refused as refused:
@@ -56,7 +56,7 @@ def _refused(stack: str) -> tuple[Problem, ...]:
 
 
 def _records(session: Session, fleet: Fleet) -> Iterator[str]:
-    """DNS: each record that is not published as the fleet needs it."""
+    """Each DNS record that is not published as the fleet needs it."""
     ask = session.resolvers()
     try:
         needed = dns.zone(fleet, lambda address: dns.address_of(address, ask))

@@ -1,4 +1,4 @@
-"""What runs, against the memory of the machines by the laws themselves; and what the services need of others."""
+"""Which services run, checked against the machines' memory; and the secrets that others issue for them."""
 
 import secrets
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ _ALL, _CORE = "all", "the core"
 
 
 def services(session: Session) -> None:
-    """Which services run."""
+    """Ask which services run."""
     if "services" in session.written.values:
         return
     names = catalogue.names_of_services()
@@ -39,7 +39,7 @@ def services(session: Session) -> None:
 
 
 def fits(session: Session, chosen: Sequence[str]) -> None:
-    """Raises `Wrong` with every law that the fleet would break, by what its machines have, and by what is free there now."""
+    """Raises `Wrong` with every law that the fleet would break, given each machine's memory and what is free there now."""
     try:
         session.placed(services=tuple(chosen))
     except Refused as refused:
@@ -53,7 +53,7 @@ def fits(session: Session, chosen: Sequence[str]) -> None:
 
 
 def missing(session: Session, fleet: Fleet) -> list[tuple[Secret, External]]:
-    """What the fleet needs or may have of somebody else, and is not set."""
+    """External secrets that the fleet needs or can use, and that are not set."""
     rents = any(placement.host.rented for placement in fleet.placements)
     return [
         (secret, secret.source)
@@ -63,7 +63,7 @@ def missing(session: Session, fleet: Fleet) -> list[tuple[Secret, External]]:
 
 
 def from_others(session: Session) -> None:
-    """The secrets that somebody else issues."""
+    """Ask for the secrets that others issue."""
     found = missing(session, session.placed())
     needed = [secret for secret, source in found if not source.optional]
     extra = [secret for secret, source in found if source.optional]

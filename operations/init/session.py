@@ -1,4 +1,4 @@
-"""What the questions share: who is asked, what is written, what the machines said."""
+"""Shared state of the questions: the dialogue, the configuration file, the machines' facts."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,14 +22,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """One start of `make init`."""
+    """One run of `make init`."""
 
     stack: str
     dialogue: Dialogue
     outside: Outside
     written: ConfigurationFile
     facts: dict[str, Facts] = field(default_factory=dict)
-    """By host: what it said in this session."""
+    """Facts from this run, by host."""
 
     @property
     def kind(self) -> str:
@@ -51,14 +51,14 @@ class Session:
     def checked(
         self, question: str, read: Callable[[str], T], check: Callable[[T], None], *, example: str = "", enter: str | None = None
     ) -> T:
-        """An answer of the right form that also holds outside, or is kept all the same."""
+        """An answer of the right form that also passes `check`, or that the operator keeps anyway."""
         while True:
             answer = self.dialogue.ask(question, read, example=example, enter=enter)
             if self.holds(check, answer):
                 return answer
 
     def holds(self, check: Callable[[T], None], answer: T) -> bool:
-        """Whether `check` finds nothing `Wrong`, or the operator keeps the answer all the same."""
+        """Whether `check` raises no `Wrong`, or the operator keeps the answer anyway."""
         try:
             check(answer)
         except Wrong as wrong:
@@ -67,7 +67,7 @@ class Session:
         return True
 
     def resolvers(self) -> dns.Ask:
-        """Those of the settings."""
+        """The resolvers of the settings."""
         named = self.written.values.get("nameservers")
         default = Settings.model_fields["nameservers"].default
         return self.outside.resolvers([str(each) for each in (named if isinstance(named, list) else default)])
@@ -76,13 +76,14 @@ class Session:
         self.dialogue.report(f"Not checked: {what}. {str(error).splitlines()[0]}", indent="  ")
 
     def placed(self, memory_mib: int = 0, free: Mapping[str, int] | None = None, **changes: object) -> Fleet:
-        """The fleet of the settings as they are written, with `changes`, and hosts of this memory or of what is `free`;
-        raises `Refused` for every broken law.
+        """The fleet of the written settings with `changes`; its hosts have this memory, or what is `free`.
+
+        Raises `Refused` with every broken law.
         """
         settings = inputs.parsed(self.stack, self.written.settings)
 
         def memory(name: str, of_host: int) -> int:
-            # The host's own programs use some of it already, and the law reserves memory for them besides.
+            # The host's own programs already use some of it, and the law also reserves memory for them.
             return memory_mib or min(of_host, (free or {}).get(name, of_host) + Host.reserve_mib)
 
         hosts = {

@@ -1,1 +1,1 @@
-"""The mesh's members, and the zone's records."""
+"""The mesh's members, and the DNS zone's records."""

@@ -1,4 +1,4 @@
-"""`make dns STACK=`: the records that the fleet needs in its zone, and what of them is published."""
+"""`make dns STACK=`: the DNS records that the fleet needs, and what is published of them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from operations.stack import CommandFailed, Stack
 from operations.table import table
 
 Ask = Callable[[str, str], frozenset[str]]
-"""What is published under a name and of a kind; empty for nothing."""
+"""Looks up the published values by name and type; empty when there is none."""
 _SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Needed:
-    """What has to be published under `name` of one kind, and nothing besides."""
+    """The exact set of values to publish under `name` for one record type."""
 
     name: str
     kind: str
@@ -28,21 +28,20 @@ class Needed:
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """As they stand in a zone file."""
+        """The records as lines of a zone file."""
         return tuple(f"{self.name}. 3600 IN {self.kind} {value}" for value in sorted(self.values))
 
 
 def zone(fleet: Fleet, address_of: Callable[[str], str]) -> tuple[Needed, ...]:
-    """One `A` for every site, at the hub where both have it; `address_of` says the IPv4 address behind a host's address.
+    """One `A` record for every site, to the hub when two hosts serve it; `address_of` resolves a host's address to IPv4.
 
-    Empty for a stack whose names are in the mesh alone. The domain itself is left out while it is for members alone: what the
-    public finds there is the operator's, perhaps a site elsewhere. A rented server's address is known to no setting: its names
-    are left out.
+    Empty for a stack whose names are in the mesh alone. The domain itself is left out while only members may open it: its public
+    record is the operator's, perhaps a site elsewhere. The names of a rented server are left out: no setting knows its address.
     """
     if not fleet.named_in_public:
         return ()
     hub = fleet.mesh.hub if fleet.mesh else ""
-    # What is relayed is a site of both hosts, and strangers are to come by the hub.
+    # A relayed site is on both hosts, and the Internet must reach it by the hub.
     placements = sorted(fleet.placements, key=lambda placement: placement.host.name == hub)
     hosts = {
         site.host: placement.host
@@ -58,7 +57,7 @@ def zone(fleet: Fleet, address_of: Callable[[str], str]) -> tuple[Needed, ...]:
         Needed(name=site.name, kind="AAAA", values=frozenset(), reason="ports are published on IPv4 alone") for site in sites
     ]
     mesh = [
-        # A record for `*.<domain>` would cover these too, and lead whoever is not in the mesh to a stranger's address.
+        # A record for `*.<domain>` would match these too, and lead clients outside the mesh to somebody else's address.
         Needed(name=f"{host.name}.{host.mesh_domain}", kind="A", values=frozenset(), reason="a name of the mesh alone")
         for host in fleet.hosts
         if host.mesh_domain
@@ -67,7 +66,7 @@ def zone(fleet: Fleet, address_of: Callable[[str], str]) -> tuple[Needed, ...]:
 
 
 def differences(needed: tuple[Needed, ...], ask: Ask) -> Iterator[tuple[Needed, frozenset[str]]]:
-    """What is published otherwise than it is needed, and how."""
+    """Each record whose published values differ, with those values."""
     for each in needed:
         published = ask(each.name, each.kind)
         if published != each.values:
@@ -77,7 +76,7 @@ def differences(needed: tuple[Needed, ...], ask: Ask) -> Iterator[tuple[Needed, 
 def check(stack: Stack) -> int:
     """Print the zone and every difference; 1 when there is any."""
     fleet, servers = stack.inputs.fleet, [str(address) for address in stack.inputs.settings.nameservers]
-    # Not of the machine's own resolver, which in the mesh knows other addresses.
+    # Not the machine's own resolver: in the mesh it knows other addresses.
     ask = public(servers)
 
     needed = zone(fleet, lambda address: address_of(address, ask))
@@ -100,7 +99,7 @@ def check(stack: Stack) -> int:
 
 
 def address_of(address: str, ask: Ask) -> str:
-    """The IPv4 address behind a host's address."""
+    """The IPv4 address of a host's address."""
     try:
         return str(IPv4Address(address))
     except ValueError:
@@ -108,7 +107,7 @@ def address_of(address: str, ask: Ask) -> str:
 
 
 def public(servers: list[str], port: int = 53) -> Ask:
-    """Asks these resolvers; raises `CommandFailed` when none answers: silence is not the same as no record."""
+    """Asks the resolvers `servers`; raises `CommandFailed` when none answers: silence does not mean that there is no record."""
     resolver = dns.resolver.Resolver(configure=False)
     resolver.nameservers, resolver.port, resolver.lifetime = list(servers), port, _SECONDS
 

@@ -1,4 +1,4 @@
-"""Members whose key in the mesh has expired are let in again, as they were: same name, same address."""
+"""Renews mesh members whose key has expired: they keep name and address."""
 
 import json
 import time
@@ -13,7 +13,7 @@ _HEADSCALE = f"{LABEL_SERVICE}=headscale"
 
 
 def renew(stack: Stack) -> None:
-    """Ask the hub for every member and renew those that have expired."""
+    """Ask the hub for every member and renew the expired ones."""
     mesh = stack.inputs.fleet.mesh
     if mesh is None:
         print(f"the stack {stack.name} has no mesh of its own")
@@ -30,7 +30,7 @@ def renew(stack: Stack) -> None:
 
 
 def expired(members: Sequence[Mapping[str, Any]], now: float) -> tuple[str, ...]:
-    """The names of those of `headscale nodes list -o json` that the mesh no longer lets in; most never expire."""
+    """Names of expired members in the output of `headscale nodes list -o json`; most keys never expire."""
     return tuple(str(member["given_name"]) for member in members if 0 < ((member.get("expiry") or {}).get("seconds") or 0) < now)
 
 

@@ -1,1 +1,1 @@
-"""What is made for readers: README's pictures, the index of decisions, the documentation site."""
+"""Pages for readers: README's pictures, the index of decisions, the documentation site."""

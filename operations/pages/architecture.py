@@ -1,7 +1,7 @@
-"""`python -m operations.pages.architecture`: README's picture of the platform, drawn from the catalogue.
+"""`python -m operations.pages.architecture`: draws README's picture of the platform from the catalogue.
 
-The hub stands on the left, the stack in the middle, other hosts on the right. Everything in it follows from the fleet: services,
-who may open their sites, what is backed up, which host calls which.
+The hub is on the left, the stack in the middle, other hosts on the right. The fleet supplies all content: services, who may open
+their sites, what is backed up, which host calls which.
 """
 
 import sys
@@ -24,7 +24,7 @@ _PUBLIC, _MEMBERS, _QUIET, _SAVED, _OPERATOR = "#c2410c", "#1d4ed8", "#6b7280", 
 _FILL = {_PUBLIC: "#fff7ed", _MEMBERS: "#eff6ff", _QUIET: "#f9fafb"}
 _CHIP, _GAP = 30, 8
 _WAY_OUT = "\N{NORTH EAST ARROW}"
-# Left, width and services in a row of each column.
+# Left edge and width in pixels of each column, and the number of services in a row.
 _COLUMNS: Mapping[Role | None, tuple[int, int, int]] = {
     Role.HUB: (20, 300, 2),
     Role.STACK: (390, 460, 3),
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def picture(fleet: Fleet) -> str:
-    """The whole SVG. The fleet has a hub and a stack."""
+    """The SVG. The fleet must have a hub and a stack."""
     hub, stack = (_playing(fleet, role) for role in (Role.HUB, Role.STACK))
     others = [placement for placement in fleet.placements if placement not in (hub, stack)]
     common = frozenset.intersection(*(frozenset(service.name for service in each.services) for each in fleet.placements))
@@ -75,7 +75,7 @@ def _playing(fleet: Fleet, role: Role) -> Placement:
 
 
 def _host(placement: Placement, common: frozenset[str], column: tuple[int, int, int], top: float) -> tuple[Sequence[str], float]:
-    """A host's box and what stands on it; where it ends."""
+    """A host's box with its services, and the box's lower edge in pixels."""
     left, width, in_a_row = column
     ingress = placement.door.name if placement.door else ""
     own = [service for service in placement.services if service.name not in common and service.name != ingress]
@@ -125,7 +125,7 @@ def _is_saved(service: Service) -> bool:
 
 
 def _outside(hub: Placement, stack: Placement, others: Sequence[Placement], tops: Mapping[str, float]) -> Iterator[str]:
-    """Who comes in from where, and which host calls another."""
+    """Arrows: clients and the hosts that they reach, and calls between hosts."""
     middle = {role: column[0] + column[1] / 2 for role, column in _COLUMNS.items()}
     ends = ((Role.HUB, "Internet", _PUBLIC), (Role.STACK, "members of the VPN", _MEMBERS), (None, "you: pulumi up", _OPERATOR))
     for role, words, color in ends:
@@ -157,7 +157,7 @@ def _calls(placement: Placement, other: Placement) -> bool:
 
 
 def _storage(fleet: Fleet, bottoms: Mapping[str, float], floor: float) -> Iterator[str]:
-    """Where backups go."""
+    """The storage for backups."""
     yield box(20, floor, _WIDTH - 40, 36, "#f0fdf4", _SAVED)
     yield text(
         _WIDTH / 2,

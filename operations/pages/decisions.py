@@ -1,4 +1,4 @@
-"""`python -m operations.pages.decisions`: docs/adr/README.md, every decision with its date and whether it stands."""
+"""`python -m operations.pages.decisions`: writes docs/adr/README.md, every decision with its date and status."""
 
 import re
 import sys
@@ -18,7 +18,7 @@ page says why, and what was rejected. A decision that no longer holds stays, wit
 
 
 class Malformed(Exception):
-    """A page without a title or a status."""
+    """A decision's page lacks a title or a status."""
 
 
 def main() -> int:
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def index(directory: Path = DIRECTORY) -> str:
-    """The page in Markdown. Raises `Malformed` with every page that says too little."""
+    """The index in Markdown. Raises `Malformed` with every page that lacks a title or a status."""
     return _HEAD + markdown(("", "decision", "date", "status"), list(_rows(directory))) + "\n"
 
 

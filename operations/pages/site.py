@@ -1,7 +1,7 @@
-"""`python -m operations.pages.site`: lays out .site/, from which `make site` has mkdocs build the documentation.
+"""`python -m operations.pages.site`: writes .site/, from which `make site` has mkdocs build the documentation.
 
-The pages are the repository's own, at their own paths, so that links are the same here and on a forge. A file that a page links
-to and that is no page becomes one: its text as code. mkdocs then refuses a link that leads nowhere.
+Pages are the repository's own, at their own paths, so that links work here and on a forge. A linked file that is not a page
+becomes one, with its text as code. mkdocs then refuses a link that leads nowhere.
 """
 
 import re
@@ -23,7 +23,7 @@ _LANGUAGES = {".py": "python", ".yaml": "yaml", ".yml": "yaml", ".sh": "bash", "
 
 
 def main() -> int:
-    """Write .site/pages/ and .site/mkdocs.yml; 1, with all of them, where links lead to no file."""
+    """Write .site/pages/ and .site/mkdocs.yml; prints links to missing files, and returns 1 when there are any."""
     missing = lay_out(OUTPUT)
     if missing:
         print("links that lead to no file:", *missing, sep="\n  ", file=sys.stderr)
@@ -31,7 +31,7 @@ def main() -> int:
 
 
 def lay_out(output: Path) -> Sequence[str]:
-    """Write the pages and mkdocs' configuration into `output`; the links that lead to no file."""
+    """Write the pages and mkdocs' configuration into `output`; returns the links to missing files."""
     pages = output / "pages"
     shutil.rmtree(pages, ignore_errors=True)
     names = [*_TOP, *sorted(str(path.relative_to(PROJECT)) for path in (PROJECT / "docs").rglob("*.md"))]
@@ -55,7 +55,7 @@ def lay_out(output: Path) -> Sequence[str]:
 
 
 def laid_out(name: str, text: str, pages: Iterable[str]) -> tuple[str, set[str]]:
-    """A page's text for the site, and the files besides `pages` that it links to, by their paths in the repository."""
+    """A page's text for the site, and the linked files that are not in `pages`, by their paths in the repository."""
     targets: set[str] = set()
     known = set(pages)
 
@@ -77,13 +77,13 @@ def laid_out(name: str, text: str, pages: Iterable[str]) -> tuple[str, set[str]]
 
 
 def _outside_of_code(text: str, change: Callable[[str], str]) -> str:
-    """`text` with `change` made where it is neither a fenced block nor code in a line."""
+    """`text` with `change` applied outside fenced blocks and inline code."""
     parts = re.split(r"(^```.*?^```$|`[^`\n]*`(?!\]))", text, flags=re.DOTALL | re.MULTILINE)
     return "".join(part if number % 2 else change(part) for number, part in enumerate(parts))
 
 
 def _folded(found: re.Match[str]) -> str:
-    """A diagram's text: what draws it would be a program out of the Internet."""
+    """A diagram's source, folded: a program that draws it would have to come from the Internet."""
     lines = "".join(f"    {line}\n" for line in found[1].splitlines())
     return f'??? note "A diagram, as Mermaid\'s text: a forge draws it"\n\n    ```text\n{lines}    ```\n'
 
@@ -122,7 +122,7 @@ def navigation(names: Sequence[str]) -> Sequence[Mapping[str, object]]:
 
 
 def _titled(names: Iterable[str]) -> Iterator[Mapping[str, str] | str]:
-    """Each page by its own title; an index by its path, which makes it the section's own page."""
+    """Each page with its title; an index by path only, which makes it the section's own page."""
     for name in names:
         found = re.search(r"^#+ (.+)$", (PROJECT / name).read_text(), re.MULTILINE)
         title = (found[1] if found else name).removeprefix("Reference: ").replace("`", "")
@@ -130,7 +130,7 @@ def _titled(names: Iterable[str]) -> Iterator[Mapping[str, str] | str]:
 
 
 def _joined(folder: PurePosixPath, target: str) -> str:
-    """The path in the repository that `target` means on a page of `folder`."""
+    """The repository path of the link `target` on a page in `folder`."""
     parts: list[str] = []
     for part in (folder / target).parts:
         if part == "..":

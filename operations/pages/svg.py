@@ -1,4 +1,4 @@
-"""The few shapes that the pictures need, as SVG text; coordinates are pixels from the upper left."""
+"""SVG shapes of the pictures; coordinates are pixels from the upper left corner."""
 
 from collections.abc import Iterable
 from html import escape
@@ -8,7 +8,7 @@ MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 
 
 def document(width: int, height: int, title: str, shapes: Iterable[str]) -> str:
-    """A whole picture, with its own background: it is read on light and on dark pages. `title` is for who cannot see it."""
+    """A complete picture with a background, readable on light and dark pages. `title` is for screen readers."""
     body = "\n".join(shapes)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img">\n'
@@ -17,7 +17,7 @@ def document(width: int, height: int, title: str, shapes: Iterable[str]) -> str:
 
 
 def box(x: float, y: float, width: float, height: float, fill: str, line: str = "none", *, radius: int = 8) -> str:
-    """A rectangle with round corners."""
+    """A rectangle with rounded corners."""
     return (
         f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius}" fill="{fill}" '
         f'stroke="{line}" stroke-width="1.5"/>'
@@ -35,14 +35,14 @@ def text(
 
 
 def arrow(points: Iterable[tuple[float, float]], color: str, *, dashed: bool = False) -> str:
-    """A line through `points` with a head at its end."""
+    """A line through `points` with an arrowhead at its end."""
     path = " ".join(f"{x:g},{y:g}" for x, y in points)
     dash = ' stroke-dasharray="5 4"' if dashed else ""
     return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"{dash} marker-end="url(#{_head(color)})"/>'
 
 
 def heads(colors: Iterable[str]) -> str:
-    """What `arrow` ends with, in each of its colours."""
+    """The arrowheads of `arrow`, in each colour."""
     markers = "".join(
         f'<marker id="{_head(color)}" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
         f'<path d="M0 0L10 5L0 10z" fill="{color}"/></marker>'

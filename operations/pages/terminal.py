@@ -1,8 +1,8 @@
-"""`python -m operations.pages.terminal [LOG]`: README's picture of a terminal, out of what a real `make lab` wrote.
+"""`python -m operations.pages.terminal [LOG]`: draws README's picture of a terminal from the output of a real `make lab`.
 
-With LOG (`make lab 2>&1 | tee lab.log`) it first keeps that run's ending in docs/proofs/lab-run.txt: the steps with their
-seconds, the phases of the deployment, some of the checks and how many passed, the backups. No line is written here but the dots
-where lines are left out. The picture is drawn from the kept text, so that a test can tell whether it is what was kept.
+With LOG (`make lab 2>&1 | tee lab.log`) it first copies the run's ending to docs/proofs/lab-run.txt: the steps with their
+seconds, the phases of the deployment, some of the checks and how many passed, the backups. Only the dots for lines left out are
+added. The picture is drawn from the copied text, so that a test can compare the two.
 """
 
 import re
@@ -16,9 +16,9 @@ from operations.pages.svg import MONO, box, document
 KEPT = Path(__file__).parents[2] / "docs/proofs/lab-run.txt"
 PICTURE = KEPT.with_suffix(".svg")
 _COLUMNS = 106
-"""Characters that a line of the picture has; a table's further columns are cut."""
+"""Characters in a line of the picture; further columns of a table are cut."""
 _EACH = 14
-"""One check in so many is shown."""
+"""One check in this many is shown."""
 _LEFT_OUT = "..."
 _STEP = re.compile(r"^\S.{0,60}\s+\d+\.\d s  done$")
 _CHECK = re.compile(r"^(?:ok|FAILED|left out)\s{2,}\S")
@@ -32,11 +32,11 @@ _SIZE, _LINE, _ADVANCE = 13, 18, 7.85
 
 
 class NotARun(Exception):
-    """The log is not that of a `make lab` that ended."""
+    """The log is not of a `make lab` that ended."""
 
 
 def main(words: Sequence[str]) -> int:
-    """Keep the log's ending when there is one, and draw the picture."""
+    """Copy the ending of the log, if one is given, and draw the picture."""
     if any(words):
         try:
             KEPT.write_text(ending(Path(words[0]).read_text(errors="replace")))
@@ -48,7 +48,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def ending(log: str) -> str:
-    """The lines of a run that a reader wants, in their order. Raises `NotARun` for a log without the run's last words."""
+    """The lines of a run that matter to a reader, in order. Raises `NotARun` for a log without the run's last words."""
     lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*[A-Za-z]|[^\n]*\r", "", log).splitlines()]
     if not any(line.startswith("from nothing to checked") for line in lines):
         raise NotARun(
@@ -60,7 +60,7 @@ def ending(log: str) -> str:
         checks += is_check
         in_table = bool(line) and (in_table or bool(_TABLE.match(line)))
         if (is_check and checks % _EACH == 1) or in_table or _STEP.match(line) or _WHOLE.match(line):
-            # Nothing between two checks: that not all are shown is said once, after them.
+            # No dots between two checks: the dots after the last one stand for all that are left out.
             if left_out and not (is_check and _CHECK.match(kept[-1])):
                 kept.append(_LEFT_OUT)
             kept.append(line[:_COLUMNS].rstrip())
@@ -73,7 +73,7 @@ def ending(log: str) -> str:
 
 
 def picture(text: str) -> str:
-    """The terminal as an SVG."""
+    """The terminal as SVG."""
     lines = text.splitlines()
     width, height = int(_COLUMNS * _ADVANCE) + 40, len(lines) * _LINE + 70
     shapes = [box(0, 0, width, height, _BACKGROUND, radius=10)]

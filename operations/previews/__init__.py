@@ -1,1 +1,1 @@
-"""Previews in which nothing of the fleet is in reach: no passphrase, no SSH, no secret, and yet the real difference."""
+"""Previews without access to the fleet: no passphrase, no SSH, no secret, and still the real difference."""

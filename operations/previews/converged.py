@@ -1,4 +1,4 @@
-"""A state that a program finds nothing to change in, as an `up` would leave it, made without one."""
+"""Computes the state that an `up` would leave, without an `up`: the program finds nothing to change in it."""
 
 import hashlib
 import json
@@ -9,16 +9,16 @@ from operations.previews.ephemeral_stack import EphemeralStack, Resource, Step
 from operations.stack import CommandFailed
 
 SECRET_KEY, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
-"""How an export marks a secret; its value is JSON in `plaintext`."""
+"""The engine's mark for a secret in an export; the value is JSON in `plaintext`."""
 _UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
-"""How the engine writes what is known after an `up` alone."""
+"""The engine's mark for a value that is known only after an `up`."""
 _PASSES = 8
-"""More than the longest chain of values that need each other: secret, configuration, container, gate, tasks."""
+"""More than the longest chain of dependent values: secret, configuration, container, gate, tasks."""
 _NOT_KEPT = ("sourcePosition", "stackTrace", "outputs", "created", "modified")
 
 
 def converge(program: EphemeralStack, resources: list[Resource]) -> list[Resource]:
-    """`resources` with the inputs that the program computes; raises `CommandFailed` when it does not come to rest."""
+    """`resources` with the inputs that the program computes; raises `CommandFailed` when the inputs do not become stable."""
     steps: list[Step] = []
     for _ in range(_PASSES):
         program.hold(resources)
@@ -30,12 +30,12 @@ def converge(program: EphemeralStack, resources: list[Resource]) -> list[Resourc
 
 
 def secret(value: object) -> Mapping[str, str]:
-    """`value` as an export with secrets in plain text shows it."""
+    """`value` in the form of an export with secrets in plain text."""
     return {SECRET_KEY: SECRET, "plaintext": json.dumps(value)}
 
 
 def _after(resources: list[Resource], steps: list[Step]) -> Iterator[Resource]:
-    """The state that an `up` of `steps` would leave, as far as it can be told: dependencies first."""
+    """The state after an `up` of `steps`, as far as it is predictable; dependencies come first."""
     before = {resource["urn"]: resource for resource in resources}
     wanted = {step["urn"]: step["newState"] for step in steps if step.get("newState")}
     gone = {step["urn"] for step in steps if step["op"] == "delete"}
@@ -54,7 +54,7 @@ def _after(resources: list[Resource], steps: list[Step]) -> Iterator[Resource]:
 
 
 def _default_provider(urn: str) -> Resource:
-    """What the engine registers by itself for resources that name no provider."""
+    """The provider that the engine registers itself for resources that name none."""
     kind, name = urn.split("::")[-2:]
     version = ".".join(name.removeprefix("default_").split("_")) if name != "default" else ""
     inputs = {"__internal": {}, **({"version": version} if version else {})}
@@ -64,7 +64,7 @@ def _default_provider(urn: str) -> Resource:
 def _made(new: Mapping[str, Any], before: Resource | None) -> Resource:
     kept = {key: value for key, value in new.items() if key not in _NOT_KEPT}
     ignored = {key for key in new.get("ignoreChanges") or () if _UNKNOWN in json.dumps(new.get("inputs", {}).get(key))}
-    # What is ignored would stay unknown for good.
+    # An ignored property would stay unknown for ever.
     inputs = {key: value for key, value in new.get("inputs", {}).items() if key not in ignored}
     if not new.get("custom"):
         return {**kept, "outputs": {}}
@@ -82,12 +82,12 @@ def _made(new: Mapping[str, Any], before: Resource | None) -> Resource:
 
 
 def seed(urn: str) -> str:
-    """128 hexadecimal digits, the same for a resource each time."""
+    """128 hexadecimal digits, always the same for a resource."""
     return hashlib.sha512(urn.encode()).hexdigest()
 
 
 def invented(kind: str, urn: str, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What only its provider knows of a resource, in the right shape."""
+    """Values that only the provider knows, invented in the right form."""
     text = seed(urn)
     match kind:
         case "random:index/randomPassword:RandomPassword":
@@ -114,7 +114,7 @@ _PUBLIC_PREFIX = "AAAAC3NzaC1lZDI1NTE5AAAAI"
 
 
 def _identity(new: Mapping[str, Any]) -> str:
-    """Hetzner's are numbers."""
+    """The resource's id; Hetzner's ids are numbers."""
     digest = _hash(str(new["urn"]))
     return str(int(digest[:8], 16)) if str(new["type"]).startswith("hcloud:") else digest
 

@@ -1,4 +1,4 @@
-"""The program of one checkout as a stack of its own: dummies for all secrets, a backend and a passphrase to be thrown away."""
+"""Runs one checkout's program as a temporary stack: all secrets are dummies, backend and passphrase are temporary too."""
 
 import json
 import os
@@ -21,7 +21,7 @@ Step = Mapping[str, Any]
 Resource = dict[str, Any]
 
 _NEEDED = ("GOGC", "HOME", "LANG", "PATH", "PYTHONPATH", "TMPDIR")
-"""Of the caller's environment; credentials stay outside."""
+"""Variables taken from the caller's environment; credentials are not among them."""
 _PASSPHRASE = "throwaway"  # noqa: S105 - it protects dummies
 _LEFT_OUT = (".*", "__pycache__", "tests", "docs", "benchmarks", "lab", "images", "toolchain")
 _SECONDS = 600
@@ -32,12 +32,12 @@ _OPERATOR: Mapping[str, Any] = {
     "vpai:knownHosts": "hosts/throwaway.known_hosts",
     "vpai:authorizedKeys": "hosts/throwaway.authorized_keys",
 }
-"""For what an operator has not set yet."""
+"""Settings that stand in for what an operator has not set yet."""
 _HOSTS: Mapping[str, Mapping[str, Any]] = {role: {"roles": [role]} for role in ("stack", "hub", "workstation")}
-"""Of a stack that is no copy, where the operator has not set them."""
+"""Hosts of a stack that is no copy, when the operator has set none."""
 _KEPT = "vpai:kept"
 _AUTHORITY = "vpai:certificateAuthority"
-# Asked of the checkout itself: another commit may know other secrets.
+# Runs in the checkout itself: another commit may have other secrets.
 _SECRETS = """
 import json, sys
 from model.secret import External
@@ -56,16 +56,16 @@ print(page(reachability(example_fleet())))
 
 @dataclass(frozen=True, kw_only=True)
 class Previewed:
-    """What a preview told: each resource's step, and what the policy pack refuses."""
+    """The result of a preview: the steps of its resources, and what the policy pack refuses."""
 
     steps: tuple[Step, ...]
     refused: tuple[str, ...]
 
 
 class EphemeralStack:
-    """A stack named like the real one, made of `source` (a checkout) below `directory`.
+    """A stack with the real one's name, made from `source` (a checkout) below `directory`.
 
-    `config` is the stack's configuration, its secrets encrypted by whatever key or left out; without it, the checkout's own.
+    `config` is the stack's configuration, with its secrets encrypted by any key or left out; by default the checkout's own.
     """
 
     def __init__(self, source: Path, directory: Path, stack: str, config: Mapping[str, Any] | None = None) -> None:
@@ -75,7 +75,7 @@ class EphemeralStack:
         home.mkdir()
         state.mkdir()
         (home / "plugins").symlink_to((Path(os.environ["PULUMI_HOME"]) / "plugins").resolve())
-        (home / "logs").touch()  # in the way of the engine's automatic log: docs/adr/0026
+        (home / "logs").touch()  # a file where the engine would make the directory of its automatic log: docs/adr/0026
         self.environment = {
             **{name: os.environ[name] for name in _NEEDED if name in os.environ},
             "PULUMI_HOME": str(home),
@@ -84,7 +84,7 @@ class EphemeralStack:
             "PULUMI_PYTHON_CMD": os.environ.get("PULUMI_PYTHON_CMD", sys.executable),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
-            # For the event log, the only machine-readable place of the pack's verdict.
+            # For the event log: only there is the pack's verdict machine-readable.
             "PULUMI_DEBUG_COMMANDS": "true",
         }
         file = self.directory / f"Pulumi.{stack}.yaml"
@@ -98,17 +98,17 @@ class EphemeralStack:
         return self._python(_REACHABILITY)
 
     def hold(self, resources: list[Resource]) -> None:
-        """Make `resources`, secrets in plain text, the stack's state."""
+        """Make `resources`, with secrets in plain text, the stack's state."""
         state = json.loads(self._pulumi("stack", "export"))
-        # Everything else stays as it is in an empty stack, its secrets provider above all: without one the import crashes.
+        # The rest comes from the empty stack. Without its secrets provider the import crashes.
         state["deployment"]["resources"] = resources
         self._pulumi("stack", "import", stdin=json.dumps(state))
 
     def planned(self) -> list[Step]:
-        """The steps of a preview that change anything, the dummies as an export shows secrets: what `settle` goes by."""
+        """The steps of a preview that change anything, with dummies in the form of an export; the input of `converge`."""
         plan = self.directory.parent / "plan.json"
         steps = json.loads(self._pulumi("preview", "--json", "--show-secrets", "--save-plan", str(plan)))["steps"]
-        # The steps alone say "[secret]": what it is stands in the plan.
+        # The steps show secrets only as "[secret]"; their values are in the plan.
         goals = json.loads(plan.read_text())["resourcePlans"]
         for step in steps:
             if new := step.get("newState"):
@@ -118,17 +118,17 @@ class EphemeralStack:
         return [step for step in steps if step["op"] != "same"]
 
     def previewed(self, *arguments: str) -> str:
-        """What `pulumi preview --json ARGUMENTS` prints; raises `CommandFailed` when it fails."""
+        """The output of `pulumi preview --json ARGUMENTS`; raises `CommandFailed` when it fails."""
         return self._pulumi("preview", "--json", *arguments)
 
     def preview(self) -> Previewed:
-        """What an `up` would do, and the policy pack's verdict on it."""
+        """What an `up` would do, and the policy pack's verdict."""
         events = self.directory.parent / "events.json"
         judged = self._run("preview", "--json", "--policy-pack", "policy", "--event-log", str(events))
         refused = tuple(sorted(set(refused_by_policy(events.read_text())))) if events.exists() else ()
         if judged.returncode and not refused:
             raise _failed(judged)
-        # A refused preview ends before all steps are told.
+        # A refused preview ends before it has reported all steps.
         steps = json.loads(self.previewed() if refused else judged.stdout)["steps"]
         return Previewed(steps=tuple(step for step in steps if step["op"] != "same"), refused=refused)
 
@@ -152,7 +152,7 @@ class EphemeralStack:
         return done.stdout
 
     def _configure(self, file: Path, written: Mapping[str, Any]) -> None:
-        """The operator's settings as they are, dummies in place of what is encrypted."""
+        """Write the operator's settings, with dummies for the encrypted ones."""
         plain = {key: value for key, value in written.items() if not _is_encrypted(value)}
         config: dict[str, Any] = {**_OPERATOR, **plain}
         if plain.get("vpai:kind") != Kind.COPY:
@@ -169,7 +169,7 @@ class EphemeralStack:
         self._pulumi("config", "set-all", "--path", *pairs)
 
     def _write_files(self, config: Mapping[str, Any]) -> None:
-        """Files that settings name and a checkout may lack; never a private key."""
+        """Write files that settings name and a checkout may lack; never a private key."""
         for key, substitute in (("vpai:authorizedKeys", _PUBLIC_KEY), ("vpai:imageLock", None)):
             name = config.get(key)
             if name and not (self.directory / name).exists():
@@ -181,7 +181,7 @@ class EphemeralStack:
             _write(self.directory / authority / "root.key", dummy("certificate_authority_key", ".*"))
 
     def _dummies(self, configured: set[str], config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """All that a stack needs; the optional ones where the real stack has them, too."""
+        """Dummies for all secrets that a stack needs, and for the optional ones that the real stack has."""
         asked = (str(config.get(_AUTHORITY, "")), *config.get("vpai:hosts", {}))
         known: Mapping[str, tuple[str, bool]] = json.loads(self._python(_SECRETS, *asked))
         for name, (pattern, optional) in known.items():
@@ -190,7 +190,7 @@ class EphemeralStack:
 
 
 def checked_out(commit: str, directory: Path) -> Path:
-    """The files of `commit`, in a directory of their own."""
+    """The files of `commit`, in the new directory `directory`."""
     directory.mkdir()
     archive = directory.with_suffix(".tar")
     output(["git", "archive", "--output", str(archive), commit])
@@ -199,14 +199,14 @@ def checked_out(commit: str, directory: Path) -> Path:
 
 
 def _left_out(source: Path) -> Any:
-    """Of the top directory alone: services may have files in a directory of any name."""
+    """Leave out names in the top directory only: services may have directories of any name."""
     patterns = shutil.ignore_patterns(*_LEFT_OUT)
     everywhere = shutil.ignore_patterns("__pycache__")
     return lambda directory, names: (patterns if Path(directory) == source else everywhere)(directory, names)
 
 
 def _placed(hosts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The same hosts, each with an address and a size where the operator has given none."""
+    """The same hosts; those without an address or a size get one."""
     return {
         name: given if "server" in given else {"address": f"203.0.113.{10 + number}", "memoryMib": 11264, **given}
         for number, (name, given) in enumerate(hosts.items())
@@ -219,7 +219,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _failed(done: subprocess.CompletedProcess[str]) -> CommandFailed:
-    """With what the program said, where it is the program that refuses."""
+    """The error with the program's own message, when the program refuses."""
     try:
         reported = [
             diagnostic["message"] for diagnostic in json.loads(done.stdout)["diagnostics"] if diagnostic["severity"] == "error"

@@ -1,4 +1,4 @@
-"""`make comment NUMBER=`: a preview's text at its pull request, in place of the former one, by GitHub's own `gh`."""
+"""`make comment NUMBER=`: posts a preview's text to its pull request with GitHub's `gh`, in place of the former comment."""
 
 import json
 import os
@@ -13,7 +13,7 @@ _OURS = f'.[] | select(.user.type == "Bot" and (.body | startswith("{MARK}"))) |
 
 
 def publish(number: int, text: str) -> None:
-    """Update the comment that begins with our mark, or make it."""
+    """Update the comment that begins with our mark, or create it."""
     repository = os.environ.get("GITHUB_REPOSITORY", "")
     if not repository:
         refuse(

@@ -1,4 +1,4 @@
-"""`make preview-pull-request`: what this checkout would change, as the text of one comment; no secret, no host, no passphrase."""
+"""`make preview-pull-request`: what this checkout would change, as one comment. It needs no secret, host or passphrase."""
 
 import sys
 import tempfile
@@ -24,7 +24,7 @@ _HOSTS = ("vpai:index:ManagedHost", "vpai:index:DockerHost")
 
 @dataclass(frozen=True, kw_only=True)
 class Deployed:
-    """What a change is compared with: resources, secrets being dummies, and the page of who reaches what."""
+    """The deployed side of the comparison: resources with dummies for secrets, and the page of who reaches what."""
 
     described: str
     resources: Sequence[Resource]
@@ -32,7 +32,7 @@ class Deployed:
 
 
 def preview_pull_request(stack: str, base: str, snapshot: str) -> int:
-    """Print the text and write it to .vpai/comment.md; 1 where the program or the policy pack refuses."""
+    """Print the text and write it to .vpai/comment.md; 1 when the program or the policy pack refuses."""
     COMMENT.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
@@ -48,15 +48,15 @@ def preview_pull_request(stack: str, base: str, snapshot: str) -> int:
 
 
 def converged(source: Path, stack: str, directory: Path, described: str) -> Deployed:
-    """As if the checkout `source` had been deployed."""
+    """The state as if the checkout `source` had been deployed."""
     program = EphemeralStack(source, directory, stack)
     return Deployed(described=described, resources=converge(program, []), reachability=program.reachability)
 
 
 def against(deployed: Deployed, head: Path, stack: str, directory: Path) -> tuple[str, bool]:
-    """The text for what the checkout `head` would change, and whether the policy pack refuses it."""
+    """The comment for what the checkout `head` would change, and whether the policy pack refuses it."""
     program = EphemeralStack(head, directory, stack)
-    # A preview ends at the first deletion that protection forbids; the reader is to see all of them, as data at risk.
+    # A preview ends at the first deletion of a protected resource; without protection it shows all of them, as data at risk.
     program.hold([{**resource, "protect": False} for resource in deployed.resources])
     previewed = program.preview()
     protected = {resource["urn"] for resource in deployed.resources if resource.get("protect")}
@@ -81,7 +81,7 @@ def against(deployed: Deployed, head: Path, stack: str, directory: Path) -> tupl
 
 
 def _computed(base: str, stack: str, place: Path) -> Deployed:
-    """The commit that this checkout left `base` at: what was merged there since is no change of this one."""
+    """The commit where this checkout branched off `base`: what was merged there since is not part of this change."""
     revision = commit_of(base, example=f"make preview-pull-request STACK={stack} BASE=origin/main")
     commit = output(["git", "merge-base", revision, "HEAD"]).strip()
     source = checked_out(commit, place / "commit")
@@ -91,7 +91,7 @@ def _computed(base: str, stack: str, place: Path) -> Deployed:
 
 
 def published(path: Path) -> Deployed:
-    """What the snapshot at `path` says."""
+    """The deployed side from the snapshot at `path`."""
     snapshot = Snapshot.at_path(path)
     return Deployed(
         described=f"what is deployed: the commit {snapshot.commit[:12]}, {snapshot.at}",

@@ -1,8 +1,8 @@
-"""`make snapshot`: the deployed state for everybody to compare with, in which no secret is left, nor a hash of one.
+"""`make snapshot`: writes the deployed state for previews to compare with, without any secret or hash of one.
 
-Nothing is masked: the program runs once more, from dummies, without the passphrase and without a host, and every secret leaf and
-whatever follows from one (a version, a policy's principal) becomes what it computes. It cannot write what it was never told.
-A scan that knows the true values looks at the result all the same.
+Values are not masked: the program runs once more from dummies, without passphrase and host. Every secret, and every value that
+follows from one (a version, a policy's principal), is computed anew; the program cannot leak what it does not know. A scan with
+the true values still checks the result.
 """
 
 import base64
@@ -29,7 +29,7 @@ _DIGESTS = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512")
 _BCRYPT = re.compile(r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{53}")
 _HEXADECIMAL = re.compile(r"\b[0-9a-f]{32,128}\b")
 _SHORTEST = 5
-"""Characters of a value that can be told from chance; no secret of ours is shorter."""
+"""Characters of the shortest value that the scan looks for: shorter ones occur by chance. No secret of ours is shorter."""
 _PRINTED = ("stdout", "stderr", "containerLogs")
 _CODE = "__provider"
 _EMPTY: Mapping[type, object] = {str: "", dict: {}, list: [], int: 0, float: 0, bool: False}
@@ -37,7 +37,7 @@ _EMPTY: Mapping[type, object] = {str: "", dict: {}, list: [], int: 0, float: 0, 
 
 @dataclass(frozen=True, kw_only=True)
 class Snapshot:
-    """What stands, secrets being dummies in plain text."""
+    """The deployed state, with dummies in plain text for secrets."""
 
     stack: str
     commit: str
@@ -45,11 +45,11 @@ class Snapshot:
     """When it was taken, UTC."""
     resources: Sequence[Resource]
     reachability: str
-    """The page of who reaches what, as the commit computes it."""
+    """The page of who reaches what, as the deployed commit computes it."""
 
     @classmethod
     def at_path(cls, path: Path) -> "Snapshot":
-        """One that was written; raises `Refused` for anything else."""
+        """Read a written snapshot; raises `Refused` for any other file."""
         try:
             return cls(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as error:
@@ -67,12 +67,12 @@ class Snapshot:
 
 
 def path_of(stack: str) -> Path:
-    """Where it is written to, and fetched to."""
+    """Path to which snapshots are written and fetched."""
     return PROJECT / ".vpai" / "snapshot" / stack / "snapshot.json"
 
 
 def snapshot(stack: Stack) -> None:
-    """Write it; raises `Refused` when something else than this checkout is deployed, or a secret would be told."""
+    """Write the snapshot; raises `Refused` when another commit is deployed, or when a secret would leak."""
     steps = json.loads(stack.pulumi("preview", "--json"))["steps"]
     refuse(_undeployed(stack.name, [step for step in steps if step["op"] != "same"]))
     deployed: list[Resource] = json.loads(stack.pulumi("stack", "export", "--show-secrets"))["deployment"]["resources"]
@@ -95,7 +95,7 @@ def snapshot(stack: Stack) -> None:
 
 
 def publish(stack: str, remote: str) -> None:
-    """Put the written snapshot where `fetch` finds it; raises `Refused` where there is none."""
+    """Publish the written snapshot for `fetch`; raises `Refused` when there is none."""
     if not path_of(stack).exists():
         refuse(
             [
@@ -111,7 +111,7 @@ def publish(stack: str, remote: str) -> None:
 
 
 def fetch(stack: str, remote: str) -> None:
-    """Write the published snapshot, if there is one, and say so."""
+    """Fetch the published snapshot, if there is one, and say so."""
     path = path_of(stack)
     found = git_refs.take(_ref(stack), path.parent, remote)
     print(
@@ -120,12 +120,12 @@ def fetch(stack: str, remote: str) -> None:
 
 
 def emptied(resource: Resource) -> Resource:
-    """`resource` with nothing in its secrets but what its type needs; what the program computes from them follows."""
+    """`resource` with secrets replaced by what its type needs; values computed from them are left to the program."""
     kind = str(resource["type"])
     if kind == "pulumi:pulumi:Stack":
         return {**resource, "outputs": {}}
     inputs, outputs = _without_secrets(resource.get("inputs", {})), _without_secrets(resource.get("outputs", {}))
-    # What a host printed is no input of anything.
+    # No resource takes a host's output as input.
     outputs = {**outputs, **{key: "" for key in _PRINTED if outputs.get(key)}}
     if kind.startswith(("random:", "pulumi-python:dynamic/hetzner:HostKey")):
         outputs |= invented(kind, str(resource["urn"]), inputs)
@@ -133,13 +133,13 @@ def emptied(resource: Resource) -> Resource:
 
 
 def _without_code(resource: Resource) -> Resource:
-    """Dynamic resources keep their pickled provider as a secret; a preview reads the program's own."""
+    """Without the pickled provider, which dynamic resources keep as a secret; a preview uses the program's own."""
     kept = {key: {name: value for name, value in resource.get(key, {}).items() if name != _CODE} for key in ("inputs", "outputs")}
     return {**resource, **kept}
 
 
 def leaks(deployed: Iterable[Resource], true_values: Mapping[str, str], published: Iterable[Resource]) -> Iterator[Problem]:
-    """Whatever of the secrets in `deployed`, or a hash of it, stands in `published`."""
+    """A problem for each secret of `deployed`, or hash of one, that occurs in `published`."""
     deployed, published = list(deployed), list(published)
     text = json.dumps(published, ensure_ascii=False)
     for name, value in true_values.items():
@@ -176,15 +176,15 @@ def _forms(value: str) -> Iterator[tuple[str, str]]:
 
 
 def _inside_base64(raw: bytes) -> Iterator[str]:
-    """What base64 of anything that contains `raw` shows of it, wherever it begins."""
+    """The base64 texts that anything containing `raw` would show, for each of the three alignments."""
     for shift in range(3):
         encoded = base64.b64encode(b"\0" * shift + raw).decode().rstrip("=")
-        # The characters that share bits with what stands before and after are left out.
+        # Characters that share bits with the neighbouring bytes are left out.
         yield encoded[(0, 2, 3)[shift] : -1 if (len(raw) + shift) % 3 else None]
 
 
 def _true_values(stack: Stack, deployed: Iterable[Resource]) -> Mapping[str, str]:
-    """Every value that must not be told, by a name for it."""
+    """Every secret value, by a name for it."""
     found = {**stack.inputs.external, "hcloud_token": stack.inputs.cloud_token, **stack.outputs.get("secrets", {})}
     for resource in deployed:
         if str(resource["type"]).startswith(("random:", "pulumi-python:dynamic/hetzner:")):

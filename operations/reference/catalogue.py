@@ -1,4 +1,4 @@
-"""`python -m operations.reference.catalogue`: the reference pages of production, written from the catalogue that deploys it."""
+"""`python -m operations.reference.catalogue`: writes the reference pages of production from the catalogue."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ PAGE = _PROJECT / "docs/reference/catalogue.md"
 ALERTS = _PROJECT / "docs/reference/alerts.md"
 UIDS = _PROJECT / "services/monitoring/uids.txt"
 DOMAIN = "example.org"
-# The sizes that production's hosts have; everything else of an operator is an example.
+# Names and sizes are those of production's hosts; the rest of the example is invented.
 _HOSTS = {
     "sese": (11264, Role.STACK),
     "seko": (2048, Role.HUB),
@@ -36,11 +36,11 @@ _HOSTS = {
     "app-prod-01": (4096, Role.APPLICATIONS),
 }
 ROLES = {name: role for name, (_, role) in _HOSTS.items()}
-"""What each host of the example is for."""
+"""Role of each host of the example."""
 
 
 def main() -> int:
-    """Write the pages, and the names that alerts ever had."""
+    """Write the pages, and the list of all names that alerts ever had."""
     fleet = example_fleet()
     PAGE.write_text(page(fleet))
     current = alerts(fleet.placements)
@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def example_fleet() -> Fleet:
-    """Production as it would stand below an example domain."""
+    """Production below an example domain."""
     settings = Settings.parse(
         {
             "kind": "production",
@@ -72,7 +72,7 @@ def example_fleet() -> Fleet:
 
 
 def page(fleet: Fleet) -> str:
-    """The whole page in Markdown."""
+    """The page in Markdown."""
     sections = (
         ("Hosts, networks and flows", f"![Hosts, services and who reaches them](architecture.svg)\n\n{_diagram(fleet)}"),
         ("Services", _services(fleet)),
@@ -99,7 +99,7 @@ def _placed(fleet: Fleet) -> Iterator[tuple[str, Service]]:
 
 
 def _diagram(fleet: Fleet) -> str:
-    """Who is asked over which door: hosts as boxes, Caddy's routes and the needs between services as arrows."""
+    """Diagram of requests: hosts as boxes, Caddy's routes and the needs between services as arrows."""
     lines = ["```mermaid", "flowchart LR", "  internet((Internet))", "  vpn((VPN))"]
     for placement in fleet.placements:
         lines.append(f"  subgraph {placement.host.name}")
@@ -138,7 +138,7 @@ def _ingress(placement: Placement) -> str:
 
 
 def _calls_between_hosts(fleet: Fleet) -> Sequence[tuple[str, str]]:
-    """Each service that calls another host, and the Caddy that answers it there; each pair once."""
+    """Each service that calls another host, with the Caddy that answers there; each pair once."""
     behind = {
         service.name: placement
         for placement, service in fleet.services()
@@ -153,7 +153,7 @@ def _calls_between_hosts(fleet: Fleet) -> Sequence[tuple[str, str]]:
 
 
 def _network_diagram(fleet: Fleet) -> Sequence[str]:
-    """Who is on which network: a hexagon for each, with a way out or none."""
+    """Diagram of networks: a hexagon for each, with or without egress, and the services on it."""
     lines = ["```mermaid", "flowchart LR", "  outside((Internet))"]
     for placement in fleet.placements:
         lines.append(f"  subgraph {placement.host.name}")
@@ -194,7 +194,7 @@ def _services(fleet: Fleet) -> str:
 
 
 def _memory(fleet: Fleet) -> str:
-    """Each host's budget: the limits of its services against what the host has."""
+    """Each host's memory budget: the limits of its services against the host's memory."""
     parts = []
     for placement in fleet.placements:
         host = placement.host

@@ -1,6 +1,6 @@
-"""`python -m operations.reference.configuration`: what Pulumi.yaml declares, and the JSON Schema of a Pulumi.<stack>.yaml.
+"""`python -m operations.reference.configuration`: writes the declarations in Pulumi.yaml, and the JSON Schema of stack files.
 
-Both are written from the settings (model/settings.py) and the secrets of the catalogue, which are what the program reads.
+Both come from the settings (model/settings.py) and the catalogue's secrets, which are what the program reads.
 """
 
 import json
@@ -20,7 +20,7 @@ from stacks.inputs import CLOUD_TOKEN
 PROJECT_FILE = PROJECT / "Pulumi.yaml"
 SCHEMA_FILE = PROJECT / "docs/reference/stack.schema.json"
 HEADER = f"# yaml-language-server: $schema={SCHEMA_FILE.relative_to(PROJECT)}\n"
-"""First line of a Pulumi.<stack>.yaml: an editor with yaml-language-server completes and checks the file by it."""
+"""First line of a Pulumi.<stack>.yaml, by which an editor with yaml-language-server completes and checks the file."""
 _NAMESPACE = "vpai:"
 _ENGINES: Mapping[str, str] = {
     "encryptionsalt": "the engine's: belongs to the stack's passphrase, no secret",
@@ -28,7 +28,7 @@ _ENGINES: Mapping[str, str] = {
     "encryptedkey": "the engine's: the key of that provider, encrypted",
     "environment": "the engine's: environments of Pulumi ESC",
 }
-"""Beside `config:`. Source: pulumi v3.259.0, sdk/go/common/workspace/project.go, ProjectStack."""
+"""Keys beside `config:`. Source: pulumi v3.259.0, sdk/go/common/workspace/project.go, ProjectStack."""
 _EMPTY: Mapping[str, Any] = {"string": "", "array": [], "object": {}}
 _HEAD = """\
 config:
@@ -39,14 +39,14 @@ config:
 
 
 def main() -> int:
-    """Write both."""
+    """Write both files."""
     PROJECT_FILE.write_text(project_file(PROJECT_FILE.read_text()))
     SCHEMA_FILE.write_text(schema_file())
     return 0
 
 
 def project_file(text: str) -> str:
-    """Pulumi.yaml with all that a stack may set: type, default and meaning of each."""
+    """Pulumi.yaml with every key that a stack may set: type, default and meaning."""
     above, found, _ = text.partition("\nconfig:\n")
     assert found, "Pulumi.yaml has no config: any more"
     declared = yaml.safe_dump(dict(_declared()), sort_keys=False, allow_unicode=True, width=130)
@@ -54,7 +54,7 @@ def project_file(text: str) -> str:
 
 
 def schema_file() -> str:
-    """The schema as it is committed."""
+    """The schema as text."""
     return json.dumps(schema(), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -68,7 +68,7 @@ def schema() -> Mapping[str, Any]:
         "properties": {**settings, **secrets},
         "patternProperties": {
             f"^{_NAMESPACE}{storage.BACKUP_KEY.pattern}$": {**_SECURE, "description": "Half of the key of a host's backups"},
-            f"^(?!{_NAMESPACE})": {},  # of the engine and its providers
+            f"^(?!{_NAMESPACE})": {},  # keys of the engine and its providers
         },
         "additionalProperties": False,
         "required": [f"{_NAMESPACE}{key}" for key in whole["required"]],
@@ -90,22 +90,22 @@ _ENCRYPTED: Mapping[str, Any] = {
     "required": ["secure"],
     "additionalProperties": False,
 }
-"""What `pulumi config set --secret` writes."""
+"""A value that `pulumi config set --secret` wrote."""
 _SECURE: Mapping[str, Any] = {"$ref": "#/$defs/Encrypted"}
 _AS_TEXT: Mapping[str, Mapping[str, Any]] = {
     "integer": {"type": "string", "pattern": "^-?(0|[1-9][0-9]*)$"},
     "boolean": {"enum": ["true", "false"]},
 }
-"""`pulumi config set` without --path writes every value as a text."""
+"""`pulumi config set` without --path writes every value as text."""
 _FORMATS: Mapping[str, str] = {
     "ipv4": r"^[0-9]{1,3}([.][0-9]{1,3}){3}$",
     "ipv4network": r"^[0-9]{1,3}([.][0-9]{1,3}){3}(/[0-9]{1,2})?$",
 }
-"""For readers that know no formats."""
+"""Patterns for validators that ignore `format`."""
 
 
 def _settings() -> Mapping[str, Any]:
-    """pydantic's schema, with the few words that an enumeration has in the place where it is used."""
+    """pydantic's schema, with enumerations written out where they are used."""
     whole = Settings.model_json_schema(by_alias=True)
     words = {
         f"#/$defs/{name}": {"type": each["type"], "enum": each["enum"]} for name, each in whole["$defs"].items() if "enum" in each
@@ -134,17 +134,17 @@ def _meaning(secret: Secret) -> str:
 
 
 def _declared() -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """As the engine wants it: pulumi v3.259.0, sdk/go/common/workspace/project.json, configTypeDeclaration."""
+    """Declarations in the engine's form: pulumi v3.259.0, sdk/go/common/workspace/project.json, configTypeDeclaration."""
     for key, each in _settings()["properties"].items():
         items = {"items": {"type": each["items"]["type"]}} if each["type"] == "array" else {}
-        default = copy(each.get("default", _EMPTY.get(each["type"])))  # one that is shared would be written as an anchor
+        default = copy(each.get("default", _EMPTY.get(each["type"])))  # a shared object would be written as a YAML anchor
         yield f"{_NAMESPACE}{key}", {"type": each["type"], **items, "default": default, "description": each["description"]}
     for secret in _secrets():
         yield f"{_NAMESPACE}{secret.name}", {"type": "string", "default": "", "description": _meaning(secret)}
 
 
 def _written(each: Mapping[str, Any]) -> Any:
-    """A schema of pydantic's for what the file holds: numbers and yes or no may be texts there, and a value may be encrypted."""
+    """Turn pydantic's schema into the file's: numbers and booleans may be text there, and a value may be encrypted."""
     kind = each.get("type")
     reported = {key: each[key] for key in ("description", "default") if key in each}
     if "examples" in each:

@@ -1,4 +1,4 @@
-"""`python -m operations.reference.policy`: docs/reference/policy.md, every control, the rule that decides it and its test."""
+"""`python -m operations.reference.policy`: writes docs/reference/policy.md: every control with its rule and its test."""
 
 import sys
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def page(fleet: Fleet) -> str:
-    """The whole page in Markdown."""
+    """The page in Markdown."""
     sections = "\n\n".join(_benchmark(benchmark, fleet) for benchmark in BENCHMARKS)
     rules = ((f"`{rule.name}`", str(rule.severity.value), rule.asks, rule.why) for rule in RULES)
     return f"""# Reference: the policy pack
@@ -126,7 +126,7 @@ def _waivers(fleet: Fleet) -> Iterator[tuple[str, ...]]:
 
 
 def in_force(fleet: Fleet) -> Iterator[tuple[str, Waiver]]:
-    """Every waiver of a fleet with its place."""
+    """Every waiver of a fleet, with its place."""
     yield from (("every service", waiver) for waiver in STANDING_WAIVERS)
     yield from (("every host", waiver) for waiver in docker_daemon.WAIVERS)
     yield from (("every server of Hetzner's", waiver) for waiver in server.WAIVERS)

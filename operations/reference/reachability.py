@@ -1,4 +1,4 @@
-"""`python -m operations.reference.reachability`: who reaches what in production, as a page that pull requests change visibly."""
+"""`python -m operations.reference.reachability`: writes who reaches what in production; pull requests show its changes."""
 
 import sys
 from collections.abc import Iterable
@@ -25,7 +25,7 @@ def main() -> int:
 
 
 def page(rows: Iterable[Reach]) -> str:
-    """The whole page in Markdown; `read` finds the rows again."""
+    """The page in Markdown; `read` is its inverse."""
     rows = sorted(rows)
     cells = ((source, by, ", ".join(row.target for row in group)) for (source, by), group in _grouped(rows))
     table = markdown(("who", "by", "reaches"), cells)
@@ -33,7 +33,7 @@ def page(rows: Iterable[Reach]) -> str:
 
 
 def read(text: str) -> frozenset[Reach]:
-    """The rows that a page was written from, e.g. of another commit: the input of `model.reachability.difference`."""
+    """The rows of a page, e.g. of another commit: the input of `model.reachability.difference`."""
     lines = text.partition("## Table")[2].strip().splitlines()[2:]
     cells = (tuple(cell.strip() for cell in line.strip().strip("|").split(" | ")) for line in lines if line.startswith("|"))
     return frozenset(Reach(source, target, by) for source, by, targets in cells for target in targets.split(", "))
@@ -47,7 +47,7 @@ def _grouped(rows: Iterable[Reach]) -> Iterable[tuple[tuple[str, str], Iterable[
 
 
 def _picture(rows: Iterable[Reach]) -> str:
-    """Networks instead of pairs: who is on which, which have a way out, and who comes in by Caddy."""
+    """A diagram of networks instead of pairs: their members, which have egress, and what Caddy admits."""
     lines = ["```mermaid", "flowchart LR", f"  anyone(({ANYONE}))", f"  member(({MEMBER}))", f"  internet(({INTERNET}))"]
     names = {ANYONE: "anyone", MEMBER: "member", INTERNET: "internet"}
     edges: dict[str, None] = {}

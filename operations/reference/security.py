@@ -1,4 +1,4 @@
-"""`python -m operations.reference.security`: the part of docs/security.md that is computed: what each container reaches."""
+"""`python -m operations.reference.security`: writes the computed part of docs/security.md: what each container reaches."""
 
 import sys
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ def main() -> int:
 
 
 def page(text: str, fleet: Fleet) -> str:
-    """`text` with its computed part as it is for `fleet`."""
+    """`text` with its computed part replaced by that of `fleet`."""
     before, _, rest = text.partition(_BEGIN)
     _, end, after = rest.partition(_END)
     assert end, f"the page has no {_BEGIN.strip()} and {_END}"

@@ -1,1 +1,1 @@
-"""The recovery kit, and values for copies."""
+"""The recovery kit, and fake values for copies."""

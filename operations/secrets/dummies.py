@@ -1,4 +1,4 @@
-"""Values that stand for secrets wherever there are no real ones."""
+"""Dummy values for secrets."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from operations.stack import CommandFailed
 
 
 def dummy(name: str, pattern: str) -> str:
-    """What stands for the external secret `name`, whose values match `pattern`, wherever there is no real one."""
+    """A dummy for the external secret `name`, whose values match `pattern`."""
     filled = f"preview0value0of0{name}"
     shapes = (filled, f"1000000001:{filled}", "-1000000001", "preview0" * 8)
     for shape in shapes:

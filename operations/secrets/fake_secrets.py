@@ -1,6 +1,6 @@
-"""Values that open nothing, in a copy's configuration, for what it needs of others and nobody has given it.
+"""Sets fake values for the external secrets that a copy needs and lacks.
 
-Not for OVH: without a certificate no site answers.
+Not for OVH's: without a certificate no site answers.
 """
 
 import json
@@ -14,20 +14,20 @@ from services import caddy, catalogue
 
 
 def fake_secrets(stack: Stack) -> None:
-    """Set every secret that is required and missing; what is set stays. Refuses stacks that are no copies."""
+    """Set every required secret that is missing; existing values stay. Refuses a stack that is no copy."""
     refuse(() if stack.profile.copy else _not_a_copy(stack.name))
-    # Every declared key is there, without a value where nobody has set it; a secret's value is not shown.
+    # Every declared key is listed, without a value when it is not set; a secret's value is never shown.
     shown = json.loads(stack.pulumi("config", "--json"))
     given = {key.removeprefix("vpai:") for key, entry in shown.items() if entry["secret"] or entry.get("value")}
     made = fakes(given)
     if made:
-        # No secrets: they may stand on a command line.
+        # Fakes are not secret: they may be on a command line.
         stack.pulumi("config", "set-all", *(word for name in made for word in ("--secret", f"vpai:{name}={made[name]}")))
     print("\n".join(f"vpai:{name} is fake now" for name in sorted(made)) or "nothing is missing")
 
 
 def fakes(given: Collection[str] = ()) -> Mapping[str, str]:
-    """A fake of the right shape for each secret that a deployment would refuse to do without, besides those `given`."""
+    """A fake of the right form for each secret that a deployment requires, without those `given`."""
     return {
         secret.name: dummy(secret.name, secret.source.pattern)
         for secret in set(catalogue.external_secrets()) - set(caddy.OVH)

@@ -1,4 +1,4 @@
-"""The kit's part on backups: what opens each host's repository without this project, and whether it still does."""
+"""The recovery kit's entries on backups: how to open each host's repository without this project, and whether it opens."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from operations.table import table
 from services import storage
 
 _SECONDS = 120
-"""For one answer of a bucket."""
+"""Limit for one answer of a bucket."""
 
 
 def repositories(hosts: Iterable[HostBackup], secrets: Mapping[str, str]) -> list[Mapping[str, Any]]:
     """One entry for each host, with commands for a plain shell; `secrets` are all values of the stack.
 
-    The key is the one that reads every repository and deletes nothing, so that a stolen kit costs no backup.
+    The entry's key reads every repository and deletes nothing, so that a stolen kit costs no backup.
     """
     key = secrets.get(storage.BACKUPS_ACCESS_KEY.name, ""), secrets.get(storage.BACKUPS_SECRET_KEY.name, "")
     return [_entry(to, *key, secrets[to.password.name]) for to in hosts]
@@ -49,7 +49,7 @@ def _entry(to: HostBackup, access_key: str, secret_key: str, password: str) -> M
 
 
 def closed_repositories(entries: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The hosts whose repository does not open by the commands of its entry, or holds no complete run; each is shown."""
+    """Hosts whose repository the commands of its entry do not open, or that holds no complete run; prints each."""
     answers = {entry["host"]: (entry["repository"], *_asked(entry)) for entry in entries}
     rows = [
         (host, repository, "opens" if opens else "FAILED", reported) for host, (repository, reported, opens) in answers.items()
@@ -61,7 +61,7 @@ def closed_repositories(entries: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _asked(entry: Mapping[str, Any]) -> tuple[str, bool]:
     export, snapshots, _ = entry["commands"]
-    # The kit's own words, as somebody would type them; restic from wherever it is.
+    # The commands as the kit has them and an operator would type them; restic may be anywhere.
     program = Path(restic_program())
     environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
     words = ["timeout", str(_SECONDS), "bash", "-c", f"{export}\n{snapshots} --json"]

@@ -1,6 +1,7 @@
-"""The recovery kit: what a restore needs and no backup holds, sealed to a public age key.
+"""The recovery kit: what a restore needs and no backup holds, encrypted to a public age key.
 
-Its private half stays off this machine; any `age -d -i KEY kit.age` opens it. A kit counts when it has opened the state.
+The private key is not on this machine; any `age -d -i KEY kit.age` opens the kit. A kit counts only after it has opened the
+state.
 """
 
 import hashlib
@@ -21,7 +22,7 @@ PASSPHRASE, FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
 
 
 def write_recovery_kit(stack: Stack, recipient: str, path: Path) -> None:
-    """Seal the passphrase and every irreplaceable secret of `stack` to `recipient` and write them to `path`."""
+    """Encrypt the passphrase and every irreplaceable secret of `stack` to `recipient`, and write them to `path`."""
     to = _recipient(stack, recipient)
     refuse(_problems(stack))
     kit = _contents(stack)
@@ -36,7 +37,7 @@ def write_recovery_kit(stack: Stack, recipient: str, path: Path) -> None:
 
 
 def stale(stack: Stack, path: Path) -> str:
-    """Why the kit at `path` is not to be relied on any more; empty for one that holds what the stack has now."""
+    """Why the kit at `path` is out of date; empty when it holds the stack's present values."""
     if not _note(stack).exists():
         return "nothing here says what it holds"
     note = json.loads(_note(stack).read_text())
@@ -48,12 +49,13 @@ def stale(stack: Stack, path: Path) -> str:
 
 
 def check_recovery_kit(stack: Stack, path: Path, key: str) -> None:
-    """Open the kit at `path` with the private key in the file `key`, and each repository and the state with what is in it.
+    """Decrypt the kit at `path` with the private key in the file `key`, and open each repository and the state with its content.
 
-    A kit that `age -d` has opened elsewhere needs no key. Raises `Refused` for what cannot be opened, or does not fit the state.
+    A kit that `age -d` has decrypted elsewhere needs no key. Raises `Refused` for what cannot be opened, or does not fit the
+    state.
     """
     kit = opened(path, key)
-    # First, because they open on the day on which the state is lost, too.
+    # Repositories come first: they also open on the day when the state is lost.
     closed = closed_repositories(kit.get("backups", ()))
     if kit["stack"] != stack.name:
         refuse([_useless(path, f"it is of the stack {kit['stack']}, not of {stack.name}")])
@@ -69,7 +71,7 @@ def check_recovery_kit(stack: Stack, path: Path, key: str) -> None:
 
 
 def passphrase(environment: Mapping[str, str]) -> str:
-    """The one that the engine takes: PULUMI_CONFIG_PASSPHRASE wherever it is set, even to nothing; else what the file says.
+    """The passphrase that the engine uses: PULUMI_CONFIG_PASSPHRASE if it is set, even if empty; else the content of the file.
 
     Source: pulumi v3.259.0, pkg/secrets/passphrase/manager.go, readPassphrase.
     """
@@ -93,7 +95,7 @@ def passphrase(environment: Mapping[str, str]) -> str:
 
 
 def _values(stack: Stack, with_passphrase: str) -> Mapping[str, Any]:
-    """The secrets of the state, opened by the engine itself with that passphrase and no other."""
+    """The secrets of the state, decrypted by the engine with that passphrase and no other."""
     environment = {name: value for name, value in os.environ.items() if name != FILE} | {PASSPHRASE: with_passphrase}
     words = ["pulumi", "stack", "output", "--json", "--show-secrets", "--stack", stack.name, "--non-interactive"]
     found: Mapping[str, Any] = json.loads(output(words, environment=environment)).get("secrets", {})
@@ -101,7 +103,7 @@ def _values(stack: Stack, with_passphrase: str) -> Mapping[str, Any]:
 
 
 def _unopened(kit: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each secret of the kit that is not the state's."""
+    """Each secret of the kit whose value is not the state's."""
     for name, secret in kit["secrets"].items():
         if values.get(name) != secret["value"]:
             yield Problem(
@@ -126,7 +128,7 @@ def _contents(stack: Stack) -> dict[str, Any]:
 
 
 def _fingerprint(kit: Mapping[str, Any]) -> str:
-    """Tells one kit from another. Nothing can be guessed from it: it is made of random secrets too."""
+    """Identifies a kit. It reveals nothing, since random secrets are part of its input."""
     return hashlib.sha256(json.dumps(kit, sort_keys=True).encode()).hexdigest()
 
 
@@ -135,7 +137,7 @@ def _note(stack: Stack) -> Path:
 
 
 def opened(path: Path, key: str) -> Mapping[str, Any]:
-    """What is in the kit; raises `Refused` where the private key in the file `key` does not open it."""
+    """The kit's content; raises `Refused` when the private key in the file `key` does not decrypt it."""
     try:
         data = path.read_bytes()
         if not data.startswith(b"{"):

@@ -1,4 +1,4 @@
-"""A copy of the project with a stack of its own, driven by the real CLI against a file backend."""
+"""A copy of the project with a stack of its own, run by the real CLI with a file backend."""
 
 import json
 import os
@@ -25,7 +25,7 @@ _COPIED = (
 
 
 class Project:
-    """Pulumi in a directory of its own."""
+    """A Pulumi project in a directory of its own."""
 
     def __init__(self, directory: Path, toolchain: Path, stack: str) -> None:
         self.directory, self.stack = directory / "project", stack
@@ -38,7 +38,7 @@ class Project:
         home.mkdir()
         state.mkdir()
         (home / "plugins").symlink_to(toolchain / "home" / "plugins")
-        (home / "logs").touch()  # as toolchain/env.sh has it
+        (home / "logs").touch()  # as in toolchain/env.sh
         self.environment = {
             **os.environ,
             "PATH": f"{toolchain / 'bin'}:{os.environ['PATH']}",
@@ -60,7 +60,7 @@ class Project:
     def pulumi(
         self, *arguments: str, check: bool = True, stdin: str = "", **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run the CLI; stderr goes into stdout, as an operator sees it."""
+        """Run the CLI; its stderr is part of stdout, as an operator sees it."""
         selected = [] if arguments[:2] == ("stack", "init") else ["--stack", self.stack]
         done = subprocess.run(
             ["pulumi", *arguments, *selected, "--non-interactive"],
@@ -76,6 +76,6 @@ class Project:
         return done
 
     def preview(self) -> list[Mapping[str, Any]]:
-        """The steps of a preview."""
+        """The steps of `pulumi preview`."""
         steps: list[Mapping[str, Any]] = json.loads(self.pulumi("preview", "--json").stdout)["steps"]
         return steps

@@ -1,4 +1,4 @@
-"""A stack of one server in the lab's cloud, by the real engine and the real provider."""
+"""A stack of one server in the lab's cloud, with the real engine and the real provider."""
 
 import json
 import textwrap
@@ -59,7 +59,7 @@ PROGRAM = """
 
 
 class Rented(Project):
-    """`wanted.json` is what its program asks for."""
+    """A stack whose program reads `wanted.json`."""
 
     def __init__(self, directory: Path, toolchain: Path, there: RunningCloud, stack: str = "test") -> None:
         super().__init__(directory, toolchain, stack)
@@ -69,7 +69,7 @@ class Rented(Project):
         (self.directory / "__main__.py").write_text(textwrap.dedent(PROGRAM))
 
     def want(self, **changes: Any) -> None:
-        """Change what the program asks for."""
+        """Change the program's input."""
         self.wanted |= changes
         (self.directory / "wanted.json").write_text(json.dumps(self.wanted))
 
@@ -77,7 +77,7 @@ class Rented(Project):
         return self.pulumi("up", "--yes", "--skip-preview", *arguments, check=check).stdout
 
     def destroy(self) -> None:
-        """Afterwards nothing is left in the cloud."""
+        """Destroy the stack and assert that the cloud is empty."""
         self.pulumi("destroy", "--yes", "--skip-preview")
         assert self.cloud.inventory(TOKEN) == {}
 
@@ -86,5 +86,5 @@ class Rented(Project):
         return shown
 
     def server(self) -> Any:
-        """The only one; None before it is made."""
+        """The only server; None before it is created."""
         return next(iter(self.api.servers.get_all()), None)

@@ -1,4 +1,4 @@
-"""Sample changes whose previews are committed as reviewed examples: `python -m tests.engine.samples` writes them."""
+"""Sample changes whose previews are committed as reviewed examples; `python -m tests.engine.samples` writes them."""
 
 import sys
 import tempfile
@@ -18,12 +18,12 @@ _HOSTS = {
     "seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]},
     "waza": {"address": "203.0.113.12", "memoryMib": 16384, "roles": ["workstation"]},
 }
-"""One of them rented, so that a sample can change its type."""
+"""The stack's host is rented, so that a sample can change its server type."""
 
 
 @dataclass(frozen=True)
 class Edit:
-    """In a file, one text for another."""
+    """Replaces one text of a file."""
 
     file: str
     old: str
@@ -52,12 +52,12 @@ SAMPLES: Mapping[str, tuple[Edit, ...]] = {
 
 
 def deployed(directory: Path) -> Deployed:
-    """Production as this checkout would have left it."""
+    """Production as if this checkout had been deployed."""
     return converged(_copy(directory / "checkout"), "prod", directory, "production as an example")
 
 
 def shown(name: str, base: Deployed, directory: Path) -> str:
-    """The text for one sample."""
+    """The preview's text for one sample."""
     head = _copy(directory / "checkout")
     for edit in SAMPLES[name]:
         file = head / edit.file
@@ -69,7 +69,7 @@ def shown(name: str, base: Deployed, directory: Path) -> str:
 
 
 def _copy(directory: Path) -> Path:
-    """This checkout, as of an operator who has set where the hosts are."""
+    """A copy of this checkout, with the hosts' settings of an operator."""
     checkout(directory)
     unset(directory)
     file = directory / "Pulumi.prod.yaml"

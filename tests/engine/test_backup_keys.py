@@ -1,4 +1,4 @@
-"""What each key of the bucket of backups may do, by the real restic against versitygw, an S3 that enforces policies."""
+"""What each key may do in the backups' bucket, with the real restic against versitygw, an S3 that enforces policies."""
 
 import json
 import os
@@ -37,7 +37,7 @@ HOST_BACKUP = next(placement.backup for placement in placements() if placement.h
 
 @dataclass(frozen=True)
 class Repository:
-    """sese's, as one account sees it."""
+    """The repository of sese, with one account's keys."""
 
     restic: Path
     storage: ObjectStorage
@@ -224,7 +224,7 @@ def test_a_kit_opens_every_repository_by_its_own_commands(
 
 
 def test_a_thiefs_overwriting_is_undone_by_content(repository: Repository, tmp_path: Path) -> None:
-    """He has the host's key and password: what he may, he does, several times over."""
+    """The thief has the host's key and password, and does several times what they allow."""
     assert repository.ask("backup", "--tag", "second", ".").returncode == 0
     thief, admin = repository.storage.as_account(SESE), repository.storage.as_account(ADMIN)
     names = _names(repository, "sese/")
@@ -274,7 +274,7 @@ def test_four_weeks_of_checks_find_the_one_pack_that_is_damaged(
     assert HOST_BACKUP
     to = replace(HOST_BACKUP, endpoint=repository.storage.endpoint, region=repository.storage.region, bucket=NAME)
     kept = prune.Repository(to=to, access_key=ADMIN.access_key, secret_key=ADMIN.secret_key, password="of sese")
-    (repository.data / "large").write_bytes(os.urandom(200_000))  # in a pack without directories, which each check reads
+    (repository.data / "large").write_bytes(os.urandom(200_000))  # a pack of files alone: every check reads directories
     assert repository.ask("backup", ".").returncode == 0
     pack = max((tmp_path / f"s3/objects/{NAME}/sese/data").rglob("?" * 64), key=lambda path: path.stat().st_size)
     content = bytearray(pack.read_bytes())

@@ -1,4 +1,4 @@
-"""The program that backs a host up: real PostgreSQL, Redis and restic on this machine's engine, a bucket that enforces keys.
+"""The hosts' backup program with real PostgreSQL, Redis and restic in this machine's Docker, and a bucket that enforces keys.
 
 Qdrant is the lab's stand-in: its collections and points are real, its REST interface is ours.
 """
@@ -57,7 +57,7 @@ class Machine:
     plan: dict[str, Any] = field(default_factory=dict)
     secrets: dict[str, Any] = field(default_factory=dict)
     said: str = ""
-    """By the first run, of everything."""
+    """Output of the first complete run."""
 
     @property
     def first(self) -> str:
@@ -70,7 +70,7 @@ class Machine:
         (directory / "secrets.json").write_text(json.dumps(self.secrets))
 
     def ask(self, *words: str, check: bool = True, environment: Mapping[str, str] | None = None) -> str:
-        """What the program prints, its errors too."""
+        """Output and errors of the program."""
         done = self.started(*words, environment=environment)
         out = done.communicate(timeout=300)[0]
         assert not check or done.returncode == 0, out
@@ -94,7 +94,7 @@ class Machine:
         return docker("exec", "-i", self.container("postgresql"), *psql, *asked).stdout.strip()
 
     def redis(self, *words: str) -> str:
-        # -e: what Redis refuses is a failure.
+        # -e: an error of Redis fails the command.
         ask = ("redis-cli", "-e", "--user", "litellm", "--pass", "l" * 32, "--no-auth-warning")
         return docker("exec", self.container("redis"), *ask, *words).stdout.strip()
 
@@ -137,7 +137,7 @@ class Machine:
         return self.base / "backups/last-success.json"
 
     def data(self) -> Mapping[str, object]:
-        """Every datum that the tests know, in the words of whoever keeps it."""
+        """All data of the tests, as each service reports it."""
         rows = "SELECT count(*) || ' ' || sum(hashtextextended(t::text, 0)) FROM {} t"
         with contextlib.closing(sqlite3.connect(self.database)) as app:
             members = app.execute("SELECT id, name FROM member ORDER BY id").fetchall()
@@ -162,7 +162,7 @@ class Machine:
         }
 
     def destroy(self) -> None:
-        """As a new disk: every datum is gone, the servers are as an `up` makes them."""
+        """Like a new disk: delete all data, and start the servers as an `up` leaves them."""
         for service in ("app", "redis"):
             docker("stop", self.container(service))
         shutil.rmtree(self.base / "data/app")
@@ -187,7 +187,7 @@ class Machine:
 
 
 def _app(directory: Path, name: str) -> None:
-    """A service's directory: an SQLite database with what is still in its log, files of several owners, a link."""
+    """A service's directory: an SQLite database with rows that are only in its log, files of several owners, a link."""
     directory.mkdir(parents=True)
     database = sqlite3.connect(directory / "app.db")
     database.executescript(
@@ -195,7 +195,7 @@ def _app(directory: Path, name: str) -> None:
     )
     database.executemany("INSERT INTO member (name) VALUES (?)", [(f"{name} {number}",) for number in range(50)])
     database.commit()
-    # Left open by a process that goes on: what was written last is in app.db-wal alone.
+    # As from a process that keeps the database open: the last rows are only in app.db-wal.
     for ending in ("", "-wal", "-shm"):
         shutil.copy2(directory / f"app.db{ending}", directory / f"kept{ending}")
     database.close()
@@ -230,7 +230,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Iterat
         made = Machine(base, storage, f"backup-{os.getpid()}", lab.image("restic"), images)
         made.plan, made.secrets = _plan(made), _secrets()
         made.write()
-        # Of its own: on the machine's bridge the address of a container that has ended may be another's.
+        # A network of its own: on Docker's default bridge another container may get the address of one that has ended.
         docker("network", "create", made.stack)
         try:
             _start(made)
@@ -297,7 +297,7 @@ def _secrets() -> dict[str, Any]:
 
 
 def _start(machine: Machine) -> None:
-    """The services as the catalogue declares them, as far as their data goes."""
+    """Start the services as the catalogue declares them, as far as their data needs."""
 
     def run(service: str, owner: int, *options: str) -> None:
         directory = machine.base / "data" / service
@@ -447,10 +447,10 @@ def test_what_was_backed_up_is_back_after_everything_is_gone(machine: Machine) -
 
 @pytest.mark.usefixtures("app_alone")
 def test_a_row_that_is_only_in_the_databases_log_is_in_the_next_run(machine: Machine) -> None:
-    """The file itself keeps its size and its time: restic alone would take it for the one that it has."""
+    """The file keeps its size and time: restic alone would take it for unchanged."""
     machine.ask("run")
     database = sqlite3.connect(machine.database)
-    database.execute("PRAGMA journal_mode = WAL")  # which a restored copy is not in until its service opens it
+    database.execute("PRAGMA journal_mode = WAL")  # a restored copy is in no WAL mode until its service opens it
     database.execute("PRAGMA wal_autocheckpoint = 0")
     before = machine.database.stat()
     database.execute("UPDATE member SET name = 'known X' WHERE id = 1")
@@ -466,7 +466,7 @@ def test_a_row_that_is_only_in_the_databases_log_is_in_the_next_run(machine: Mac
 
 
 def _with(machine: Machine, tmp_path: Path, case: str, then: str) -> Mapping[str, str]:
-    """An environment in which docker, asked for something that contains `case`, does `then` instead."""
+    """An environment whose docker runs `then` instead of a command that contains `case`."""
     program = tmp_path / "bin/docker"
     program.parent.mkdir()
     real = shutil.which("docker")
@@ -501,7 +501,7 @@ def test_a_dump_that_is_not_whole_fails_the_run_and_the_earlier_one_counts(
 
 @pytest.mark.usefixtures("app_alone")
 def test_a_bucket_that_does_not_answer_ends_the_run_in_time_and_the_dumps_stay(machine: Machine) -> None:
-    """Long before restic itself would give up, or has said a word of what is wrong."""
+    """Before restic would give up or print an error."""
     with _changed(machine, "restic", repository=f"s3:http://127.0.0.1:9/{BUCKET}/sese", patience_seconds=2):
         began = time.monotonic()
         said = machine.ask("run", check=False)
@@ -609,7 +609,7 @@ def test_a_restore_that_was_killed_is_undone_or_goes_on(machine: Machine) -> Non
     known = machine.data()
     machine.destroy()
     fresh = machine.sql("n8n", "SELECT name FROM workflow")
-    # Stopped for its own data alone, whose turn is the last.
+    # Stopped for its own data only, which is restored last.
     needs = machine.plan["services"][-1]["needs"]
     machine.plan["services"][-1]["needs"] = []
     machine.write()
@@ -681,7 +681,7 @@ def test_a_run_under_writes_is_one_moment_of_each_store(machine: Machine) -> Non
         writer.wait()
     assert written > 50
     live = machine.sql("n8n", "SELECT money FROM account WHERE id = 2")
-    machine.ask("restore", "--replace", "--service", "postgresql", "--database", "n8n")  # which compares with the manifest
+    machine.ask("restore", "--replace", "--service", "postgresql", "--database", "n8n")  # it compares with the manifest
     assert machine.sql("n8n", "SELECT sum(money) FROM account") == "5000", "no half of a move"
     assert 100 <= int(machine.sql("n8n", "SELECT money FROM account WHERE id = 2")) <= int(live)
     machine.sql("n8n", "DROP TABLE account")
@@ -760,7 +760,7 @@ def test_a_machine_without_its_data_makes_no_backup_and_what_was_laid_out_goes_o
 
 @dataclass
 class OfTheLab(drill.Copy):
-    """With the lab's images: no registry is asked."""
+    """With the lab's images, so that no registry is asked."""
 
     images: Mapping[str, str] = field(default_factory=dict)
 
@@ -832,7 +832,7 @@ def _changed(machine: Machine, part: str, **changes: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _only(machine: Machine, *services: str) -> Iterator[None]:
-    """A host that keeps no other data: what a test does not ask about takes it no time."""
+    """Limit the host to the data of `services`, to save time."""
     before = machine.plan["items"]
     machine.plan["items"] = [item for item in before if item["service"] in services]
     machine.write()

@@ -1,4 +1,4 @@
-"""Buckets by the real engine against moto, an S3 that keeps versions, lifecycle rules, policies and locks over HTTP."""
+"""Buckets with the real engine against moto, an S3 with versions, lifecycle rules, policies and locks over HTTP."""
 
 import json
 import textwrap
@@ -35,7 +35,7 @@ PROGRAM = """
 NAME, SECRET = "example-org-backups", "never-in-a-state"
 ADMIN = Account("KEEPER", SECRET)
 EARLIER = Path(__file__).parent / "facts/bucket_state.json"
-"""What the engine wrote with commit 66b77a6, exported; only the resources' times and stack traces were taken out."""
+"""The state that commit 66b77a6 wrote, exported; only times and stack traces of resources are removed."""
 KEYS = {"admin": "KEEPER", "limited": {"SECOND": "nc-attachments/"}, "principal": "arn:aws:iam:::user/p1234567:{key}"}
 
 
@@ -52,11 +52,11 @@ class Stack(Project):
         self.use(admin)
 
     def use(self, admin: Account) -> None:
-        """Set the credentials that make buckets."""
+        """Set the credentials that create buckets."""
         self.configure({}, {"s3_admin_access_key": admin.access_key, "s3_admin_secret_key": admin.secret_key})
 
     def want(self, **changes: Any) -> None:
-        """Change what the program asks for."""
+        """Change the program's input."""
         self.wanted |= changes
         (self.directory / "wanted.json").write_text(json.dumps(self.wanted))
 
@@ -94,7 +94,7 @@ def test_a_bucket_is_made_fixed_kept_and_given_up(stack: Stack) -> None:
     stack.up("--refresh", "--expect-no-changes")
     assert SECRET not in stack.pulumi("stack", "export").stdout
 
-    # What somebody changed by hand is named, and fixed.
+    # A change by hand is reported and undone.
     s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
     s3.delete_bucket_lifecycle(Bucket=NAME)
     s3.delete_bucket_policy(Bucket=NAME)
@@ -106,7 +106,7 @@ def test_a_bucket_is_made_fixed_kept_and_given_up(stack: Stack) -> None:
     assert len(s3.get_bucket_lifecycle_configuration(Bucket=NAME)["Rules"]) == 3
     assert s3.get_bucket_policy(Bucket=NAME)["Policy"]
 
-    # What is in it survives a change, small things and a large upload in parts; a full bucket stays.
+    # Objects survive a change, small ones and a large upload in parts; a bucket with objects is not deleted.
     for number in range(200):
         s3.put_object(Bucket=NAME, Key=f"small/{number}", Body=b"x")
     upload = s3.create_multipart_upload(Bucket=NAME, Key="large")["UploadId"]
@@ -135,7 +135,7 @@ def test_a_bucket_that_is_there_is_adopted_only_when_asked_and_says_what_changes
     stack.want(adopt=True)
     assert "adopting the bucket" in stack.up()
     stack.up("--refresh", "--expect-no-changes")
-    # One that somebody deleted by hand is made again.
+    # A bucket that was deleted by hand is created again.
     stack.s3.delete_bucket(Bucket=NAME)
     stack.up("--refresh")
     assert stack.s3.get_bucket_versioning(Bucket=NAME)["Status"] == "Enabled"
@@ -170,7 +170,7 @@ def test_a_state_of_an_earlier_commit_is_destroyed_by_this_one(stack: Stack, end
 
 
 def test_a_state_of_an_earlier_commit_names_this_module() -> None:
-    """The engine finds the provider by this path: whoever moves it strands every bucket."""
+    """The engine finds the provider by this path: moving the module would orphan every bucket in a state."""
     assert f"pulumi-python:{Resource._resource_type_name}" == BUCKET == "pulumi-python:dynamic/s3:Bucket"
     assert BucketProvider.__module__ == "components.storage.bucket"
     assert policy(Bucket(name=NAME, https_only=False)) == ""

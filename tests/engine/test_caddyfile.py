@@ -1,4 +1,4 @@
-"""The rendered Caddyfile, run by the real Caddy: who is answered what. Members come from 127.0.0.2, strangers from 127.0.0.1."""
+"""The answers of the real Caddy with the rendered Caddyfile. Members connect from 127.0.0.2, outsiders from 127.0.0.1."""
 
 import json
 import socket
@@ -72,12 +72,12 @@ RELAYED = tuple(
     RouteTarget(route=replace(OPEN, subdomain=peer, paths=("/hook",)), upstream=Upstream(name=peer, port=443, over_mesh=True))
     for peer in ("peer", "impostor", "sought")
 )
-"""Sites that another Caddy answers: the impostor has a certificate of its own making, and nobody tells where the sought is."""
+"""Sites that another Caddy serves: `impostor` has a self-made certificate, the name of `sought` does not resolve."""
 SITES = sites((*map(led, ROUTES), *RELAYED), DOMAIN)
 
 
 def _pattern(setting: str) -> str:
-    """What a setting may be, in Python's words."""
+    """The Python pattern of a setting's values."""
     [pattern] = [rule.pattern for rule in Settings.model_fields[setting].metadata if getattr(rule, "pattern", "")]
     return str(pattern)
 
@@ -114,14 +114,14 @@ def test_with_either_kind_of_certificate_the_access_list_is_the_first_directive_
     directory=st.from_regex(_pattern("acme_directory"), fullmatch=True),
     domain=st.from_regex(_pattern("domain"), fullmatch=True),
 )
-@settings(max_examples=10, deadline=None, phases=(Phase.generate,))  # To shrink one, Caddy would be started for minutes.
+@settings(max_examples=10, deadline=None, phases=(Phase.generate,))  # Shrinking an example would start Caddy for minutes.
 def test_caddy_reads_each_setting_as_it_is(toolchain: Path, email: str, directory: str, domain: str) -> None:
     tls = AcmeOverOvh(email=email, credentials="/etc/caddy/current", directory=directory, wildcard=domain)
     with TemporaryDirectory() as place:
         config = adapted(toolchain / "bin/caddy", render(sites((led(ROUTES[0]),), domain), tls, [MESH]), Path(place))
     issuers = [issuer for found in _found(config, "issuers") for issuer in found]
     assert {issuer.get("email", "") for issuer in issuers} == {email}
-    # Without an authority Caddy names a second one of its own where it has an address to give.
+    # Without a directory setting Caddy adds a second authority of its own when it has an e-mail address.
     assert {issuer.get("ca", "") for issuer in issuers} - {"https://acme.zerossl.com/v2/DV90"} == {directory}
     hosts = {host for found in _found(config, "host") if isinstance(found, list) for host in found}
     assert hosts == {f"llm.{domain}", f"*.{domain}", "127.0.0.1"}
@@ -129,7 +129,7 @@ def test_caddy_reads_each_setting_as_it_is(toolchain: Path, email: str, director
 
 
 def handlers(config: Any, host: str) -> list[tuple[Any, Any]]:
-    """What happens to a request for `host`, in the order in which Caddy runs it."""
+    """The handlers of a request to `host`, in the order in which Caddy runs them."""
     routes = [route for server in config["apps"]["http"]["servers"].values() for route in server["routes"]]
     [route] = [route for route in routes if {"host": [host]} in route.get("match", [])]
 
@@ -151,12 +151,12 @@ class Answer:
     lines: tuple[tuple[str, str], ...]
 
     def all(self, name: str) -> list[str]:
-        """Every value of a header, which may come more than once."""
+        """All values of a header, which may occur several times."""
         return [value for found, value in self.lines if found == name]
 
 
 class Caddy:
-    """The real Caddy with the rendered sites; every upstream but `down` is one server that tells what it was asked."""
+    """The real Caddy with the rendered sites. All upstreams but `down` are one server that reports the requests it gets."""
 
     def __init__(self, binary: Path, directory: Path, vpn: IPv4Network) -> None:
         self._upstream = ThreadingHTTPServer(("127.0.0.1", 0), _Upstream)
@@ -165,7 +165,7 @@ class Caddy:
         _authority(directory)
         self._peers = {"peer": _peer(directory, directory), "impostor": _peer(directory / "impostor", directory)}
         self.name_server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        """Takes questions and answers none, as a member's while it is not logged in."""
+        """Receives queries and never answers, like a member's name server before its login."""
         self.name_server.bind(("127.0.0.1", 0))
         self.name_server.settimeout(10)
         issuer = OwnAuthority(certificate=str(certificate), key=str(directory / "root.key"))
@@ -183,7 +183,7 @@ class Caddy:
         until(self._answers, seconds=30)
 
     def _at_home(self, config: Any) -> Any:
-        """The same configuration on ports of this machine, its upstreams led to the one server."""
+        """The same configuration with ports of this machine and with that one server as upstream."""
         config["admin"] = {"disabled": True}
         servers = config["apps"]["http"]["servers"]
         config["apps"]["http"]["servers"] = {
@@ -223,7 +223,7 @@ class Caddy:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """The path goes out as it is written here; `host` is sent in place of the name that the connection is made for."""
+        """`path` is sent unchanged. `host` replaces the Host header; the connection uses the site's name."""
         name = f"{subdomain}.{DOMAIN}" if subdomain else DOMAIN
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=10, source_address=(source, 0))
         with self._context.wrap_socket(plain, server_hostname=name) as connection:
@@ -238,7 +238,7 @@ class Caddy:
             return Answer(answer.status, answer.read().decode(), dict(lines), lines)
 
     def failures(self) -> list[Any]:
-        """What it logged of requests."""
+        """Failed requests in Caddy's log."""
         lines = map(json.loads, Path(self._log.name).read_text().splitlines())
         return [line for line in lines if line.get("logger", "").startswith("http.log.access")]
 
@@ -269,7 +269,7 @@ class _Upstream(BaseHTTPRequestHandler):
 
 
 def _peer(directory: Path, authority: Path) -> ThreadingHTTPServer:
-    """Another host's server, with a certificate for its name by the authority in `directory`, made where there is none yet."""
+    """Another host's server, with a certificate from the authority in `directory`, which is created if missing."""
     if directory != authority:
         directory.mkdir()
         _authority(directory)
@@ -401,7 +401,7 @@ def test_every_answer_that_caddy_makes_at_a_site_with_cors_says_who_may_read_it(
             assert answer.all("Access-Control-Allow-Origin") == [origin] * allowed
             assert answer.all("Access-Control-Allow-Credentials") == ["true"] * allowed
             assert answer.all("Vary") == ["Origin"] * allowed
-    # What the service answers, it says itself: said twice, clients refuse it.
+    # The service sends these headers itself: clients refuse them twice.
     served = caddy.ask("shared", "/x", STRANGER, headers=headers)
     assert served.status == 200 and "Access-Control-Allow-Origin" not in served.headers
     for site, path in (("shared", "/down"), ("shut", "/"), ("shared", "/_admin")):
@@ -442,7 +442,7 @@ def test_what_is_relayed_keeps_its_host_and_goes_to_nobody_with_another_certific
     answer = caddy.ask("peer", "/hook?a=b", STRANGER, "POST", body=body)
     reported = json.loads(answer.text)
     assert (answer.status, reported["path"], reported["body"]) == (200, "/hook?a=b", len(body))
-    # Before a TLS upstream Caddy 2.11 would put the upstream's own name there.
+    # For a TLS upstream Caddy 2.11 would by default send the upstream's name.
     assert reported["headers"]["Host"] == f"peer.{DOMAIN}"
     assert caddy.ask("impostor", "/hook", STRANGER, "POST", body=body).status == 502
 
@@ -497,7 +497,7 @@ def test_the_service_is_told_the_address_that_the_connection_comes_from(caddy: C
 
 
 class TestSecondRange:
-    """vpai:vpnCidrs with the range of Docker's frontend, for hosts that lend members a bridge's address."""
+    """vpai:vpnCidrs with the range of Docker's frontend network, for hosts where members' requests come from a bridge address."""
 
     def test_every_site_lets_both_in_and_nobody_else(self, toolchain: Path, tmp_path: Path) -> None:
         both = [MESH, IPv4Network("172.20.1.0/24")]
@@ -508,7 +508,7 @@ class TestSecondRange:
 
 
 def _found(part: Any, key: str) -> Iterator[Any]:
-    """Every value of `key`, however deep."""
+    """Every value of `key`, at any depth."""
     if isinstance(part, dict):
         for name, value in part.items():
             if name == key:

@@ -1,4 +1,4 @@
-"""The rendered Caddyfile with certificates over OVH: Caddy asks the lab's OVH and the lab's Pebble, all real but OVH."""
+"""The rendered Caddyfile with certificates over OVH: the real Caddy, the real Pebble, and the lab's OVH."""
 
 import json
 import socket
@@ -39,12 +39,12 @@ SECRETS = {
     "ovh-consumer-key": ovh.CONSUMER_KEY,
 }
 HURRY = "renewal_window_ratio 0.999999"
-"""What is renewed after 60 days is renewed after eight seconds."""
+"""Renews a certificate after eight seconds instead of 60 days."""
 
 
 @dataclass
 class Outside:
-    """Pebble and OVH, and the ports where they answer."""
+    """Pebble and OVH, with their ports."""
 
     root: Path
     acme: int
@@ -52,9 +52,9 @@ class Outside:
     names: int
     ovh: ovh.Ovh
     refused: list[int]
-    """What was answered instead of a success."""
+    """Status codes of answers other than success."""
     trouble: list[int]
-    """What OVH answers whatever it is asked, for as long as there is something in it."""
+    """Status codes with which OVH answers every request, while the list is not empty."""
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def outside(tmp_path: Path, pebble: Path) -> Iterator[Outside]:
 
 
 class Caddy:
-    """The real one on ports of this machine, with data of its own."""
+    """The real Caddy on ports of this machine, with its own data."""
 
     def __init__(self, binary: Path, directory: Path, outside: Outside, wildcard: str = DOMAIN) -> None:
         self._binary, self._directory, self._outside, self._wildcard = binary, directory, outside, wildcard
@@ -113,7 +113,7 @@ class Caddy:
             self._process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     def write(self, options: str = "") -> None:
-        """The configuration, with `options` for all of Caddy added."""
+        """Write the configuration, with `options` added to the global ones."""
         outside = self._outside
         directory = f"https://localhost:{outside.acme}/dir"
         issuer = AcmeOverOvh(
@@ -143,13 +143,13 @@ class Caddy:
         (self._directory / "caddy.json").write_text(json.dumps(config))
 
     def reload(self, options: str) -> None:
-        """As a deployment does it."""
+        """Reload Caddy as a deployment does."""
         self.write(options)
         where = ("--address", f"127.0.0.1:{self._admin}", "--config", str(self._directory / "caddy.json"))
         subprocess.run([str(self._binary), "reload", *where, "--force"], check=True, capture_output=True)
 
     def certificate(self, name: str) -> Any:
-        """The one that a visitor of `name` gets, verified by the lab's root alone."""
+        """The certificate of `name` as a client gets it, verified with the lab's root alone."""
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=5)
         with self.client.wrap_socket(plain, server_hostname=name) as connection:
             connection.sendall(f"GET /health HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
@@ -198,7 +198,7 @@ def test_without_a_wildcard_every_name_is_proved_by_itself(caddy: Caddy, outside
 def test_a_renewal_changes_the_certificate_and_fails_nobody(caddy: Caddy) -> None:
     before = caddy.certificate(NAMES[1])["serialNumber"]
     caddy.reload(HURRY)
-    # Every question is answered, or the test has failed.
+    # A request without an answer fails the test.
     until(lambda: caddy.certificate(NAMES[1])["serialNumber"] != before, 40, every=0.02, describe=caddy.log.read_text)
 
 
@@ -213,7 +213,7 @@ def test_when_ovh_refuses_or_fails_the_old_certificate_goes_on_serving_and_the_l
     before = caddy.certificate(NAMES[1])["serialNumber"]
     caddy.reload(HURRY)
     until(lambda: bool(outside.refused), 90, describe=caddy.log.read_text)
-    time.sleep(2)  # time enough for a renewal
+    time.sleep(2)  # enough for a renewal
     assert set(outside.refused) == {status}
     assert caddy.certificate(NAMES[1])["serialNumber"] == before
     assert said in caddy.log.read_text()

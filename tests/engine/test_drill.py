@@ -1,6 +1,6 @@
-"""A drill of what only whole data answers: the real n8n with a credential, and a vault with a document and its attachment.
+"""A drill with data that proves itself: the real n8n with a credential, and a vault with a document and its attachment.
 
-CouchDB is the lab's, PouchDB's server: that the real one would take the files is not shown.
+CouchDB is the lab's (PouchDB's server): that the real one accepts the files is not shown.
 """
 
 import base64
@@ -46,7 +46,7 @@ KEPT = {"sese": ("postgresql", "n8n"), "seko": ("couchdb",)}
 
 @dataclass(frozen=True)
 class Production:
-    """Two hosts that have backed up what they hold."""
+    """Two hosts with a backup of their data."""
 
     fleet: Fleet
     secrets: Mapping[str, str]
@@ -62,7 +62,7 @@ class Production:
 
 
 def _placements(fleet: Fleet, storage_at: ObjectStorage) -> Iterator[Placement]:
-    """Of the catalogue, as far as `KEPT` says, into the test's bucket."""
+    """Placements of the catalogue, limited to `KEPT`, with the test's bucket."""
     for placement in fleet.placements:
         if kept := KEPT.get(placement.host.name):
             assert placement.backup
@@ -148,14 +148,14 @@ def test_a_drill_decrypts_n8ns_credentials_with_the_kits_key_and_reads_a_documen
 ) -> None:
     assert drill.drill(production.kit(), production.fleet, production.copy) == 0, capfd.readouterr().out
     said = capfd.readouterr().out
-    # n8n's task keeps one of its own besides (services/n8n).
+    # n8n's task adds a credential of its own (services/n8n).
     assert "n8n         answers 2 of 2 credentials decrypt with the kit's n8n_encryption_key" in said
     assert f"couchdb     answers a document with 1 attachment, {len(ATTACHMENT)} bytes read, of 1 looked at" in said
     assert "sese: drill passed" in said and "seko: drill passed" in said
 
 
 def test_the_runbooks_drill_opens_the_sealed_kit_and_brings_everything_back(production: Production, tmp_path: Path) -> None:
-    """As it is typed, in a checkout whose images have digests; Docker is told the lab's images by their names."""
+    """As an operator types it, in a checkout whose images have digests; docker gets the lab's images by name."""
     there = tmp_path / "vpai"
     checkout(there)
     for name in ("toolchain", ".venv"):
@@ -194,7 +194,7 @@ def _docker_that_knows(directory: Path, production: Production) -> Path:
 
 
 def _age(directory: Path) -> str:
-    """Debian's, unpacked where it is not installed."""
+    """Debian's age, unpacked here if it is not installed."""
     if found := shutil.which("age"):
         return found
     subprocess.run(["apt-get", "download", "-qq", "age"], cwd=directory, check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""docs/runbooks/first-deploy.md, typed line by line in a fresh clone by the real engine, until the hosts would have to answer."""
+"""Types docs/runbooks/first-deploy.md line by line in a fresh clone, with the real engine, until hosts would have to answer."""
 
 import os
 import pty
@@ -25,11 +25,11 @@ SHOWN_ELSEWHERE = {
     "make recovery-kit STACK=prod CHECK=recovery-kit-prod.age KEY=recovery.key": "tests/engine/test_recovery_kit.py",
 }
 OPTIONAL = ("app-prod-01", "trustedAddresses", "hcloud_token")
-"""The server for applications: rented, so of no use without its cloud (tests/engine/test_hetzner.py)."""
+"""Lines about the server for applications: it is rented and needs its cloud (tests/engine/test_hetzner.py)."""
 
 
 class Operator:
-    """Types into a clone of their own."""
+    """An operator with a clone of their own."""
 
     def __init__(self, directory: Path) -> None:
         self.home, self.clone = directory / "home", directory / "vpai"
@@ -55,7 +55,7 @@ class Operator:
         }
 
     def types(self, command: str, *, stdin: str = "", fails: bool = False) -> str:
-        """What the command says; `stdin` is what is pasted at its prompt."""
+        """The command's output; `stdin` is pasted at its prompt."""
         words = re.sub(r"^make ", "make -o .venv/ready -o engine ", command)
         shell = f"source toolchain/env.sh && {words}" if command.startswith(("pulumi ", "make ")) else words
         done = subprocess.run(
@@ -77,7 +77,7 @@ class Operator:
         self.environment[name] = value
 
     def ups(self) -> str:
-        """`make up STACK=prod` at a terminal, with the stack's name typed when it asks."""
+        """`make up STACK=prod` at a terminal, with the stack's name typed when asked for."""
         ours, theirs = pty.openpty()
         os.write(ours, b"prod\n")
         command = ["bash", "-c", "source toolchain/env.sh && make -o .venv/ready -o engine up STACK=prod 2>&1"]
@@ -100,7 +100,7 @@ def operator(tmp_path: Path, toolchain: Path) -> Operator:
 
 
 def test_a_newcomer_gets_as_far_as_the_hosts_by_the_runbook_alone(operator: Operator, tmp_path: Path) -> None:
-    """What is typed wrong on the way, or not at all, is said by the next command, with what to type."""
+    """The next command reports each wrong or missing line, and what to type."""
     assert "docs/runbooks/first-deploy.md" in operator.types("make preview STACK=prod", fails=True)
     reported = ""
     for command in commands(PAGE):

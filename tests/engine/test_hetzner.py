@@ -1,4 +1,4 @@
-"""Servers of Hetzner's cloud by the real engine and the real provider, against the lab's cloud: every trap, once."""
+"""Hetzner servers with the real engine and the real provider, against the lab's cloud: every trap of the provider, once."""
 
 import json
 import subprocess
@@ -42,26 +42,26 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Rent
     assert {(rule.protocol, rule.port) for rule in rules} == {("tcp", "804"), ("tcp", "443")}
     _told_its_host_key(stack, outputs["host_key"])
 
-    # Nothing of ours differs at the second run, also after asking the cloud.
+    # A second run finds no difference, also after a refresh.
     stack.up("--refresh", "--expect-no-changes")
 
-    # Another key, another image, other user data: the server stays the one it is.
+    # Another key, another image or other user data do not replace the server.
     stack.want(key=OTHER_KEY, server={**stack.wanted["server"], "image": "ubuntu-24.04", "labels": {"role": "app"}})
     stack.up()
     assert stack.server().id == made.id
     assert stack.server().labels == {"role": "app", "stack": "test", HOST_KEY_LABEL: label}
     assert stack.api.ssh_keys.get_by_name("app-deploy").public_key == OTHER_KEY
 
-    # Fewer rules arrive; what somebody opened by hand is seen and closed again.
+    # Fewer rules are applied; a rule that was added by hand is found and removed.
     stack.want(web=False)
     stack.up()
     assert [rule.port for rule in stack.api.firewalls.get_by_name("app-01-firewall").rules] == ["804"]
-    # A type is changed in place, and so that it can be changed back.
+    # A type is changed in place, without a larger disk, so that the change can be undone.
     stack.want(server={**stack.wanted["server"], "type": "cx33"})
     stack.up()
     assert (stack.server().id, stack.server().server_type.name, stack.server().primary_disk_size) == (made.id, "cx33", 40)
 
-    # A server that goes is shut down before.
+    # A server is shut down before it is deleted.
     stack.cloud.requests.clear()
     stack.pulumi("destroy", "--yes", "--skip-preview")
     requests = stack.cloud.requests
@@ -70,7 +70,7 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Rent
 
 
 def _told_its_host_key(stack: Rented, public: str) -> None:
-    """What cloud-init is told is the private half of what is pinned, and nothing that anybody could use elsewhere."""
+    """Cloud-init gets the private key of the pinned host key, and no secret that is of use elsewhere."""
     server = next(iter(stack.cloud.project(TOKEN).tables["servers"].values()))
     reported = json.loads(server["_user_data"].removeprefix("#cloud-config\n"))
     key = stack.directory / "key"
@@ -78,7 +78,7 @@ def _told_its_host_key(stack: Rented, public: str) -> None:
     key.chmod(0o600)
     shown = subprocess.run(["ssh-keygen", "-y", "-f", key], capture_output=True, text=True, check=True).stdout
     assert shown.split()[:2] == public.split()[:2]
-    # sshd answers where the cloud's firewall lets somebody in, from the first boot.
+    # From its first boot sshd listens on the port that the cloud's firewall opens.
     files = {file["path"]: file["content"] for file in reported.pop("write_files")}
     assert files[sshd.DROP_IN] == "Port 804\n"
     assert "ListenStream=0.0.0.0:804" in files[sshd.SOCKET_DROP_IN]
@@ -109,11 +109,11 @@ def test_what_is_protected_is_deleted_by_nobody(stack: Rented) -> None:
 
 
 RULES = (*hetzner.RULES, *coverage.RULES)
-"""Coverage too: here the provider has added its own defaults to what was given."""
+"""Coverage as well, since the provider adds defaults to the given inputs."""
 
 
 def _broken_rules(stack: Rented) -> list[str]:
-    """What the policy pack says of this deployment, were it production."""
+    """Findings of the policy pack on this deployment, judged as production."""
     program = Program(stack="prod", kind="production", today=date.today())
     for state in json.loads(stack.pulumi("stack", "export").stdout)["deployment"]["resources"]:
         program.learn(
@@ -123,7 +123,7 @@ def _broken_rules(stack: Rented) -> list[str]:
                 name=state["urn"].rpartition("::")[2],
                 inputs=state.get("inputs", {}),
                 protect=state.get("protect", False),
-                ignore_changes=frozenset({"sshKeys", "userData", "image"}),  # which a state does not hold
+                ignore_changes=frozenset({"sshKeys", "userData", "image"}),  # not stored in a state
             )
         )
     asked = [rule.findings(program) for rule in RULES if isinstance(rule, ProgramRule)]

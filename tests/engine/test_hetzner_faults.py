@@ -1,4 +1,4 @@
-"""What Hetzner's API and its servers do wrong, by the real engine: told in words that help, and the next up converges."""
+"""Faults of Hetzner's API and servers, with the real engine: errors explain themselves, and the next `up` converges."""
 
 import shutil
 from collections.abc import Iterator
@@ -79,7 +79,7 @@ def test_a_server_that_never_answers_is_told_after_the_deadline_and_met_by_the_n
 
 @pytest.fixture
 def production(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
-    """The program itself, `sese` a server to be rented; it is refused before any host is asked."""
+    """The program itself, with `sese` as a rented server; it is refused before any host is asked."""
     with running() as there:
         stack = Rented(tmp_path, toolchain, there, "prod")
         shutil.copy(PROJECT / "__main__.py", stack.directory)

@@ -1,4 +1,4 @@
-"""`pulumi up` of a stack that rents, killed between the server's creation and its entry in the state; the program itself."""
+"""The program's own `pulumi up` with a rented server, killed after the server's creation and before its entry in the state."""
 
 import os
 import shutil
@@ -21,7 +21,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def killed(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
-    """The cloud has made the server, the state has not heard of it, and nobody lives who could tell it."""
+    """The cloud has created the server; the state does not know it; the process is dead."""
     with running(addresses=ADDRESSES) as there:
         stack = Rented(tmp_path, toolchain, there, "pr-1")
         shutil.copy(PROJECT / "__main__.py", stack.directory)

@@ -1,4 +1,4 @@
-"""A server that is replaced takes with it whatever stands on it, in one up; by the real engine, the servers each an sshd."""
+"""Replacing a server replaces everything on it in one `up`; with the real engine, each server is an sshd."""
 
 from pathlib import Path
 
@@ -37,5 +37,5 @@ def test_everything_on_a_server_moves_with_it_in_one_up(tmp_path: Path, toolchai
 
 
 def given(machines: Sshds, number: int) -> set[str]:
-    """The last words of each command."""
+    """The last word of each command that the server ran."""
     return {line.rpartition(" sh ")[2].strip("'\"") for line in machines.ran(number).splitlines()}

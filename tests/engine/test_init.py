@@ -1,4 +1,4 @@
-"""`make init` at a terminal: real engine, real sshd on loopback, resolvers of the tests."""
+"""`make init` at a terminal, with the real engine, a real sshd on loopback, and the tests' resolvers."""
 
 import json
 import os
@@ -30,9 +30,9 @@ STACK, HUB = "127.77.0.21", "127.77.0.22"
 ADDRESSES = {"sese": STACK, "seko": HUB}
 DOMAIN = "example.org"
 MEMORY = {"sese": (11264, 10900), "seko": (2048, 1800)}
-"""Of each machine, and what of it is free."""
+"""MiB of memory of each machine, in total and free."""
 PUBLISHED = {f"litellm.{DOMAIN}": STACK, f"mesh.{DOMAIN}": "203.0.113.99"}
-"""Of all names that the fleet needs: one as it should be, one elsewhere."""
+"""Two of the names that the fleet needs: the first is published correctly, the second with another address."""
 DRIVER = """
     import sys
     from operations.mesh import dns
@@ -44,7 +44,7 @@ DRIVER = """
 
 
 class Names(ovh.Ovh):
-    """Resolvers that know one zone, and a few names in it."""
+    """Resolvers that know one zone and a few names in it."""
 
     def resolve(self, query: dns.message.Message) -> dns.message.Message:
         reply = dns.message.make_response(query)
@@ -61,7 +61,7 @@ class Names(ovh.Ovh):
 
 
 class Operator:
-    """At a terminal in a fresh clone."""
+    """An operator at a terminal in a fresh clone."""
 
     def __init__(self, directory: Path, toolchain: Path, resolver: int) -> None:
         self.clone, self.home = directory / "vpai", directory / "home"
@@ -102,7 +102,7 @@ class Operator:
         return {key.removeprefix("vpai:"): value for key, value in config.items()}
 
     def mistakes(self, stack: str = "our") -> list[str]:
-        """What an editor underlines, besides what is still missing."""
+        """What an editor underlines, without what is still missing."""
         found = Draft202012Validator(schema()).iter_errors(yaml.safe_load(self.file(stack).read_text()))
         return [each.message for each in found if each.validator != "required"]
 
@@ -128,7 +128,7 @@ def operator(tmp_path: Path, toolchain: Path, resolver: int) -> Operator:
 
 @pytest.fixture
 def machines(tmp_path: Path, operator: Operator) -> Iterator[dict[str, str]]:
-    """Fresh machines that let the operator's key in; the fingerprint of each, as its console shows it."""
+    """Fresh machines that accept the operator's key; the fingerprint of each, as its console shows it."""
     running, shown = [], {}
     with sshd.agent(tmp_path) as (public, environment):
         (operator.home / ".ssh").mkdir()
@@ -166,9 +166,9 @@ OF_PRODUCTION = (
     ("is the beginning of a private key, which", None),
     ("\nkeys: ", "1"),
 )
-"""What is shown, and what is typed then; nothing where only looked at."""
+"""What the dialogue shows and what is then typed; None: nothing is typed."""
 OF_SECRETS = 11
-"""Whom the services of production need something of."""
+"""Number of external secrets of production's services."""
 
 
 def reported(at: PseudoTerminal, lines: tuple[tuple[str, str | None], ...], **replaced: str) -> None:
@@ -179,7 +179,7 @@ def reported(at: PseudoTerminal, lines: tuple[tuple[str, str | None], ...], **re
 
 
 def machine(at: PseudoTerminal, name: str, fingerprint: str, stack: str = "our") -> None:
-    """What is asked of a machine that is as it should be."""
+    """Answer the questions about a correct machine."""
     at.sees("\naddress: ")
     at.types(ADDRESSES[name])
     at.sees("\nport of SSH [22]: ")
@@ -200,7 +200,7 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     at = operator.begins()
     reported(at, (*PASSPHRASE_MADE, *OF_PRODUCTION), PRIVATE=str(private))
 
-    # A machine that does not answer, a name that is none, a key that is another one's, a user whom it does not know.
+    # A machine without an answer, a malformed name, another machine's key, an unknown user.
     reported(
         at,
         (
@@ -230,7 +230,7 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     files = {"knownHosts": "hosts/our.known_hosts", "authorizedKeys": "hosts/our.authorized_keys"}
     assert operator.config() == {"kind": "production", "domain": DOMAIN, **files}
 
-    # It goes on there.
+    # The next run continues at that question.
     at = operator.begins()
     configured = at.sees("== The machine for the role stack")
     assert re.search(rf"^domain +{DOMAIN}$", configured, re.MULTILINE)
@@ -285,7 +285,7 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     assert operator.mistakes() == []
     assert set(operator.config()["anthropic_api_key"]) == {"secure"}
 
-    # To the end: what is left out is told, with where to get it.
+    # To the end: the program reports what was left out and where to get it.
     at = operator.begins()
     configured = at.sees("== ") + at.sees("== ")
     assert re.search(r"^anthropic_api_key +set, encrypted$", configured, re.MULTILINE)
@@ -311,7 +311,7 @@ def test_it_is_walked_through_with_wrong_answers_an_interruption_and_a_second_st
     assert "the secret" not in rest and "not pinned" not in rest
     assert "make preview STACK=our" in rest
 
-    # What was written is what the program takes, with all laws.
+    # The program accepts the written file, with all laws.
     assert operator.mistakes() == []
     operator.environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(operator.home / ".config/vpai/our.passphrase")
     assert re.fullmatch("[0-9a-f]{64}", operator.pulumi("config", "get", "-s", "our", "vpai:github_webhook_secret").strip())

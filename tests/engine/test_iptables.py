@@ -1,4 +1,4 @@
-"""What the pack reads in rules is what Debian's iptables makes of them, in a network namespace of its own."""
+"""The policy pack reads rules as Debian's iptables does, compared in a network namespace."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,7 @@ ASKED = (
 
 
 def normal(texts: Sequence[str]) -> list[str]:
-    """Each chain T as `iptables -S` shows it once it was restored; empty where iptables refuses it."""
+    """Each chain T in the output of `iptables -S` after a restore; empty when iptables refuses it."""
     ask = "(iptables-restore 2>/dev/null >&2 && iptables -S T; echo ==; iptables -F; iptables -X)"
     script = "".join(f"{ask} <<'E'\n*filter\n:T - [0:0]\n:U - [0:0]\n{text}\nCOMMIT\nE\n" for text in texts)
     return own_network.printed("sh", "-c", script).split("==\n")[:-1]
@@ -46,7 +46,7 @@ def verdicts(text: str) -> list[Verdict]:
 
 
 def trusted(verdict: Verdict) -> bool:
-    """Whether the pack finds nothing in it."""
+    """Whether the pack has no finding."""
     return verdict.dropped and not verdict.passing
 
 
@@ -67,7 +67,7 @@ def test_each_spelling_is_one_that_iptables_takes() -> None:
 
 
 def test_what_we_render_is_what_iptables_shows_of_it() -> None:
-    """In the same words: `make drift` compares them."""
+    """Word for word, because `make drift` compares them."""
     for placement in placements():
         plan = firewall(placement)
         v4, v6 = tables(plan)

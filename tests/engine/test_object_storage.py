@@ -1,4 +1,4 @@
-"""Buckets by the real engine against versitygw, an S3 that enforces policies: what is denied here is really denied."""
+"""Buckets with the real engine against versitygw, an S3 that enforces policies: a denial here is a real one."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -83,9 +83,9 @@ def test_the_second_key_reads_nothing_outside_of_its_prefix_and_deletes_no_versi
     assert admin.get_object(Bucket=NAME, Key=f"{PREFIX}uploads/a", VersionId=first)["Body"].read() == b"one"
     unknown = storage.as_account(Account("LABNOBODY00000000000", "x" * 20))
     assert _refusal(lambda: unknown.get_bucket_lifecycle_configuration(Bucket=NAME)) == "InvalidAccessKeyId"
-    # Whom the policy does not name at all gets nothing either.
+    # A key that the policy does not name gets no access either.
     assert _refusal(lambda: storage.as_account(STRANGER).list_objects_v2(Bucket=NAME)) == "AccessDenied"
-    # The admin key may: without one who does, nothing could ever be given up.
+    # The admin key may delete: without such a key no backup could ever be removed.
     admin.delete_object(Bucket=NAME, Key=f"{PREFIX}uploads/a", VersionId=first)
 
 
@@ -113,7 +113,7 @@ def test_two_hundred_objects_and_a_large_upload_survive_an_update(stack: Stack) 
         part = content[(number - 1) * (LARGE // 4) : number * (LARGE // 4)]
         etag = s3.upload_part(Bucket=NAME, Key="large", UploadId=started, PartNumber=number, Body=part)["ETag"]
         parts.append({"PartNumber": number, "ETag": etag})
-        if number == 2:  # a change of the bucket in the middle of the upload
+        if number == 2:  # change the bucket in the middle of the upload
             stack.want(fields={**POLICED, "noncurrent_days": 90})
             stack.up()
     s3.complete_multipart_upload(Bucket=NAME, Key="large", UploadId=started, MultipartUpload={"Parts": parts})
@@ -139,7 +139,7 @@ def test_a_copy_that_is_thrown_away_is_emptied(stack: Stack) -> None:
 
 
 def test_a_bucket_whose_policy_is_refused_is_not_left_behind(stack: Stack) -> None:
-    """No state would know it, and the next run would take it for somebody's."""
+    """No state would know the bucket, and the next run would take it for somebody else's."""
     stack.want(fields={"keys": {**KEYS, "principal": "nobody-{key}"}, "https_only": False})
     assert "Invalid principal in policy" in stack.up(check=False)
     assert stack.s3.list_buckets()["Buckets"] == []

@@ -1,4 +1,4 @@
-"""Another operator's fleet is a Pulumi.<name>.yaml and nothing else: previewed by the real engine, judged by the pack."""
+"""Another operator's fleet needs only a Pulumi.<name>.yaml: previewed by the real engine, checked by the policy pack."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def test_a_fleet_that_only_configuration_knows_is_previewed_and_breaks_no_rule(
 
 
 def _files(directory: Path) -> dict[Path, bytes]:
-    """What git would keep."""
+    """The files that git would keep."""
     kept = (".py", ".yaml", ".md", ".sh", ".js", ".mjs", ".txt", ".json")
     found = (path for path in directory.rglob("*") if path.suffix in kept and ".vpai" not in path.parts)
     return {path.relative_to(directory): path.read_bytes() for path in found}

@@ -1,4 +1,4 @@
-"""The tests of our own programs, written in Go: docker-proxy, the webhook gate, the auto-fix worker, the command provider."""
+"""Runs the Go tests of our own programs: docker-proxy, the webhook gate, the auto-fix worker, the command provider."""
 
 import os
 import re
@@ -27,12 +27,12 @@ FUZZED = {
     "webhook-gate": ("FuzzEvents", "FuzzRequests"),
 }
 SHARED = ("door.go", "strangers_test.go")
-"""Each program is built from its own directory alone (images.yml), so what they share is in each."""
+"""Files that each program has a copy of, since each is built from its own directory alone (images.yml)."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Checks taken out of `file`: each text of `changes` becomes the other. `shows` is what the target then prints."""
+    """Removes checks from `file` by replacing the texts of `changes`. The fuzz target must then print `shows`."""
 
     file: str
     changes: Mapping[str, str]
@@ -41,10 +41,10 @@ class Missing:
 
 MISSING = {
     ("auto-fix", "FuzzUnpack"): Missing("edit.go", {"slices.Contains(never, ": "slices.Contains(never[1:], "}, "xy"),
-    # V2 of 29 November 2026: a path of more than one name, and links in it.
+    # Found on 29 November 2026: a path with several components, and links in it.
     ("docker-proxy", "FuzzContainer"): Missing("policy.go", {"!inside || !identity.MatchString(name)": "!inside"}, "mount "),
     ("docker-proxy", "FuzzExec"): Missing("policy.go", {'\tmade["User"] = policy.User\n\treturn': "\treturn"}, '"Cmd"|null'),
-    # V6: what the mux matched is not what Docker reads. Either check keeps it out.
+    # The path that the mux matches is not the path that Docker reads. Either check refuses it.
     ("docker-proxy", "FuzzPath"): Missing(
         "proxy.go",
         {
@@ -54,7 +54,7 @@ MISSING = {
         "became",
     ),
     ("docker-proxy", "FuzzQuestion"): Missing("names.go", {" || at+1+length > len(query)": ""}, "out of range"),
-    # An event without an entry is of no time, so it would be taken for ever.
+    # An event without an entry has no time, so that it would be accepted for ever.
     ("webhook-gate", "FuzzEvents"): Missing("sender.go", {" || len(document.Entry) == 0 {": " {"}, "taken years later"),
     ("webhook-gate", "FuzzRequests"): Missing(
         "sender.go", {"signature(secret, body))) != 1": "signature(secret, body))) > 1"}, "kept"
@@ -64,7 +64,7 @@ MISSING = {
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_passes_its_own_tests(program: str) -> None:
-    """Sieges by few strangers; tests/prove/test_own_programs.py has the ten thousand."""
+    """Floods from few clients; tests/prove/test_own_programs.py has those from ten thousand."""
     go_test(PROJECT / "images" / program, "-short", GOWORK="off")
 
 
@@ -106,7 +106,7 @@ def test_what_the_programs_share_is_the_same_in_each(file: str) -> None:
 
 
 def test_the_command_provider_passes_its_own_tests() -> None:
-    # The toolchain's workspace and flags, so that what it compiled is not compiled again.
+    # With the toolchain's workspace and flags its compiled packages are used again.
     go_test(PROJECT / "toolchain/command", "-trimpath", "-tags", TAGS)
 
 
@@ -115,9 +115,9 @@ def test_no_program_is_forgotten() -> None:
 
 
 def fuzz(program: Path, target: str, inputs: int) -> int:
-    """How many inputs a target was given; what it found is an error, and lies in the program's testdata."""
-    # By inputs: at the end of so many seconds Go itself fails now and then with "context deadline exceeded" (seen here).
-    # Without a limit a worker shrinks one new input for a minute.
+    """The number of inputs that the target got; raises on a finding, which is stored in the program's testdata."""
+    # Limited by inputs: after a limit in seconds Go sometimes fails with "context deadline exceeded" (seen here).
+    # Without -fuzzminimizetime a worker shrinks one new input for a minute.
     flags = ("-run=^$", f"-fuzz=^{target}$", f"-fuzztime={inputs}x", "-fuzzminimizetime=10x")
     said = go_test(program, *flags, GOWORK="off")
     return max(int(count) for count in re.findall(r"execs: (\d+)", said))

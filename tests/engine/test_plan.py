@@ -1,4 +1,4 @@
-"""`make plan` and `make apply-plan` with the real engine: a summary of the whole of production, and the guards' refusals."""
+"""`make plan` and `make apply-plan` with the real engine: the summary for all of production, and the guards' refusals."""
 
 import json
 import os

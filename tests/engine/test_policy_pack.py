@@ -1,4 +1,4 @@
-"""The policy pack under the real engine: every rule refuses what is planted for it, and what is deployed passes."""
+"""The policy pack in the real engine: every rule refuses its planted violation, and the deployed program passes."""
 
 import dataclasses
 import json
@@ -66,7 +66,7 @@ def planted(tmp_path: Path, toolchain: Path) -> Project:
 
 
 OF_REMOTE_COMMANDS = "ssh-host-keys"
-"""The plugin that we build refuses them itself, and so ends a preview in which they stand beside others."""
+"""Our plugin refuses them itself, which ends the preview: they are tested apart from the other rules."""
 
 
 def test_a_remote_command_is_refused_by_our_own_plugin_already(planted: Project) -> None:
@@ -132,7 +132,7 @@ def test_a_stack_that_is_deployed_passes(tmp_path: Path, toolchain: Path, stack:
 
 
 def _apart(rule: str, program: tuple[Planted, ...]) -> list[dict[str, object]]:
-    """The same program under names of its own, so that all can be planted together."""
+    """The program with names of its own, so that the programs of all rules can be combined."""
     names = {each.name: f"{rule}-{each.name}" for each in program}
     hosts = {each.host: f"{rule}-{each.host}" for each in program if each.host}
     return [
@@ -148,6 +148,6 @@ def _apart(rule: str, program: tuple[Planted, ...]) -> list[dict[str, object]]:
 
 
 def _renamed(inputs: object, names: dict[str, str]) -> object:
-    """`alias` and `host` name a host."""
+    """`inputs` with new names of hosts in `alias` and `host`."""
     assert isinstance(inputs, dict)
     return {key: names.get(value, value) if key in ("alias", "host") else value for key, value in inputs.items()}

@@ -1,4 +1,4 @@
-"""Before anything is touched, the real Caddy is asked whether it would take the new Caddyfile; the host is a stand-in shell."""
+"""Before any change the real Caddy checks the new Caddyfile; local shells stand in for the hosts."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from services import redis
 from stacks import preflight
 from tests.support.fleets import EMPTY_LOCK, inputs, placement
 
-# The engine's `docker run ... --entrypoint COMMAND IMAGE ARGUMENT...`, without the container around it.
+# The engine's `docker run ... --entrypoint COMMAND IMAGE ARGUMENT...`, without a container.
 _DOCKER = """#!/bin/bash
 [[ $1 == version ]] && exit
 [[ $1 == manifest ]] && { sleep "${REGISTRY_TAKES:-0}"; exit; }
@@ -30,7 +30,7 @@ exec "$command" "$@"
 
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, toolchain: Path, tmp_path: Path) -> Path:
-    """SSH hosts run their scripts here; returns the directory that stands for /opt/javisi."""
+    """Run the hosts' scripts on this machine; returns the directory that stands for /opt/javisi."""
     for name, program in (("docker", _DOCKER), ("systemctl", "#!/bin/sh\n")):
         (tmp_path / name).write_text(program)
         (tmp_path / name).chmod(0o755)
@@ -84,7 +84,7 @@ def test_on_a_host_without_the_image_or_the_service_nothing_is_asked(shell: Path
 
 
 def test_data_whose_keys_the_state_does_not_have_is_not_built_upon(shell: Path) -> None:
-    """As an `up` from a new checkout without the state, or with a new service's name that an old one had."""
+    """Happens in an `up` from a new checkout without the state, or with a new service that has an old one's name."""
     whole = fleet(placement())
     every = {secret.name for secret in whole.secrets() if secret.irreplaceable}
     (shell / "data/n8n").mkdir(parents=True)
@@ -120,7 +120,7 @@ def test_a_machine_that_is_not_ours_yet_is_not_asked(shell: Path, monkeypatch: p
     asked = SshHost.run
 
     def first_user_alone(self: SshHost, script: str, *rest: Any, seconds: float) -> Any:
-        """As after an `up` that was cut off when the server stood."""
+        """The state after an interrupted `up`, when the server exists and only its first user can log in."""
         known = self.alias.endswith("-first")
         return asked(self, script, *rest, seconds=seconds) if known else subprocess.CompletedProcess([], NO_ANSWER, "", "denied")
 
@@ -161,7 +161,7 @@ def test_a_backup_that_would_not_fit_beside_the_data_is_told_before_anything_is_
     (shell / "data/loki").mkdir()
     (shell / "data/redis/dump.rdb").write_bytes(os.urandom(900 << 20 >> 4))
     (shell / "data/loki/chunk").write_bytes(os.urandom(1 << 20))
-    needed = 512 + 57  # a directory is one more block
+    needed = 512 + 57  # the directory takes one more block
     assert reported(needed + 1) == []
     assert reported(needed - 2) == [
         f"sese: a backup needs up to {needed} MiB beside the data, and {needed - 2} MiB are free, what is staged now included"

@@ -1,4 +1,4 @@
-"""A pull request's preview, with no secret and no host: each sample prints what was reviewed, and nothing else."""
+"""A pull request's preview without secrets and hosts: each sample prints its reviewed text, and nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path

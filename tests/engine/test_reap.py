@@ -1,4 +1,4 @@
-"""`make reap` by the real engine: two stacks with servers side by side, one has expired, one lives; one key belongs to nobody."""
+"""`make reap` with the real engine: of two stacks with servers one has expired; one SSH key belongs to no stack."""
 
 import subprocess
 import sys
@@ -48,7 +48,7 @@ def test_what_has_expired_goes_what_lives_stays_and_an_orphan_is_told(tmp_path: 
         stacks.api.ssh_keys.delete(orphan)
         assert reap() == (0, "No stack has expired.\n")
 
-        # The other has not noticed anything, and ends without a trace like any other.
+        # The other stack is unchanged and can be destroyed without a trace.
         assert stacks.server().id == living.id
         stacks.up("--refresh", "--expect-no-changes")
         stacks.pulumi("destroy", "--yes", "--skip-preview")

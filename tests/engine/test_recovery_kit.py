@@ -1,4 +1,4 @@
-"""A recovery kit counts when it has opened the state, by the real engine; and it is said when it opens it no more."""
+"""With the real engine: a recovery kit counts once it has opened the state; a kit that no longer opens it is reported."""
 
 import json
 import textwrap

@@ -1,4 +1,4 @@
-"""Caddy reloads while clients connect, in a network of its own with the parameters that its container has."""
+"""Caddy reloads while clients connect, in a network namespace with its container's kernel parameters."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from tests.support.fleets import stack_services
 RELOADS = 2000
 CLIENTS = 8
 ENOUGH = 20
-"""Connections reset: of the few that the kernel still resets, when a client comes as the listener closes, no test should tell."""
+"""Reset connections. The kernel still resets a few, when a client connects as the listener closes; tests must allow them."""
 
 _RELOADED = """
 import json, subprocess, sys, threading, urllib.request, socket, time
@@ -65,7 +65,7 @@ print(json.dumps({"reloads": done, "answered": len(answered), "reset": len(reset
 
 
 def reloaded(toolchain: Path, directory: Path, parameters: Mapping[str, str], reloads: int = RELOADS) -> tuple[int, int]:
-    """How often it reloaded, and how many of its clients' connections were reset; no further when those are enough."""
+    """Number of reloads and of reset client connections; stops after `ENOUGH` resets."""
     numbers = map(str, (reloads, CLIENTS, ENOUGH))
     words = [sys.executable, "-c", _RELOADED, str(toolchain / "bin/caddy"), str(directory), *numbers]
     found = json.loads(own_network.printed(*words, given=json.dumps(parameters)))

@@ -1,4 +1,4 @@
-"""The published snapshot of a deployed stack: against it a README changes nothing, and no secret of the stack is in it."""
+"""The published snapshot of a deployed stack: a change of README shows no difference to it, and it has no secret of the stack."""
 
 import shutil
 import subprocess
@@ -31,7 +31,7 @@ _SETTINGS = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> EphemeralStack:
-    """A stack that stands, with values of its own for every secret: nothing here has seen a dummy."""
+    """A deployed stack with its own values for every secret, none of them a dummy."""
     directory = tmp_path_factory.mktemp("deployed")
     with pytest.MonkeyPatch.context() as patch:
         dummy, seed = dummies.dummy, converged.seed

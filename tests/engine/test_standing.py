@@ -1,4 +1,4 @@
-"""A state that is lost, cut off, without its salt, half-way or locked is told as such, and what to do: the real engine's own."""
+"""The real engine's state, lost, truncated, without its salt, half-deployed or locked: each is reported with its remedy."""
 
 import json
 import os
@@ -139,7 +139,7 @@ def test_what_is_wrong_with_a_state_is_told_and_nothing_is_run_on_it(project: Pr
 
 @pytest.fixture
 def ended() -> Iterator[int]:
-    """A process id of a run that was killed."""
+    """Process id of a killed run."""
     done = subprocess.Popen(["true"])
     done.wait()
     yield done.pid
@@ -169,7 +169,7 @@ def test_a_recovery_breaks_the_lock_of_a_run_that_has_ended_here_and_no_other(
 
 
 def test_a_run_that_goes_on_here_keeps_its_lock(project: Project) -> None:
-    """The real engine's own lock, while it deploys."""
+    """The real engine's own lock during a deployment."""
     program = project.directory / "__main__.py"
     program.write_text(f"import time\ntime.sleep(20)\n{program.read_text()}")
     command = ["pulumi", "up", "--yes", "--skip-preview", "--stack", "prod", "--non-interactive"]
@@ -231,7 +231,7 @@ def test_a_damaged_state_in_a_directory_comes_back_by_the_lines_of_the_runbook(p
     ran = []
     for command in commands("state.md"):
         if command in SHOWN_ELSEWHERE or command.startswith(("aws ", "export PULUMI_BACKEND_URL='s3:")):
-            continue  # what is asked of a bucket's versions: tests/engine/test_state_backend.py
+            continue  # commands for a bucket's versions: tests/engine/test_state_backend.py
         typed = re.sub(r"^make (\S+) STACK=(\w+)", rf"{sys.executable} -m operations \1 --stack \2", command)
         done = subprocess.run(
             ["bash", "-c", typed], cwd=project.directory, env=project.environment, capture_output=True, text=True, timeout=60

@@ -1,4 +1,4 @@
-"""A stack's state moves from a directory into a bucket, by the real engine against versitygw."""
+"""A stack's state moves from a directory into a bucket, with the real engine against versitygw."""
 
 import textwrap
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     with pytest.raises(Refused, match="has a state of test already"):
         state_backend.move("test", BUCKET, {**before, **keys}, storage.endpoint)
 
-    # A lock that a killed run left is named, and `pulumi cancel` takes it away.
+    # The lock of a killed run is reported, and `pulumi cancel` removes it.
     lock = ".pulumi/locks/organization/vpai/test/00000000-0000-4000-8000-000000000000.json"
     s3.put_object(
         Bucket=BUCKET,
@@ -68,7 +68,7 @@ def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphra
     project.pulumi("cancel", "--yes")
     project.pulumi("up", "--yes", "--skip-preview")
 
-    # A damaged checkpoint: its former version is still there.
+    # The former version of a damaged checkpoint is still there.
     s3.put_object(Bucket=BUCKET, Key=checkpoint, Body=b"damaged")
     versions = s3.list_object_versions(Bucket=BUCKET, Prefix=checkpoint)["Versions"]
     former = next(version["VersionId"] for version in versions if not version["IsLatest"] and version["Key"] == checkpoint)

@@ -1,4 +1,4 @@
-"""The language host under the real engine: programs, policy packs and dynamic resources on a file backend."""
+"""The language host in the real engine: programs, policy packs and dynamic resources with a file backend."""
 
 import json
 import os
@@ -17,12 +17,12 @@ from toolchain.provision import provide_bundle
 
 Pulumi = Callable[..., subprocess.CompletedProcess[str]]
 TIMES = 3
-"""How often a race is given the chance to be lost, with a busy loop on every core."""
+"""Number of attempts to lose a race, with a busy loop on every core."""
 
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    toolchain, _ = provide_bundle(parts.deploy(), official=False)  # ours: an official host is not what is shown here
+    toolchain, _ = provide_bundle(parts.deploy(), official=False)  # our own build: this test is not about an official host
     home = tmp_path / "home"
     home.mkdir()
     (home / "plugins").symlink_to(toolchain / "home/plugins")
@@ -63,7 +63,7 @@ def pulumi(project: Path, environment: dict[str, str]) -> Pulumi:
 
 @pytest.fixture
 def busy() -> Iterator[None]:
-    """Two loops that leave others little of the machine, for five minutes at most."""
+    """Run two busy loops, which leave little CPU to others, for five minutes at most."""
     loop = "import time\nend = time.monotonic() + 300\nwhile time.monotonic() < end: pass"
     loops = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(2)]
     yield
@@ -189,7 +189,7 @@ def test_a_pack_on_pipes_that_ends_fails_the_run_with_what_it_said(
     for _ in range(TIMES):
         failed = pulumi("preview", "--policy-pack", str(pack))
         assert failed.returncode != 0
-        # In the error itself: what the pack said comes to the engine on another connection, and may come too late.
+        # In the error itself: the pack's own output reaches the engine by another connection, perhaps too late.
         error = (failed.stdout + failed.stderr).partition("the policy pack has ended")[2]
         assert error.startswith(": EOF (exit status 3). It said last:\n")
         assert "out of tea" in error.splitlines()[1:600]
@@ -280,7 +280,7 @@ def test_nothing_outlives_a_killed_engine(project: Path, environment: dict[str, 
 
 
 def _written(run: subprocess.Popen[Any], file: Path) -> str:
-    """The line that a part of `run`, which goes on, has written there."""
+    """The line that `run` has written into `file`; `run` must still be alive."""
     until(lambda: run.poll() is not None or (file.exists() and file.read_text().endswith("\n")), 60, every=0.05)
     assert run.poll() is None
     return file.read_text()

@@ -1,6 +1,6 @@
-"""Own builds of the plugins stay interchangeable with the official ones: each speaks exactly what its PyPI SDK says.
+"""Our builds of the plugins are interchangeable with the official ones: their schemas match the PyPI SDKs.
 
-Were a property missing, a program that runs with the official plugin would fail with ours, and the other way round.
+If a property were missing, a program that runs with the official plugin would fail with ours, and the other way round.
 """
 
 import inspect
@@ -81,7 +81,7 @@ def input_differences(path: str, arguments: type, known: Json, required: Sequenc
 
 
 def type_differences(path: str, offered: Any, known: Json, schema: Json) -> Iterator[str]:
-    while get_origin(offered) is Union:  # a value, or something that becomes one
+    while get_origin(offered) is Union:  # a value, or an awaitable or output of one
         offered = get_args(offered)[0]
     reference = known.get("$ref", "").removeprefix("#/types/")
     if reference in schema.get("types", {}):
@@ -96,7 +96,7 @@ def type_differences(path: str, offered: Any, known: Json, schema: Json) -> Iter
 
 
 def shape(offered: Any) -> str:
-    """The schema's word for a type of the SDK."""
+    """The schema's name for a type of the SDK."""
     origin = get_origin(offered) or offered
     if origin is Any:
         return "any"

@@ -1,4 +1,4 @@
-"""The lab's cloud, asked past the program: what stands in the project of `TOKEN`."""
+"""The lab's cloud, asked directly through its API: the resources in the project of `TOKEN`."""
 
 import json
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ _KINDS = ("servers", "ssh_keys", "firewalls", "primary_ips", "networks", "placem
 
 @dataclass(frozen=True)
 class Cloud:
-    """One project of it."""
+    """One project of the lab's cloud."""
 
     lab: Lab
 
     def inventory(self) -> Mapping[str, list[str]]:
-        """The names of everything there, by kind; empty kinds left out."""
+        """Names of all resources by kind, without empty kinds."""
         found = {kind: sorted(entry["name"] for entry in self.ask("GET", f"/{kind}")[kind]) for kind in _KINDS}
         return {kind: names for kind, names in found.items() if names}
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """What the API answers."""
+        """The API's answer as JSON."""
         data = ("--json", json.dumps(body)) if body else ()
         command = ("curl", "-sS", "-X", method, "-H", f"Authorization: Bearer {TOKEN}", *data)
         shown = self.lab.operator.run([*command, f"https://api.hetzner.cloud/v1{path}"]).stdout
         return json.loads(shown) if shown else None
 
     def servers(self) -> list[str]:
-        """Containers that play servers."""
+        """Names of the containers that act as servers."""
         mine = ("--filter", f"label=vpai.lab={self.lab.id}", "--filter", "label=vpai.lab.server")
         return docker("ps", "--all", "--format", "{{.Names}}", *mine).stdout.split()

@@ -1,4 +1,4 @@
-"""The lab's deployed stack, changed through a copy of the project, so that tests never touch the checkout."""
+"""The lab's deployed stack, changed through a copy of the project; the checkout itself stays untouched."""
 
 import hashlib
 import json
@@ -24,17 +24,17 @@ _LOOKS = {
     *("preview", "config", "stack"),
     *("authentication", "dns", "drift", "logs", "smoke", "ssh-config", "status"),
 }
-"""Commands of pulumi and of the operator that change nothing that is deployed."""
+"""Commands of pulumi and of operations that do not change the deployment."""
 _NEVER_STARTED, _EXEC_TRIES = "unable to start container process: waiting for init preliminary setup", 3
-"""runc 1.1.15 loses an exec now and then on a busy machine (seen once in some thousand); the command has not begun."""
+"""runc 1.1.15 sometimes fails an exec on a busy machine (seen once in some thousand); the command has not begun then."""
 CONTAINER = "docker:index/container:Container"
 HELLO = ("        diun,\n    ),\n", "        diun,\n        apps,\n    ),\n")
-"""A change of services/catalogue.py: the application `hello` stands on the stack's host too."""
+"""A change of services/catalogue.py that adds the application `hello` to the stack's host."""
 Done = subprocess.CompletedProcess[str]
 
 
 def further_lab(name: str, hub: str = SEKO) -> Lab:
-    """Another lab of this checkout, out of a copy of it with its last commit; not raised yet."""
+    """Another lab, from a copy of this checkout with its last commit; not started yet."""
     lab = Lab(Lab.of_checkout(PROJECT).layout.further(name, hub))
     tracked(lab.layout.checkout)
     last_commit(lab.layout.checkout)
@@ -42,19 +42,19 @@ def further_lab(name: str, hub: str = SEKO) -> Lab:
 
 
 class Deployment:
-    """A stack, driven from a copy of the project in the operator."""
+    """A stack, operated from a copy of the project on the operator machine."""
 
     def __init__(self, lab: Lab, stack: str = "lab") -> None:
         self.lab, self.stack = lab, stack
         self.directory = lab.layout.directory / ("test-project" if stack == "lab" else f"test-{stack}")
         self._stands = ""
-        """The project as it was at an `up` that succeeded, when nothing has been changed since."""
+        """Fingerprint of the project at the last successful `up`; empty after any later change."""
         self._secrets: Mapping[str, str] = {}
         self.reset()
         self.operate("ssh-config")
 
     def reset(self) -> None:
-        """The project as it is committed."""
+        """Reset the copy to the committed project."""
         kept = self.directory / ".vpai"
         self.directory.mkdir(exist_ok=True)
         for path in set(self.directory.iterdir()) - {kept}:
@@ -65,12 +65,12 @@ class Deployment:
         (self.directory / ".lab").symlink_to(self.lab.layout.directory)
 
     def put_back(self) -> None:
-        """Deploy the project as it is committed, unless it stands as that."""
+        """Deploy the committed project, unless it is deployed already."""
         self.reset()
         if self._stands == self._fingerprint:
             return
         if self.up(check=False).returncode:
-            self.up("--refresh")  # The hosts have less than the state says.
+            self.up("--refresh")  # The hosts lack something that the state has.
 
     @property
     def _fingerprint(self) -> str:
@@ -80,7 +80,7 @@ class Deployment:
         return digest.hexdigest()
 
     def edit(self, path: str, *changes: tuple[str, str]) -> None:
-        """Replace texts in a file of the copy; each must be there."""
+        """Replace texts in a file of the copy; each must occur."""
         file = self.directory / path
         text = file.read_text()
         for old, new in changes:
@@ -93,22 +93,22 @@ class Deployment:
         self.pulumi("config", "set", "--path", f"vpai:{key}", value)
 
     def pulumi(self, *arguments: str, check: bool = True) -> Done:
-        """Run pulumi; its errors are in stdout too."""
+        """Run pulumi; its stderr is part of stdout."""
         return self.run("pulumi", *arguments, "--stack", self.stack, "--non-interactive", check=check)
 
     def operate(self, *arguments: str, check: bool = True) -> Done:
-        """Run an operator command."""
+        """Run an operator's command."""
         command, *rest = arguments
         return self.run("vpai-python", "-m", "operations", command, "--stack", self.stack, *rest, check=check)
 
     def make(self, *words: str, check: bool = True, seconds: float = 1800) -> Done:
-        """Run `make WORDS` of the Makefile itself, in the copy."""
+        """Run `make WORDS` with the real Makefile, in the copy."""
         self._stands, self._secrets = "", {}
         checkout = self.lab.layout.checkout
         done = subprocess.run(
             ["make", "--file", str(checkout / "Makefile"), "--no-print-directory", "--old-file", ".venv/ready", *words],
             cwd=self.directory,
-            # A further lab has another id than its checkout's path gives.
+            # A further lab's id does not follow from the path of its checkout.
             env={**os.environ, "PYTHONPATH": str(checkout), "VPAI_LAB_ID": self.lab.layout.id},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -120,14 +120,14 @@ class Deployment:
         return done
 
     def type(self, line: str, *, check: bool = True, seconds: float = 1800) -> Done:
-        """What an operator types, in the copy: make where the checkout is, all else where pulumi is."""
+        """Run an operator's line in the copy: make in the checkout, other commands on the machine with pulumi."""
         words = shlex.split(line.replace("STACK=prod", f"STACK={self.stack}").replace("-s prod", f"-s {self.stack}"))
         if words[0] == "make":
             return self.make(*words[1:], check=check, seconds=seconds)
         return self.run("sh", "-c", shlex.join(words) if ">>" not in line else line, check=check)
 
     def smoke(self) -> None:
-        """Every live check passes, and no service that stands there is forgotten."""
+        """Assert that every live check passes and that no deployed service lacks a check."""
         shown = self.operate("smoke", "--chat", check=False)
         lines = shown.stdout.splitlines()
         assert shown.returncode == 0, "\n".join(line for line in lines if not line.startswith("ok "))
@@ -135,7 +135,7 @@ class Deployment:
         assert checked == {urn.rpartition("::")[2] for urn, (kind, _, _) in self.resources().items() if kind == CONTAINER}
 
     def run(self, *words: str, check: bool = True) -> Done:
-        """Run `words` in the operator, in the copy."""
+        """Run `words` on the operator machine, in the copy."""
         if not _LOOKS & set(words):
             self._stands, self._secrets = "", {}
         done = self.lab.operator.run(
@@ -161,7 +161,7 @@ class Deployment:
         return {name: op for name, op in last.items() if op != "same"}
 
     def resources(self) -> Mapping[str, tuple[str, str, Any]]:
-        """The resources of the state: URN -> type, id and inputs, in plain text (ciphertexts change at every write)."""
+        """The state's resources: URN -> type, id and inputs in plain text (ciphertexts change at every write)."""
         shown = json.loads(self.pulumi("stack", "export", "--show-secrets").stdout)["deployment"]["resources"]
         return {
             resource["urn"]: (resource["type"], resource["id"], resource.get("inputs"))
@@ -171,18 +171,18 @@ class Deployment:
 
     @property
     def secrets(self) -> Mapping[str, str]:
-        """Every secret in plain text; asked once, until something may have changed them."""
+        """Every secret in plain text; cached until an `up` may have changed it."""
         if not self._secrets:
             self._secrets = json.loads(self.pulumi("stack", "output", "secrets", "--json", "--show-secrets").stdout)
         return self._secrets
 
     @property
     def host(self) -> Machine:
-        """The host that is deployed to."""
+        """The stack's host."""
         return self.lab.sese
 
     def on_host(self, *words: str, check: bool = True, input: str = "") -> str:
-        """What `words` print on the host, run as root."""
+        """The output of `words` on the host, run as root."""
         for _ in range(_EXEC_TRIES):
             done = self.host.run(["sh", "-c", '"$@" 2>&1', "sh", *words], check=False, input=input)
             if _NEVER_STARTED not in done.stdout:
@@ -191,7 +191,7 @@ class Deployment:
         return done.stdout.strip()
 
     def containers(self, service: str = "") -> list[str]:
-        """Full ids of our containers on the host, running or not."""
+        """Full ids of this stack's containers on the host, running or not."""
         labels = [f"label={LABEL_STACK}={self.stack}", *([f"label={LABEL_SERVICE}={service}"] if service else [])]
         filters = [word for label in labels for word in ("--filter", label)]
         return self.on_host("docker", "ps", "-aq", "--no-trunc", *filters).split()
@@ -202,7 +202,7 @@ class Deployment:
         return container
 
     def known_containers(self) -> set[str]:
-        """Containers of `host` that the state knows."""
+        """The host's containers in the state."""
         return {
             identity
             for urn, (kind, identity, _) in self.resources().items()
@@ -210,22 +210,22 @@ class Deployment:
         }
 
     def sql(self, database: str, statement: str) -> str:
-        """What `statement` answers, run as superuser."""
+        """The output of `statement`, run as superuser."""
         psql = ("psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database)
         return self.on_host("docker", "exec", "-i", self.container("postgresql"), *psql, input=statement)
 
     def add_hello(self) -> None:
-        """Deploy an application that starts in a moment beside the rest: what is shown of any service is shown of it."""
+        """Deploy an application that starts in a moment, as an example of any service."""
         self.edit("services/catalogue.py", HELLO)
         self.configure("hosts.sese.memoryMib", "12288")  # the catalogue leaves no room
         self.up()
         ask = ["curl", "-sf", "--max-time", "5", "--cacert", ".lab/ca/root.crt", "https://hello.vpai.test/"]
-        # Its name reaches the members of the mesh a moment after the hub has it.
+        # The mesh's members learn its name a moment after the hub.
         until(lambda: self.lab.operator.run(ask, directory=str(self.directory), check=False).returncode == 0, 60)
 
     @contextmanager
     def requests(self, url: str = "https://llm.vpai.test/v1/models") -> Iterator[list[str]]:
-        """Ask for `url` through Caddy, ten times a second, with LiteLLM's key; the statuses seen are there at the end."""
+        """Request `url` through Caddy ten times a second, with LiteLLM's key; yields the list of statuses, filled at the end."""
         seen: list[str] = []
         ask = 'curl -s -o /dev/null -w "%{http_code}\\n" --max-time 15 --cacert .lab/ca/root.crt -H @/tmp/requests-key'
         script = f"while [ ! -e /tmp/stop-requests ]; do {ask} {url} || echo curl:$?; sleep 0.1; done; rm -f /tmp/stop-requests"
@@ -241,20 +241,20 @@ class Deployment:
 
     @cached_property
     def state_files(self) -> Path:
-        """Where the backend keeps the state."""
+        """The directory of the backend's state."""
         return self.lab.layout.directory / "state"
 
 
 def healthy(machine: Machine) -> bool:
-    """Every container of ours is healthy; true of a host without Docker."""
-    # In words: while it boots the question fails, which says nothing.
+    """Whether all containers of ours are healthy; true for a host without Docker."""
+    # By the printed word: while a machine boots the command fails, which says nothing about Docker.
     if machine.run(["systemctl", "is-enabled", "docker"], check=False).stdout.strip() in ("disabled", "not-found"):
         return True
     return bool(health := health_of(machine)) and set(health.values()) == {"healthy"}
 
 
 def health_of(machine: Machine) -> Mapping[str, str]:
-    """Service -> what Docker says of its health; `-` where it does not run."""
+    """Docker's health of each service; `-` for one that does not run."""
     form = f'{{{{.Label "{LABEL_SERVICE}"}}}} {{{{.Status}}}}'
     shown = machine.run(["docker", "ps", "-a", "--filter", f"label={LABEL_STACK}", "--format", form], check=False).stdout
     found = {}
@@ -265,7 +265,7 @@ def health_of(machine: Machine) -> Mapping[str, str]:
 
 
 def unwell(machine: Machine) -> str:
-    """What the last healthchecks of its containers printed that are not healthy."""
+    """Output of the last healthchecks of unhealthy containers."""
     ask = (
         f"docker ps -aq --filter label={LABEL_STACK} | xargs -r docker inspect --format "
         f'\'{{{{index .Config.Labels "{LABEL_SERVICE}"}}}} {{{{json .State}}}}\' | grep -v \'"Status":"healthy"\''

@@ -1,4 +1,4 @@
-"""A stack that rents its server, driven from a copy of the project: the lab's cloud, the lab's stack as production."""
+"""A stack that rents its server in the lab's cloud, run from a copy of the project. The lab's own stack is its production."""
 
 import yaml
 
@@ -10,7 +10,7 @@ from tests.support.fleets import PROJECT
 
 
 class Ephemeral(Deployment):
-    """The stack `name`, empty: a member of the lab's mesh with its images and authority, fake keys, a project of its own."""
+    """The stack `name`, empty: in the lab's mesh, with its images and authority, fake keys, and a cloud project of its own."""
 
     def __init__(self, lab: Lab, name: str, **settings: object) -> None:
         self._settings = settings
@@ -22,7 +22,7 @@ class Ephemeral(Deployment):
         mine = lab["config"]
         mine["vpai:kind"] = "copy"
         mine["vpai:hosts"] = {"seko": mine["vpai:hosts"]["seko"]}
-        del mine["vpai:runner"]  # the operator is a member by the lab's own stack
+        del mine["vpai:runner"]  # the lab's own stack has joined the operator
         mine["vpai:bucketPrefix"] = f"vpai-{self.stack}"
         for name in fakes():
             mine.pop(f"vpai:{name}", None)
@@ -33,6 +33,6 @@ class Ephemeral(Deployment):
         self.operate("fake-secrets")
 
     def remove(self) -> None:
-        """Destroy it, and forget it."""
+        """Destroy and remove the stack."""
         self.pulumi("destroy", "--yes", "--skip-preview")
         self.run("pulumi", "stack", "rm", "--yes", self.stack)

@@ -1,4 +1,4 @@
-"""A host of the lab is destroyed with its disk, and another machine stands in its place."""
+"""Destroys a host of the lab with its disk, and puts a fresh machine in its place."""
 
 import subprocess
 from dataclasses import replace
@@ -8,16 +8,16 @@ from lab import Lab, Machine, machines
 
 _PUBLIC = "/etc/ssh/ssh_host_ed25519_key.pub"
 _OCTET = 20
-"""Of an address that no machine of the lab has (lab/layout.py)."""
+"""Last part of an address that no machine of the lab has (lab/layout.py)."""
 
 
 def destroy(lab: Lab, name: str) -> None:
-    """The machine and all that it kept are gone."""
+    """Remove the machine and its volumes."""
     of(lab, name).remove(forget=True)
 
 
 def stand(lab: Lab, name: str) -> str:
-    """A machine as a provider hands it over, at the same address; its host key, which is another one."""
+    """Start a machine as a provider hands it over, at the same address; returns its new host key."""
     host_key(lab.layout.directory / "hosts" / name / "ssh_host_ed25519_key")
     machine = of(lab, name)
     machine.start()
@@ -25,7 +25,7 @@ def stand(lab: Lab, name: str) -> str:
 
 
 def beside(lab: Lab, name: str) -> tuple[Machine, str, str]:
-    """Another machine as a provider hands it over, which is none of the lab's hosts yet; its address and its host key."""
+    """Start another machine as a provider hands it over, which is not yet a host; returns it, its address and its host key."""
     key = lab.layout.directory / "hosts" / f"{name}-next" / "ssh_host_ed25519_key"
     host_key(key)
     described = machines.host(lab.layout, lab.record, name, key, lab.layout.directory / "deploy-key")
@@ -40,7 +40,7 @@ def beside(lab: Lab, name: str) -> tuple[Machine, str, str]:
 
 
 def host_key(path: Path) -> None:
-    """Make a pair of keys there, in place of what there was."""
+    """Create a key pair at `path`; replaces the old one."""
     for old in (path, path.with_suffix(".pub")):
         old.unlink(missing_ok=True)
     path.parent.mkdir(parents=True, exist_ok=True)

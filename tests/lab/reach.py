@@ -1,4 +1,4 @@
-"""Which TCP ports answer, asked from a machine of the lab or from inside of a container on it; and somebody who answers."""
+"""Which TCP ports answer, tried from a machine of the lab or from inside a container on it; and a listener that answers."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator
@@ -30,7 +30,7 @@ asyncio.run(main())
 
 
 def reached(machine: Machine, targets: Collection[Target], *, within: Iterable[str] = (), seconds: float = 2.5) -> set[Target]:
-    """Those of `targets` that accept a connection; `within`: the words that bring a command into another network namespace."""
+    """The `targets` that accept a connection. `within`: prefix that runs a command in another network namespace."""
     script = _PROBE.replace("SECONDS", str(seconds))
     done = machine.run([*within, "python3", "-c", script], input=json.dumps(list(targets)), timeout=60)
     return {(address, port) for address, port in json.loads(done.stdout)}
@@ -38,7 +38,7 @@ def reached(machine: Machine, targets: Collection[Target], *, within: Iterable[s
 
 @contextmanager
 def listener(machine: Machine, port: int) -> Iterator[None]:
-    """Somebody answers on `port` of `machine`, at every address of both families."""
+    """Listen on `port` of `machine`, on all IPv4 and IPv6 addresses."""
     serve = f"nohup python3 -m http.server {port} --bind :: --directory /var/tmp >/dev/null 2>&1 & echo $!"
     pid = machine.run(["sh", "-c", serve]).stdout.strip()
     try:

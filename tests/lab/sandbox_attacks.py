@@ -1,7 +1,7 @@
-"""The way to root on the host that docker-proxy's exec left open until 29 November 2026, as whoever holds the token walks it.
+"""The way to root on the host that docker-proxy's exec left open until 29 November 2026, as anybody with the token could use it.
 
-A program for OpenClaw's container: `python sandbox_attacks.py IMAGE NETWORK NAME MARK`. Where it succeeds there is a file MARK
-on the host. It needs DOCKER_HOST and DOCKER_CONFIG, as Docker's client does.
+A program for OpenClaw's container: `python sandbox_attacks.py IMAGE NETWORK NAME MARK`. If it succeeds, the host has a file MARK.
+It needs DOCKER_HOST and DOCKER_CONFIG, like Docker's client.
 """
 
 import http.client

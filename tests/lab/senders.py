@@ -1,4 +1,4 @@
-"""GitHub and Meta as an outsider plays them: events in their form, signed with the secret that they share with us."""
+"""GitHub and Meta, played by an outsider: events in their formats, signed with the secret that they share with us."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ COMMENTS = "/webhook/ig-comment"
 
 @dataclass
 class Sender:
-    """Sends from the machine of somebody who is no member."""
+    """Sends requests from a machine outside the mesh."""
 
     stack: Deployment
 
@@ -45,7 +45,7 @@ class Sender:
         return int(status), text
 
     def github(self, body: bytes, event: str = "issues", delivery: str = "", path: str = GITHUB_PATH) -> int:
-        """The status that GitHub is told."""
+        """Send a signed event of GitHub's; the answer's status."""
         signature = sign(self.stack.secrets["github_webhook_secret"], body)
         return self.ask(
             path,
@@ -58,20 +58,20 @@ class Sender:
         )[0]
 
     def meta(self, body: bytes, path: str = COMMENTS) -> int:
-        """The status that Meta is told."""
+        """Send a signed event of Meta's; the answer's status."""
         signature = sign(self.stack.secrets["meta_app_secret"], body)
         return self.ask(path, "POST", body, X_Hub_Signature_256=signature, Content_Type="application/json")[0]
 
 
 def sign(secret: str, body: bytes) -> str:
-    """As both of them do."""
+    """The signature header's value, which GitHub and Meta compute alike."""
     return f"sha256={hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}"
 
 
 def issue(
     number: int, *, label: str = LABEL, repository: str = REPOSITORIES[0], labels: tuple[str, ...] = (), title: str = "broken"
 ) -> bytes:
-    """GitHub's event that a label was put on an issue, as far as anybody here reads it."""
+    """GitHub's event for a label put on an issue, with the fields that are read here."""
     document = {
         "action": "labeled",
         "label": {"name": label},
@@ -84,14 +84,14 @@ def issue(
             "updated_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         },
         "repository": {"full_name": repository},
-        # Two events of one second differ, as they do at GitHub by much that nobody here reads.
+        # Two events of one second differ; GitHub's differ in many fields that nothing here reads.
         "sender": {"login": "somebody", "id": time.time_ns()},
     }
     return json.dumps(document).encode()
 
 
 def comment(text: str) -> bytes:
-    """Instagram's event of a comment, written the way that Meta escapes it, with more blanks than a JSON library would keep."""
+    """Instagram's event of a comment, escaped as Meta does, with more blanks than a JSON library would keep."""
     value = json.dumps({"from": {"username": "somebody"}, "text": text})
     entry = f'{{"id": "1", "time": {int(time.time())},\t"changes": [ {{"field": "comments",   "value": {value}}} ]}}'
     return f'{{"object":"instagram",  "entry":[{entry}]}}\n'.encode()

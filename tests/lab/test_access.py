@@ -17,12 +17,12 @@ ANOTHER_REASON = ("model/firewall.py", ("WireGuard between mesh members", "WireG
 
 @pytest.fixture
 def untouched(_deployment: Deployment) -> Deployment:
-    """The deployed stack for those who only look: nothing is put back after them."""
+    """The deployed stack for tests that only read: nothing is undone after them."""
     return _deployment
 
 
 def logs_in(stack: Deployment, alias: str) -> bool:
-    """Whether a new connection gets in."""
+    """Whether a new SSH connection succeeds."""
     words = ("timeout", "6", "ssh", "-F", ".vpai/lab/ssh_config", "-o", "ControlPath=none", alias, "--", "true")
     return stack.run(*words, check=False).returncode == 0
 
@@ -107,12 +107,12 @@ def test_a_machine_outside_of_the_mesh_is_told_so_at_once(stack: Deployment) -> 
         "3 problems; nothing has been touched.",
     ):
         assert reported in failed.stdout, failed.stdout
-    # Not after the minute and more for which SSH, the mesh and Docker would try each host.
+    # Without the wait of a minute and more in which SSH, the mesh and Docker would try each host.
     assert seconds < 60
 
 
 def test_ssh_is_not_closed_while_this_machine_is_out_of_the_mesh(stack: Deployment) -> None:
-    """As at the end of a first deployment whose runner is no member: here somebody opened the hosts by hand."""
+    """The situation at the end of a first deployment from a runner outside the mesh; here a person opened the hosts by hand."""
     for host in stack.lab.hosts:
         host.run(["sh", "-c", BY_HAND])
     stack.edit(*ANOTHER_REASON)

@@ -1,4 +1,4 @@
-"""Every credential of the catalogue, asked of the deployed lab: right accepted, wrong refused, none refused."""
+"""Every credential of the catalogue, tried on the deployed lab: the right one is accepted, a wrong one and none are refused."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from tests.support.fleets import inputs
 
 
 def answers(stack: Deployment) -> Mapping[tuple[str, str, str], tuple[str, str, str, str]]:
-    """Host, service and credential -> verdict, and what became of the right one, a wrong one, and none."""
+    """Host, service and credential -> verdict, and the results of the right one, a wrong one, and none."""
     lines = stack.operate("authentication", check=False).stdout.splitlines()
     rows = [[cell.strip() for cell in line.split("  ") if cell.strip()] for line in lines[2 : lines.index("")]]
     return {(row[1], row[2], row[3]): (row[0], row[4], row[5], row[6]) for row in rows}

@@ -1,8 +1,8 @@
-"""A host's data is destroyed and comes back: backed up by the host's own unit into the lab's bucket, with the host's own key.
+"""A host's data is destroyed and restored: the host's own unit backs it up into the lab's bucket, with the host's own key.
 
-PostgreSQL, Redis, n8n, Headscale, Caddy and restic are the real ones. CouchDB's server is PouchDB's, whose files are copied while
-it stands still as CouchDB's would be, and Qdrant is a stand-in: what these two keep is compared, that the real ones would take it
-is not shown.
+PostgreSQL, Redis, n8n, Headscale, Caddy and restic are real. CouchDB's server is PouchDB's, whose files are copied while it is
+stopped, like CouchDB's; Qdrant is a stand-in. The data of these two is compared; that the real programs would accept it is not
+shown.
 """
 
 import json
@@ -18,7 +18,7 @@ from tests.support.waiting import until
 SECRET = "what-only-the-key-opens"
 ATTACHMENT = "aGVsbG8="
 _CREDENTIALS = "SELECT id, name, type, md5(data) FROM credentials_entity WHERE name <> 'vpai-gate' ORDER BY id"
-"""The gate's is made anew by n8n's task, which a restore runs again."""
+"""Without the gate's credential: n8n's task creates it anew, and a restore runs that task again."""
 
 
 def test_what_two_hosts_held_is_back_datum_by_datum_after_their_data_was_destroyed(deployed: Deployment) -> None:
@@ -36,7 +36,7 @@ def test_what_two_hosts_held_is_back_datum_by_datum_after_their_data_was_destroy
         assert machine.run(["docker", "ps", "-aq", "--filter", "name=vpai-backup"]).stdout == "", "nothing is left behind"
 
     _destroy(deployed.lab.sese, "postgresql", "redis", "qdrant/storage", "n8n", "grafana")
-    _destroy(deployed.lab.seko, "couchdb")  # Headscale's is replaced too: SSH goes by its mesh while that happens
+    _destroy(deployed.lab.seko, "couchdb")  # Headscale's data is replaced too, and SSH uses its mesh meanwhile
     for host in ("sese", "seko"):
         shown = deployed.operate("restore", "--host", host, check=False)
         assert shown.returncode == 3, shown.stdout
@@ -81,7 +81,7 @@ def fill(stack: Deployment) -> None:
 
 
 def data(stack: Deployment) -> Mapping[str, object]:
-    """Every datum that is compared, in the words of whoever keeps it."""
+    """All compared data, as each service reports it."""
     rows = "SELECT count(*) || ' ' || sum(hashtextextended(t::text, 0)) FROM known t"
     nodes = json.loads(_on(stack.lab.seko, "headscale", "headscale", "nodes", "list", "-o", "json"))
     document = _couch(stack, "GET", "known?attachments=true")
@@ -104,7 +104,7 @@ def data(stack: Deployment) -> Mapping[str, object]:
 
 
 def _destroy(machine: Machine, *directories: str) -> None:
-    """The data is gone, and the services have begun anew over empty directories."""
+    """Delete the data; the services start anew with empty directories."""
     for directory in directories:
         label = f"label=vpai.service={directory.partition('/')[0]}"
         for container in machine.run(["docker", "ps", "-q", "--filter", label]).stdout.split():
@@ -127,7 +127,7 @@ def _qdrant(stack: Deployment, method: str, path: str, body: object) -> dict[str
 
 
 def _couch(stack: Deployment, method: str, path: str, body: object = None) -> dict[str, dict[str, dict[str, str]]]:
-    """As the administrator, on the hub."""
+    """A request to the hub's CouchDB as its administrator."""
     login = f'user = "{couchdb.ADMIN}:{stack.secrets[couchdb.ADMIN_PASSWORD.name]}"\nheader = "Content-Type: application/json"\n'
     url = f"http://127.0.0.1:{couchdb.PORT}/{couchdb.VAULT}/{path}"
     words = ["curl", "-sS", "-K", "-", "-X", method, url, *(("-d", json.dumps(body)) if body else ())]

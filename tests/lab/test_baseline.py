@@ -1,4 +1,4 @@
-"""The baseline of the hosts, on the hosts: bans, upgrades, and drift that is named."""
+"""The baseline on the hosts: bans, upgrades, and drift that is reported."""
 
 import time
 from collections.abc import Iterator
@@ -67,7 +67,7 @@ done
 BANNER = "import socket, sys; print(socket.create_connection((sys.argv[1], 804), 3).recv(8).decode())"
 
 Drift = tuple[str, str, str]
-"""A change by hand, what takes it back, and how it is named."""
+"""A change by hand, the command that undoes it, and its name in the report."""
 
 DRIFTS: tuple[Drift, ...] = (
     ("ufw allow 8080/tcp", "ufw --force delete allow 8080/tcp", "allow 8080/tcp"),
@@ -116,7 +116,7 @@ def test_hosts_are_in_order_after_an_up(deployed: Deployment) -> None:
 def test_asking_all_hosts_takes_under_ten_seconds(deployed: Deployment) -> None:
     start = time.monotonic()
     deployed.operate("drift", check=False)
-    # `make bench` holds it against three seconds; beside other tests the machine is busier.
+    # `make bench` requires three seconds; beside other tests the machine is busier.
     assert time.monotonic() - start < 10
 
 
@@ -153,7 +153,7 @@ def test_other_upgrades_are_left_to_the_operator(deployed: Deployment, origin: s
 
 @pytest.fixture
 def open_to_strangers(deployed: Deployment) -> Iterator[Deployment]:
-    """sese with its SSH port open, as before it is closed to the public."""
+    """sese with a public SSH port, as before it is closed."""
     sese = deployed.lab.sese
     sese.run(["ufw", "allow", "804/tcp"])
     yield deployed
@@ -184,7 +184,7 @@ def test_the_mesh_is_never_banned(deployed: Deployment) -> None:
 
 
 def test_a_key_that_is_taken_out_of_the_settings_disappears(deployed: Deployment) -> None:
-    """Here somebody added it by hand; the baseline, applied again, allows exactly the keys it is given."""
+    """The key was added by hand; the baseline, applied again, allows exactly the configured keys."""
     sese = deployed.lab.sese
     path = "/home/deploy/.ssh/authorized_keys"
     kept = sese.run(["cat", path]).stdout

@@ -1,4 +1,4 @@
-"""Certificates as production has them: asked of an ACME authority, proved by records that OVH publishes.
+"""Certificates as in production: from an ACME authority, with DNS records that OVH publishes as proof.
 
 Renewals under load: tests/prove/test_renewal.py.
 """
@@ -40,7 +40,7 @@ print(json.dumps(shown))
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a visitor is shown, and verified with the roots of his machine."""
+    """The certificate that a client gets, verified with its machine's root certificates."""
 
     issuer: str
     serial: str
@@ -53,7 +53,7 @@ class Certificate:
 
 
 def shown(lab: Lab, host: str, *names: str) -> Mapping[str, Certificate]:
-    """The certificates of `names` on `host`, as an outsider sees them."""
+    """The certificates of `names` on `host`, as an outsider gets them."""
     asked = json.dumps(dict.fromkeys(names, lab.addresses.on_internet(host)))
     done = lab.outsider.run(["python3", "-c", _SHOWN], input=asked, timeout=120)
     return {name: Certificate.of(each) for name, each in json.loads(done.stdout).items()}

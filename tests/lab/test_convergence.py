@@ -1,4 +1,4 @@
-"""`up` is idempotent, changes exactly what depends on a changed input, and restores what somebody removed."""
+"""`up` is idempotent, changes exactly what depends on a changed input, and restores what was removed by hand."""
 
 import time
 
@@ -8,7 +8,7 @@ from tests.lab.deployment import Deployment
 
 
 def replaced(service: str) -> dict[str, str]:
-    """What `changes` says of a service that is replaced on Sese-AI."""
+    """The `changes` of a service that is replaced on Sese-AI."""
     return {f"sese-{service}": "replace", f"sese-{service}-healthy": "replace"}
 
 
@@ -41,7 +41,7 @@ def test_a_changed_litellm_configuration_replaces_exactly_that_service_without_a
 def test_changed_access_ranges_reload_caddy_and_replace_nothing(stack: Deployment) -> None:
     before = stack.container("caddy")
     stack.configure("vpnCidrs[0]", "100.64.0.0/11")
-    # The hub's Caddy has sites for the VPN too; whatever changes there, the way to the hub is looked at first.
+    # The hub's Caddy serves sites of the VPN too. Any change of it checks the path to the hub first.
     reloaded = {"sese-caddy-configuration": "update", "seko-caddy-configuration": "update"}
     assert stack.changes() == {**reloaded, "seko-direct-path": "replace"}
     shown = stack.pulumi("preview", "--diff").stdout
@@ -118,7 +118,7 @@ def test_a_rotated_database_password_changes_the_user_and_whoever_logs_in_with_i
         "postgresql_nocodb_password": "replace",
         "sese-database-nocodb": "update",
         "sese-nocodb-configuration": "update",
-        "sese-backup-plan": "update",  # a restore gives the role its password again
+        "sese-backup-plan": "update",  # a restore sets the role's password again
         **replaced("nocodb"),
     }
     stack.up()

@@ -1,4 +1,4 @@
-"""The data services refuse what is not their client's: another's database, a dangerous command, a wrong dimension, an origin."""
+"""The data services refuse their clients another's database, a dangerous command, a wrong dimension, a foreign origin."""
 
 import json
 
@@ -145,7 +145,7 @@ def _qdrant(stack: Deployment, method: str, collection: str, body: object = None
 
 
 def _run(stack: Deployment, task: Task) -> str:
-    """What a deployment step of `up` says."""
+    """The output of a deployment task."""
     script = resolve(task.stdin, stack.secrets)
     return stack.on_host("docker", "exec", "-i", stack.container(task.service), *task.command, check=False, input=script)
 

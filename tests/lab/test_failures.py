@@ -1,4 +1,4 @@
-"""What goes wrong is told with its reason, leaves what works alone, and the next `up` converges."""
+"""A failure is reported with its reason and leaves other services alone; the next `up` converges."""
 
 import hashlib
 import json
@@ -105,7 +105,7 @@ def _missing_image(stack: Deployment) -> Iterator[None]:
 def test_an_up_asks_the_hosts_first_and_touches_nothing(
     stack: Deployment, broken: Callable[[Deployment], Iterator[None]], reported: list[str]
 ) -> None:
-    stack.configure("rotations.redis_health_password", "9")  # something to do
+    stack.configure("rotations.redis_health_password", "9")  # a change to deploy
     resources = stack.resources()
     with broken(stack):  # type: ignore[attr-defined]
         failed = stack.up(check=False)
@@ -118,7 +118,7 @@ def test_an_up_asks_the_hosts_first_and_touches_nothing(
 
 
 def test_a_docker_socket_made_anew_is_found_by_those_who_may_use_it(stack: Deployment) -> None:
-    # As an upgrade of Docker does it; containers live on (live-restore), and what they have mounted stays what it was.
+    # Like an upgrade of Docker: containers keep running (live-restore), with their old mounts.
     proxy = stack.container("docker-proxy")
     with _stopped_daemon(stack):
         pass
@@ -126,12 +126,12 @@ def test_a_docker_socket_made_anew_is_found_by_those_who_may_use_it(stack: Deplo
 
 
 def test_a_killed_up_is_recovered_and_the_next_one_converges(stack: Deployment) -> None:
-    """Where most is left behind; every other moment, and SIGINT: tests/prove/test_kills.py."""
+    """The moment that leaves most behind; all other moments, and SIGINT: tests/prove/test_kills.py."""
     kill_recover_converge(stack, "KILL", 3.5)
 
 
 def kill_recover_converge(stack: Deployment, signal: str, seconds: float) -> str:
-    """Kill an `up` that replaces Redis and Sure; what `recover` said, once everything is as it should be again."""
+    """Kill an `up` that replaces Redis and Sure, recover and converge; returns the output of `recover`."""
     stack.configure("rotations.redis_sure_password", str(time.time_ns() % 1_000_000))
     killed = (
         "pulumi up --yes --skip-preview --stack lab --non-interactive >/tmp/killed.log 2>&1 & up=$!; "

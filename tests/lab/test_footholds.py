@@ -1,7 +1,7 @@
-"""From inside every container, as its own user: what docs/security.md says that it reaches, and nothing else.
+"""Every container, as its own user, reaches exactly what docs/security.md says.
 
-The host's python enters a container's network and files, takes its user and capabilities, and tries; so images without a shell
-are asked too.
+The host's Python enters a container's namespaces, takes its user and capabilities, and tries; so images without a shell are
+tested too.
 """
 
 import json
@@ -26,7 +26,7 @@ from tests.support.fleets import inputs
 
 HOSTS = ("sese", "seko", "waza")
 SOCKETS = ("/run/docker.sock", "/run/containerd/containerd.sock", "/run/dbus/system_bus_socket", "/run/tailscale/tailscaled.sock")
-"""On a host; a root that opens one of them is root there."""
+"""Sockets of a host; root in a container that can open one of them is root on the host."""
 FLEET = inputs("lab").fleet
 VICTIM = "/etc/vpai-victim"
 _MARKER = "/var/lib/vpai-marker"
@@ -34,7 +34,7 @@ NAMES = (
     *("parts", "current", ".current", "policy.json", "records.json", ".policy.json", ".records.json"),
     *(".lab.old", ".lab.draft", "lab.part", ".planted.old", ".planted.draft", "planted.part", "environment"),
 )
-"""What a script of root's writes, or once wrote, by name."""
+"""Names that a script of root's writes, or used to write."""
 
 _INSIDE = """
 import asyncio, ctypes, json, os, platform, socket, sys
@@ -112,9 +112,9 @@ class Inside:
         self.pid = int(machine.run(["docker", "inspect", "-f", "{{.State.Pid}}", self.id]).stdout)
 
     def tries(self, targets: Collection[Target] = (), *, plant: bool = False, user: str = "") -> Mapping[str, Any]:
-        """What it gets of `targets`, which of the host's sockets it opens, and the links that it leaves in its data.
+        """The `targets` that it reaches, the host's sockets that it opens, and the links that it can leave in its data.
 
-        `user` (uid:gid) is one of the users that it runs a part of itself as; empty: its first process.
+        `user` (uid:gid) is one of the users that the container runs a part as; empty: the user of its first process.
         """
         mounts = [("/", ""), *((mount.path, mount.container_path) for mount in self.service.host_mounts)]
         sockets = {
@@ -139,7 +139,7 @@ class Inside:
 
     @property
     def listens(self) -> set[Target]:
-        """Where it answers others: its addresses, and the ports that are open on them."""
+        """The container's addresses with its open ports."""
         shown = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
         addresses = self.machine.run(["docker", "inspect", "-f", shown, self.id]).stdout.split()
         within = ["nsenter", "--net", "--target", str(self.pid), "ss", "-Hltn"]
@@ -157,7 +157,7 @@ def mesh(lab: Lab, _deployment: Deployment) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def _listeners(lab: Lab, _deployment: Deployment) -> Iterator[None]:
-    """A listener would answer wherever a container must not come."""
+    """Listeners on all machines: a forbidden target would answer."""
     with ExitStack() as stack:
         for machine in (*lab.hosts, lab.operator, lab.cloud):
             stack.enter_context(listener(machine, LISTENER))
@@ -194,7 +194,7 @@ def test_each_container_reaches_what_is_computed_and_opens_no_socket_of_its_host
 def test_links_that_a_container_plants_in_its_data_lead_no_script_of_roots_anywhere(lab: Lab, stack: Deployment) -> None:
     make = f"umask 077; echo mine >{VICTIM}; touch -d 2020-01-01 {VICTIM}; touch {_MARKER}"
     looks = f"cat {VICTIM}; stat -c '%a %u %Y' {VICTIM}"
-    # tailscaled writes resolv.conf anew when names change.
+    # tailscaled rewrites resolv.conf when names change.
     there = "/etc /usr/local /root /home/deploy /var/spool"
     changed = rf"find {there} -xdev -newer {_MARKER} ! -path /etc/resolv.conf \( -type f -o -type l \)"
     before = {}

@@ -1,4 +1,4 @@
-"""The fleet's front page in a real browser of a member: how the services are, within a minute; a stranger sees nothing of it."""
+"""The fleet's front page in a real browser: a member sees each service's state within a minute, a client outside sees nothing."""
 
 import json
 import re
@@ -23,12 +23,12 @@ FILES = ("/", "/page.css", "/page.js", "/icon.svg")
 QUESTIONS = ("/live/services", "/live/alerts")
 RED_SECONDS = 60
 RED = "rgb(196, 43, 43)"
-"""`--down` of page.css."""
+"""The colour `--down` of page.css."""
 
 
 @pytest.fixture
 def browser(deployed: Deployment) -> Iterator[Browser]:
-    """A member's, with every service well on the page."""
+    """A member's browser, with every service well on the page."""
     with Browser(deployed.lab.operator, SITE) as browser:
         browser.open(f"https://{SITE}/")
         until(lambda: set(states(browser).values()) == {"well"}, 180, every=1.0, describe=lambda: str(states(browser)))
@@ -69,7 +69,7 @@ def test_what_a_member_adds_to_a_question_is_not_asked(lab: Lab) -> None:
     def values(path: str, *words: str) -> set[str]:
         return {series["metric"]["what"] for series in answer(lab, path, *words)}
 
-    # A host's first backup may have ended just now.
+    # A host's first backup may have just ended.
     until(lambda: values("/live/services") == plain, 90, every=1.0, describe=lambda: str(values("/live/services")))
     for more in ("?query=up", "?query=up&query=down", "?time=0", "?max_lookback=1ms", "?extra_label=host=nobody"):
         assert values(f"/live/services{more}") == plain, more
@@ -93,7 +93,7 @@ def test_a_member_sees_every_service_and_a_stopped_one_is_red_within_a_minute(de
         print(f"\nred after {time.monotonic() - begin:.1f} s")
         assert colour(browser, "sese", "diun") == RED
         assert verdict(browser).startswith("diun on sese: stopped")
-        # On a busy machine another one may fail a check at the moment; none else has stopped.
+        # Other services may fail a check on a busy machine; none of them has stopped.
         assert [where for where, state in states(browser).items() if state in ("stopped", "gone")] == ["sese/diun"]
         shown = "all('[data-alert=\"sese-diun-down\"]')[0].checkVisibility()"
         until(lambda: bool(browser.run(shown)), 60, every=0.5, describe=browser.text)
@@ -133,7 +133,7 @@ def test_a_deployment_of_the_same_page_changes_nothing(deployed: Deployment) -> 
 
 
 def states(browser: Browser) -> Mapping[str, str]:
-    """What is said of each service, by "host/service"."""
+    """The displayed state of each service, by "host/service"."""
     name = "`${at.closest('[data-host]').dataset.host}/${at.dataset.service}`"
     found: dict[str, str] = browser.run(
         f"Object.fromEntries(all('[data-service]').map((at) => [{name}, at.querySelector('.state').textContent]))"
@@ -152,7 +152,7 @@ def colour(browser: Browser, host: str, service: str) -> str:
 
 @contextmanager
 def stopped(stack: Deployment, service: str) -> Iterator[None]:
-    """`service` of the stack's host, for a while."""
+    """Stop `service` on the stack's host within the context."""
     stack.on_host("docker", "stop", stack.container(service))
     try:
         yield
@@ -161,15 +161,15 @@ def stopped(stack: Deployment, service: str) -> Iterator[None]:
 
 
 def answer(lab: Lab, path: str, *words: str) -> list[Any]:
-    """The series that a question is answered with."""
+    """The series in the answer to a query."""
     return list(json.loads(ask(lab, path, *words)[1])["data"]["result"])
 
 
 def ask(lab: Lab, path: str, *words: str, member: bool = True) -> tuple[int, str]:
-    """Status and body, of a member by the mesh or of a stranger by the stack's public address."""
+    """Status and body: for a member by the mesh, otherwise by the stack's public address."""
     machine = lab.operator if member else lab.outsider
     where = () if member else ("--resolve", f"{SITE}:443:{lab.addresses.on_internet('sese')}")
-    # Who the site is, is another test's: here it is what is answered.
+    # The certificate is another test's subject.
     done = machine.run(["curl", "-sk", "-w", "\\n%{http_code}", "--max-time", "20", *where, *words, f"https://{SITE}{path}"])
     text, _, status = done.stdout.rpartition("\n")
     return int(status), text

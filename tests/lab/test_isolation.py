@@ -1,7 +1,7 @@
-"""What a container, a member and the workstation cannot reach: asked from inside, of listeners that would answer.
+"""What containers, members and the workstation cannot reach, tried from inside, against listeners that would answer.
 
-`reached` is always compared with the whole of what may be reached, and each forbidden address is first reached from
-somewhere else: a listener that does not run would show nothing.
+`reached` is always compared with everything that may be reached. Each forbidden address is first reached from somewhere else: a
+listener that does not run would prove nothing.
 """
 
 from collections.abc import Iterator
@@ -21,47 +21,47 @@ from tests.support.fleets import inputs
 
 SSH = (22, 804)
 LISTENER = 8099
-"""A port that nobody opened, with somebody behind it who would answer."""
+"""A port that no rule opens; a listener answers on it."""
 METADATA = "169.254.169.254"
 PRIVATE = ("10.99.0.1", "172.31.99.1", "192.168.99.1")
-"""Neighbours in a provider's or a home's network, played by the cloud: every packet that a host has no route for goes there."""
+"""Neighbours in a provider's or a home's network, played by the cloud, which is every host's default gateway."""
 
 DEFAULT_BRIDGE = "bridge"
 NETWORKS_OF = {"sese": NETWORKS, "seko": (HUB, MONITORING, EGRESS, UPLINK), "waza": (MONITORING, UPLINK)}
 INSIDE = (*((host, network.name) for host, networks in NETWORKS_OF.items() for network in networks),)
 WITH_A_WAY_OUT = (FRONTEND.name, EGRESS.name, UPLINK.name, DEFAULT_BRIDGE)
 WITH_WGET = {"sese": "caddy", "seko": "caddy", "waza": "node-exporter"}
-"""Whose image a container of the test is made from."""
+"""Service whose image a test's container uses."""
 
 
 @dataclass(frozen=True)
 class Inside:
-    """A container of the test on one network of a host."""
+    """A test's container on one network of a host."""
 
     machine: Machine
     id: str
     namespace: tuple[str, ...]
-    """The words that bring a command of the host into the container's network."""
+    """Prefix that runs a command of the host in the container's network namespace."""
 
     def reached(self, *targets: Target) -> set[Target]:
         return reached(self.machine, targets, within=self.namespace)
 
     def answer(self, url: str) -> str:
-        """What the container's own program says of `url`, which it resolves as a container does."""
+        """The output of the container's own HTTP client for `url`; the container resolves the name."""
         done = self.machine.run(["docker", "exec", self.id, "wget", "-T", "3", "-O", "/dev/null", url], check=False)
         return done.stderr.strip()
 
 
 @pytest.fixture(scope="module")
 def mesh(lab: Lab) -> dict[str, str]:
-    """Mesh addresses by name."""
+    """Mesh addresses by host name."""
     machines = (*lab.hosts, lab.operator)
     return {machine.name: machine.run(["tailscale", "ip", "-4"]).stdout.strip() for machine in machines}
 
 
 @pytest.fixture(scope="module")
 def listeners(lab: Lab, _deployment: Deployment) -> Iterator[None]:
-    """Somebody answers on `LISTENER` on every machine, and at the cloud's private addresses too."""
+    """Listeners on `LISTENER` on every machine, and on the cloud's private addresses."""
     with ExitStack() as stack:
         for machine in (*lab.hosts, lab.operator, lab.cloud):
             stack.enter_context(listener(machine, LISTENER))
@@ -95,7 +95,7 @@ def test_a_container_reaches_no_host_no_member_and_no_private_address(
     headscale = {(address, port) for address in (mesh["seko"], lab.addresses.on_internet("seko")) for port in (9090, 50443)}
     internet = {(lab.addresses.on_internet("cloud"), 443)}
     names = {(str(MAGIC_DNS), 53)}
-    # By its link; the mesh's policy shows a host the sites of all others, and sites are all there is behind 443.
+    # Allowed by UPLINK. The mesh's policy lets a host reach the sites of all others, and port 443 serves sites alone.
     linked = names | {(mesh[other], 443) for other in ("sese", "seko") if other != host}
 
     found = containers[host, network].reached(*own, *members, *private, *public_ssh, *headscale, *internet, *names)
@@ -106,7 +106,7 @@ def test_a_container_reaches_no_host_no_member_and_no_private_address(
 def test_the_hosts_themselves_reach_what_their_containers_must_not(
     lab: Lab, listeners: None, mesh: dict[str, str], host: str
 ) -> None:
-    """So what the test above asks is there."""
+    """This shows that the targets of the test above exist."""
     machine = lab.sese if host == "sese" else lab.seko
     own = {(address, port) for address in _own_addresses(lab, host, mesh) for port in (804, LISTENER)}
     other = "seko" if host == "sese" else "sese"
@@ -157,7 +157,7 @@ def test_a_container_without_a_way_out_reaches_no_provider(containers: dict[tupl
 def test_headscales_api_is_served_to_nobody(lab: Lab, containers: dict[tuple[str, str], Inside]) -> None:
     api = "https://singa.vpai.test/api/v1/node"
     assert "404" in containers["sese", EGRESS.name].answer(api)
-    # From beside the hub's own Caddy not even that: Docker lets no bridge's containers into another's by way of the host.
+    # On the hub's own host not even a refusal: Docker drops packets from one bridge to another through the host.
     assert "timed out" in containers["seko", EGRESS.name].answer(api)
     for machine in (lab.operator, lab.outsider, lab.waza):
         asked = machine.run(["curl", "-sk", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "5", api])
@@ -173,7 +173,7 @@ def test_the_workstation_reaches_sites_and_no_database(lab: Lab, mesh: dict[str,
     assert reached(lab.sese, databases) == databases, "the host itself reaches them"
     asked = {*databases, *((address, port) for address in (sese, mesh["sese"]) for port in (5432, 6379, 804, 80, 443))}
     route = ("172.20.0.0/16", "via", sese)
-    lab.waza.run(["ip", "route", "add", *route])  # a neighbour in the provider's network can route whatever it likes
+    lab.waza.run(["ip", "route", "add", *route])  # a neighbour in the provider's network can set any route
     try:
         found = reached(lab.waza, asked)
     finally:
@@ -198,7 +198,7 @@ def test_nobody_reaches_the_operator_over_the_mesh(lab: Lab, listeners: None, me
 
 
 def _own_addresses(lab: Lab, host: str, mesh: dict[str, str]) -> tuple[str, ...]:
-    """Every IPv4 address by which a container could mean its own host."""
+    """Every IPv4 address by which a container could reach its own host."""
     gateways = [network.gateway for network in _placement(host).networks]
     return (*gateways, lab.addresses.on_internet(host), mesh[host])
 
@@ -215,7 +215,7 @@ def _container_address(lab: Lab, service: str) -> str:
 
 @contextmanager
 def _container(lab: Lab, host: str, network: str) -> Iterator[Inside]:
-    """A container that does nothing: the host's own programs look around in its network."""
+    """An idle container: the host's programs test in its network namespace."""
     [machine] = [machine for machine in lab.hosts if machine.name == host]
     other = machine.run(["docker", "ps", "-q", "--filter", f"label={LABEL_SERVICE}={WITH_WGET[host]}"]).stdout.strip()
     image = machine.run(["docker", "inspect", "-f", "{{.Image}}", other]).stdout.strip()

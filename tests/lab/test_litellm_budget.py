@@ -1,4 +1,4 @@
-"""LiteLLM's budget with real amounts: the provider's stand-in bills fixed tokens, the day's limit is lowered to some of them.
+"""LiteLLM's budget with real amounts: the stand-in of the provider bills fixed tokens, and the daily limit is lowered to match.
 
 A request to claude-opus costs 0.00078 USD here (12 tokens in, 8 out), one to glm-5 0.00003.
 """
@@ -34,7 +34,7 @@ _PROVIDERS = "https://api.openai.com"
 
 @dataclass(frozen=True)
 class Reply:
-    """What LiteLLM answered, and which model did."""
+    """LiteLLM's answer, and the model that gave it."""
 
     status: int
     model: str
@@ -44,7 +44,7 @@ class Reply:
 
 
 class Bench:
-    """LiteLLM with a small budget, the providers' log, Telegram's messages and the account in Redis."""
+    """LiteLLM with a small budget, the providers' log, Telegram's messages, and the account in Redis."""
 
     def __init__(self, stack: Deployment) -> None:
         self._stack = stack
@@ -54,18 +54,18 @@ class Bench:
         stack.lab.operator.run(["sh", "-c", f"umask 077; cat > {KEY_FILE}"], input=key)
 
     def new_day(self, days: int = 1) -> None:
-        """The UTC day turns: nothing is spent, nothing was told."""
+        """Begin a new UTC day: nothing is spent, no message was sent."""
         self._date += timedelta(days)
         self.litellm("sh", "-c", f"echo {self._date} > {DATE_FILE}")
         self._curl("-X", "DELETE", "https://api.telegram.org/__lab/messages")
         self.calls()
 
     def ask(self, model: str, text: str, **more: object) -> Reply:
-        """A chat request through Caddy; the spend is booked when it returns."""
+        """A chat request through Caddy; its cost is booked when this returns."""
         return self.request("POST", "/v1/chat/completions", _request(model, text, **more))
 
     def request(self, method: str, path: str, body: object = None, *, booked: bool = True) -> Reply:
-        """A request through Caddy; `booked`: its spend is, when this returns."""
+        """A request through Caddy; with `booked`, its cost is booked when this returns."""
         data = ("-H", "Content-Type: application/json", "-d", json.dumps(body)) if body else ()
         *text, digest = self._curl("-w", f"\n{_DIGEST}", "-X", method, *data, f"{_LLM}{path}").splitlines()
         seen = json.loads(digest)
@@ -75,11 +75,11 @@ class Bench:
 
     @property
     def container(self) -> str:
-        """LiteLLM's."""
+        """Id of LiteLLM's container."""
         return self._stack.container("litellm")
 
     def on_host(self, *words: str, input: str = "") -> str:
-        """What `words` print on the stack's host."""
+        """The output of `words` on the stack's host."""
         return self._stack.on_host(*words, input=input)
 
     def status_without_a_key(self, path: str) -> int:
@@ -87,7 +87,7 @@ class Bench:
         return int(self._operator(*words))
 
     def converge(self, seconds: float = 8.0) -> None:
-        """Wait until nothing is reserved any more: LiteLLM books in the background."""
+        """Wait until no amount is reserved: LiteLLM books in the background."""
         for _ in range(int(5 * seconds)):
             if self.redis("HLEN", "litellm:budget:reserved") == "0":
                 return
@@ -95,12 +95,12 @@ class Bench:
         raise AssertionError(f"still reserved: {self.redis('HGETALL', 'litellm:budget:reserved')}")
 
     def spend(self, amount: float) -> None:
-        """Somebody else has spent so much this day, which has begun: its first question clears the account."""
+        """Book an amount for somebody else on this day. The day must have begun: its first request clears the account."""
         assert self.metrics["litellm_budget_account_up"] == 1.0
         self.redis("HINCRBYFLOAT", "litellm:budget:day", "spent", str(amount))
 
     def ask_at_once(self, model: str, count: int) -> Counter[int]:
-        """The statuses of `count` different requests side by side."""
+        """Statuses of `count` different parallel requests."""
         body = json.dumps(_request(model, "at once NUMBER", cache={"no-cache": True}))
         script = (
             f"seq {count} | xargs -P {count} -I NUMBER curl -s -o /dev/null -w '%{{http_code}}\\n' --max-time 90 "
@@ -112,13 +112,13 @@ class Bench:
         return Counter(map(int, statuses))
 
     def calls(self) -> list[str]:
-        """The models that providers were asked for since the last time, else their names; embeddings left out."""
+        """Models that providers were asked for since the last call, or the provider's name; without embeddings."""
         seen = json.loads(self._curl("-X", "DELETE", f"{_PROVIDERS}/__lab/requests"))
         asked = [call["model"] or call["host"] for call in seen if "telegram" not in call["host"]]
         return [name for name in asked if "embedding" not in name]
 
     def calm(self) -> None:
-        """Wait until no provider has been asked for four seconds: LiteLLM tries others for a client who has left."""
+        """Wait until no provider gets a request for four seconds: LiteLLM retries others for a client that has left."""
 
         def quiet() -> bool:
             self.calls()
@@ -128,12 +128,12 @@ class Bench:
         until(quiet, 60)
 
     def messages(self) -> list[str]:
-        """What the monitoring bot has told of LiteLLM so far this day: other programs speak through it too."""
+        """The monitoring bot's messages about LiteLLM on this day; other programs use the same bot."""
         reported = [message["text"] for message in json.loads(self._curl("https://api.telegram.org/__lab/messages"))]
         return [text for text in reported if text.startswith("LiteLLM")]
 
     def trouble(self, **hosts: Mapping[str, float]) -> None:
-        """Providers in trouble, by name with underscores; none when none is named."""
+        """Make providers fail; names have underscores for dots. Without arguments none fails."""
         troubles = {host.replace("_", "."): trouble for host, trouble in hosts.items()}
         heard = self._curl(
             *("-X", "PUT", "-H", "Content-Type: application/json", "-d", json.dumps(troubles)),
@@ -152,7 +152,7 @@ class Bench:
 
     @property
     def metrics(self) -> Mapping[str, float]:
-        """Every series that LiteLLM shows of its budget."""
+        """All series of LiteLLM's budget metrics."""
         lines = self._curl(f"{_LLM}/budget/metrics").splitlines()
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if not line.startswith("#"))}
 
@@ -173,12 +173,12 @@ class Bench:
         raise AssertionError(f"LiteLLM does not answer after a restart of {', '.join(services)}")
 
     def leave(self, path: str, body: object) -> None:
-        """Ask, and go away after a second."""
+        """Send a request and close the connection after a second."""
         words = ("--max-time", "1", "-N", "-H", "Content-Type: application/json", "-d", json.dumps(body), f"{_LLM}{path}")
         self._curl(*words, check=False)
 
     def python(self, script: str, *words: str) -> str:
-        """What a script prints that the operator's Python runs, with the packages of requirements.txt."""
+        """The output of a script in the operator's Python, with the packages of requirements.txt."""
         environment = {"SSL_CERT_FILE": ".lab/ca/root.crt"}
         run = self._stack.lab.operator.run
         directory = str(self._stack.directory)
@@ -194,7 +194,7 @@ class Bench:
 
 
 def _request(model: str, text: str, **more: object) -> dict[str, object]:
-    # Of this run alone: what the last one asked is still cached.
+    # Unique for this run: the answers of the last run are still cached.
     messages = [{"role": "system", "content": f"run {RUN}"}, {"role": "user", "content": text}]
     return {"model": model, "messages": messages, **more}
 
@@ -210,7 +210,7 @@ def bench(_deployment: Deployment) -> Iterator[Bench]:
         ('date_file=""', f'date_file="{DATE_FILE}"'),
     )
     bench = Bench(stack)
-    # What an earlier run in this lab has spent with the provider stays for a day; the LiteLLM that comes reads it at its start.
+    # The spend that an earlier run left with the provider lasts for a day; LiteLLM reads it at its start.
     bench.redis("DEL", "provider_spend:gemini:1d", "provider_budget_start_time:gemini")
     stack.up()
     yield bench
@@ -413,7 +413,7 @@ FREE = {
     ),
     *("spend", "sso", "tag", "team", "user", "v1", "v2"),
 }
-"""Of the table of LiteLLM 1.81.3: the first parts of the paths by which nothing is billed."""
+"""First path parts of the unbilled routes in LiteLLM 1.81.3's table."""
 
 
 def test_every_route_of_the_real_litellm_is_counted_free_or_closed(bench: Bench) -> None:
@@ -500,7 +500,7 @@ except anthropic.APIStatusError as error:
     told["anthropic"] = {"refused": type(error).__name__, "retry": error.response.headers.get("retry-after"), "why": str(error)}
 print(json.dumps(told))
 """
-"""The clients that people use, as PyPI has them: each streams one answer, or says how it was refused."""
+"""Common clients, from PyPI: each streams one answer, or reports how it was refused."""
 
 
 def test_openais_and_anthropics_own_clients_stream_in_every_mode_of_the_budget(bench: Bench) -> None:
@@ -508,7 +508,7 @@ def test_openais_and_anthropics_own_clients_stream_in_every_mode_of_the_budget(b
         before = bench.spent
         reported: Mapping[str, Any] = json.loads(bench.python(_CLIENTS, KEY_FILE, f"run {RUN}: {text}", _LLM))
         bench.converge()
-        # A refused one has cost its embedding, by which the cache was asked: a three-hundredth of the cheapest answer.
+        # A refused request costs the embedding for the cache lookup: 1/300 of the cheapest answer.
         assert (bench.spent - before > GLM) == ("text" in reported["openai"])
         return reported
 

@@ -1,7 +1,7 @@
-"""Who is answered what by every site, in every HTTP version and however a request is written: asked of the running hosts.
+"""Every site's answer to every kind of client, HTTP version and spelling of a request, on the running hosts.
 
-The scanner gets addresses, names and paths. What each cell has to show is computed from docs/reference/reachability.md, the page
-that pull requests change, and from nothing else; a way in that the page does not have is found, whatever made it.
+The scanner gets addresses, names and paths. The expected answers are computed from docs/reference/reachability.md alone, the page
+that pull requests change; a route that the page lacks is found, whatever made it.
 """
 
 import json
@@ -33,22 +33,22 @@ UNDECLARED = (
     *("/", "/admin", "/api", "/api/v1/node", "/metrics", "/health", "/healthz", "/.env", "/.git/config", "/webhook"),
     *("/webhook-test/github", "/rest/login", "/_utils/", "/swagger", "/index.html"),
 )
-"""What strangers try everywhere; a page may declare some of it."""
+"""Paths that attackers try everywhere; a site may declare some of them."""
 TRICKS = (
     *("/{}", "/./{}", "/x/../{}", "/%2e/{}", "/x/%2e%2e/{}", "/%2f{}", "/x%2f..%2f{}", "/{}/..", "/{}/%2e%2e/", "/{}\\..\\"),
     *("//{}", "/{}%00", "/{}//", "/{};x=y", "/{}?/health"),
 )
-"""Ways to write a path, with a declared one in it."""
+"""Spellings of a declared path, which replaces `{}`."""
 PORTS = (22, 80, 443, 804, 2019, 2375, 3000, 4000, 5432, 5678, 5984, 6379, 8080, 9090, 9100, 50443)
 OPENED = 8098
-"""A port that a hole opens."""
+"""A port that one of the holes opens."""
 
 REFUSED, UNKNOWN, SILENT, SERVED = "members only", "not served", "no answer", "let in"
 
 
 @dataclass(frozen=True)
 class Question:
-    """One request of one client; what it is written like, beside where it goes."""
+    """One request of one client: its destination and its spelling."""
 
     site: str
     address: str
@@ -56,9 +56,9 @@ class Question:
     version: str
     method: str = "GET"
     host: str = ""
-    """Sent as Host in place of the site's name, which is the name of the connection too."""
+    """Host header instead of the site's name, under which the connection is made."""
     forged: bool = False
-    """With the headers in which proxies tell a client's address, a member's in all of them."""
+    """With the headers by which proxies report a client's address, all with a member's address."""
 
 
 _ASK = r"""
@@ -97,7 +97,7 @@ print(json.dumps([found.get(str(number), [0, "", ""]) for number in range(len(as
 
 
 def ask(machine: Machine, questions: list[Question], within: tuple[str, ...] = (), *, seconds: int = 20) -> list[str]:
-    """What each is answered within so many seconds, in one word."""
+    """The answer to each question within so many seconds, as one word."""
     sent = json.dumps([asdict(question) for question in questions])
     done = machine.run([*within, "python3", "-c", _ASK.replace("SECONDS", str(seconds))], input=sent, timeout=300)
     answers = json.loads(done.stdout)
@@ -111,13 +111,13 @@ def _word(status: int, body: str) -> str:
         return SILENT
     if status == 403 and PAGES[0].title in body:
         return REFUSED
-    # A service has 404s of its own: Caddy's is known by its page.
+    # Services answer 404 too: Caddy's is recognised by its page.
     return UNKNOWN if status in (404, 405) and PAGES[-1].text in body else SERVED
 
 
 @dataclass(frozen=True)
 class Way:
-    """One line of the page about a site."""
+    """One row of the page about a site."""
 
     source: str
     methods: tuple[str, ...]
@@ -131,18 +131,18 @@ class Way:
         return self.covers(path) and not any(covers(each, path) for each in self.refused)
 
     def covers(self, path: str) -> bool:
-        """Whether it is of this line, be it to be refused."""
+        """Whether `path` belongs to the row, as allowed or as refused."""
         return any(covers(pattern, path) for pattern in self.paths)
 
 
 def _in_the_lab(site: str) -> str:
-    """The page has the names that explain themselves; the lab calls its sites as its operator does."""
+    """The lab's name of a site: the page has default subdomains, the lab has its operator's."""
     names = Names(DOMAIN, inputs("lab").settings.subdomains)
     return names.host(FRONT_PAGE if site == "example.org" else site.removesuffix(".example.org"))
 
 
 def ways(rows: frozenset[tuple[str, str, str]] = ROWS) -> Mapping[tuple[str, str], list[Way]]:
-    """The page's lines by host and site."""
+    """The page's rows by host and site."""
     found: dict[tuple[str, str], list[Way]] = {}
     for source, target, by in rows:
         if target.startswith("https://"):
@@ -164,7 +164,7 @@ WAYS = ways()
 
 
 def expected(source: str, host: str, question: Question) -> set[str]:
-    """What the page says of a plain path; of one with several readings, everything but a way in."""
+    """The page's answer for a plain path; for a path with several readings, any answer but access that the page does not give."""
     site = (question.host or question.site).split(":")[0].lower()
     if site.endswith("."):
         return {UNKNOWN} | expected(source, host, replace(question, host=site.rstrip(".")))
@@ -187,7 +187,7 @@ def _plain(path: str) -> bool:
 
 
 def questions(host: str, address: str) -> Iterator[Question]:
-    """Everything that is asked of a host's door at one of its addresses."""
+    """All questions to a host's Caddy at one of its addresses."""
     for (door, site), lines in sorted(WAYS.items()):
         if door != host:
             continue
@@ -205,7 +205,7 @@ def questions(host: str, address: str) -> Iterator[Question]:
             yield Question(site, address, "/", version, host=f"{site}.", forged=True)
             yield Question(site, address, "/", version, host=f"{site.upper()}:443")
             yield Question(site, address, "/", version, host=f"nobody.{DOMAIN}")
-            # The connection is made for a site that is open, the request is for this one.
+            # The connection names an open site, the request names this one.
             yield Question(OPEN[host], address, "/", version, host=site)
         for path, method in sorted(declared):
             for trick in TRICKS:
@@ -217,7 +217,7 @@ OPEN = {"sese": f"nobody.{DOMAIN}", "seko": f"singa.{DOMAIN}"}
 
 @dataclass(frozen=True)
 class Client:
-    """Where somebody asks from, and what the page calls him there."""
+    """A client's place, and its name on the page."""
 
     name: str
     machine: Machine
@@ -227,7 +227,7 @@ class Client:
     within: tuple[str, ...] = ()
 
     def wrong(self, counted: Counter[str]) -> list[str]:
-        """Every cell that is not as the page has it; `counted` gets how many were asked."""
+        """Every answer that differs from the page; `counted` gets the number of questions."""
         asked = list(questions(self.host, self.address))
         answers = ask(self.machine, asked, self.within)
         counted[self.name] += len(asked)
@@ -241,7 +241,7 @@ class Client:
 
 @pytest.fixture(scope="module")
 def clients(lab: Lab, _deployment: Deployment) -> list[Client]:
-    """A stranger, a member by both ways, and the hosts at each other's doors."""
+    """An outsider, a member by mesh and by Internet, and the workstation by Internet, each at every Caddy."""
     mesh = {host.name: host.run(["tailscale", "ip", "-4"]).stdout.strip() for host in lab.hosts}
     found = []
     for door in DOORS:
@@ -265,7 +265,7 @@ def test_every_site_answers_every_client_as_the_page_says(clients: list[Client])
 
 
 def test_from_inside_of_a_network_a_container_is_a_stranger_to_every_site(lab: Lab, clients: list[Client]) -> None:
-    """At Caddy's own address on the network, where no firewall stands between."""
+    """Tried at Caddy's own address on the network, where no firewall is between."""
     counted: Counter[str] = Counter()
     for network in (FRONTEND.name, "backend", "monitoring"):
         with _container(lab, "sese", network) as inside:
@@ -280,7 +280,7 @@ def _caddy(lab: Lab, network: str) -> str:
 
 
 class TestHoles:
-    """Each made below the model, where no law and no plan sees it, and each turns cells red."""
+    """Holes made behind the model's back, where no law and no plan sees them; each must make the matrix fail."""
 
     def test_a_port_that_ufw_lets_in(self, lab: Lab) -> None:
         def opened() -> set[Target]:
@@ -308,7 +308,7 @@ class TestHoles:
             lab.sese.run(["vpai-forward", "check"])
 
     def test_a_site_written_the_predecessors_way(self, deployed: Deployment, clients: list[Client]) -> None:
-        """`error` outside of a `route`: Caddy runs `handle` before it, and the whole site is open."""
+        """`error` outside a `route`: Caddy runs `handle` first, and the whole site is open."""
         [stranger] = [client for client in clients if (client.name, client.host) == ("stranger", "sese")]
         site = f"llm.{DOMAIN}"
         block = re.compile(rf"^{re.escape(site)} {{\n.*?^}}$", re.MULTILINE | re.DOTALL)

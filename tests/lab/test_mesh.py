@@ -1,4 +1,4 @@
-"""The mesh as its members see it: names, addresses, who is in, and who decides about the policy."""
+"""The mesh as its members see it: names, addresses, members, and who decides on the policy."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.support.waiting import until
 MERGED = "/opt/javisi/data/headscale-mesh"
 HEADSCALE = f"{LABEL_SERVICE}=headscale"
 KEY = r"hskey-auth-[A-Za-z0-9_-]{20,}"
-"""What a pre-auth key looks like."""
+"""Pattern of a pre-auth key."""
 
 _PUBLIC_SSH = "allow 804/tcp"
 _FLEET = inputs("prod").fleet
@@ -43,7 +43,7 @@ def test_the_login_server_keeps_its_public_address_everywhere(lab: Lab, _deploym
 
 
 def test_a_site_sees_each_client_under_its_own_address(lab: Lab, _deployment: Deployment) -> None:
-    """Law of ADR 9: neither Docker nor tailscaled puts its own address before the client's."""
+    """Required by ADR 9: neither Docker nor tailscaled replaces the client's address by its own."""
     for host in ("sese", "seko"):
         target = _machine(lab, host)
         caddy = target.run(["docker", "ps", "-q", "--filter", f"label={LABEL_SERVICE}=caddy"]).stdout.strip()
@@ -93,7 +93,7 @@ def test_another_stacks_part_is_merged_and_withdrawn_without_touching_ours(lab: 
         _hub_script(lab, stack, "withdraw", "pr-1")
     assert _part(lab, "parts/lab.part") == before
     assert _part(lab, "policy.json") == policy
-    # Headscale has taken up two policies; Docker must not think that it was stopped by hand (moby issue 41302).
+    # Headscale has loaded two policies; Docker must not count that as a stop by hand (moby issue 41302).
     container = f"/var/lib/docker/containers/$(docker ps -q --no-trunc --filter label={HEADSCALE})/config.v2.json"
     assert lab.seko.run(["sh", "-c", f"jq .HasBeenManuallyStopped {container}"]).stdout.strip() == "false"
     until(lambda: _address(lab, "waza") not in _resolve(lab.operator, "llm.pr-1.vpai.test"), 10)
@@ -114,7 +114,7 @@ def test_a_policy_that_headscale_refuses_leaves_the_old_one_in_force(lab: Lab, s
 
 
 def _lose_mesh(lab: Lab) -> None:
-    """Wait until waza has lost its mesh, and act as if it had for long enough to be rescued: it opens SSH to the public."""
+    """Wait until waza has lost the mesh, then simulate the time after which its rescue opens SSH to the public."""
     until(lambda: not _answers(lab, "waza"), 15)
     lab.waza.run(["sh", "-c", "echo 1 >/run/vpai-without-mesh"])
     _look_for_mesh(lab)
@@ -128,12 +128,12 @@ def _assert_over_the_mesh_alone(lab: Lab) -> None:
 
 
 def _look_for_mesh(lab: Lab) -> None:
-    """What waza does every minute."""
+    """Run the check that waza runs every minute."""
     lab.waza.run(["systemctl", "start", "vpai-rescue.service"])
 
 
 def _answers(lab: Lab, host: str) -> bool:
-    """Whether sshd of `host` shows itself to the operator over the mesh."""
+    """Whether the operator gets the SSH banner of `host` over the mesh."""
     ask = f"exec 3<>/dev/tcp/{host}.na.vpai.test/804; read -t 3 -u 3 banner; [[ $banner == SSH-* ]]"
     return lab.operator.run(["timeout", "5", "bash", "-c", ask], check=False).returncode == 0
 
@@ -151,7 +151,7 @@ def _address(lab: Lab, name: str) -> str:
 
 
 def _resolve(machine: Machine, name: str) -> set[str]:
-    """What the machine's own programs take `name` for."""
+    """The addresses that the machine's own programs resolve `name` to."""
     found = machine.run(["getent", "ahostsv4", name], check=False).stdout
     return {line.split()[0] for line in found.splitlines()}
 
@@ -200,7 +200,7 @@ def test_a_member_that_the_hub_forgot_joins_again_under_its_name(lab: Lab, stack
 
 
 def test_sshd_of_a_host_passes_ssh_audit(lab: Lab, _deployment: Deployment) -> None:
-    """ssh-audit's own verdicts on what 804 offers: nothing that it calls a failure."""
+    """ssh-audit reports no failure for the algorithms of port 804."""
     offered = lab.operator.run(
         ["vpai-python", "-m", "ssh_audit", "--json", "--port", "804", "sese.na.vpai.test"], check=False, timeout=60
     )

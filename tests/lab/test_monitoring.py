@@ -1,7 +1,7 @@
-"""What is watched arrives, from every host: metrics, memory, logs; and somebody is told when a service stops.
+"""Metrics, memory and logs arrive from every host, and a stopped service sends an alert.
 
-Everything is asked through Grafana as its users do: its datasources stand behind its proxy. Grafana itself is a stand-in, so that
-its rules are evaluated by vmalert and sent by Alertmanager, both real.
+All queries go through Grafana's proxy for datasources, like a user's. Grafana itself is a stand-in, so vmalert evaluates its
+rules and Alertmanager sends the alerts; both are real.
 """
 
 import json
@@ -38,19 +38,19 @@ EVERY = [(placement.host.name, service) for placement in PLACEMENTS for service 
 MEASURED = {(host, service.name) for host, service in EVERY if isinstance(service.metrics, Metrics)}
 BOARDS = dashboards.of((service for _, service in EVERY), backed_up=True)
 SCRAPED = 180
-"""Seconds in which a service that is healthy again is scraped again, on a machine that is busy with other things."""
+"""Seconds until a service that is healthy again is scraped again, on a busy machine."""
 TELEGRAM = "https://api.telegram.org/__lab/messages"
 
 
 @dataclass(frozen=True)
 class Grafana:
-    """Grafana's API, asked from the operator, over the mesh."""
+    """Grafana's API, called from the operator over the mesh."""
 
     lab: Lab
     password: str
 
     def ask(self, path: str, **query: str) -> Any:
-        """What it answers; raises with what it said when it is no success."""
+        """The answer as JSON; raises with its text when the status is no success."""
         url = f"https://tala.vpai.test{path}" + (f"?{urlencode(query)}" if query else "")
         return json.loads(curl(self.lab, url, f'user = "admin:{self.password}"\nfail-with-body'))
 
@@ -63,18 +63,18 @@ class Grafana:
         }
 
     def series(self, names: set[str]) -> list[Mapping[str, str]]:
-        """The labels of every series of these names that had a value within the last ten minutes."""
+        """Labels of every series of these names with a value in the last ten minutes."""
         query = f'last_over_time({{__name__=~"{"|".join(sorted(names))}"}}[10m])'
         shown = self.ask(f"{_PROXY}/victoriametrics/api/v1/query", query=query, latency_offset="1ms")
         return [series["metric"] for series in shown["data"]["result"]]
 
     def streams(self, selector: str) -> list[Mapping[str, str]]:
-        """The labels of the log streams that a selector means."""
+        """Labels of the log streams that `selector` matches."""
         shown = self.ask(f"{_PROXY}/loki/loki/api/v1/query_range", query=selector, limit="500")
         return [stream["stream"] for stream in shown["data"]["result"]]
 
     def lines(self, host: str, service: str) -> list[str]:
-        """The last log lines that are kept of a service."""
+        """The last stored log lines of a service."""
         query = f'{{host="{host}",service="{service}"}}'
         shown = self.ask(f"{_PROXY}/loki/loki/api/v1/query_range", query=query, limit="500")
         return [line for stream in shown["data"]["result"] for _, line in stream["values"]]
@@ -107,11 +107,11 @@ UNSEEN: Mapping[str, str] = {
     r'caddy_http_request_duration_seconds_count\{.*code=~"5\.\."\}': "none has failed; tests/prove/test_alerts.py lets some",
     r'node_filesystem_(avail|size)_bytes\{host="waza",mountpoint="/"\}': "node_exporter leaves out overlay, the hosts' root here",
 }
-"""Selectors that match nothing here, and why."""
+"""Selectors that match nothing in the lab, with the reason."""
 
 
 def test_every_selector_of_an_alert_or_a_panel_matches_a_series(deployed: Deployment, grafana: Grafana) -> None:
-    """On 42be7a5 none of Caddy's did, so that its alerts could not fire and its panels were empty."""
+    """At commit 42be7a5 no selector for Caddy matched: its alerts could not fire and its panels were empty."""
     asked = {
         *(each for alert in monitoring.alerts(PLACEMENTS) for each in selectors(alert.measure)),
         *(
@@ -127,7 +127,7 @@ def test_every_selector_of_an_alert_or_a_panel_matches_a_series(deployed: Deploy
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"a series of mine {time.time_ns()}"}]}
     headers = (f"Authorization: Bearer {deployed.secrets['litellm_master_key']}", "Content-Type: application/json")
     options = [*(f'header = "{header}"' for header in headers), f"data = {json.dumps(json.dumps(body))}"]
-    # An answer of any kind counts: with a spent budget as well.
+    # Any answer counts, also one for a spent budget.
     curl(deployed.lab, "https://llm.vpai.test/v1/chat/completions", "\n".join(options))
 
     def unmatched() -> set[Selector]:
@@ -218,7 +218,7 @@ def test_uptime_kuma_asks_the_sites_of_the_other_hosts_and_hears_of_jobs(deploye
     assert seeded(deployed) == "", "a second time there is nothing to do"
 
 
-# The words are the contract's (lab/images/rule-engine/contract.json): here the real programs say them.
+# The expected texts are the contract's (lab/images/rule-engine/contract.json); here the real programs print them.
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -275,18 +275,18 @@ def test_a_stopped_service_is_told_of_and_so_is_its_return(deployed: Deployment,
 
 
 def rule(uid: str) -> list[Alert]:
-    """The one alert of this name."""
+    """The alert with this uid."""
     return [alert for alert in monitoring.alerts(PLACEMENTS) if alert.uid == uid]
 
 
 @contextmanager
 def rule_engine(stack: Deployment, grafana: Grafana, alerts: Sequence[Alert], directory: Path) -> Iterator[None]:
-    """vmalert over Grafana's datasource with these rules, which fire at once, and Alertmanager with Grafana's contact point, on
-    the operator."""
+    """Run vmalert on the operator, over Grafana's datasource with these rules, which fire at once, and Alertmanager with
+    Grafana's contact point."""
     rules = json.loads(prometheus_rules(replace(alert, seconds=2) for alert in alerts))
     for group in rules["groups"]:
         group["interval"] = "5s" if len(alerts) == 1 else "15s"
-        # Of VictoriaMetrics, which else shows nothing that is younger than half a minute.
+        # An option of VictoriaMetrics, which otherwise hides data of the last half minute.
         group["params"] = {"latency_offset": ["1ms"]}
     receiver = {
         "bot_token": stack.secrets["telegram_monitoring_bot_token"],
@@ -323,13 +323,13 @@ def rule_engine(stack: Deployment, grafana: Grafana, alerts: Sequence[Alert], di
 
 
 def messages(stack: Deployment) -> list[Any]:
-    """What the monitoring bot was told to say by the rule engine."""
+    """The rule engine's messages to the monitoring bot."""
     shown = json.loads(curl(stack.lab, TELEGRAM))
     return [message for message in shown if re.match("FIRING|RESOLVED", message["text"])]
 
 
 def seeded(stack: Deployment) -> str:
-    """What the seeding task says when it is run once more."""
+    """The output of the seeding task, run once more."""
     [kuma] = [service for _, service in EVERY if service.name == "uptime-kuma"]
     [task] = kuma.tasks
     text = resolve(task.stdin, stack.secrets).replace(inputs("prod").fleet.domain, "vpai.test")
@@ -345,6 +345,6 @@ def last_line(lab: Lab, host: str, service: str) -> str:
 
 
 def curl(lab: Lab, url: str, options: str = "") -> str:
-    """What `url` answers the operator; `options` in curl's own file form, unseen by `ps`."""
+    """The answer of `url` to the operator; `options` is a curl config file, which `ps` does not show."""
     config = f'silent\nshow-error\nmax-time = 20\ncacert = ".lab/ca/root.crt"\nurl = "{url}"\n{options}\n'
     return lab.operator.run(["curl", "--config", "-"], input=config, directory=str(lab.layout.checkout)).stdout

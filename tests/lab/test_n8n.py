@@ -1,4 +1,4 @@
-"""The real n8n: its owner, its key, and each workflow with the effect that it has on the other side."""
+"""The real n8n: its owner, its key, and each workflow with its effect on other services."""
 
 import hashlib
 import hmac
@@ -23,13 +23,13 @@ _COOKIES = "/tmp/n8n-cookies"
 
 
 class Bench:
-    """n8n as a client in the mesh sees it, and what others saw of it."""
+    """n8n as a client in the mesh sees it, and the calls that others got from it."""
 
     def __init__(self, stack: Deployment) -> None:
         self._stack = stack
 
     def post(self, path: str, document: object, **headers: str) -> tuple[int, Any]:
-        """Status and document of a POST."""
+        """Status and JSON of a POST."""
         lines = "".join(f"{name.replace('_', '-')}: {value}\n" for name, value in headers.items())
         self._operator("sh", "-c", "cat > /tmp/n8n-headers", input=f"Content-Type: application/json\n{lines}")
         data = json.dumps(document)
@@ -42,13 +42,13 @@ class Bench:
         return self.post(f"/webhook/{workflow}", document, X_Signature_256=f"sha256={signature}")
 
     def get(self, path: str) -> Any:
-        """What n8n answers its owner."""
+        """n8n's answer to its owner."""
         status, document = self._asked(f"{N8N}{path}")
         assert status == 200, document
         return document["data"]
 
     def log_in(self, **fields: str) -> int:
-        """The status of a login. Five a minute are answered, and deployments log in too: whoever is told so waits."""
+        """The status of a login. n8n answers five a minute, and deployments log in too: a 429 is retried after 15 s."""
         for _ in range(6):
             status, _said = self.post("/rest/login", {"emailOrLdapLoginId": OWNER, **fields})
             if status != 429:
@@ -57,34 +57,34 @@ class Bench:
         raise AssertionError("n8n answers no login for more than a minute")
 
     def messages(self) -> list[str]:
-        """What the monitoring bot has told so far."""
+        """The monitoring bot's messages so far."""
         shown = self._operator("curl", "-sS", "--cacert", ".lab/ca/root.crt", "https://api.telegram.org/__lab/messages")
         return [message["text"] for message in json.loads(shown)]
 
     def versions(self) -> Mapping[str, str]:
-        """The published version of each workflow of ours, all of them current."""
+        """The published version of each of our workflows, all of them current."""
         query = 'SELECT id, "versionId", "activeVersionId" FROM workflow_entity WHERE id LIKE \'vpai-%\' AND active'
         rows = [row.split("|") for row in self._stack.sql("n8n", query).splitlines()]
         assert all(current == published for _, current, published in rows)
         return {name: published for name, _, published in rows}
 
     def restart(self, service: str) -> None:
-        """Stop and start a service's container, and wait until it is healthy."""
+        """Restart a service's container and wait until it is healthy."""
         container = self._stack.container(service)
         self._stack.on_host("docker", "restart", container)
         health = ("docker", "inspect", "--format", "{{.State.Health.Status}}", container)
         until(lambda: self._stack.on_host(*health) == "healthy", 120, every=1.0)
         if service == "n8n":
-            # Healthy it is while it still answers 404, or asks to wait.
+            # n8n is healthy while it still answers 404 or asks to wait.
             settings = ("curl", "-sS", "--max-time", "10", "--cacert", ".lab/ca/root.crt", f"{N8N}/rest/settings")
             until(lambda: "userManagement" in self._operator(*settings), 120, every=1.0)
 
     def unsigned(self, path: str, *words: str) -> int:
-        """The status of a call by somebody who signs nothing, or wrongly; `words` are curl's."""
+        """The status of a call without a signature or with a wrong one; `words` are curl's."""
         return self._asked("-X", "POST", *words, f"{N8N}{path}")[0]
 
     def executions(self) -> str:
-        """What n8n keeps of calls so far, forms' files included."""
+        """n8n's stored executions, with files of forms."""
         files = self._stack.on_host(
             "docker", "exec", self._stack.container("n8n"), "sh", "-c", "ls /tmp /home/node/.n8n/binaryData 2>/dev/null || true"
         )

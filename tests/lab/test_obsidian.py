@@ -1,4 +1,4 @@
-"""Obsidian's LiveSync, as a telephone without the VPN runs it: it logs in, waits for changes, and brings an attachment."""
+"""Obsidian's LiveSync as a phone without the VPN uses it: it logs in, waits for changes, and uploads an attachment."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _JSON = ("-H", "Content-Type: application/json")
 
 
 class Client:
-    """The app on a machine that is no member."""
+    """The app on a machine outside the mesh."""
 
     def __init__(self, stack: Deployment, password: str = "") -> None:
         self._machine = stack.lab.outsider
@@ -30,7 +30,7 @@ class Client:
         self._login = f'user = "{couchdb.OBSIDIAN}:{secret}"\n'
 
     def ask(self, path: str, *options: str, login: bool = True) -> tuple[int, Any]:
-        """Status and document of the answer."""
+        """Status and JSON of the answer."""
         curl = [
             "curl",
             "-sS",
@@ -49,13 +49,13 @@ class Client:
         return int(status), json.loads(text)
 
     def shell(self, script: str) -> str:
-        """What a script prints that uses curl with `-K -`."""
+        """The output of a script that uses curl with `-K -`."""
         return self._machine.run(["sh", "-c", script], input=self._login, timeout=120).stdout
 
 
 @pytest.fixture
 def document(deployed: Deployment) -> Iterator[str]:
-    """A name that no document has yet; what came to be under it is deleted."""
+    """The name of a new document, which is deleted afterwards."""
     name = f"proof-{time.time_ns()}"
     yield f"{VAULT}/{name}"
     client = Client(deployed)
@@ -125,7 +125,7 @@ def test_a_thousand_notes_replicate_with_attachments_and_conflicts(deployed: Dep
         lab.layout.directory / "ca/root.crt": "/root.crt",
     }
     secret = deployed.secrets[couchdb.OBSIDIAN_PASSWORD.name]
-    # Where the outsider stands, by the stand-in's image: it has node, and PouchDB with its adapter for HTTP.
+    # Runs in the outsider's network with the stand-in's image, which has node, and PouchDB with its HTTP adapter.
     done = docker(
         *("run", "--rm", "--interactive", "--pull", "never", "--network", f"container:{lab.outsider.container}"),
         *("--env", "NODE_PATH=/lab/node_modules", "--env", "NODE_EXTRA_CA_CERTS=/root.crt", "--entrypoint", "node"),

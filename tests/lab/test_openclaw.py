@@ -1,4 +1,4 @@
-"""The real OpenClaw: what n8n asks of an agent is done in a sandbox of its own, and its result comes back to n8n."""
+"""The real OpenClaw: n8n asks an agent for work, the agent's sandbox does it, and the result returns to n8n."""
 
 import json
 import time
@@ -18,7 +18,7 @@ LISTED = '{{.ID}} {{.Image}} {{.Networks}} {{.Label "openclaw.sessionKey"}}'
 
 
 def docker(stack: Deployment, *words: str) -> str:
-    """What Docker's client in OpenClaw's container says, its errors too: of the sandboxes' Docker, by docker-proxy."""
+    """Output and errors of Docker's client in OpenClaw's container, which talks to the sandboxes' Docker through docker-proxy."""
     return stack.on_host("docker", "exec", stack.container("openclaw"), "docker", *words, check=False)
 
 
@@ -41,7 +41,7 @@ def remove(stack: Deployment) -> None:
 
 
 def asked(bench: Bench, agent: str, *calls: tuple[str, dict[str, Any]]) -> str:
-    """What `agent` gave back to n8n, as Telegram was told; the lab's model makes these calls."""
+    """The result of `agent` for n8n, as sent to Telegram; the lab's model makes `calls`."""
     message = "\n".join(f"lab:call {tool} {json.dumps(arguments)}" for tool, arguments in calls)
     before = len(bench.messages())
     status, said = bench.call("ask-agent", {"agent": agent, "message": f"{time.time_ns()}\n{message}"})
@@ -76,7 +76,7 @@ def test_each_agent_gets_a_sandbox_on_its_network_though_there_are_more_agents_t
     most = openclaw.sandbox().at_most
     agents = openclaw.AGENTS[1:]
     assert len(agents) > most
-    # The lab's model makes calls in both forms, as what LiteLLM asks speaks the one or the other.
+    # The lab's model makes calls in both API formats, since the models behind LiteLLM use one or the other.
     assert {agent.model.startswith("claude") for agent in agents} == {True, False}
     for agent in agents:
         said = asked(bench, agent.name, ("exec", {"command": "echo from $(id -u)"}))

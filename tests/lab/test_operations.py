@@ -1,4 +1,4 @@
-"""What an operator types: status, logs, exec, rollback; and the door as an outsider sees it."""
+"""An operator's commands: status, logs, exec, rollback; and what an outsider sees of Caddy."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.support.waiting import until
 
 @pytest.fixture
 def all_healthy(lab: Lab) -> None:
-    """Another worker's load may have made a service miss its checks: it is well soon, or what they said is shown."""
+    """Wait: load from another worker may have made a service fail its healthchecks. On failure their output is shown."""
     for machine in (lab.sese, lab.seko, lab.waza):
         until(partial(healthy, machine), 120, describe=partial(unwell, machine))
 
@@ -111,8 +111,8 @@ def test_smoke_waits_for_what_is_starting(deployed: Deployment) -> None:
 
 
 def test_smoke_looks_again_at_what_was_unhealthy_a_moment_ago(deployed: Deployment) -> None:
-    """As whatever needs a database that an `up` has just replaced."""
-    container = deployed.container("webhook-gate")  # asked every 15 s, given up after three
+    """Like a service whose database an `up` has just replaced."""
+    container = deployed.container("webhook-gate")  # healthcheck every 15 s, unhealthy after three failures
     deployed.on_host("docker", "kill", "--signal", "STOP", container)
     try:
         until(lambda: health_of(deployed.host)["webhook-gate"] == "unhealthy", 120)

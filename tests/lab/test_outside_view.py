@@ -1,4 +1,4 @@
-"""What a stranger on the Internet, no member of the mesh, sees of each host: exactly what the plan says, in both families."""
+"""What an outsider on the Internet sees of each host over IPv4 and IPv6: exactly the planned ports."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from tests.support.fleets import inputs
 FLEET = inputs("prod").fleet
 HOSTS = tuple(placement.host.name for placement in FLEET.placements)
 CLOSED_UDP = (53, 123, 161, 3478, 8125, 51820)
-"""Asked of waza, where not even STUN is at home."""
+"""Checked on waza, which does not even serve STUN."""
 FORGED = "100.64.99.77"
 
 _ASK_UDP = """
@@ -87,7 +87,7 @@ def test_no_public_name_has_an_ipv6_address(lab: Lab) -> None:
 
 
 def test_quic_is_answered_by_caddy(lab: Lab) -> None:
-    # RFC 9000, 6.1: a server answers a version that it does not speak with those that it does.
+    # RFC 9000, 6.1: a server answers an unknown version with the versions that it supports.
     unknown = b"\xc0\x1a\x2a\x3a\x4a" + b"\x08" + secrets.token_bytes(8) + b"\x00" + bytes(1200)
     for host in ("sese", "seko"):
         answer = _ask_udp(lab, host, 443, unknown)
@@ -99,7 +99,7 @@ def test_stun_tells_the_strangers_own_address(lab: Lab) -> None:
     request = _stun_request()
     answer = _ask_udp(lab, "seko", 3478, request)
     assert answer[:2] == b"\x01\x01", "a binding response"
-    # RFC 8489, 14.2: XOR-MAPPED-ADDRESS, here IPv6 with the IPv4 address in its last bytes, covered by cookie and transaction.
+    # RFC 8489, 14.2: XOR-MAPPED-ADDRESS, here IPv6 with the IPv4 address in its last bytes, XORed with cookie and transaction id.
     mapped = bytes(a ^ b for a, b in zip(answer[-16:], request[4:20], strict=True))
     assert str(IPv6Address(mapped).ipv4_mapped) == lab.addresses.on_internet("outsider")
 
@@ -140,7 +140,7 @@ def test_a_forged_mesh_address_is_dropped(lab: Lab, program: str, network: IPv4N
 
 
 def test_without_that_rule_a_forger_would_be_served_as_a_member(lab: Lab) -> None:
-    """Why it is there: the answer to a forged address goes wherever the next route says, here back to the forger."""
+    """The rule's reason: the answer to a forged address follows the next route, here back to the forger."""
     ask = ["curl", "-sk", "--interface", FORGED, "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "3"]
     ask += ["https://llm.vpai.test/v1/models"]
     back = ("route", "add", FORGED, "via", lab.addresses.on_internet("outsider"))
@@ -167,7 +167,7 @@ def test_a_restart_of_docker_changes_nothing_of_it(lab: Lab) -> None:
 
 
 def test_after_a_restart_of_docker_nobody_answers_for_a_container_that_has_ended(deployed: Deployment) -> None:
-    """Docker forgets the interface then; who ended answered at his successor's address for ever (docs/adr/0027)."""
+    """Docker then forgets the interface; without a fix an ended container answers at its successor's address forever (ADR 27)."""
     own, reached = json.loads(
         deployed.on_host("bash", "-c", _SUCCESSOR, "bash", deployed.container("webhook-gate"), deployed.container("caddy"))
     )
@@ -201,12 +201,12 @@ done 2>/dev/null
 jq -nc --arg first "$address" --arg second "$(address "$second")" --argjson ms "$((($(date +%s%N) - since) / 1000000))" \
 	'[$first == $second, $ms]'
 """
-"""Prints whether a container's successor has its address, and after how many ms Caddy reaches it there. Both are on the
-first argument's network, and run the second one's image."""
+"""Prints whether a container's successor has its address, and after how many ms Caddy reaches it there. Both containers are on
+the network of the first argument, and run the image of the second."""
 
 
 def scan(lab: Lab, hosts: Sequence[str]) -> dict[str, set[int]]:
-    """Every open TCP port of `hosts`, by address, as the outsider sees them."""
+    """Every open TCP port of `hosts`, by address, scanned from the outsider."""
     v4 = [lab.addresses.on_internet(host) for host in hosts]
     v6 = [lab.addresses.on_internet_v6(host) for host in hosts]
     with ThreadPoolExecutor() as pool:
@@ -215,7 +215,7 @@ def scan(lab: Lab, hosts: Sequence[str]) -> dict[str, set[int]]:
 
 
 def planned(lab: Lab, hosts: Sequence[str]) -> dict[str, set[int]]:
-    """The open TCP ports by address, as the plan has them; nothing over IPv6, where Docker publishes nothing."""
+    """The planned open TCP ports by address; none over IPv6, where Docker publishes nothing."""
     by_name = {placement.host.name: placement for placement in FLEET.placements}
     opened = {
         lab.addresses.on_internet(host): {
@@ -227,12 +227,12 @@ def planned(lab: Lab, hosts: Sequence[str]) -> dict[str, set[int]]:
 
 
 def rules(machine: Machine) -> str:
-    """What decides about forwarded packets and forged ones, as it is loaded."""
+    """The loaded rules for forwarded and for forged packets."""
     return machine.run(["sh", "-c", "iptables -S DOCKER-USER; iptables -t raw -S; ip6tables -t raw -S"]).stdout
 
 
 def _nmap(machine: Machine, addresses: Sequence[str], family: str) -> dict[str, set[int]]:
-    """A SYN scan of all 65535 ports; once more for what is silent, because nearly all of it is."""
+    """A SYN scan of all 65535 ports, repeated for silent ones, since nearly all ports are silent."""
     speed = ("-T5", "--min-rate", "50000", "--max-retries", "1")
     shown = machine.run(
         ["nmap", *(("-6",) if family == "-6" else ()), "-n", "-Pn", "-sS", "-p-", *speed, "-oG", "-", *addresses], timeout=120
@@ -254,7 +254,7 @@ def _ask_udp(lab: Lab, host: str, port: int, packet: bytes) -> bytes:
 
 
 def _stun_request() -> bytes:
-    """A binding request as Tailscale's clients send it: its server answers only those."""
+    """A binding request in the form of Tailscale's clients: its STUN server answers no other."""
     software = b"\x80\x22\x00\x08tailnode"
     cookie, transaction = bytes.fromhex("2112a442"), secrets.token_bytes(12)
     body = b"\x00\x01" + (len(software) + 8).to_bytes(2, "big") + cookie + transaction + software
@@ -262,7 +262,7 @@ def _stun_request() -> bytes:
 
 
 def _packets(machine: Machine, chain: str, rule: str, program: str = "iptables", table: str = "filter") -> int:
-    """How many packets the one rule of `chain` that contains `rule` has seen."""
+    """Packet count of the single rule of `chain` that contains `rule`."""
     shown = machine.run([program, "-t", table, "-v", "-S", chain]).stdout
     [line] = [line for line in shown.splitlines() if line.startswith("-A") and rule in line.replace(" -c", "")]
     return int(line.split(" -c ")[1].split()[0])

@@ -1,4 +1,4 @@
-"""A stack that rents its server: from nothing to checked, unchanged the second time, and gone without a trace."""
+"""A stack that rents its server: deployed from nothing, checked, unchanged by a second `up`, and destroyed without a trace."""
 
 import json
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ def test_from_nothing_to_checked_and_gone_without_a_trace(preprod: Ephemeral, la
         "firewalls": ["preprod-firewall"],
         "primary_ips": cloud.inventory()["primary_ips"],
     }
-    # The cheapest type that has room for the four.
+    # The cheapest type with enough memory for the four services.
     [server] = cloud.ask("GET", "/servers")["servers"]
     assert server["server_type"]["name"] == "cx23"
     assert _members(lab) == {"seko", "sese", "waza", "operator", "preprod"}
@@ -60,7 +60,7 @@ def test_from_nothing_to_checked_and_gone_without_a_trace(preprod: Ephemeral, la
 
 
 def _knock(preprod: Ephemeral, cloud: Cloud) -> None:
-    """More often than fail2ban forgives, as somebody does who waits for a machine to boot; it counts once it is installed."""
+    """Connect more often than fail2ban allows, like a client that waits for a boot; fail2ban counts once it is installed."""
     [server] = cloud.ask("GET", "/servers")["servers"]
     for _ in range(6):
         preprod.run("bash", "-c", f"exec 3<>/dev/tcp/{server['public_net']['ipv4']['ip']}/{SSH_PORT}; read -r <&3; exec 3>&-")

@@ -1,4 +1,4 @@
-"""The commands of docs/runbooks/restore.md, as they stand there, in the lab. Those for machines that are gone: tests/prove."""
+"""Runs the commands of docs/runbooks/restore.md, as written, in the lab. Those for lost machines: tests/prove."""
 
 import json
 import shlex
@@ -19,7 +19,7 @@ REPLACE = " REPLACE=yes"
 
 @pytest.fixture(scope="module")
 def backed_up(_deployment: Deployment) -> Deployment:
-    """A stack of known data that has been backed up."""
+    """A stack with known data and a backup."""
     fill(_deployment)
     _deployment.sql("n8n", "DROP TABLE IF EXISTS known; CREATE TABLE known AS SELECT n FROM generate_series(1, 500) n")
     _deployment.make("backup", "STACK=lab")
@@ -76,7 +76,7 @@ def test_a_restore_that_was_killed_is_undone(backed_up: Deployment) -> None:
     stack.sql("n8n", "DELETE FROM known WHERE n = 501")
 
 
-# As soon as PostgreSQL's data is back, whose turn is the first.
+# Kills the restore once PostgreSQL's data, which comes first, is back.
 _KILLER = """
 nohup sh -c 'until grep -q postgresql /opt/javisi/backups/restore.json 2>/dev/null &&
   grep -q "\\"done\\": \\[\\"postgresql" /opt/javisi/backups/restore.json; do sleep 0.05; done
@@ -100,7 +100,7 @@ def test_the_kit_opens_every_repository_and_a_new_state_takes_its_values(backed_
     line = f"printf %s {value} | {line}"
     try:
         stack.run("sh", "-c", line.replace("-s prod", "-s lab"))
-        # Given from outside it needs no generator any more; that n8n stays as it is shows that it is the same value.
+        # A given value needs no generator. That n8n does not change shows that the value is the same.
         assert stack.changes() == {n8n.ENCRYPTION_KEY.name: "delete"}
     finally:
         stack.pulumi("config", "rm", "--path", "vpai:kept")

@@ -1,4 +1,4 @@
-"""What OpenClaw's container gets by the client it has, and what would be left of the host had docker-proxy let all pass."""
+"""What OpenClaw's container gets through its Docker client, and the harm to the host if docker-proxy allowed everything."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +43,7 @@ MARK = "/var/tmp/vpai-written-by-a-sandbox"
 
 
 def behind(stack: Deployment, *words: str) -> str:
-    """What the sandboxes' Docker says to whoever has its socket, its errors too: as if docker-proxy refused nothing."""
+    """Output and errors of the sandboxes' Docker for a client with its socket: as if docker-proxy refused nothing."""
     pid = stack.on_host("docker", "inspect", "--format", "{{.State.Pid}}", stack.container("sandboxes"))
     return stack.on_host("docker", "--host", f"unix:///proc/{pid}/root/run/sandboxes/docker.sock", *words, check=False)
 
@@ -56,7 +56,7 @@ def _restart(stack: Deployment) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def _none_of_the_gateways_own(_deployment: Deployment) -> None:
-    """OpenClaw keeps the sandbox of an agent that was asked a moment ago."""
+    """Remove the sandbox of a recently used agent, which OpenClaw keeps."""
     test_openclaw.remove(_deployment)
 
 
@@ -115,7 +115,7 @@ def test_a_workspace_that_openclaw_replaced_by_a_link_leads_nowhere(deployed: De
             deployed, "run", "--detach", "--name", NAME, *SOUND[:2], f"--volume={base}/linked:/workspace", IMAGE, "true"
         )
         assert "escapes the base directory" in said
-        # The base itself is an entry of a directory of root's.
+        # The base itself is in a directory that belongs to root.
         said = deployed.on_host(*as_openclaw, f"mv {base} {base}-aside", check=False)
         assert "Permission denied" in said or "busy" in said, said
     finally:
@@ -123,7 +123,7 @@ def test_a_workspace_that_openclaw_replaced_by_a_link_leads_nowhere(deployed: De
         deployed.on_host("rm", f"{base}/linked")
 
 
-# Each right by its name: a container that is privileged wants a /sys that it may write, and does not even start.
+# Each right is named: a privileged container needs a writable /sys, and does not even start.
 ROOT = ("--cap-add=ALL", "--security-opt=seccomp=unconfined", "--security-opt=systempaths=unconfined", "--pid=host", "--user=0")
 ESCAPES = f"""
 exec 2>&1
@@ -141,9 +141,9 @@ kill -9 $(ls /proc | grep -x '[0-9]*' | grep -vx -e $$ -e 1) 2>&1 | grep -c perm
 
 
 def test_a_mistake_of_docker_proxys_would_be_root_of_nothing_on_the_host(deployed: Deployment) -> None:
-    """The policy is open: whatever is asked of the sandboxes' Docker is done."""
+    """The policy is open: the sandboxes' Docker does whatever is asked."""
     secret = deployed.on_host("head", "-1", "/etc/shadow")
-    # As user 1000, as sandboxes run, and one of root's.
+    # Containers of user 1000, like sandboxes, and one of root.
     others = ["docker", "inspect", "-f", "{{.State.StartedAt}}", *map(deployed.container, ("n8n", "openclaw", "caddy"))]
     running = deployed.on_host(*others)
     written = ["ls", "-d", MARK, *(f"/{directory}/{NAME}" for directory in ("etc", "usr", "opt"))]
@@ -163,7 +163,7 @@ def test_a_mistake_of_docker_proxys_would_be_root_of_nothing_on_the_host(deploye
 
 
 def test_a_sandbox_that_takes_all_memory_ends_before_its_docker(deployed: Deployment) -> None:
-    """It has no limit of its own (ADR 45); that of all of them together holds."""
+    """It has no limit of its own (ADR 45); the limit of all sandboxes together holds."""
     shown = ["docker", "inspect", "-f", "{{.State.StartedAt}}", deployed.container("sandboxes")]
     began = deployed.on_host(*shown)
     docker(deployed, "run", "--detach", "--name", NAME, *SOUND[:2], IMAGE, "sleep", "60")
@@ -186,7 +186,7 @@ def test_a_sandbox_reaches_what_is_on_its_network_and_nothing_else(deployed: Dep
     )
     reached = {}
     connect = "".join(f"timeout 3 bash -c 'exec 3<>/dev/tcp/{target}' 2>/dev/null && echo {target};" for target in targets)
-    # Whoever finds any name carries out with it what fits into one.
+    # A client that can resolve any name can send data out in the name.
     connect += "timeout 5 getent hosts api.telegram.org >/dev/null && echo any-name;"
     for network in sandboxes.NETWORKS:
         joined = f"--network={PROJECT}_{network.name}"
@@ -227,7 +227,7 @@ def test_a_sandbox_is_started_after_their_docker_has_been(deployed: Deployment, 
 def test_the_port_for_questions_reads_a_path_in_one_way(deployed: Deployment) -> None:
     curl = ["docker", "exec", deployed.container("openclaw"), "curl", "-sS", "--path-as-is"]
     port = f"http://docker-proxy:{docker_proxy.READ_PORT}"
-    # Docker redirects this to its own question to a registry on the host's loopback.
+    # Docker redirects this path to its own request to a registry on the host's loopback.
     said = deployed.on_host(*curl, f"{port}/images/x%2f..%2f..%2fdistribution/127.0.0.1:5999%2fevil/json")
     assert "not a plain one" in said
     assert '"Id"' in deployed.on_host(*curl, f"{port}/containers/json")

@@ -1,4 +1,4 @@
-"""Secrets stay secret: in the state, previews, logs, process lists and `docker inspect`; the recovery kit opens."""
+"""Secrets do not leak into state, previews, logs, process lists or `docker inspect`; the recovery kit opens."""
 
 import json
 import subprocess
@@ -10,14 +10,14 @@ from tests.support.fleets import inputs
 
 
 def values(stack: Deployment) -> dict[str, str]:
-    """Every secret long enough to be found by chance nowhere, the lab's dummy provider keys included."""
+    """Every secret that is too long to occur by chance, with the lab's dummy provider keys."""
     config = json.loads(stack.pulumi("config", "--json", "--show-secrets").stdout)
     external = {key: entry["value"] for key, entry in config.items() if entry["secret"]}
     return {name: value for name, value in {**stack.secrets, **external}.items() if len(value) > 8}
 
 
 def assert_none(text: str, secrets: dict[str, str], where: str) -> None:
-    """No secret stands in `text`; a key of several lines is looked for line by line."""
+    """Assert that `text` has no secret; a key of several lines is searched line by line."""
     for name, value in secrets.items():
         for line in value.splitlines():
             if (len(line) > 20 and not line.startswith("-----")) or "\n" not in value:

@@ -1,4 +1,4 @@
-"""What the Internet sends to hook.<domain>: over the hub, the mesh and the gate it reaches n8n unchanged, or nobody at all."""
+"""Requests from the Internet to hook.<domain>: through hub, mesh and gate they reach n8n unchanged, or nothing at all."""
 
 import hashlib
 import json
@@ -31,7 +31,7 @@ for _ in range(58):
     held.append(connection)
 time.sleep(5)
 """
-"""Holds back the last byte of many bodies, each with what could be a signature."""
+"""Opens many requests with a plausible signature and holds back the last byte of each body."""
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_bodies_that_are_held_back_stop_no_gate_and_keep_no_event_out(deployed: 
 
 
 def test_who_does_not_sign_is_refused_whatever_the_type_and_the_size(deployed: Deployment, sender: Sender) -> None:
-    until(lambda: _queued(deployed) == 0, 60, every=0.5)  # what earlier tests sent is still on its way
+    until(lambda: _queued(deployed) == 0, 60, every=0.5)  # events of earlier tests are still on their way
     before = numbers(deployed)
     kinds = (
         "application/json",
@@ -168,13 +168,13 @@ def test_what_was_acknowledged_while_n8n_was_down_arrives(deployed: Deployment, 
         assert sender.meta(body) == 202
         before = time.monotonic()
         deployed.on_host("docker", "restart", deployed.container("webhook-gate"))
-        # The worker on Waza always waits for a job; the gate would wait 8 s for the answer to whoever is being answered.
+        # The worker on waza always waits for a job; the gate would wait 8 s for requests in progress.
         assert time.monotonic() - before < 6, "whoever waits for a job held the restart up"
-        # Known, also after a restart.
+        # The event is known even after a restart.
         assert sender.meta(body) == 200, deployed.operate("logs", "sese/caddy").stdout
     finally:
         deployed.on_host("docker", "start", n8n)
-    # The gate asks again every 30 s at the latest; n8n takes up to 90 s to start on a busy machine.
+    # The gate retries every 30 s at the latest; n8n takes up to 90 s to start on a busy machine.
     until(lambda: arrived(deployed, body), 180, every=2.0)
     assert executions(deployed, body) == 1
 
@@ -189,7 +189,7 @@ def test_an_issue_with_the_label_gets_exactly_one_pull_request_and_no_other_does
     asked = (issue(number), *others)
     assert [sender.github(body) for body in asked] == [202] * 4
     until(lambda: f"fix/GH-{number}" in _lab(deployed, "api.github.com", "pulls", "head"), 90, every=1.0)
-    # The label taken off and put on again is another event.
+    # Removing and adding the label again is another event.
     assert sender.github(issue(number)) == 202
     until(lambda: _queued(deployed) == 0, 90, every=1.0)
     until(lambda: 'auto_fix_jobs_total{outcome="already-there"}' in _worker(deployed), 60, every=1.0)
@@ -211,12 +211,12 @@ def test_jobs_are_for_the_worker_alone(deployed: Deployment, sender: Sender) -> 
 
 
 def arrived(stack: Deployment, body: bytes) -> bool:
-    """Whether n8n has seen exactly these bytes, under the gate's signature."""
+    """Whether n8n got exactly these bytes, under the gate's signature."""
     return executions(stack, body) > 0
 
 
 def executions(stack: Deployment, body: bytes) -> int:
-    """How often."""
+    """How often n8n got these bytes."""
     digest = hashlib.sha256(body).hexdigest()
     return int(stack.sql("n8n", f"SELECT count(*) FROM execution_data WHERE data LIKE '%{digest}%'"))
 
@@ -255,7 +255,7 @@ def _worker(stack: Deployment) -> str:
 
 
 def _lab(stack: Deployment, host: str, what: str, member: str = "") -> list[Any]:
-    """What a stand-in kept."""
+    """What a stand-in has recorded."""
     shown = stack.lab.outsider.run(["curl", "-sS", f"https://{host}/__lab/{what}"]).stdout
     return [each[member] if member else each for each in json.loads(shown)]
 

@@ -1,4 +1,4 @@
-"""What deploy-prod.yml calls, in its order, on the lab's stack: a plan that was shown, smoke, a message, the snapshot."""
+"""The commands of deploy-prod.yml, in order, on the lab's stack: an approved plan, smoke, a message, the snapshot."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from tests.lab.test_monitoring import TELEGRAM, curl
 from tests.support.workflows import DIRECTORY, read, steps
 
 _ELSEWHERE = {"runner"}
-"""The lab's operator is a member of the mesh already."""
+"""Target that is left out: the lab's operator is a member of the mesh already."""
 
 
 def test_the_targets_of_a_deployment_work_in_the_order_in_which_they_are_called(deployed: Deployment) -> None:

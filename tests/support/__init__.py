@@ -1,1 +1,1 @@
-"""What tests share: fleets to build, waiting, ports, a browser, a terminal, the timing of a run."""
+"""Shared code of the tests: fleets, waiting, ports, a browser, a terminal, timing."""

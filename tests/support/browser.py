@@ -1,4 +1,4 @@
-"""A real browser (Chromium of Debian) in a lab's machine, asked over its pipe; it trusts the site's certificate and no other."""
+"""A real browser (Debian's Chromium) in the network of a lab's machine, driven by a pipe. It trusts only the site's key."""
 
 import base64
 import hashlib
@@ -19,14 +19,14 @@ from lab.engine import docker
 _WHO = """import socket, ssl, sys
 with ssl.create_default_context().wrap_socket(socket.create_connection((sys.argv[1], 443)), server_hostname=sys.argv[1]) as site:
     print(site.getpeername()[0], site.getpeercert(True).hex())"""
-"""Its address and its certificate, which the machine's own roots vouch for."""
+"""Prints the site's address and certificate; the machine's own root certificates verify the certificate."""
 PROGRAM = "chromium"
-"""Installed by `make test` and `make prove`."""
+"""`make test` and `make prove` install it."""
 
 
 class Browser:
-    """One tab for `site`. The browser has the machine's network, and neither its resolver nor its root certificate: so that is
-    asked who the site is."""
+    """One tab for `site`. The browser has the machine's network, but not its resolver and root certificate: the machine
+    supplies the site's address and certificate."""
 
     def __init__(self, machine: Machine, site: str) -> None:
         pid = docker("inspect", "--format", "{{.State.Pid}}", machine.container).stdout.strip()
@@ -64,7 +64,7 @@ class Browser:
         assert "errorText" not in shown, shown
 
     def run(self, script: str) -> Any:
-        """What an expression is on the page; `all(selector)` are the elements there, those below shadow roots included."""
+        """Value of a JavaScript expression on the page; `all(selector)` finds elements, also below shadow roots."""
         everywhere = (
             "const below = (at) => at.shadowRoot ? roots(at.shadowRoot) : [];"
             "const roots = (top) => [top, ...[...top.querySelectorAll('*')].flatMap(below)];"
@@ -75,11 +75,11 @@ class Browser:
         return answer["result"].get("value")
 
     def text(self) -> str:
-        """What is to be read on the page."""
+        """The visible text of the page."""
         return str(self.run("document.body ? document.body.innerText : ''"))
 
     def size(self, width: int, height: int, *, phone: bool = False) -> None:
-        """The window's from now on, in CSS pixels; a phone's pixels are twice as fine, and its page is laid out for it."""
+        """Set the window's size in CSS pixels. A phone has two device pixels for each and gets the mobile layout."""
         self._ask(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2 if phone else 1, mobile=phone
         )

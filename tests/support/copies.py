@@ -1,4 +1,4 @@
-"""Parts of the checkout, copied for a test while other tests run out of it."""
+"""Copies parts of the checkout for a test, while other tests use the checkout."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ from tests.support.fleets import CONFIGURATION, PROJECT
 
 
 def copy(source: Path, to: Path) -> None:
-    """A file or a directory, without what Python compiles there at any moment."""
+    """Copy a file or a directory, without the bytecode that Python may write there at any time."""
     if source.is_dir():
         shutil.copytree(source, to, ignore=shutil.ignore_patterns("__pycache__"))
     else:
@@ -19,12 +19,12 @@ def copy(source: Path, to: Path) -> None:
 
 
 def checkout(to: Path) -> None:
-    """All that a program needs to be previewed somewhere else."""
+    """Copy all that a program needs for a preview."""
     shutil.copytree(PROJECT, to, ignore=shutil.ignore_patterns(".*", "__pycache__", "tests", "lab", "toolchain"))
 
 
 def tracked(to: Path) -> None:
-    """The whole checkout as git would commit it, uncommitted changes included; what a lab keeps there stays."""
+    """Copy the whole checkout as git would commit it, with uncommitted changes; a lab's files in `to` stay."""
     for path in set(to.glob("*")) - set(to.glob(".*")):
         (shutil.rmtree if path.is_dir() and not path.is_symlink() else Path.unlink)(path)
     listed = subprocess.run(
@@ -37,7 +37,7 @@ def tracked(to: Path) -> None:
 
 
 def last_commit(to: Path) -> None:
-    """Make `to` a repository at the commit at which the checkout is, without what came before it."""
+    """Make `to` a git repository with the checkout's commit alone, without its history."""
     shutil.rmtree(to / ".git", ignore_errors=True)
     with TemporaryDirectory() as tmpfs:
         clone = Path(tmpfs) / "clone"
@@ -48,7 +48,7 @@ def last_commit(to: Path) -> None:
 
 
 def unset(project: Path) -> None:
-    """Make a copy as it is before an operator has set or looked up anything."""
+    """Reset a copy to the time before an operator has set or looked up anything."""
     for file in CONFIGURATION.glob("Pulumi.*.yaml"):
         copy(file, project / file.name)
     lock = project / "images.lock.yaml"

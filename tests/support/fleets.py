@@ -33,7 +33,7 @@ DUMMY_SECRETS: Mapping[str, str] = {
     for secret in catalogue.external_secrets(hosts=("sese", "seko", "app-prod-01"))
     if isinstance(secret.source, External)
 }
-"""A value of the right shape for each external secret, for previews without real ones."""
+"""A value of the right form for each external secret, for previews without real ones."""
 
 REQUIRED_SECRETS = frozenset(
     secret.name for secret in catalogue.external_secrets() if isinstance(secret.source, External) and not secret.source.optional
@@ -46,17 +46,17 @@ OPERATOR_CONFIG: Mapping[str, str] = {
     "bucketPrincipal": "arn:aws:iam:::user/p1234567:{key}",
     "authorizedKeys": "tests/authorized_keys",
 }
-"""What the operator sets besides hosts and secrets."""
+"""An operator's settings, without hosts and secrets."""
 
 
 def context(**changes: object) -> Context:
-    """What services are made from, on a stack's host beside a hub."""
+    """The context of services on a stack's host, with a hub in the fleet."""
     of = Context(names=NAMES, project="javisi", relayed_to=f"sese.hosts.{NAMES.domain}")
     return replace(of, **changes)  # type: ignore[arg-type]
 
 
 def stack_services(**changes: object) -> tuple[Service, ...]:
-    """Everything on the stack's host."""
+    """All services of the stack's host."""
     return catalogue.on({Role.STACK}, context(**changes), DOOR)
 
 
@@ -67,7 +67,7 @@ def placement(*services: Service, **changes: object) -> Placement:
 
 
 def with_service(name: str, **changes: object) -> Placement:
-    """The catalogue with one service changed."""
+    """The catalogue on one host, with one service changed."""
     return placement(
         *(
             replace(service, **changes) if service.name == name else service  # type: ignore[arg-type]
@@ -77,14 +77,14 @@ def with_service(name: str, **changes: object) -> Placement:
 
 
 CONFIGURATION = PROJECT / "tests/configuration"
-"""What stands in for the files that an operator fills: an operator's own turn no test red
+"""Stands in for the files that an operator fills in, so that an operator's rotation breaks no test
 (tests/unit/stacks/test_operators_own.py)."""
 _WITHOUT_A_LAB = {
     "imageLock": "tests/configuration/images.lock.yaml",
     "knownHosts": "tests/configuration/known_hosts",
     "certificateAuthority": "",
 }
-"""In place of files that a raised lab has."""
+"""Replaces files of a running lab."""
 
 
 def host_config(stack: str) -> str:
@@ -99,7 +99,7 @@ def host_config(stack: str) -> str:
 
 
 def host_paths(stack: str) -> Mapping[str, str]:
-    """The same, as it is set value by value."""
+    """The settings of `host_config`, one path for each value."""
     return {
         f"hosts.{name}.{'roles[0]' if key == 'roles' else key}": str(value[0] if key == "roles" else value)
         for name, host in json.loads(host_config(stack)).items()
@@ -114,13 +114,13 @@ RENTED_HOST: Mapping[str, str] = {
     "trustedAddresses": '["203.0.113.7/32"]',
     "hcloud_token": "t" * 64,
 }
-"""What is set besides where production rents a server for its applications."""
+"""Further settings of a production that rents a server for its applications."""
 
 RENTED_COPY: Mapping[str, str] = {
     "hosts": json.dumps({"seko": {"address": "203.0.113.11", "memoryMib": 2048, "roles": ["hub"]}}),
     "hcloud_token": "t" * 64,
 }
-"""What is set where a copy rents its server and joins production's mesh."""
+"""Further settings of a copy that rents its server and joins production's mesh."""
 
 
 def _host(number: int, memory_mib: int, *roles: str, **more: object) -> Mapping[str, object]:
@@ -163,11 +163,11 @@ OTHERS: Mapping[str, Mapping[str, str]] = {
         "bucketPrefix": "",
     },
 }
-"""Productions of other operators: what their Pulumi.<name>.yaml says otherwise than ours."""
+"""Productions of other operators: how their Pulumi.<name>.yaml differs from ours."""
 
 
 def inputs(stack: str = "prod", *, like: str = "", **changes: str) -> Inputs:
-    """Inputs of a stack with dummy secrets, as a preview without hosts reads them; of another name, `like` a committed one."""
+    """Inputs of a stack with dummy secrets, as a preview without hosts reads them; `like` names the committed stack to use."""
     of = like or stack
     raw = {**committed(of), **_WITHOUT_A_LAB, **OPERATOR_CONFIG, "hosts": host_config(of), **DUMMY_SECRETS, **changes}
     backups = {key for key in raw if storage.BACKUP_KEY.fullmatch(key)}
@@ -175,7 +175,7 @@ def inputs(stack: str = "prod", *, like: str = "", **changes: str) -> Inputs:
 
 
 def committed(stack: str) -> dict[str, str]:
-    """The configuration in Pulumi.<stack>.yaml as this project comes, in the form in which Pulumi hands it to the program."""
+    """The configuration in the committed Pulumi.<stack>.yaml, in the form in which Pulumi gives it to the program."""
     file = CONFIGURATION / f"Pulumi.{stack}.yaml"
     config = yaml.safe_load((file if file.exists() else PROJECT / file.name).read_text())["config"]
     return {key.removeprefix("vpai:"): value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}

@@ -1,4 +1,4 @@
-"""The lab's Hetzner cloud on a local port, as hcloud-python, the plugin and our own clients see it."""
+"""The lab's Hetzner API on a local port, for hcloud-python, the plugin and our own clients."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHUUVKZZN/6+2G4X4vGUwXSwKZJvCw7
 
 @dataclass(frozen=True)
 class RunningCloud:
-    """A cloud and where it answers."""
+    """A running cloud and its address."""
 
     cloud: Cloud
     endpoint: str
@@ -26,7 +26,7 @@ class RunningCloud:
 def running(
     action_seconds: float = 0.0, addresses: str = "203.0.113.0/24", machines: Machines | None = None
 ) -> Iterator[RunningCloud]:
-    """A cloud of its own, empty, for as long as the context lasts."""
+    """Run an empty cloud for as long as the context lasts."""
     cloud = Cloud(addresses, action_seconds, machines)
     server = Server(0, None, hetzner_cloud(cloud))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -1,4 +1,4 @@
-"""Tests that documents and tables name: one that is named runs, and can fail."""
+"""Checks tests that documents and tables name: each must run, and must be able to fail."""
 
 import ast
 from functools import cache
@@ -11,7 +11,7 @@ RUN_BY_MAKE = ("unit", "graph", "policy", "engine", "lab", "lab_itself", "prove"
 
 
 def why_not(path: str, name: str) -> str:
-    """Why `path::name` holds nothing; empty when it does."""
+    """Why the test `path::name` proves nothing; empty when it does prove something."""
     folder = Path(path).parts[1:-1]
     if not (PROJECT / path).is_file():
         return f"{path} does not exist"
@@ -30,7 +30,7 @@ def why_not(path: str, name: str) -> str:
 
 
 def can_fail(test: ast.FunctionDef, module: ast.Module) -> bool:
-    """Whether it asserts, expects an error, or leaves that to a function of its file or to a check of the deployment."""
+    """Whether the test asserts, expects an error, or calls a function of its file or a check of the deployment that does."""
     for node in ast.walk(test):
         if isinstance(node, ast.Assert):
             return True
@@ -47,7 +47,7 @@ def can_fail(test: ast.FunctionDef, module: ast.Module) -> bool:
 
 
 _CHECKS = ("raises", "smoke", "until", "up")
-"""Calls that raise what they find: pytest's, and those of tests/support/waiting.py and tests/lab/deployment.py."""
+"""Calls that raise on failure: pytest's, and those of tests/support/waiting.py and tests/lab/deployment.py."""
 
 
 @cache

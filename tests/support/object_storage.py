@@ -1,4 +1,4 @@
-"""The lab's S3 as processes of this machine: versitygw, which enforces policies, behind what keeps lifecycle rules."""
+"""The lab's S3 as local processes: versitygw, which enforces policies, behind a server that stores lifecycle rules."""
 
 import os
 import socket
@@ -17,24 +17,24 @@ from lab.storage import REGION, Account, accounts
 from tests.support.ports import free_port
 
 PRINCIPAL = "{key}"
-"""How versitygw names a key in a policy."""
+"""Form of a key's principal in a policy of versitygw."""
 
 
 @dataclass(frozen=True)
 class ObjectStorage:
-    """A running one."""
+    """A running object storage."""
 
     endpoint: str
     region: str = REGION
 
     def as_account(self, who: Account) -> Any:
-        """A client with somebody's keys."""
+        """A client with the account's keys."""
         return client(self.endpoint, self.region, who.access_key, who.secret_key)
 
 
 @contextmanager
 def running(directory: Path, toolchain: Path) -> Iterator[ObjectStorage]:
-    """An empty object storage that keeps everything below `directory`."""
+    """Run an empty object storage with its data below `directory`."""
     paths = {name: directory / name for name in ("iam", "objects", "versions", "attributes", "rules")}
     for path in paths.values():
         path.mkdir(parents=True)

@@ -4,7 +4,7 @@ import socket
 
 
 def free_port() -> int:
-    """One that nothing listens at now, on any address."""
+    """A TCP port that is free on every address now."""
     with socket.socket() as found:
         found.bind(("", 0))
         return int(found.getsockname()[1])

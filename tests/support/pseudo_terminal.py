@@ -1,4 +1,4 @@
-"""A program at a terminal of its own, as a person uses it: what it shows is read, answers are typed."""
+"""Runs a program on a terminal of its own, reads its output and types answers, like a person."""
 
 import os
 import pty
@@ -10,29 +10,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 _BLANK = r"(?: |\n(?:  ! )?)"
-"""A line may have been broken there."""
+"""A blank, or a place where the dialogue has wrapped the line."""
 
 
 class PseudoTerminal:
-    """The program sees a terminal, which is its controlling one: Ctrl-C reaches it as a signal."""
+    """The terminal is the program's controlling one: Ctrl-C reaches the program as a signal."""
 
     def __init__(self, command: Sequence[str], directory: Path, environment: Mapping[str, str]) -> None:
         self.shown, self._seen = "", 0
         self._process, self._end = pty.fork()
         if self._process == 0:
             os.chdir(directory)
-            # Whoever started the tests in the background ignores it, and so would the program.
+            # A test run in the background ignores SIGINT, and the program would inherit that.
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.execvpe(command[0], list(command), dict(environment))  # noqa: S606
 
     def sees(self, text: str, seconds: float = 30) -> str:
-        """All that was shown until `text`, wherever its lines were broken, since what was last waited for."""
+        """Wait for `text`, wrapped or not; returns all output since the last wait."""
         before = self._seen
         self.sees_one_of(text, seconds=seconds)
         return self.shown[before : self._seen]
 
     def sees_one_of(self, *texts: str, seconds: float = 30) -> int:
-        """Which of them was shown first."""
+        """Wait for one of `texts`; returns the index of the first that was shown."""
         words = "|".join(f"({re.escape(text)})" for text in texts).replace(r"\ ", _BLANK)
         pattern, until = re.compile(words), time.monotonic() + seconds
         while not (found := pattern.search(self.shown, self._seen)):
@@ -45,7 +45,7 @@ class PseudoTerminal:
         os.write(self._end, f"{text}\n".encode())
 
     def interrupts(self) -> None:
-        """Ctrl-C, as a person does it: not within the microseconds between a prompt and the reading behind it."""
+        """Send Ctrl-C as late as a person would: not in the microseconds between a prompt and the read after it."""
         time.sleep(0.3)
         os.write(self._end, b"\x03")
 
@@ -53,7 +53,7 @@ class PseudoTerminal:
         os.write(self._end, b"\x04")
 
     def ends(self, seconds: float = 30) -> int:
-        """Its exit code, once it has shown all."""
+        """The program's exit code, after all its output."""
         until = time.monotonic() + seconds
         while self._reads(until - time.monotonic()):
             pass
@@ -65,7 +65,7 @@ class PseudoTerminal:
         return os.waitstatus_to_exitcode(ended[1])
 
     def _reads(self, seconds: float) -> bool:
-        """Whether more came; not, when the program has closed its side, or nothing came in time."""
+        """Whether more output came; False when the program has closed its side or nothing came in time."""
         if seconds <= 0 or not select.select([self._end], [], [], seconds)[0]:
             return False
         try:

@@ -1,4 +1,4 @@
-"""The commands of a runbook, as they are written."""
+"""Extracts the commands of a runbook, exactly as written."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,16 +8,16 @@ from tests.support.fleets import PROJECT
 _BLOCK = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _TYPED = ("make ", "pulumi ", "age ", "restic ", "pg_restore ", "docker ", "ssh ")
 _NAMED = re.compile(r"make [a-z-]+")
-"""In a sentence: which one is meant, not what is typed."""
+"""A make target that a sentence mentions, not a command to type."""
 
 
 def commands(page: str) -> list[str]:
-    """Every line of the fenced blocks of docs/runbooks/`page`, without what is said behind it."""
+    """Every line of the fenced blocks of docs/runbooks/`page`, without its comment."""
     return [command for block in _BLOCK.findall(_text(page)) for command in _lines(block)]
 
 
 def in_sentences(page: str) -> list[str]:
-    """Every command that stands in a sentence or a table, with its arguments."""
+    """Every command in a sentence or a table, with its arguments."""
     spans = re.findall(r"`([^`\n]+)`", _BLOCK.sub("", _text(page)))
     return [span for span in spans if span.startswith(_TYPED) and not _NAMED.fullmatch(span)]
 
@@ -30,7 +30,7 @@ def below(page: str, title: str) -> list[str]:
 
 
 def one(page: str, command: str) -> str:
-    """`command`, which must be one of the page's."""
+    """`command`, which must be on the page."""
     assert command in {*commands(page), *in_sentences(page)}, f"{page} has no command {command!r}"
     return command
 

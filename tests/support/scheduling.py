@@ -1,4 +1,4 @@
-"""Which worker runs which test file: the first raises the lab, the others come to it when all else is done."""
+"""Decides which worker runs which test file. The first starts the lab; the others run lab tests once all other tests are done."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,19 +11,19 @@ from tests.support.timing import seconds_of_files
 FIRST = "gw0"
 """The worker that uses this checkout's own lab from its first test on."""
 RAISING_SECONDS = 300
-"""What a further lab costs before its first test, on two cores (benchmarks/tests.json: the first test of a lab)."""
+"""Duration of starting a further lab, on two cores (benchmarks/tests.json: the first test of a lab)."""
 LAB_MIB = 8192
-"""What a lab takes with all its services, and some more; who has less free runs one alone."""
+"""Memory for a lab with all its services, plus a margin. With less free memory there is one lab only."""
 _UNKNOWN_SECONDS = 60
-"""Taken for a file of lab tests that no run has measured yet."""
+"""Assumed for a file of lab tests that was never measured."""
 
 
 def choose(worker: str, waiting: Mapping[str, float], *, has_lab: bool, free_mib: int) -> str | None:
-    """Which of the files that wait (file -> seconds that it took the last time) `worker` runs next; None: it is done.
+    """The waiting file that `worker` runs next; None when the worker is done. `waiting`: file -> seconds of its last run.
 
-    The first worker begins with the tests of the lab itself, which look at this checkout's own, and goes on with the longest
-    that use a lab; any other begins with what needs none. A worker without a lab raises one of its own when what is left
-    for the lab is worth it and there is memory for it.
+    The first worker begins with tests/lab_itself, which needs this checkout's own lab, and goes on with the longest files of
+    tests/lab. Other workers begin with files that need no lab. A worker without a lab starts one if the remaining lab tests take
+    long enough and there is memory for it.
     """
     itself = [file for file in waiting if file.startswith("tests/lab_itself/")]
     lab = sorted((file for file in waiting if file.startswith("tests/lab/")), key=lambda file: -waiting[file])
@@ -36,7 +36,7 @@ def choose(worker: str, waiting: Mapping[str, float], *, has_lab: bool, free_mib
 
 
 class LabBesideOthers(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """File by file, as `choose` says; a worker without further work ends, and takes its lab down."""
+    """Schedules file by file, by `choose`; a worker without further work ends, and takes its lab down."""
 
     def __init__(self, config: Any, log: Any, measured: Path) -> None:
         super().__init__(config, log)

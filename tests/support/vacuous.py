@@ -1,4 +1,4 @@
-"""A test fails whose loop was empty: an assertion that never ran has shown nothing. pytest loads it by pyproject.toml."""
+"""A pytest plugin (pyproject.toml) that fails a test when an assertion in one of its loops never ran."""
 
 import ast
 from collections.abc import Generator, Iterator
@@ -11,11 +11,11 @@ from _pytest.assertion import util
 _RAN = pytest.StashKey[set[int]]()
 
 _CALLED = b"_check_if_assertion_pass_impl"
-"""What pytest 8 compiles into a test where it tells of each assertion that passed."""
+"""What pytest 8 compiles into a test to report passed assertions."""
 
 
 def pytest_pycollect_makemodule(module_path: Path) -> None:
-    """A test that was compiled before pytest told of assertions is compiled again: its cache does not know the difference."""
+    """Remove bytecode without those reports, so that pytest compiles the test again: its cache ignores the difference."""
     for compiled in module_path.parent.glob(f"__pycache__/{module_path.stem}.*-pytest-*.pyc"):
         content = compiled.read_bytes()
         if b"AssertionError" in content and _CALLED not in content:
@@ -23,17 +23,17 @@ def pytest_pycollect_makemodule(module_path: Path) -> None:
 
 
 def pytest_assertion_pass(item: pytest.Item, lineno: int) -> None:
-    """An assertion held."""
+    """Record an assertion that passed."""
     item.stash.setdefault(_RAN, set()).add(lineno)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """After a test that passed: did each assertion of its loops hold at least once?"""
+    """After a passed test, fail it unless each assertion in its loops has run at least once."""
     asserted = in_loops(pyfuncitem.path, pyfuncitem.function.__code__.co_firstlineno)
     if not asserted:
-        # pytest writes out both sides of every assertion that it tells of: nine tenths of a property test's time.
-        util._assertion_pass = None  # set anew for each test
+        # To report an assertion, pytest formats both of its sides: nine tenths of a property test's time.
+        util._assertion_pass = None  # pytest sets it again for each test
     done = yield
     ran = pyfuncitem.stash.get(_RAN, set())
     if never := sorted(asserted - ran):
@@ -44,7 +44,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, o
 
 @cache
 def in_loops(file: Path, first_line: int) -> frozenset[int]:
-    """The lines of the assertions in loops of the function that begins there, its decorators included."""
+    """Line numbers of assertions in loops of the function that begins at `first_line`, which may be a decorator's."""
     for function in ast.walk(ast.parse(file.read_text())):
         if isinstance(function, ast.FunctionDef) and first_line in (
             function.lineno,

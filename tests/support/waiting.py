@@ -1,4 +1,4 @@
-"""Waiting for what takes a while, and for no longer than it may."""
+"""Waits for a condition, with a timeout."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from collections.abc import Callable
 def until(
     condition: Callable[[], bool], seconds: float, *, every: float = 0.3, describe: Callable[[], str] | None = None
 ) -> None:
-    """Ask `condition` every so many seconds; when `seconds` have passed, `describe` says what was seen instead."""
+    """Ask `condition` every `every` seconds; fail after `seconds` with the text of `describe`."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, describe() if describe else f"not within {seconds} s"

@@ -1,4 +1,4 @@
-"""The whole catalogue on its hosts, as monitoring sees it, whatever of it is placed already."""
+"""The whole catalogue on its hosts, as monitoring sees it, placed already or not."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ MESH = Mesh(hub="seko", server=f"mesh.{DOMAIN}", domain=f"hosts.{DOMAIN}", names
 
 
 def placements() -> tuple[Placement, ...]:
-    """Sese-AI, the hub and the workstation, each with what watches it."""
+    """Sese-AI, the hub and the workstation, each with its monitoring services."""
     of = context(mesh=MESH, relayed_to=f"sese.{MESH.domain}")
     sese = catalogue.on({Role.STACK}, of, DOOR)
     of = replace(of, stack=sese)
@@ -29,7 +29,7 @@ def placements() -> tuple[Placement, ...]:
 
 
 def _placed(host: str, networks: tuple[Network, ...], *services: Service) -> Placement:
-    """What the catalogue places already comes from there."""
+    """The placement of one host; a service that is given twice stands once."""
     found: dict[str, Service] = {}
     for service in services:
         found.setdefault(service.name, service)

@@ -1,4 +1,4 @@
-"""`python -m tests.support.workflows [DIRECTORY]`: the workflows as actionlint and zizmor judge them; nothing is fetched."""
+"""`python -m tests.support.workflows [DIRECTORY]`: checks the workflows with actionlint and zizmor; downloads nothing."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ DIRECTORY = PROJECT / ".github/workflows"
 
 
 def main() -> int:
-    """Print what they find; 1 when it is anything."""
+    """Print their findings; 1 when there are any."""
     directory = Path(sys.argv[1]) if len(sys.argv) > 1 else DIRECTORY
     reported = judged(directory)
     print(reported, end="", file=sys.stderr)
@@ -22,7 +22,7 @@ def main() -> int:
 
 
 def judged(directory: Path) -> str:
-    """What both say of the workflows in `directory`; empty when they find nothing."""
+    """The findings of both on the workflows in `directory`; empty when there are none."""
     programs, files = PROJECT / ".venv/bin", sorted(directory.glob("*.yml"))
     actions = sorted(directory.parent.glob("actions/*/action.yml"))
     commands: tuple[list[str | Path], ...] = (
@@ -34,7 +34,7 @@ def judged(directory: Path) -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A workflow; its `on` under that name, which YAML 1.1 takes for a truth value."""
+    """A workflow, with its key `on`, which YAML 1.1 reads as a boolean."""
     found: dict[Any, Any] = yaml.safe_load(path.read_text())
     return {"on" if key is True else key: value for key, value in found.items()}
 
