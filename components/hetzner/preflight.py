@@ -15,8 +15,8 @@ def problems(client: Client, servers: Sequence[CloudServer], *, key_name: str, p
     is still to be made), an invalid token.
     """
     try:
-        there = {server.name for server in client.servers.get_all()}
-        new = tuple(server for server in servers if server.name not in there)
+        existing_names = {server.name for server in client.servers.get_all()}
+        new = tuple(server for server in servers if server.name not in existing_names)
         yield from unavailable(new, offers(client))
         for key in client.ssh_keys.get_all():
             if public_key and bare(str(key.public_key)) == bare(public_key) and key.name != key_name:

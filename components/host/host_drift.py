@@ -219,14 +219,14 @@ def _access_files(desired: DesiredHost, facts: Facts) -> list[HostFile]:
 
 def _files(expected: Sequence[HostFile], facts: Facts, fix: Fix) -> Iterator[Difference]:
     for file in expected:
-        there = facts.files.get(file.path)
-        if there is None:
+        found_file = facts.files.get(file.path)
+        if found_file is None:
             yield Difference(file.path, "there", "missing", fix)
             continue
-        if there.sha256 != file.sha256:
-            yield Difference(file.path, f"sha256 {file.sha256[:12]}", f"sha256 {there.sha256[:12]}", fix)
-        if (there.mode, there.owner) != (file.mode, "root:root"):
-            yield Difference(file.path, f"{file.mode:o} root:root", f"{there.mode:o} {there.owner}", fix)
+        if found_file.sha256 != file.sha256:
+            yield Difference(file.path, f"sha256 {file.sha256[:12]}", f"sha256 {found_file.sha256[:12]}", fix)
+        if (found_file.mode, found_file.owner) != (file.mode, "root:root"):
+            yield Difference(file.path, f"{file.mode:o} root:root", f"{found_file.mode:o} {found_file.owner}", fix)
 
 
 def _machine(baseline: Baseline, facts: Facts) -> Iterator[Difference]:

@@ -250,7 +250,9 @@ def _brief(value: Any) -> str:
     if isinstance(value, str):
         return ", ".join(statement.get("Sid", "unnamed") for statement in json.loads(value)["Statement"]) if value else "none"
     if isinstance(value, list):
-        rules = (f"{rule['id']} {max(int(each) for each in rule.values() if isinstance(each, int | float))} d" for rule in value)
+        rules = (
+            f"{rule['id']} {max(int(number) for number in rule.values() if isinstance(number, int | float))} d" for rule in value
+        )
         return ", ".join(rules) or "none"
     return str(value).lower() if isinstance(value, bool) else f"{value:.0f}"
 
@@ -269,8 +271,8 @@ def _empty(s3: Any, name: str) -> None:
     """Delete every version and abort every unfinished upload."""
     for page in s3.get_paginator("list_object_versions").paginate(Bucket=name):
         gone = [
-            {"Key": each["Key"], "VersionId": each["VersionId"]}
-            for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            {"Key": version["Key"], "VersionId": version["VersionId"]}
+            for version in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
         ]
         if gone:
             left = s3.delete_objects(Bucket=name, Delete={"Objects": gone, "Quiet": True}).get("Errors")
