@@ -57,9 +57,9 @@ class Contract:
 
     def beyond(self, limit: str, number: float) -> Iterator[str]:
         """A refusal for a number that is out of its limit."""
-        of = self.limits[limit]
-        if number < of["least"] or number > of["most"]:
-            yield str(of["below" if number < of["least"] else "above"]).replace("{}", f"{number:.12g}")
+        bounds = self.limits[limit]
+        if number < bounds["least"] or number > bounds["most"]:
+            yield str(bounds["below" if number < bounds["least"] else "above"]).replace("{}", f"{number:.12g}")
 
     def at_start(self, arguments: list[str], environment: Mapping[str, str]) -> Iterator[str]:
         """What the program says of the words and the variables that it is started with."""

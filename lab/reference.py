@@ -44,9 +44,9 @@ exactly this value, "wrong" that it has no other.
 
 def unproven(fleet: Fleet) -> Iterator[tuple[Secret, str]]:
     """Secrets without a row in the table, with the reason; an empty reason means that somebody forgot the secret."""
-    reported = [(service, each) for _, service in fleet.services() for each in service.credentials]
-    proven = {each.secret.name for _, each in reported if isinstance(each, Credential)}
-    reasons = {each.secret.name: each.reason for _, each in reported if isinstance(each, Unverifiable)}
+    reported = [(service, credential) for _, service in fleet.services() for credential in service.credentials]
+    proven = {credential.secret.name for _, credential in reported if isinstance(credential, Credential)}
+    reasons = {credential.secret.name: credential.reason for _, credential in reported if isinstance(credential, Unverifiable)}
     repository = "opens the host's repository: `make backups` asks it, another is refused (`tests/engine/test_backup_program.py`)"
     reasons |= {placement.backup.password.name: repository for placement in fleet.placements if placement.backup}
     for secret in fleet.secrets():

@@ -31,15 +31,15 @@ def accounts(*who: Account) -> str:
     return json.dumps(
         {
             "accessAccounts": {
-                each.access_key: {
-                    "access": each.access_key,
-                    "secret": each.secret_key,
-                    "role": "userplus" if each.owns else "user",
+                account.access_key: {
+                    "access": account.access_key,
+                    "secret": account.secret_key,
+                    "role": "userplus" if account.owns else "user",
                     "userID": 0,
                     "groupID": 0,
                     "projectID": 0,
                 }
-                for each in who or (ADMIN, SHARED, BACKUPS, SESE, SEKO, STRANGER)
+                for account in who or (ADMIN, SHARED, BACKUPS, SESE, SEKO, STRANGER)
             }
         }
     )
