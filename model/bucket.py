@@ -156,20 +156,20 @@ def policy(bucket: Bucket) -> str:
         )
     if keys := bucket.keys:
         admin = {"AWS": [keys.principal.replace("{key}", keys.admin)]}
-        both = {"Resource": [whole, inside]}
+        resources = {"Resource": [whole, inside]}
         statements += [
-            {"Sid": "TheKeeperMayAll", "Effect": "Allow", "Principal": admin, "Action": "s3:*", **both},
+            {"Sid": "TheKeeperMayAll", "Effect": "Allow", "Principal": admin, "Action": "s3:*", **resources},
             {
                 "Sid": "OnlyTheKeeperDeletesVersions",
                 "Effect": "Deny",
                 "NotPrincipal": admin,
                 "Action": ["s3:DeleteObjectVersion", *_ADMINISTRATION],
-                **both,
+                **resources,
             },
         ]
         if keys.excluded:
             nobody = {"AWS": [keys.principal.replace("{key}", key) for key in keys.excluded]}
-            statements.append({"Sid": "NotTheirs", "Effect": "Deny", "Principal": nobody, "Action": "s3:*", **both})
+            statements.append({"Sid": "NotTheirs", "Effect": "Deny", "Principal": nobody, "Action": "s3:*", **resources})
         for number, (key, prefix) in enumerate(sorted(keys.limited.items()), 1):
             who = {"AWS": [keys.principal.replace("{key}", key)]}
             statements += _limited(f"Limited{number}", who, whole, prefix)

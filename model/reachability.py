@@ -92,7 +92,7 @@ def _ports(placement: Placement) -> Iterator[Reach]:
 
 
 def _owner(placement: Placement, port: int) -> str:
-    return next(service.name for service in placement.services for each in service.ports if each.number == port)
+    return next(service.name for service in placement.services for service_port in service.ports if service_port.number == port)
 
 
 def _sites(placement: Placement) -> Iterator[Reach]:

@@ -139,8 +139,8 @@ class Site:
 def sites(led: Iterable[RouteTarget], domain: str) -> tuple[Site, ...]:
     """The sites that the routes `led` form, in the order in which their names first appear."""
     by_host: dict[str, list[RouteTarget]] = {}
-    for each in led:
-        by_host.setdefault(each.route.host(domain), []).append(each)
+    for target in led:
+        by_host.setdefault(target.route.host(domain), []).append(target)
     return tuple(
         Site(host=host, routes=tuple(sorted(routes, key=lambda each: _width(each.route)))) for host, routes in by_host.items()
     )

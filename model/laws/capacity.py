@@ -44,9 +44,10 @@ def _spared(services: Sequence[Service], too_much_mib: int) -> tuple[str, ...]:
     def going(name: str) -> frozenset[str]:
         gone = {name}
         while more := {
-            each
-            for each in memory.keys() - gone
-            if uses[each] & gone or (each in behind and (users := {it for it in uses if each in uses[it]}) and users <= gone)
+            candidate
+            for candidate in memory.keys() - gone
+            if uses[candidate] & gone
+            or (candidate in behind and (users := {user for user in uses if candidate in uses[user]}) and users <= gone)
         }:
             gone |= more
         return frozenset(gone)
