@@ -66,11 +66,11 @@ def statements(policy: Any) -> list[Statement]:
     try:
         document = json.loads(policy or "{}", object_pairs_hook=_once) if isinstance(policy, str) or not policy else _data(policy)
         said = document.get("Statement", [])
-        found = [Statement(each) for each in ([said] if isinstance(said, Mapping) else said)]
-        if any(each.allows == each.denies for each in found):
+        found = [Statement(statement) for statement in ([said] if isinstance(said, Mapping) else said)]
+        if any(statement.allows == statement.denies for statement in found):
             raise Unreadable("an effect that is neither Allow nor Deny")
-        for each in found:
-            each.principals, each.conditions, each.is_about("s3:GetObject", "")
+        for statement in found:
+            statement.principals, statement.conditions, statement.is_about("s3:GetObject", "")
     except (ValueError, AttributeError, TypeError) as error:
         raise Unreadable(str(error)) from error
     return found
@@ -79,18 +79,18 @@ def statements(policy: Any) -> list[Statement]:
 def denied(policy: Sequence[Statement], principal: str, action: str, resource: str, *, plain_http: bool = False) -> bool:
     """Whether an action is denied to a key in every request; with `plain_http`, in every request by plain HTTP."""
     return any(
-        each.denies
-        and each.is_for(principal)
-        and each.is_about(action, resource)
-        and (not each.conditions or (plain_http and each.conditions <= _PLAIN_HTTP))
-        for each in policy
+        statement.denies
+        and statement.is_for(principal)
+        and statement.is_about(action, resource)
+        and (not statement.conditions or (plain_http and statement.conditions <= _PLAIN_HTTP))
+        for statement in policy
     )
 
 
 def _words(value: Any) -> list[str]:
     """The words of a value: one or several, under any keys."""
     if isinstance(value, Mapping):
-        return [word for each in value.values() for word in _words(each)]
+        return [word for part in value.values() for word in _words(part)]
     return [value] if isinstance(value, str) else [str(word) for word in value or ()]
 
 

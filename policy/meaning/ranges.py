@@ -26,8 +26,8 @@ def lets_strangers(texts: Iterable[object]) -> bool:
     """Whether the ranges together hold more public addresses than an operator's own."""
     found = ranges(texts)
     for version, many in _MANY.items():
-        apart = collapse_addresses([each for each in found if each.version == version])  # type: ignore[type-var]
-        if sum(each.num_addresses for each in apart if not _is_internal(each)) > many:
+        apart = collapse_addresses([network for network in found if network.version == version])  # type: ignore[type-var]
+        if sum(network.num_addresses for network in apart if not _is_internal(network)) > many:
             return True
     return False
 

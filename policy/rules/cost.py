@@ -17,7 +17,7 @@ LIMIT_PRODUCTION, LIMIT_OTHER = Decimal(40), Decimal(25)
 
 def _limit(program: Program) -> Iterator[Finding]:
     resources = {resource.name: resource for resource in program.resources.values() if "hcloud:" in resource.type}
-    things = [thing for each in program.resources.values() for thing in rented(each.type, each.name, each.inputs)]
+    things = [thing for resource in program.resources.values() for thing in rented(resource.type, resource.name, resource.inputs)]
     bill = invoice(things, _prices())
     for thing in bill.unknown:
         if thing.kind is Kind.SERVER:

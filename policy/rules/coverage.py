@@ -27,8 +27,10 @@ def _inputs(resource: Resource, _: Program) -> Iterator[Finding]:
             if (key not in known or resource.inputs[key]) and _is_set(resource.inputs, key):
                 yield Finding(what=f"{resource.name} sets {key}, which no rule has looked at", subject=key)
         elif parts := PARTS.get((resource.type, key)):
-            for part in dict.fromkeys(part for each in _each(resource.inputs, key) for part in each if part not in parts):
-                if not part.startswith("__") and any(_is_set(each, part) for each in _each(resource.inputs, key) if part in each):
+            for part in dict.fromkeys(part for block in _each(resource.inputs, key) for part in block if part not in parts):
+                if not part.startswith("__") and any(
+                    _is_set(block, part) for block in _each(resource.inputs, key) if part in block
+                ):
                     yield Finding(what=f"{resource.name} sets {key}.{part}, which no rule has looked at", subject=f"{key}.{part}")
 
 
@@ -46,7 +48,7 @@ def _each(inputs: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
         several = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else [value]
     except UnknownValueError:
         return []
-    return [each for each in several if isinstance(each, Mapping)]
+    return [block for block in several if isinstance(block, Mapping)]
 
 
 TYPES = ResourceRule(

@@ -26,7 +26,7 @@ def _stated(network: Resource, _: Program) -> Iterator[Finding]:
     if network.text("ipamDriver") not in ("", "default"):
         yield Finding(what=f"{network.name} has its addresses from {network.text('ipamDriver')}", subject="ipamDriver")
     ranges = network.list("ipamConfigs")
-    if not ranges or not all(each.get("subnet") and each.get("gateway") for each in ranges):
+    if not ranges or not all(config.get("subnet") and config.get("gateway") for config in ranges):
         yield Finding(what=f"{network.name} leaves its range or its gateway to Docker")
 
 
@@ -52,7 +52,7 @@ def _ranges(resource: Resource) -> list[IPv4Network | IPv6Network]:
     if resource.type == CLOUD_NETWORK:
         texts = [resource.text("ipRange")]
     else:
-        texts = [str(each["subnet"]) for each in resource.list("ipamConfigs") if each.get("subnet")]
+        texts = [str(config["subnet"]) for config in resource.list("ipamConfigs") if config.get("subnet")]
     return ranges(texts)
 
 
