@@ -89,8 +89,8 @@ def on(roles: Collection[Role], of: Context, ingress: caddy.IngressSettings) -> 
         others = _made(set(Role) - set(roles), of) if wanted - found.keys() else {}
         found = {name: service for name, service in (others | found).items() if name in wanted}
     found = {name: service for name, service in found.items() if of.runs(name)}
-    there = tuple(found.values())
-    found = {name: it.completed(it, there) if it.completed else it for name, it in found.items()}
+    services = tuple(found.values())
+    found = {name: service.completed(service, services) if service.completed else service for name, service in found.items()}
     behind = tuple(_leaving_apart(service) for service in _named(found.values(), of.names))
     own_pages = _front_page(roles, of, found.keys())
     behind = tuple(_asked_by_the_front_page(service, of) if own_pages else service for service in behind)
@@ -180,10 +180,12 @@ def with_needs(chosen: Iterable[str]) -> frozenset[str]:
     while more != wanted:
         wanted = more
         # The needs of a service may depend on which other services run.
-        there = _everywhere(
+        services = _everywhere(
             Context(names=Names(""), project="", only=wanted), caddy.IngressSettings(vpn=(), acme_email="", authority="")
         )
-        asked = (name for it in there for name in (*it.needs, *it.brings, *(link.service for link in it.links)))
+        asked = (
+            name for service in services for name in (*service.needs, *service.brings, *(link.service for link in service.links))
+        )
         more = wanted.union(asked)
     return wanted
 
@@ -218,8 +220,8 @@ def _all(authority: str) -> tuple[Service, ...]:
 @cache
 def _by_role() -> Mapping[Role, tuple[str, ...]]:
     """Role -> names of its services."""
-    of = _of_no_fleet(Context(names=Names(""), project=""))
-    return {role: tuple(_made({role}, replace(of, roles=frozenset({role})))) for role in Role}
+    context = _of_no_fleet(Context(names=Names(""), project=""))
+    return {role: tuple(_made({role}, replace(context, roles=frozenset({role})))) for role in Role}
 
 
 def _everywhere(of: Context, ingress: caddy.IngressSettings) -> tuple[Service, ...]:

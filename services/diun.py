@@ -62,7 +62,9 @@ def service(scale: float = 1.0, *, timezone: str = TIMEZONE) -> Service:
 
 def _completed(service: Service, of: Overview) -> Service:
     """`service` with every image that runs on any host."""
-    return service.with_files(watched(each.image for placement in of.placements for each in placement.services))
+    return service.with_files(
+        watched(placed_service.image for placement in of.placements for placed_service in placement.services)
+    )
 
 
 def watched(images: Iterable[str]) -> File:

@@ -81,8 +81,8 @@ def written(placements: Sequence[Placement], names: Names, stack: str, cost: str
     def with_page(service: Service) -> Service:
         if not service.configuration or not any(route.file for route in service.routes):
             return service
-        made = (File(path=f"{DIRECTORY}/{name}", content=text) for name, text in _contents(about, placements))
-        return replace(service, configuration=replace(service.configuration, files=(*service.configuration.files, *made)))
+        page_files = (File(path=f"{DIRECTORY}/{name}", content=text) for name, text in _contents(about, placements))
+        return replace(service, configuration=replace(service.configuration, files=(*service.configuration.files, *page_files)))
 
     return tuple(
         replace(placement, services=tuple(with_page(service) for service in placement.services)) for placement in placements
@@ -95,6 +95,6 @@ def _contents(about: FleetFacts, placements: Sequence[Placement]) -> Iterator[tu
     for name in _FILES:
         yield name, resources.files(__package__).joinpath(name).read_text()
     if about.live:
-        reporters = (each.name for place in placements for each in place.services if each.tells_of(About.SERVICES))
+        reporters = (service.name for place in placements for service in place.services if service.tells_of(About.SERVICES))
         yield f"{SERVICES}.promql", services_question(reporters)
         yield f"{ALERTS}.promql", alerts_question(watched)

@@ -118,9 +118,9 @@ def service(of: Context) -> Service:
 
 def _completed(service: Service, of: Overview) -> Service:
     """`service` with the rules and the dashboards of all services."""
-    there = (each for placement in of.placements for each in placement.services)
+    placed_services = (placed_service for placement in of.placements for placed_service in placement.services)
     kept = any(placement.backup for placement in of.placements)
-    completed = service.with_files(*provisioning.files(alerts(of.placements), there, backed_up=kept))
+    completed = service.with_files(*provisioning.files(alerts(of.placements), placed_services, backed_up=kept))
     return replace(completed, secrets=(*service.secrets, *provisioning.SECRETS))
 
 

@@ -43,7 +43,7 @@ def rules(of: Iterable[Alert], retired: Iterable[str]) -> str:
         {
             "apiVersion": 1,
             "groups": [
-                {"orgId": 1, "name": host, "folder": "Alerts", "interval": "1m", "rules": each} for host, each in groups.items()
+                {"orgId": 1, "name": host, "folder": "Alerts", "interval": "1m", "rules": group} for host, group in groups.items()
             ],
             "deleteRules": [{"orgId": 1, "uid": uid} for uid in retired],
         },

@@ -182,7 +182,7 @@ def _credentials_open(restored: Restored) -> Found:
     said = restored.inside("n8n", "n8n", "export:credentials", "--all", "--decrypted")
     found = json.loads(said[said.index("[") : said.rindex("]") + 1])
     # A credential that was not decrypted is a string.
-    opened = sum(isinstance(each["data"], dict) and bool(each["data"]) for each in found)
+    opened = sum(isinstance(credential["data"], dict) and bool(credential["data"]) for credential in found)
     return Found(words=f"{opened} of {kept} credentials decrypt with the kit's {ENCRYPTION_KEY.name}", right=opened == kept)
 
 

@@ -113,7 +113,7 @@ def _wanted(asked: Iterable[_Site], backups: Mapping[str, Secret]) -> str:
                 "applyExisting": False,
             },
             "mark": _MARK,
-            "monitors": [*(_site(each) for each in asked), *_heartbeats(backups)],
+            "monitors": [*(_site(site) for site in asked), *_heartbeats(backups)],
         }
     )
 
