@@ -56,9 +56,9 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
 
             rented.note(inputs, project_directory / Path(ssh_config).parent)
             refuse(rented.problems(inputs))
-        there = standing(inputs.stack, project=project_directory)
-        asked = (inputs.fleet, ssh_config, inputs.settings.image_mirror, unknown(inputs, there))
-        refuse(preflight.problems(*asked, deployed=there.hosts if there else ()))
+        state = standing(inputs.stack, project=project_directory)
+        asked = (inputs.fleet, ssh_config, inputs.settings.image_mirror, unknown(inputs, state))
+        refuse(preflight.problems(*asked, deployed=state.hosts if state else ()))
     guard = DestroyGuard() if inputs.profile.guarded else None
     _Deployment(inputs, ssh_config).register()
     buckets.register(inputs.buckets, inputs.external, inputs.settings)
@@ -155,7 +155,7 @@ class _Deployment:
         host = DockerHost(ssh_host, prefix=self._fleet.project, networks=placement.networks, ready=host_ready)
         ready: dict[str, Ready] = {}
         for service in placement.in_order():
-            made = ServiceContainer(
+            container = ServiceContainer(
                 service,
                 host,
                 reference=lambda image: self._fleet.image_lock.reference(image, self._settings.image_mirror),
@@ -166,7 +166,7 @@ class _Deployment:
                 protect_data=self._settings.protect_data,
                 delete_data=self._settings.delete_data,
             )
-            ready[service.name] = made.ready
+            ready[service.name] = container.ready
         if to := placement.backup:
             image = self._fleet.image_lock.reference(to.image, self._settings.image_mirror)
             HostBackup(
@@ -176,9 +176,9 @@ class _Deployment:
                 secrets=self._store.resolve(backup_plan.secrets(placement)),
                 base=self._base,
                 hash_key=self._hash_key.result,
-                after=[resource for each in ready.values() for resource in each],
+                after=[resource for resources in ready.values() for resource in resources],
             )
-        return [resource for each in ready.values() for resource in each]
+        return [resource for resources in ready.values() for resource in resources]
 
     def _mesh_part(self, hub_ready: Ready) -> HostScript:
         """The stack's part of the mesh's policy and of its DNS names."""
@@ -199,7 +199,7 @@ class _Deployment:
 
     def _direct_path(self, hub: Placement) -> DirectPath:
         """A check before a container on the hub is replaced: the hub's Caddy and Headscale are the relay."""
-        made_from = [
+        containers = [
             (
                 self._fleet.image_lock.reference(service.image, self._settings.image_mirror),
                 replace(service, routes=(), ports=()),
@@ -207,7 +207,7 @@ class _Deployment:
             )
             for service in hub.services
         ]
-        return DirectPath(f"{hub.host.name}-direct-path", hub=hub.host.name, guarded=made_from)
+        return DirectPath(f"{hub.host.name}-direct-path", hub=hub.host.name, guarded=containers)
 
     def _members(self, of: Mesh, hosts: Mapping[str, ManagedHost], hub_ready: Ready) -> Mapping[str, MeshMember]:
         """Every host, and the runner where the settings name it."""

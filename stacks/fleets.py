@@ -57,7 +57,7 @@ def _whole(settings: Settings, inputs: PlacementInputs) -> Fleet:
         if joined
         else _mesh(settings, hub)
     )
-    of = Context(
+    context = Context(
         names=names,
         project=settings.project,
         buckets=settings.bucket_prefix,
@@ -67,8 +67,12 @@ def _whole(settings: Settings, inputs: PlacementInputs) -> Fleet:
         only=only,
         standing=catalogue.standing(own, settings.placement, only),
     )
-    of = replace(of, stack=catalogue.on(roles[stack], replace(of, host=stack), _ingress(settings, inputs, settings.domain)))
-    placements = [_placement(settings, inputs, name, own[name], mesh, of) for name in sorted(own, key=lambda it: _first(own[it]))]
+    context = replace(
+        context, stack=catalogue.on(roles[stack], replace(context, host=stack), _ingress(settings, inputs, settings.domain))
+    )
+    placements = [
+        _placement(settings, inputs, name, own[name], mesh, context) for name in sorted(own, key=lambda it: _first(own[it]))
+    ]
     elsewhere = _host(settings, inputs, hub, settings.hosts[hub], mesh) if joined else None
     refuse(
         [
@@ -195,7 +199,7 @@ def _copy(settings: Settings, inputs: PlacementInputs) -> Fleet:
     domain = f"{inputs.stack}.{settings.domain}" if mesh else settings.domain
     names = Names(domain, settings.subdomains)
     wanted = settings.services or (CORE if settings.expires else ())
-    of = Context(
+    context = Context(
         names=names,
         project=settings.project,
         scale=PROFILES[settings.kind].scale,
@@ -203,7 +207,7 @@ def _copy(settings: Settings, inputs: PlacementInputs) -> Fleet:
         timezone=settings.timezone,
         only=catalogue.with_needs(wanted) if wanted else frozenset(),
     )
-    services = catalogue.on({Role.STACK}, of, _ingress(settings, inputs, domain))
+    services = catalogue.on({Role.STACK}, context, _ingress(settings, inputs, domain))
     where = settings.hosts.get(name) or HostSettings(server=ServerSettings())
     placement = Placement(
         host=_host(settings, inputs, name, where, mesh, services),
@@ -250,9 +254,9 @@ def _bad_copy(settings: Settings, stack: str, roles: Mapping[str, tuple[Role, ..
 
 def _unplaced(settings: Settings, stack: str, placements: list[Placement]) -> Iterator[Problem]:
     """Chosen services whose role no host has."""
-    there = {service.name for placement in placements for service in placement.services}
+    placed_names = {service.name for placement in placements for service in placement.services}
     for name in settings.services:
-        if name not in there:
+        if name not in placed_names:
             yield Problem(
                 what=f"vpai:services names {name!r}, and no host has a role that brings it",
                 why="the stack would run without it, and nobody would see",

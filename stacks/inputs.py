@@ -233,7 +233,11 @@ def _unreadable(stack: str, key: str, text: str) -> Problem:
 def _server_types(prices: Mapping[str, Any]) -> tuple[tuple[str, Decimal, int], ...]:
     """(name, monthly price, memory in MiB) of each server type with a known price."""
     servers: Mapping[str, Mapping[str, str | int | None]] = prices["servers"]
-    return tuple((name, Decimal(str(of["monthly"])), int(of["memory_mib"] or 0)) for name, of in servers.items() if of["monthly"])
+    return tuple(
+        (name, Decimal(str(server["monthly"])), int(server["memory_mib"] or 0))
+        for name, server in servers.items()
+        if server["monthly"]
+    )
 
 
 def _verified(lock: Path) -> Mapping[str, str | None]:

@@ -97,7 +97,7 @@ def _server(
     ssh_config: str,
     cloud: pulumi.ResourceOptions,
 ) -> ServerContact:
-    made = HetznerServer(
+    hetzner_server = HetznerServer(
         server,
         project,
         firewall=inputs.host_plans[server.name].access.firewall,
@@ -108,12 +108,12 @@ def _server(
     contact = ServerContact(
         f"{server.name}-contact",
         host=SshHost(alias=server.name, config=ssh_config),
-        server=made.resource.id,
-        address=made.address,
-        host_key=made.host_key,
-        opts=pulumi.ResourceOptions(depends_on=[made.resource], replace_with=[made.resource]),
+        server=hetzner_server.resource.id,
+        address=hetzner_server.address,
+        host_key=hetzner_server.host_key,
+        opts=pulumi.ResourceOptions(depends_on=[hetzner_server.resource], replace_with=[hetzner_server.resource]),
     )
-    goes_with(server.name, [host.name for host in inputs.fleet.hosts], made.resource, contact)
+    goes_with(server.name, [host.name for host in inputs.fleet.hosts], hetzner_server.resource, contact)
     return contact
 
 

@@ -85,7 +85,9 @@ def _seen(place: "_Files | _Bucket", url: str, stack: str, project: Path) -> Sta
     listed = place.names(f"stacks/{_NAME}/")
     data = place.read(name)
     zipped = f"{name}.gz" if f"{stack}.json.gz" in listed else ""
-    others = tuple(sorted({each.partition(".json")[0] for each in listed if each.endswith((".json", ".json.gz"))} - {stack}))
+    others = tuple(
+        sorted({file_name.partition(".json")[0] for file_name in listed if file_name.endswith((".json", ".json.gz"))} - {stack})
+    )
     file = project / f"Pulumi.{stack}.yaml"
     configured = re.search(r"^encryptionsalt: *(\S+)", file.read_text() if file.exists() else "", re.MULTILINE)
     found = Standing(stack=stack, backend=url, others=others, configured_salt=configured[1] if configured else "")
@@ -295,7 +297,7 @@ class _Bucket:
     def names(self, under: str) -> list[str]:
         with self._reported():
             pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=self._prefix + under)
-            keys = [each["Key"].removeprefix(self._prefix + under) for page in pages for each in page.get("Contents", ())]
+            keys = [entry["Key"].removeprefix(self._prefix + under) for page in pages for entry in page.get("Contents", ())]
         return [key for key in keys if "/" not in key]
 
     def read(self, name: str) -> bytes | None:
