@@ -93,7 +93,7 @@ def inside(service: Service, container: str, words: Sequence[str], options: Sequ
 def _in_service(stack: Stack, service: str, command: Callable[[Service, str], list[str]]) -> None:
     """Replace this process by `command` on the host of `service`: "litellm", or "seko/caddy" where several hosts have one."""
     where, _, name = service.rpartition("/")
-    declared = {(placement.host.name, each.name): each for placement, each in stack.inputs.fleet.services()}
+    declared = {(placement.host.name, candidate.name): candidate for placement, candidate in stack.inputs.fleet.services()}
     for host in stack.hosts:
         for container in stack.containers(host) if where in ("", host.alias) else ():
             known = (host.alias, name) in declared and container["Config"]["Labels"][LABEL_SERVICE] == name

@@ -58,13 +58,13 @@ class Stack:
     @cached_property
     def inputs(self) -> inputs.Inputs:
         """The program's inputs as it would read them now; raises `Refused` first for a state that no run may use."""
-        there = self.standing()
-        refuse(problems(there) if there else ())
+        state = self.standing()
+        refuse(problems(state) if state else ())
         entries = json.loads(self.pulumi("config", "--json", "--show-secrets"))
         raw = {key.removeprefix("vpai:"): entry["value"] for key, entry in entries.items() if key.startswith("vpai:")}
         encrypted = {key.removeprefix("vpai:") for key, entry in entries.items() if entry["secret"]}
         found = inputs.read(self.name, raw, encrypted, PROJECT)
-        refuse(of_settings(there, found.fleet.project, guarded=found.profile.guarded) if there else ())
+        refuse(of_settings(state, found.fleet.project, guarded=found.profile.guarded) if state else ())
         return found
 
     def standing(self) -> Standing | None:

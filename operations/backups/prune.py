@@ -83,8 +83,8 @@ def objections(host: str, snapshots: Sequence[Mapping[str, Any]], now: datetime)
     why = "whoever has the host's key can add snapshots, so that the retention gives up the real ones in their place"
     look = "look at them, forget them by hand with the admin key, and replace the host's key (docs/runbooks/restore.md)"
     example = f"restic snapshots --host {host}"
-    made = {snapshot["short_id"]: datetime.fromisoformat(snapshot["time"]).astimezone(UTC) for snapshot in snapshots}
-    if ahead := sorted(name for name, at in made.items() if at > now + AHEAD):
+    moments = {snapshot["short_id"]: datetime.fromisoformat(snapshot["time"]).astimezone(UTC) for snapshot in snapshots}
+    if ahead := sorted(name for name, at in moments.items() if at > now + AHEAD):
         yield Problem(what=f"{host}: snapshots from the future: {', '.join(ahead)}", why=why, fix=look, example=example)
     strange = sorted(
         snapshot["short_id"]
@@ -94,7 +94,7 @@ def objections(host: str, snapshots: Sequence[Mapping[str, Any]], now: datetime)
     if strange:
         yield Problem(what=f"{host}: snapshots that no run made: {', '.join(strange)}", why=why, fix=look, example=example)
     hourly = {snapshot["short_id"] for snapshot in snapshots if "databases" in (snapshot.get("tags") or ())}
-    for (day, alone), number in sorted(Counter((at.date(), name in hourly) for name, at in made.items()).items()):
+    for (day, alone), number in sorted(Counter((at.date(), name in hourly) for name, at in moments.items()).items()):
         if number > (MOST_OF_DATABASES if alone else MOST_A_DAY):
             yield Problem(what=f"{host}: {number} runs on {day}", why=why, fix=look, example=example)
 

@@ -17,9 +17,9 @@ def copy_attachments(stack: Stack) -> int:
     refuse(_problems(stack, keys))
     admin = [external[secret.name] for secret in (storage.ADMIN_ACCESS_KEY, storage.ADMIN_SECRET_KEY)]
     endpoint, _, bucket = settings.attachments_copy.rpartition("/")
-    there = client(endpoint, settings.attachments_copy_region or "us-east-1", *keys)
+    destination = client(endpoint, settings.attachments_copy_region or "us-east-1", *keys)
     here = client(storage.ENDPOINT, storage.REGION, *admin)
-    copied, size, kept = copy(here, storage.shared_name(settings.bucket_prefix), there, bucket, storage.ATTACHMENTS)
+    copied, size, kept = copy(here, storage.shared_name(settings.bucket_prefix), destination, bucket, storage.ATTACHMENTS)
     print(f"{settings.attachments_copy}: {copied} objects copied, {size / 2**20:.1f} MiB; {kept} were there already")
     return 0
 

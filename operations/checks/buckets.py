@@ -67,11 +67,11 @@ def _as_declared(bucket: Bucket, secrets: Mapping[str, str]) -> Callable[[], tup
 
 def _used(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -> Callable[[], tuple[str, bool]]:
     def ask() -> tuple[str, bool]:
-        there = {"Bucket": bucket.name, "Key": f"{prefix}{_PROBE}"}
+        probe = {"Bucket": bucket.name, "Key": f"{prefix}{_PROBE}"}
         client = _client(name, secrets)
         written = token_bytes(16)
-        client.put_object(**there, Body=written)
-        found = client.get_object(**there)["Body"].read()
+        client.put_object(**probe, Body=written)
+        found = client.get_object(**probe)["Body"].read()
         return ("read back" if found == written else "something else"), found == written
 
     return ask
@@ -87,11 +87,11 @@ def _locks(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str]) -
     """Whether the key writes and deletes a lock, which every backup needs; restic takes no lock of this name for its own."""
 
     def ask() -> tuple[str, bool]:
-        there = {"Bucket": bucket.name, "Key": f"{prefix}locks/vpai-smoke"}
+        lock = {"Bucket": bucket.name, "Key": f"{prefix}locks/vpai-smoke"}
         client = _client(name, secrets)
         try:
-            client.put_object(**there, Body=b"")
-            client.delete_object(**there)
+            client.put_object(**lock, Body=b"")
+            client.delete_object(**lock)
         except ClientError as error:
             return str(error.response["Error"]["Code"]), False
         return "locked, unlocked", True
@@ -107,8 +107,8 @@ def _deletes(bucket: Bucket, name: str, prefix: str, secrets: Mapping[str, str])
     """Delete one object, and several in one call: some services apply other rules to the second."""
 
     def several() -> None:
-        there = {"Objects": [{"Key": f"{prefix}{_ABSENT}"}]}
-        for error in _client(name, secrets).delete_objects(Bucket=bucket.name, Delete=there).get("Errors", ()):
+        objects = {"Objects": [{"Key": f"{prefix}{_ABSENT}"}]}
+        for error in _client(name, secrets).delete_objects(Bucket=bucket.name, Delete=objects).get("Errors", ()):
             raise ClientError({"Error": {"Code": error.get("Code", "")}}, "DeleteObjects")
 
     one = _refused(lambda: _client(name, secrets).delete_object(Bucket=bucket.name, Key=f"{prefix}{_ABSENT}"))

@@ -157,10 +157,10 @@ class Drill:
             ["bash", "-ec", f"{path}\n{export}\n{snapshots} --json"], capture_output=True, text=True, check=True, timeout=300
         )
         now = datetime.now(UTC)
-        made = [each for each in json.loads(reported.stdout) if datetime.fromisoformat(each["time"]) <= now]
-        if not made:
+        runs = [snapshot for snapshot in json.loads(reported.stdout) if datetime.fromisoformat(snapshot["time"]) <= now]
+        if not runs:
             raise CommandRefused(f"{self.entry['repository']} has no complete run")
-        latest = max(made, key=lambda each: datetime.fromisoformat(each["time"]))
+        latest = max(runs, key=lambda each: datetime.fromisoformat(each["time"]))
         fetch = restore.replace("SNAPSHOT", latest["short_id"]).replace("--target out", f"--target {target}")
         subprocess.run([*_ROOT, "bash", "-ec", f"{path}\n{export}\n{fetch} --quiet"], capture_output=True, text=True, check=True)
         return int(latest.get("summary", {}).get("total_bytes_processed", 0))
@@ -172,7 +172,7 @@ class Drill:
         left_out: dict[str, str] = {}
         for name in sorted(kept & by_name.keys()):
             closure = _closure(name, by_name)
-            mounted = sorted(each for each in closure if by_name[each].host_mounts)
+            mounted = sorted(member for member in closure if by_name[member].host_mounts)
             if mounted:
                 left_out[name] = f"{', '.join(mounted)} uses parts of its host"
             else:
@@ -184,7 +184,7 @@ class Drill:
         plan: dict[str, Any] = json.loads(backup_plan.plan(self.placement, stack=self.copy.stack, project="", image=""))
         plan |= {"base": str(self.copy.base), "metrics": str(self.copy.base / "metrics"), "heartbeat": {}}
         plan["items"] = [
-            {**item, "also": [each for each in item["also"] if each in names]}
+            {**item, "also": [other for other in item["also"] if other in names]}
             for item in plan["items"]
             if item["service"] in names
         ]
@@ -226,7 +226,7 @@ class _Restored:
     service: Service
 
     def inside(self, service: str, *command: str) -> str:
-        secrets = next(each.with_secrets for each in self.services if each.name == service)
+        secrets = next(candidate.with_secrets for candidate in self.services if candidate.name == service)
         return self.copy.asked(self.containers[service], *secrets, *command)
 
     def secret(self, secret: Secret) -> str:
@@ -242,7 +242,7 @@ class _Restored:
 def drill(kit: Mapping[str, Any], fleet: Fleet, engine: Callable[[Path, dict[str, str]], Copy], host: str = "") -> int:
     """Drill each host of the kit, or one; 0 when all passed. `engine` makes a copy from a base directory and secrets."""
     placements = {placement.host.name: placement for placement in fleet.placements}
-    kept = {name: each["value"] for name, each in kit["secrets"].items()}
+    kept = {name: record["value"] for name, record in kit["secrets"].items()}
     chosen = [entry for entry in kit["backups"] if host in ("", entry["host"]) and entry["host"] in placements]
     if not chosen:
         print(f"the kit has no repository of {host or 'any host that is declared'}", file=sys.stderr)

@@ -354,7 +354,7 @@ def main() -> int:
     for _, service in fleet.services():
         found.setdefault((service.name, service.image), service)
     others = {service.name: service for service in found.values()}
-    wanted = [each for each in found.values() if not arguments.services or each.name in arguments.services]
+    wanted = [image for image in found.values() if not arguments.services or image.name in arguments.services]
     if missing := set(arguments.services) - others.keys():
         print(f"no service {', '.join(sorted(missing))}: use some of {', '.join(sorted(others))}", file=sys.stderr)
         return 2

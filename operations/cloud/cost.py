@@ -94,11 +94,11 @@ def prices(token: str) -> Prices:
 def today(listed: Mapping[str, Any], fallback: Prices) -> Prices:
     """Prices of the answer to `GET /pricing`; `fallback` supplies the ones that it lacks."""
     servers = {
-        (kind["name"], each["location"]): _price(each["price_monthly"], each["price_hourly"])
+        (kind["name"], price["location"]): _price(price["price_monthly"], price["price_hourly"])
         for kind in listed["server_types"]
-        for each in kind["prices"]
+        for price in kind["prices"]
     }
-    traffic = [each["price_per_tb_traffic"]["net"] for kind in listed["server_types"] for each in kind["prices"]]
+    traffic = [price["price_per_tb_traffic"]["net"] for kind in listed["server_types"] for price in kind["prices"]]
     (ipv4,) = [kind["prices"][0] for kind in listed["primary_ips"] if kind["type"] == "ipv4"]
     return Prices(
         source="GET /v1/pricing; object storage, which it does not know, from prices.yaml",

@@ -52,7 +52,9 @@ def labelled(client: Client) -> tuple[Resource, ...]:
     """All resources in the project with our label."""
     api: Any = client
     return tuple(
-        _resource(kind, it) for kind, table in _KINDS.items() for it in getattr(api, table).get_all(label_selector=LABEL_STACK)
+        _resource(kind, resource)
+        for kind, table in _KINDS.items()
+        for resource in getattr(api, table).get_all(label_selector=LABEL_STACK)
     )
 
 

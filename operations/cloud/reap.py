@@ -78,7 +78,10 @@ def reap(*, dry_run: bool) -> int:
     verdict = decide(_there(client), _known(), datetime.now(UTC))
     rows = [(stack, *(("would be destroyed", "") if dry_run else _destroy(stack))) for stack in verdict.expired]
     failed = [row for row in rows if row[2]]
-    rows += [(it.stack, "kept", f"{it.kind} {it.name}: {EXPIRES}={it.expires} is no moment") for it in verdict.unreadable]
+    rows += [
+        (resource.stack, "kept", f"{resource.kind} {resource.name}: {EXPIRES}={resource.expires} is no moment")
+        for resource in verdict.unreadable
+    ]
     print(table(("stack", "done", "why"), rows) if rows else "No stack has expired.")
     # A destroyed stack may leave resources that its state never knew, after an `up` that was killed.
     orphans = decide(_there(client), _known(), datetime.now(UTC)).orphans if rows else verdict.orphans

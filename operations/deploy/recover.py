@@ -28,23 +28,25 @@ def recover(stack: Stack, breaks: str = "") -> None:
     Raises `Refused`, before any change, when the state is not the one that the hosts were deployed with, or when a run that may
     still be alive holds a lock, unless `breaks` names that lock.
     """
-    there = stack.standing()
-    if there:
+    stack_state = stack.standing()
+    if stack_state:
         user, machine = pwd.getpwuid(os.getuid()).pw_name, socket.gethostname()
-        dead = {lock.identity: standing.has_ended(lock, user, machine) for lock in there.locks}
-        refuse([*standing.problems(there), *standing.of_locks(there, dead, breaks)])
+        dead = {lock.identity: standing.has_ended(lock, user, machine) for lock in stack_state.locks}
+        refuse([*standing.problems(stack_state), *standing.of_locks(stack_state, dead, breaks)])
     state = json.loads(stack.pulumi("stack", "export"))
     deployment = state["deployment"]
     pending = deployment.pop("pending_operations", None) or []
     known = {resource.get("id", "") for resource in deployment.get("resources", [])}
     orphans = {host: tuple(_orphans(stack, host, known)) for host in stack.hosts if _has_containers(stack, host)}
     refuse(_of_another_state(stack, orphans, [operation["resource"]["urn"] for operation in pending]))
-    if there and there.locks:
+    if stack_state and stack_state.locks:
         stack.pulumi("cancel", "--yes")
-        for lock in there.locks:
+        for lock in stack_state.locks:
             print(f"released the lock of {lock}")
     else:
-        print("no lock was held" if there else "whether a lock is held cannot be seen from here: `pulumi cancel` releases it")
+        print(
+            "no lock was held" if stack_state else "whether a lock is held cannot be seen from here: `pulumi cancel` releases it"
+        )
     for operation in pending:
         print(f"unfinished: {operation['type']} {operation['resource']['urn'].rpartition('::')[2]}")
     if pending:
@@ -107,14 +109,14 @@ def _recover_cloud(stack: Stack, pending: Sequence[Mapping[str, Any]], known: se
         for operation in pending
         if operation["type"] == "creating" and operation["resource"]["type"].startswith("hcloud:")
     }
-    for it in cloud.labelled(client):
-        if it.stack != stack.name or str(it.id) in known:
+    for item in cloud.labelled(client):
+        if item.stack != stack.name or str(item.id) in known:
             continue
-        if (it.kind, it.name) in begun:
-            cloud.remove(client, it)
-            print(f"Hetzner: removed {it.kind} {it.name} ({it.id}), which the killed run had begun to make")
+        if (item.kind, item.name) in begun:
+            cloud.remove(client, item)
+            print(f"Hetzner: removed {item.kind} {item.name} ({item.id}), which the killed run had begun to make")
         else:
-            print(f"Hetzner: the state does not know {it.kind} {it.name}; where nothing is to be kept: {it.removal}")
+            print(f"Hetzner: the state does not know {item.kind} {item.name}; where nothing is to be kept: {item.removal}")
 
 
 def _is_silent(stack: Stack, host: SshHost) -> bool:

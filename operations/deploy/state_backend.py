@@ -46,12 +46,12 @@ def move(stack: str, bucket: str, environment: Mapping[str, str], endpoint: str 
     except (ClientError, BotoCoreError) as error:
         raise CommandFailed(f"the bucket {bucket} at {endpoint} cannot be used: {error}") from None
     url = backend_url(bucket, endpoint, region)
-    there = {**environment, "PULUMI_BACKEND_URL": url}
-    if stack in {each["name"].rpartition("/")[2] for each in json.loads(_pulumi(there, "stack", "ls", "--json"))}:
+    target = {**environment, "PULUMI_BACKEND_URL": url}
+    if stack in {entry["name"].rpartition("/")[2] for entry in json.loads(_pulumi(target, "stack", "ls", "--json"))}:
         refuse([_there_already(stack, bucket)])
     state = _pulumi(environment, "stack", "export", "--stack", stack)
-    _pulumi(there, "stack", "init", stack)
-    _pulumi(there, "stack", "import", "--stack", stack, stdin=state)
+    _pulumi(target, "stack", "init", stack)
+    _pulumi(target, "stack", "import", "--stack", stack, stdin=state)
     return url
 
 

@@ -88,13 +88,15 @@ def deployed(exported: Mapping[str, Any]) -> Mapping[tuple[str, str], Deployed]:
         if resource["type"] == "docker:index/remoteImage:RemoteImage"
     }
     found = {}
-    for it in resources:
-        if it["type"] == "docker:index/container:Container" and it.get("id"):
-            labels = {label["label"]: label["value"] for label in it["inputs"]["labels"]}
+    for container in resources:
+        if container["type"] == "docker:index/container:Container" and container.get("id"):
+            labels = {label["label"]: label["value"] for label in container["inputs"]["labels"]}
             service = str(labels[LABEL_SERVICE])
-            host = _name(it).removesuffix(f"-{service}")
+            host = _name(container).removesuffix(f"-{service}")
             found[host, service] = Deployed(
-                container=str(it["id"]), image=images.get(_name(it), ""), memory_mib=int(it["inputs"].get("memory") or 0)
+                container=str(container["id"]),
+                image=images.get(_name(container), ""),
+                memory_mib=int(container["inputs"].get("memory") or 0),
             )
     return found
 

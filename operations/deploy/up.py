@@ -65,8 +65,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """Digest of the engine's plan, of the guards' input and of the summary: an approval covers these three files."""
-        each = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (self.engine, self.about, self.summary))
-        return hashlib.sha256("\n".join(each).encode()).hexdigest()
+        digests = (hashlib.sha256(path.read_bytes()).hexdigest() for path in (self.engine, self.about, self.summary))
+        return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,7 +207,9 @@ def _live(stack: Stack) -> str:
     said = live_state(stack)
     silent = [host for host in stack.hosts if f"{host.alias} does not answer" in said]
     fresh = [host.as_handed_over for host in silent]
-    answer = [subprocess.run(ssh.command(each.config, each.alias, ("true",)), capture_output=True).returncode for each in fresh]
+    answer = [
+        subprocess.run(ssh.command(machine.config, machine.alias, ("true",)), capture_output=True).returncode for machine in fresh
+    ]
     refuse(another_machine(host.alias) for host, failed in zip(silent, answer, strict=True) if not failed)
     return said
 
@@ -303,8 +305,8 @@ def _refusals(
 
 
 def _unfinished(stack: Stack) -> Iterator[Problem]:
-    there = stack.standing()
-    return of_pending(there) if there else iter(())
+    state = stack.standing()
+    return of_pending(state) if state else iter(())
 
 
 def _approval(commit: str, digest: str) -> str:
@@ -421,7 +423,7 @@ def _preview(
 def _deployed_reach(stack: Stack) -> frozenset[Any]:
     """Reachability of the deployed commit; the present page when nothing is deployed or the commit is not in this clone."""
     history = json.loads(stack.pulumi("stack", "history", "--json"))
-    commit = next((commit_of_update(each) for each in history if each["result"] == "succeeded"), "")
+    commit = next((commit_of_update(update) for update in history if update["result"] == "succeeded"), "")
     page = reachability_reference.PAGE
     try:
         text = output(["git", "show", "--end-of-options", f"{commit or 'HEAD'}:{page.relative_to(PROJECT)}"])

@@ -90,8 +90,8 @@ class Notes:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         known = place / "known_hosts"
         known.write_text(pins)
-        there = replace(placement_of(stack, host).host, address=address)
-        return SshHost(alias=host, config=str(ssh.write_client_config(place, [there], known)))
+        moved_host = replace(placement_of(stack, host).host, address=address)
+        return SshHost(alias=host, config=str(ssh.write_client_config(place, [moved_host], known)))
 
 
 def move_host(stack: Stack, host: str, to: str, key: str, *, replace_it: bool, undo: bool) -> int:
@@ -140,8 +140,8 @@ def _moved(stack: Stack, notes: Notes, move: Move) -> int:
         take_place(here, placement, target)
         _note(notes, move, "placed")
     if not move.has("deployed"):
-        there = here.standing()
-        refuse(of_pending(there) if there else ())
+        state = here.standing()
+        refuse(of_pending(state) if state else ())
         if here.pulumi_live("up", "--yes", "--skip-preview", *pack()):
             raise CommandFailed(f"{move.host} is not deployed yet; fix what is said above, and give the same command again")
         _note(notes, move, "deployed")
@@ -231,16 +231,16 @@ def as_before(now: list[dict[str, Any]], before: list[dict[str, Any]], host: str
     ours = of_host(before, host, hosts, hub=False)
     gone = of_host(now, host, hosts, hub=False)
     rejoins = {urn for urn in ours if urn.rpartition("::")[2] in (f"{host}-in-mesh", f"{host}-mesh-only")}
-    others = {str(each["urn"]): each for each in without(now, gone)}
-    found = [others.pop(str(each["urn"]), None) if each["urn"] not in ours else each for each in before]
-    return without([*(each for each in found if each), *others.values()], rejoins)
+    others = {str(resource["urn"]): resource for resource in without(now, gone)}
+    found = [others.pop(str(resource["urn"]), None) if resource["urn"] not in ours else resource for resource in before]
+    return without([*(resource for resource in found if resource), *others.values()], rejoins)
 
 
 def _judged(stack: Stack, notes: Notes, host: str, to: str, key: str) -> Move:
     """A move that may begin; raises `Refused` with every obstacle, and prints what the move will do."""
     placement = placement_of(stack, host)
-    there = stack.standing()
-    refuse([*(of_pending(there) if there else ()), *_of_words(stack, placement, to, key)])
+    state = stack.standing()
+    refuse([*(of_pending(state) if state else ()), *_of_words(stack, placement, to, key)])
     pins = _pins(stack, host)
     target = notes.machine(stack, host, to, f"{host} {key}\n").as_handed_over
     base = f"/opt/{stack.inputs.fleet.project}"

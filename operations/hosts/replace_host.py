@@ -38,8 +38,8 @@ def replace_host(stack: Stack, host: str) -> int:
     """Remove the resources of `host` from the state. Raises `Refused` unless a fresh machine answers in its place."""
     placement = placement_of(stack, host)
     machine = stack.machines[host].as_handed_over
-    there = stack.standing()
-    refuse(of_pending(there) if there else ())
+    state = stack.standing()
+    refuse(of_pending(state) if state else ())
     refuse(_problems(host, machine, looked_at(machine, f"/opt/{stack.inputs.fleet.project}")))
     take_place(stack, placement, machine)
     print("Now:")
@@ -114,20 +114,20 @@ def looked_at(machine: SshHost, base: str) -> Mapping[str, list[str]]:
 
 def packed(base: Path, listed: Sequence[Mapping[str, Any]], archive: tarfile.TarFile) -> None:
     """Add a run's files of a service below data/ to `archive`, each compared with the manifest's list (`files.json`)."""
-    for each in listed:
-        member = tarfile.TarInfo(f"data/{each['path']}")
-        member.uid, member.gid = map(int, str(each["owner"]).split(":"))
+    for entry in listed:
+        member = tarfile.TarInfo(f"data/{entry['path']}")
+        member.uid, member.gid = map(int, str(entry["owner"]).split(":"))
         content = b""
-        match each["type"]:
+        match entry["type"]:
             case "directory":
-                member.type, member.mode = tarfile.DIRTYPE, int(each["mode"], 8)
+                member.type, member.mode = tarfile.DIRTYPE, int(entry["mode"], 8)
             case "link":
-                member.type, member.linkname = tarfile.SYMTYPE, each["to"]
+                member.type, member.linkname = tarfile.SYMTYPE, entry["to"]
             case _:
-                content = (base / each["path"]).read_bytes()
-                member.size, member.mode = len(content), int(each["mode"], 8)
-                if hashlib.sha256(content).hexdigest() != each["sha256"]:
-                    raise CommandFailed(f"{each['path']} of the run is not as in its manifest")
+                content = (base / entry["path"]).read_bytes()
+                member.size, member.mode = len(content), int(entry["mode"], 8)
+                if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+                    raise CommandFailed(f"{entry['path']} of the run is not as in its manifest")
         archive.addfile(member, io.BytesIO(content))
 
 

@@ -72,13 +72,13 @@ def _named(session: Session, name: str, roles: tuple[str, ...]) -> None:
 def _new(session: Session, role: Role | None = None) -> None:
     """Ask for a new host, with its name and roles."""
     taken = {played for host in _configured(session).values() for played in host.get("roles", ()) if played != Role.WORKSTATION}
-    free = {each: text for each, text in ROLES.items() if each not in taken}
+    free = {choice: text for choice, text in ROLES.items() if choice not in taken}
     example = {Role.STACK: "sese", Role.HUB: "seko"}.get(role or Role.APPLICATIONS, "app-prod-01")
     if session.is_copy:
         reported = "The hub of production's mesh, under its name there: the copy joins it. Nothing else is placed on it."
     else:
         reported = "A machine, and what it is for. One may be several:\n" + "\n".join(
-            f"  {each}: {text}" for each, text in free.items()
+            f"  {choice}: {text}" for choice, text in free.items()
         )
     session.dialogue.topic(
         f"The machine for the role {role}" if role else "A machine",

@@ -25,15 +25,17 @@ KINDS = {
 
 def state(session: Session) -> None:
     """Create the stack, with the passphrase that encrypts its secrets."""
-    there = standing.standing(session.stack)
-    begun = there is not None and there.size is not None
-    if there and (begun or there.configured_salt):
-        refuse(standing.problems(there))
+    stack_state = standing.standing(session.stack)
+    begun = stack_state is not None and stack_state.size is not None
+    if stack_state and (begun or stack_state.configured_salt):
+        refuse(standing.problems(stack_state))
     if not {PASSPHRASE, FILE} & os.environ.keys() and "secretsprovider:" not in session.written.text:
         _passphrase(session)
-    if there and not begun:
+    if stack_state and not begun:
         session.written.begin()
-        session.dialogue.report(f"\nMade: the stack {session.stack}. Its state lies in {there.backend} (docs/runbooks/state.md).")
+        session.dialogue.report(
+            f"\nMade: the stack {session.stack}. Its state lies in {stack_state.backend} (docs/runbooks/state.md)."
+        )
     session.written.head()
 
 

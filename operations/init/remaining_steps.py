@@ -60,10 +60,10 @@ def _records(session: Session, fleet: Fleet) -> Iterator[str]:
     ask = session.resolvers()
     try:
         needed = dns.zone(fleet, lambda address: dns.address_of(address, ask))
-        wrong = [each for each, _ in dns.differences(needed, ask)]
+        wrong = [record for record, _ in dns.differences(needed, ask)]
     except CommandFailed as silent:
         yield f"DNS was not asked: {str(silent).splitlines()[0]}\nmake dns STACK={session.stack}"
         return
-    lines = [line for each in wrong for line in each.lines or (f"no {each.kind} of {each.name}: {each.reason}",)]
+    lines = [line for record in wrong for line in record.lines or (f"no {record.kind} of {record.name}: {record.reason}",)]
     if lines:
         yield f"DNS, at the zone's provider; make dns STACK={session.stack} compares again:\n" + "\n".join(lines)

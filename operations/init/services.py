@@ -22,7 +22,7 @@ def services(session: Session) -> None:
         return
     names = catalogue.names_of_services()
     everything = session.placed(memory_mib=_PLENTY_MIB, services=(), expires="")
-    offered = {each.name: each.limits.memory_mib for _, each in everything.services() if each.name in names}
+    offered = {service.name: service.limits.memory_mib for _, service in everything.services() if service.name in names}
     enter = _CORE if session.is_copy and "expires" in session.written.values else _ALL
     session.dialogue.topic(
         "Services",

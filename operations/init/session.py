@@ -70,7 +70,7 @@ class Session:
         """The resolvers of the settings."""
         named = self.written.values.get("nameservers")
         default = Settings.model_fields["nameservers"].default
-        return self.outside.resolvers([str(each) for each in (named if isinstance(named, list) else default)])
+        return self.outside.resolvers([str(address) for address in (named if isinstance(named, list) else default)])
 
     def unchecked(self, what: str, error: CommandFailed) -> None:
         self.dialogue.report(f"Not checked: {what}. {str(error).splitlines()[0]}", indent="  ")

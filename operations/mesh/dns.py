@@ -67,10 +67,10 @@ def zone(fleet: Fleet, address_of: Callable[[str], str]) -> tuple[Needed, ...]:
 
 def differences(needed: tuple[Needed, ...], ask: Ask) -> Iterator[tuple[Needed, frozenset[str]]]:
     """Each record whose published values differ, with those values."""
-    for each in needed:
-        published = ask(each.name, each.kind)
-        if published != each.values:
-            yield each, published
+    for record in needed:
+        published = ask(record.name, record.kind)
+        if published != record.values:
+            yield record, published
 
 
 def check(stack: Stack) -> int:
@@ -80,17 +80,20 @@ def check(stack: Stack) -> int:
     ask = public(servers)
 
     needed = zone(fleet, lambda address: address_of(address, ask))
-    print("\n".join(line for each in needed for line in each.lines) or f"{stack.name} needs no record: its names are in the mesh")
+    print(
+        "\n".join(line for record in needed for line in record.lines)
+        or f"{stack.name} needs no record: its names are in the mesh"
+    )
     found = list(differences(needed, ask))
     rows = [
         (
-            each.name,
-            each.kind,
-            ", ".join(sorted(each.values)) or "nothing",
+            record.name,
+            record.kind,
+            ", ".join(sorted(record.values)) or "nothing",
             ", ".join(sorted(published)) or "nothing",
-            each.reason,
+            record.reason,
         )
-        for each, published in found
+        for record, published in found
     ]
     if rows:
         print("\n" + table(("name", "kind", "needed", "published", "why"), rows))

@@ -48,7 +48,7 @@ def picture(fleet: Fleet) -> str:
     """The SVG. The fleet must have a hub and a stack."""
     hub, stack = (_playing(fleet, role) for role in (Role.HUB, Role.STACK))
     others = [placement for placement in fleet.placements if placement not in (hub, stack)]
-    common = frozenset.intersection(*(frozenset(service.name for service in each.services) for each in fleet.placements))
+    common = frozenset.intersection(*(frozenset(service.name for service in machine.services) for machine in fleet.placements))
     shapes: list[str] = []
     tops: dict[str, float] = {}
     bottoms: dict[str, float] = {}

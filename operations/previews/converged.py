@@ -72,13 +72,13 @@ def _made(new: Mapping[str, Any], before: Resource | None) -> Resource:
         urn = str(provider).rpartition("::")[0]
         kept["provider"] = f"{urn}::{_hash(urn)}" if before is None else before["provider"]
     old_inputs, outputs = (before.get("inputs", {}), before.get("outputs", {})) if before else ({}, {})
-    made = {
+    computed = {
         **invented(str(new["type"]), str(new["urn"]), inputs),
         **outputs,
         **{key: value for key, value in inputs.items() if key not in outputs or old_inputs.get(key) != value},
     }
-    made.pop("__internal", None)
-    return {**kept, "id": before["id"] if before else _identity(new), "inputs": inputs, "outputs": made}
+    computed.pop("__internal", None)
+    return {**kept, "id": before["id"] if before else _identity(new), "inputs": inputs, "outputs": computed}
 
 
 def seed(urn: str) -> str:

@@ -154,7 +154,7 @@ def leaks(deployed: Iterable[Resource], true_values: Mapping[str, str], publishe
     for resource in deployed:
         for where, value in _secret_leaves(resource):
             hashes = [*_BCRYPT.findall(value), *_HEXADECIMAL.findall(value), hashlib.sha256(value.encode()).hexdigest()]
-            yield from (_leak(f"{_name(resource)} {where}", "a hash") for each in hashes if each in text)
+            yield from (_leak(f"{_name(resource)} {where}", "a hash") for digest in hashes if digest in text)
         version = resource.get("inputs", {}).get("version", "")
         if _HEXADECIMAL.fullmatch(str(version)) and str(version) in text:
             yield _leak(f"{_name(resource)} version", "keyed hash")

@@ -61,7 +61,7 @@ def schema_file() -> str:
 def schema() -> Mapping[str, Any]:
     """JSON Schema (draft 2020-12) of a Pulumi.<stack>.yaml."""
     whole = _settings()
-    settings = {f"{_NAMESPACE}{key}": _written(each) for key, each in whole["properties"].items()}
+    settings = {f"{_NAMESPACE}{key}": _written(setting) for key, setting in whole["properties"].items()}
     secrets = {f"{_NAMESPACE}{secret.name}": {**_SECURE, "description": _meaning(secret)} for secret in _secrets()}
     config = {
         "type": "object",
@@ -80,7 +80,7 @@ def schema() -> Mapping[str, Any]:
         "properties": {"config": config, **{name: {"description": text} for name, text in _ENGINES.items()}},
         "additionalProperties": False,
         "required": ["config"],
-        "$defs": {**{name: _written(each) for name, each in whole["$defs"].items()}, "Encrypted": _ENCRYPTED},
+        "$defs": {**{name: _written(definition) for name, definition in whole["$defs"].items()}, "Encrypted": _ENCRYPTED},
     }
 
 
@@ -108,18 +108,20 @@ def _settings() -> Mapping[str, Any]:
     """pydantic's schema, with enumerations written out where they are used."""
     whole = Settings.model_json_schema(by_alias=True)
     words = {
-        f"#/$defs/{name}": {"type": each["type"], "enum": each["enum"]} for name, each in whole["$defs"].items() if "enum" in each
+        f"#/$defs/{name}": {"type": definition["type"], "enum": definition["enum"]}
+        for name, definition in whole["$defs"].items()
+        if "enum" in definition
     }
 
     def inlined(of: Any) -> Any:
         if isinstance(of, list):
-            return [inlined(each) for each in of]
+            return [inlined(item) for item in of]
         if not isinstance(of, dict):
             return of
-        rest = {key: inlined(each) for key, each in of.items()}
+        rest = {key: inlined(value) for key, value in of.items()}
         return {**words[rest.pop("$ref")], **rest} if rest.get("$ref") in words else rest
 
-    defined = {name: each for name, each in whole["$defs"].items() if "enum" not in each}
+    defined = {name: definition for name, definition in whole["$defs"].items() if "enum" not in definition}
     found: Mapping[str, Any] = inlined({**whole, "$defs": defined})
     return found
 
@@ -135,10 +137,10 @@ def _meaning(secret: Secret) -> str:
 
 def _declared() -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Declarations in the engine's form: pulumi v3.259.0, sdk/go/common/workspace/project.json, configTypeDeclaration."""
-    for key, each in _settings()["properties"].items():
-        items = {"items": {"type": each["items"]["type"]}} if each["type"] == "array" else {}
-        default = copy(each.get("default", _EMPTY.get(each["type"])))  # a shared object would be written as a YAML anchor
-        yield f"{_NAMESPACE}{key}", {"type": each["type"], **items, "default": default, "description": each["description"]}
+    for key, setting in _settings()["properties"].items():
+        items = {"items": {"type": setting["items"]["type"]}} if setting["type"] == "array" else {}
+        default = copy(setting.get("default", _EMPTY.get(setting["type"])))  # a shared object would be written as a YAML anchor
+        yield f"{_NAMESPACE}{key}", {"type": setting["type"], **items, "default": default, "description": setting["description"]}
     for secret in _secrets():
         yield f"{_NAMESPACE}{secret.name}", {"type": "string", "default": "", "description": _meaning(secret)}
 

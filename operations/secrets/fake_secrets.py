@@ -19,11 +19,11 @@ def fake_secrets(stack: Stack) -> None:
     # Every declared key is listed, without a value when it is not set; a secret's value is never shown.
     shown = json.loads(stack.pulumi("config", "--json"))
     given = {key.removeprefix("vpai:") for key, entry in shown.items() if entry["secret"] or entry.get("value")}
-    made = fakes(given)
-    if made:
+    values = fakes(given)
+    if values:
         # Fakes are not secret: they may be on a command line.
-        stack.pulumi("config", "set-all", *(word for name in made for word in ("--secret", f"vpai:{name}={made[name]}")))
-    print("\n".join(f"vpai:{name} is fake now" for name in sorted(made)) or "nothing is missing")
+        stack.pulumi("config", "set-all", *(word for name in values for word in ("--secret", f"vpai:{name}={values[name]}")))
+    print("\n".join(f"vpai:{name} is fake now" for name in sorted(values)) or "nothing is missing")
 
 
 def fakes(given: Collection[str] = ()) -> Mapping[str, str]:

@@ -70,8 +70,8 @@ def _asked(entry: Mapping[str, Any]) -> tuple[str, bool]:
         said = done.stderr.strip().splitlines() or [f"no answer within {_SECONDS} s"]
         return said[-1][:160], False
     now = datetime.now(UTC)
-    made = [datetime.fromisoformat(each["time"]) for each in json.loads(done.stdout)]
-    past = [moment for moment in made if moment <= now]
+    moments = [datetime.fromisoformat(snapshot["time"]) for snapshot in json.loads(done.stdout)]
+    past = [moment for moment in moments if moment <= now]
     if not past:
         return "none: it opens and holds nothing to restore", False
     return f"{(now - max(past)).total_seconds() / 3600:.1f} h old, of {len(past)}", True

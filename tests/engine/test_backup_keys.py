@@ -69,10 +69,10 @@ def repository(tmp_path: Path, toolchain: Path) -> Iterator[Repository]:
         locked = {"ObjectLockEnabled": "Enabled", "Rule": retention}
         admin.put_object_lock_configuration(Bucket=NAME, ObjectLockConfiguration=locked)
         admin.put_bucket_policy(Bucket=NAME, Policy=policy(Bucket(name=NAME, keys=KEYS, https_only=False)))
-        there = Repository(toolchain / "bin/restic", storage, SESE, data)
-        assert there.ask("init").returncode == 0
-        assert there.ask("backup", ".").returncode == 0
-        yield there
+        backups = Repository(toolchain / "bin/restic", storage, SESE, data)
+        assert backups.ask("init").returncode == 0
+        assert backups.ask("backup", ".").returncode == 0
+        yield backups
 
 
 def test_a_hosts_key_backs_up_checks_restores_and_unlocks(repository: Repository, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_second_copy_takes_what_is_new_and_keeps_what_is_deleted(repository: R
     assert second_copy.copy(s3, "shared", s3, "elsewhere", "nc/") == (1, 2, 0)
     assert second_copy.copy(s3, "shared", s3, "elsewhere", "nc/") == (0, 0, 1)
     found = s3.list_objects_v2(Bucket="elsewhere")["Contents"]
-    assert [each["Key"] for each in found] == ["nc/uploads/one", "nc/uploads/two"]
+    assert [item["Key"] for item in found] == ["nc/uploads/one", "nc/uploads/two"]
     assert s3.head_object(Bucket="elsewhere", Key="nc/uploads/one")["ContentType"] == "image/png"
 
 

@@ -227,20 +227,20 @@ def machine(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Iterat
         admin.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)
         keys = Keys(admin=ADMIN.access_key, appending={SESE.access_key: "sese/"}, principal=PRINCIPAL)
         admin.put_bucket_policy(Bucket=BUCKET, Policy=policy(Bucket(name=BUCKET, keys=keys, https_only=False)))
-        made = Machine(base, storage, f"backup-{os.getpid()}", lab.image("restic"), images)
-        made.plan, made.secrets = _plan(made), _secrets()
-        made.write()
+        host = Machine(base, storage, f"backup-{os.getpid()}", lab.image("restic"), images)
+        host.plan, host.secrets = _plan(host), _secrets()
+        host.write()
         # A network of its own: on Docker's default bridge another container may get the address of one that has ended.
-        docker("network", "create", made.stack)
+        docker("network", "create", host.stack)
         try:
-            _start(made)
-            _fill(made)
-            made.said = made.ask("run")
-            shutil.copytree(base / "backups/staging" / made.first, base / "first", symlinks=True)
-            yield made
+            _start(host)
+            _fill(host)
+            host.said = host.ask("run")
+            shutil.copytree(base / "backups/staging" / host.first, base / "first", symlinks=True)
+            yield host
         finally:
-            docker("rm", "--force", "--volumes", *(made.container(service) for service in images), check=False)
-            docker("network", "rm", made.stack, check=False)
+            docker("rm", "--force", "--volumes", *(host.container(service) for service in images), check=False)
+            docker("network", "rm", host.stack, check=False)
 
 
 def _plan(machine: Machine) -> dict[str, Any]:
@@ -424,7 +424,7 @@ def test_what_was_backed_up_is_back_after_everything_is_gone(machine: Machine) -
     assert "the database by_hand is of no service" in said
     run = machine.runs()[-1]
     assert (run["complete"], run["items"]) == (True, 4)
-    assert {each["service"] for each in json.loads(machine.last.read_text())} == {"postgresql", "redis", "qdrant", "app"}
+    assert {entry["service"] for entry in json.loads(machine.last.read_text())} == {"postgresql", "redis", "qdrant", "app"}
     metrics = (machine.base / "metrics/backup.prom").read_text()
     assert "vpai_backup_complete 1" in metrics
     assert "vpai_backup_spare_bytes" in metrics

@@ -500,8 +500,8 @@ class TestSecondRange:
     """vpai:vpnCidrs with the range of Docker's frontend network, for hosts where members' requests come from a bridge address."""
 
     def test_every_site_lets_both_in_and_nobody_else(self, toolchain: Path, tmp_path: Path) -> None:
-        both = [MESH, IPv4Network("172.20.1.0/24")]
-        config = adapted(toolchain / "bin/caddy", render(SITES, ISSUERS[1], both), tmp_path)
+        networks = [MESH, IPv4Network("172.20.1.0/24")]
+        config = adapted(toolchain / "bin/caddy", render(SITES, ISSUERS[1], networks), tmp_path)
         ranges = {tuple(found["ranges"]) for found in _found(config, "remote_ip")}
         assert ranges == {("100.64.0.0/10", "172.20.1.0/24")}
         assert len(list(_found(config, "remote_ip"))) == len(SITES)

@@ -83,9 +83,9 @@ def production(tmp_path_factory: pytest.TempPathFactory, toolchain: Path) -> Ite
     }
     secrets = {secret.name: dummy_of(secret) for secret in fleet.secrets()}
     secrets |= {storage.BACKUPS_ACCESS_KEY.name: ADMIN.access_key, storage.BACKUPS_SECRET_KEY.name: ADMIN.secret_key}
-    with running(tmp_path_factory.mktemp("s3") / "s3", toolchain) as there:
-        there.as_account(ADMIN).create_bucket(Bucket=BUCKET)
-        placements = list(_placements(fleet, there))
+    with running(tmp_path_factory.mktemp("s3") / "s3", toolchain) as object_storage:
+        object_storage.as_account(ADMIN).create_bucket(Bucket=BUCKET)
+        placements = list(_placements(fleet, object_storage))
         for placement in placements:
             name, base = placement.host.name, tmp_path_factory.mktemp(placement.host.name)
             base.chmod(0o755)
@@ -156,25 +156,25 @@ def test_a_drill_decrypts_n8ns_credentials_with_the_kits_key_and_reads_a_documen
 
 def test_the_runbooks_drill_opens_the_sealed_kit_and_brings_everything_back(production: Production, tmp_path: Path) -> None:
     """As an operator types it, in a checkout whose images have digests; docker gets the lab's images by name."""
-    there = tmp_path / "vpai"
-    checkout(there)
+    directory = tmp_path / "vpai"
+    checkout(directory)
     for name in ("toolchain", ".venv"):
-        (there / name).symlink_to(PROJECT / name)
+        (directory / name).symlink_to(PROJECT / name)
     digest = "sha256:" + "0" * 64
-    (there / "images.lock.yaml").write_text(yaml.safe_dump(dict.fromkeys(production.fleet.images(), digest)))
+    (directory / "images.lock.yaml").write_text(yaml.safe_dump(dict.fromkeys(production.fleet.images(), digest)))
     identity = pyrage.x25519.Identity.generate()
-    (there / "recovery.key").write_text(f"{identity}\n")
+    (directory / "recovery.key").write_text(f"{identity}\n")
     kit = {**production.kit(), "stack": "prod", "passphrase": "x", "written": "2026-11-30T03:00:00+00:00"}
-    (there / "recovery-kit-prod.age").write_bytes(pyrage.encrypt(json.dumps(kit).encode(), [identity.to_public()]))
+    (directory / "recovery-kit-prod.age").write_bytes(pyrage.encrypt(json.dumps(kit).encode(), [identity.to_public()]))
     environment = {**os.environ, "PATH": f"{_docker_that_knows(tmp_path, production)}:{os.environ['PATH']}"}
 
     opened = shlex.split(runbook.one("restore.md", "age -d -i recovery.key recovery-kit-prod.age"))
-    done = subprocess.run([_age(tmp_path), *opened[1:]], cwd=there, capture_output=True, text=True)
+    done = subprocess.run([_age(tmp_path), *opened[1:]], cwd=directory, capture_output=True, text=True)
     assert json.loads(done.stdout)["backups"] == production.repositories, done.stderr
 
     line = runbook.one("restore.md", "make drill STACK=prod KIT=recovery-kit-prod.age KEY=recovery.key")
     words = [*shlex.split(line), "--old-file", ".venv/ready"]
-    done = subprocess.run(words, cwd=there, env=environment, capture_output=True, text=True)
+    done = subprocess.run(words, cwd=directory, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sese: drill passed" in done.stdout and "seko: drill passed" in done.stdout
 

@@ -19,8 +19,8 @@ from tests.support.hetzner import OTHER_KEY, PUBLIC_KEY, TOKEN, running
 
 @pytest.fixture
 def stack(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
-    with running(action_seconds=0.01) as there:
-        yield Rented(tmp_path, toolchain, there)
+    with running(action_seconds=0.01) as running_cloud:
+        yield Rented(tmp_path, toolchain, running_cloud)
 
 
 def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Rented) -> None:
@@ -28,14 +28,14 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Rent
         network="10.77.0.0/24", spread=True, server={"private_address": "10.77.0.5", "backups": True, "keeps_address": True}
     )
     stack.up()
-    made = stack.server()
+    server = stack.server()
     outputs = stack.outputs()
-    assert outputs["address"] == made.public_net.ipv4.ip
-    assert (made.server_type.name, made.location.name, made.image.name) == ("cx23", "fsn1", "debian-13")
-    assert made.private_net[0].ip == "10.77.0.5"
-    assert made.backup_window
-    label = made.labels[HOST_KEY_LABEL]
-    assert made.labels == {"stack": "test", HOST_KEY_LABEL: label}
+    assert outputs["address"] == server.public_net.ipv4.ip
+    assert (server.server_type.name, server.location.name, server.image.name) == ("cx23", "fsn1", "debian-13")
+    assert server.private_net[0].ip == "10.77.0.5"
+    assert server.backup_window
+    label = server.labels[HOST_KEY_LABEL]
+    assert server.labels == {"stack": "test", HOST_KEY_LABEL: label}
     assert labelled_host_key(label) == outputs["host_key"], "the cloud says which key to pin"
     assert stack.api.ssh_keys.get_by_name("app-deploy").public_key == PUBLIC_KEY
     rules = stack.api.firewalls.get_by_name("app-01-firewall").rules
@@ -48,7 +48,7 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Rent
     # Another key, another image or other user data do not replace the server.
     stack.want(key=OTHER_KEY, server={**stack.wanted["server"], "image": "ubuntu-24.04", "labels": {"role": "app"}})
     stack.up()
-    assert stack.server().id == made.id
+    assert stack.server().id == server.id
     assert stack.server().labels == {"role": "app", "stack": "test", HOST_KEY_LABEL: label}
     assert stack.api.ssh_keys.get_by_name("app-deploy").public_key == OTHER_KEY
 
@@ -59,13 +59,13 @@ def test_a_server_is_made_kept_through_every_trap_and_leaves_nothing(stack: Rent
     # A type is changed in place, without a larger disk, so that the change can be undone.
     stack.want(server={**stack.wanted["server"], "type": "cx33"})
     stack.up()
-    assert (stack.server().id, stack.server().server_type.name, stack.server().primary_disk_size) == (made.id, "cx33", 40)
+    assert (stack.server().id, stack.server().server_type.name, stack.server().primary_disk_size) == (server.id, "cx33", 40)
 
     # A server is shut down before it is deleted.
     stack.cloud.requests.clear()
     stack.pulumi("destroy", "--yes", "--skip-preview")
     requests = stack.cloud.requests
-    assert requests.index(f"POST /v1/servers/{made.id}/actions/shutdown") < requests.index(f"DELETE /v1/servers/{made.id}")
+    assert requests.index(f"POST /v1/servers/{server.id}/actions/shutdown") < requests.index(f"DELETE /v1/servers/{server.id}")
     assert stack.cloud.inventory(TOKEN) == {}
 
 

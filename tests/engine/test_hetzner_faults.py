@@ -16,8 +16,8 @@ from tests.support.sshd import ADDRESSES, PORT, USER, Sshds, agent
 
 @pytest.fixture
 def stack(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
-    with running(action_seconds=0.01) as there:
-        stack = Rented(tmp_path, toolchain, there)
+    with running(action_seconds=0.01) as running_cloud:
+        stack = Rented(tmp_path, toolchain, running_cloud)
         stack.want()
         yield stack
 
@@ -59,16 +59,16 @@ def test_a_server_that_never_answers_is_told_after_the_deadline_and_met_by_the_n
     with (
         agent(tmp_path) as (key, environment),
         Sshds(tmp_path) as machines,
-        running(0.01, ADDRESSES, machines) as there,
+        running(0.01, ADDRESSES, machines) as running_cloud,
     ):
         machines.silent = True
-        stack = Rented(tmp_path, toolchain, there)
+        stack = Rented(tmp_path, toolchain, running_cloud)
         stack.environment |= environment
         stack.want(key=key, contact={"user": USER, "port": PORT, "seconds": 4})
         reported = stack.up(check=False)
         assert "SSH has not answered within 4 s; the last try: 127.77.0.1:804: [Errno 111] Connection refused.\n" in reported
         assert "How to fix it: `pulumi up` again waits once more" in reported
-        [server] = there.cloud.project(stack.wanted["token"]).tables["servers"].values()
+        [server] = running_cloud.cloud.project(stack.wanted["token"]).tables["servers"].values()
         machines.silent = False
         machines.boot(server, stack.server().public_net.ipv4.ip)
         stack.up()
@@ -80,10 +80,10 @@ def test_a_server_that_never_answers_is_told_after_the_deadline_and_met_by_the_n
 @pytest.fixture
 def production(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
     """The program itself, with `sese` as a rented server; it is refused before any host is asked."""
-    with running() as there:
-        stack = Rented(tmp_path, toolchain, there, "prod")
+    with running() as running_cloud:
+        stack = Rented(tmp_path, toolchain, running_cloud, "prod")
         shutil.copy(PROJECT / "__main__.py", stack.directory)
-        stack.environment["HCLOUD_ENDPOINT"] = there.endpoint
+        stack.environment["HCLOUD_ENDPOINT"] = running_cloud.endpoint
         (stack.directory / "images.lock.yaml").write_text(
             yaml.safe_dump(dict.fromkeys(inputs("prod").fleet.images(), f"sha256:{'0' * 64}"))
         )

@@ -22,11 +22,11 @@ from tests.support.waiting import until
 @pytest.fixture
 def killed(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
     """The cloud has created the server; the state does not know it; the process is dead."""
-    with running(addresses=ADDRESSES) as there:
-        stack = Rented(tmp_path, toolchain, there, "pr-1")
+    with running(addresses=ADDRESSES) as running_cloud:
+        stack = Rented(tmp_path, toolchain, running_cloud, "pr-1")
         shutil.copy(PROJECT / "__main__.py", stack.directory)
         copy(PROJECT / "operations", stack.directory / "operations")
-        stack.environment |= {"HCLOUD_ENDPOINT": there.endpoint, "HCLOUD_TOKEN": TOKEN}
+        stack.environment |= {"HCLOUD_ENDPOINT": running_cloud.endpoint, "HCLOUD_TOKEN": TOKEN}
         images = inputs("prod").fleet.images()
         (stack.directory / "images.lock.yaml").write_text(yaml.safe_dump(dict.fromkeys(images, f"sha256:{'0' * 64}")))
         settings = {**OPERATOR_CONFIG, "kind": "copy", "knownHosts": "known_hosts", "protectData": "false", "bucketPrefix": ""}
@@ -35,7 +35,7 @@ def killed(tmp_path: Path, toolchain: Path) -> Iterator[Rented]:
             {**settings, "hosts.pr-1.server.location": "fsn1", "hosts.pr-1.roles[0]": "stack"},
             {**DUMMY_SECRETS, "hcloud_token": TOKEN},
         )
-        there.cloud.steering.action_seconds = 2
+        running_cloud.cloud.steering.action_seconds = 2
         words = ["pulumi", "up", "--yes", "--skip-preview", "--stack", "pr-1", "--non-interactive"]
         up = subprocess.Popen(words, cwd=stack.directory, env=stack.environment, start_new_session=True)
         until(lambda: stack.server() is not None, 60)
@@ -56,13 +56,13 @@ def operate(stack: Rented, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_recover_removes_the_server_that_no_state_knows(killed: Rented) -> None:
-    made = killed.server()
+    server = killed.server()
     reported = operate(killed, "reap")
     assert reported.returncode == 1
     assert "make recover STACK=pr-1" in reported.stdout, "the killed run's lock is nobody's to break on the way"
     done = operate(killed, "recover", "--stack", "pr-1")
     assert done.returncode == 0, done.stderr
-    assert f"Hetzner: removed server pr-1 ({made.id})" in done.stdout
+    assert f"Hetzner: removed server pr-1 ({server.id})" in done.stdout
     assert killed.cloud.inventory(TOKEN) == {"ssh_keys": ["javisi-pr-1-deploy"], "firewalls": ["pr-1-firewall"]}
     assert operate(killed, "reap").returncode == 0
     assert killed.cloud.inventory(TOKEN) == {}

@@ -11,9 +11,9 @@ def test_everything_on_a_server_moves_with_it_in_one_up(tmp_path: Path, toolchai
     with (
         agent(tmp_path) as (key, environment),
         Sshds(tmp_path) as machines,
-        running(0.01, ADDRESSES, machines) as there,
+        running(0.01, ADDRESSES, machines) as running_cloud,
     ):
-        stack = Rented(tmp_path, toolchain, there)
+        stack = Rented(tmp_path, toolchain, running_cloud)
         stack.environment |= environment
         stack.want(key=key, contact={"user": USER, "port": PORT, "seconds": 20, "stands": ["config", "container"]})
         stack.up()
@@ -33,7 +33,7 @@ def test_everything_on_a_server_moves_with_it_in_one_up(tmp_path: Path, toolchai
 
         stack.destroy()
         assert not [command for command in given(machines, new.id) if command.startswith("remove")]
-        assert there.cloud.inventory(TOKEN) == {}
+        assert running_cloud.cloud.inventory(TOKEN) == {}
 
 
 def given(machines: Sshds, number: int) -> set[str]:

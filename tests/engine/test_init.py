@@ -104,7 +104,7 @@ class Operator:
     def mistakes(self, stack: str = "our") -> list[str]:
         """What an editor underlines, without what is still missing."""
         found = Draft202012Validator(schema()).iter_errors(yaml.safe_load(self.file(stack).read_text()))
-        return [each.message for each in found if each.validator != "required"]
+        return [error.message for error in found if error.validator != "required"]
 
     def pulumi(self, *arguments: str) -> str:
         done = subprocess.run(["pulumi", *arguments], cwd=self.clone, env=self.environment, capture_output=True, text=True)

@@ -21,15 +21,15 @@ LARGE = 64 << 20
 
 @pytest.fixture
 def storage(tmp_path: Path, toolchain: Path) -> Iterator[ObjectStorage]:
-    with running(tmp_path / "s3", toolchain) as there:
-        yield there
+    with running(tmp_path / "s3", toolchain) as object_storage:
+        yield object_storage
 
 
 @pytest.fixture
 def stack(tmp_path: Path, toolchain: Path, storage: ObjectStorage) -> Stack:
-    made = Stack(tmp_path, toolchain, storage.endpoint, storage.region, ADMIN)
-    made.configure({}, {"s3_access_key": SHARED.access_key})
-    return made
+    project = Stack(tmp_path, toolchain, storage.endpoint, storage.region, ADMIN)
+    project.configure({}, {"s3_access_key": SHARED.access_key})
+    return project
 
 
 def test_what_was_changed_by_hand_is_named_by_a_refresh_and_fixed_by_an_up(stack: Stack) -> None:
@@ -45,7 +45,7 @@ def test_what_was_changed_by_hand_is_named_by_a_refresh_and_fixed_by_an_up(stack
     stack.s3.put_bucket_versioning(Bucket=NAME, VersioningConfiguration={"Status": "Suspended"})
     stack.s3.delete_bucket_lifecycle(Bucket=NAME)
     policy = json.loads(before["policy"])
-    policy["Statement"] = [each for each in policy["Statement"] if each["Effect"] == "Allow"]
+    policy["Statement"] = [statement for statement in policy["Statement"] if statement["Effect"] == "Allow"]
     stack.s3.put_bucket_policy(Bucket=NAME, Policy=json.dumps(policy))
     named = stack.pulumi("refresh", "--yes", "--diff").stdout
     for name in ("versioning", "lifecycle", "policy"):

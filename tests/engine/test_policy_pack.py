@@ -86,7 +86,7 @@ def test_every_rule_refuses_what_is_planted_for_it_in_a_preview(planted: Project
             planted.stack = stack
             planted.pulumi("config", "set", "vpai:kind", "copy")
         (planted.directory / "planted.json").write_text(
-            json.dumps([each for name in sorted(names) for each in _apart(name, programs[name])])
+            json.dumps([resource for name in sorted(names) for resource in _apart(name, programs[name])])
         )
         reported = planted.pulumi("preview", "--policy-pack", "policy", check=False)
         assert reported.returncode != 0
@@ -133,17 +133,17 @@ def test_a_stack_that_is_deployed_passes(tmp_path: Path, toolchain: Path, stack:
 
 def _apart(rule: str, program: tuple[Planted, ...]) -> list[dict[str, object]]:
     """The program with names of its own, so that the programs of all rules can be combined."""
-    names = {each.name: f"{rule}-{each.name}" for each in program}
-    hosts = {each.host: f"{rule}-{each.host}" for each in program if each.host}
+    names = {resource.name: f"{rule}-{resource.name}" for resource in program}
+    hosts = {resource.host: f"{rule}-{resource.host}" for resource in program if resource.host}
     return [
         {
-            **dataclasses.asdict(each),
-            "name": names[each.name],
-            "parent": names.get(each.parent, ""),
-            "host": hosts.get(each.host, ""),
-            "inputs": _renamed(each.inputs, names | hosts),
+            **dataclasses.asdict(resource),
+            "name": names[resource.name],
+            "parent": names.get(resource.parent, ""),
+            "host": hosts.get(resource.host, ""),
+            "inputs": _renamed(resource.inputs, names | hosts),
         }
-        for each in program
+        for resource in program
     ]
 
 

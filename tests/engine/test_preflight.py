@@ -155,7 +155,7 @@ def test_a_backup_that_would_not_fit_beside_the_data_is_told_before_anything_is_
         (shell / "df").write_text(f"#!/bin/sh\necho head; echo disk 1 1 {free_mib} 1 /\n")
         (shell / "df").chmod(0o755)
         found = [problem.what for problem in preflight.problems(whole, "ssh_config", "")]
-        return [each for each in found if "a backup needs" in each]
+        return [sentence for sentence in found if "a backup needs" in sentence]
 
     (shell / "data/redis").mkdir(parents=True)
     (shell / "data/loki").mkdir()

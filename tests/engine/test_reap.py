@@ -12,8 +12,8 @@ _THIRD_KEY = f"{OTHER_KEY[:-2]}b3"
 
 
 def test_what_has_expired_goes_what_lives_stays_and_an_orphan_is_told(tmp_path: Path, toolchain: Path) -> None:
-    with running(action_seconds=0.01) as there:
-        stacks = Rented(tmp_path, toolchain, there, "pr-1")
+    with running(action_seconds=0.01) as running_cloud:
+        stacks = Rented(tmp_path, toolchain, running_cloud, "pr-1")
         stacks.pulumi("stack", "init", "pr-2")
         for stack, key, ttl in (("pr-1", PUBLIC_KEY, "2020-01-01T00.00Z"), ("pr-2", OTHER_KEY, "2999-01-01T00.00Z")):
             stacks.stack = stack
@@ -27,7 +27,7 @@ def test_what_has_expired_goes_what_lives_stays_and_an_orphan_is_told(tmp_path: 
             done = subprocess.run(
                 [sys.executable, "-m", "operations", "reap", *arguments],
                 cwd=PROJECT,
-                env={**stacks.environment, "HCLOUD_TOKEN": TOKEN, "HCLOUD_ENDPOINT": there.endpoint},
+                env={**stacks.environment, "HCLOUD_TOKEN": TOKEN, "HCLOUD_ENDPOINT": running_cloud.endpoint},
                 capture_output=True,
                 text=True,
                 timeout=120,
@@ -35,7 +35,7 @@ def test_what_has_expired_goes_what_lives_stays_and_an_orphan_is_told(tmp_path: 
             return done.returncode, done.stdout + done.stderr
 
         def named(kind: str) -> list[str]:
-            return there.cloud.inventory(TOKEN)[kind]
+            return running_cloud.cloud.inventory(TOKEN)[kind]
 
         code, reported = reap("--dry-run")
         assert (code, named("servers")) == (1, ["pr-1", "pr-2"]), reported
@@ -52,4 +52,4 @@ def test_what_has_expired_goes_what_lives_stays_and_an_orphan_is_told(tmp_path: 
         assert stacks.server().id == living.id
         stacks.up("--refresh", "--expect-no-changes")
         stacks.pulumi("destroy", "--yes", "--skip-preview")
-        assert there.cloud.inventory(TOKEN) == {"networks": ["somebody-elses"]}
+        assert running_cloud.cloud.inventory(TOKEN) == {"networks": ["somebody-elses"]}

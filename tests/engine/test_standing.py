@@ -63,9 +63,9 @@ def state(project: Project) -> Path:
 
 
 def found(project: Project) -> Standing:
-    there = standing.standing("prod", project.environment, project.directory)
-    assert there
-    return there
+    stack_state = standing.standing("prod", project.environment, project.directory)
+    assert stack_state
+    return stack_state
 
 
 def of(project: Project) -> Stack:
@@ -101,8 +101,10 @@ def test_what_is_wrong_with_a_state_is_told_and_nothing_is_run_on_it(project: Pr
     assert not [*standing.problems(found(project)), *standing.of_pending(found(project))]
 
     def reported() -> str:
-        there = found(project)
-        return "\n".join(map(str, [standing.said(there), *standing.problems(there), *standing.of_pending(there)]))
+        broken_state = found(project)
+        return "\n".join(
+            map(str, [standing.said(broken_state), *standing.problems(broken_state), *standing.of_pending(broken_state)])
+        )
 
     def refused() -> str:
         with pytest.raises(Refused) as caught:
@@ -196,12 +198,12 @@ def test_a_state_in_a_bucket_is_seen_as_one_in_a_directory_is(project: Project, 
     with running(tmp_path / "s3", toolchain) as storage:
         url = move("prod", "states", {**project.environment, **keys}, storage.endpoint)
         project.environment |= {**keys, "PULUMI_BACKEND_URL": url}
-        there = found(project)
-        assert (there.resources, there.salt, there.locks) == (here.resources, here.salt, ())
+        moved_state = found(project)
+        assert (moved_state.resources, moved_state.salt, moved_state.locks) == (here.resources, here.salt, ())
         s3 = storage.as_account(ADMIN)
         s3.put_object(Bucket="states", Key=".pulumi/locks/organization/vpai/prod/x.json", Body=b'{"pid": 7, "username": "ci"}')
         assert [(lock.identity, lock.user, lock.process) for lock in found(project).locks] == [("x", "ci", 7)]
-        s3.put_object(Bucket="states", Key=f"{there.file}", Body=b"{")
+        s3.put_object(Bucket="states", Key=f"{moved_state.file}", Body=b"{")
         assert found(project).resources is None
         project.environment["PULUMI_BACKEND_URL"] = url.replace("states", "other-states")
         with pytest.raises(Refused, match="the bucket other-states cannot be asked for the state"):

@@ -24,8 +24,8 @@ PROGRAM = """
 
 @pytest.fixture
 def storage(tmp_path: Path, toolchain: Path) -> Iterator[ObjectStorage]:
-    with running(tmp_path / "s3", toolchain) as there:
-        yield there
+    with running(tmp_path / "s3", toolchain) as object_storage:
+        yield object_storage
 
 
 def test_a_state_moves_into_a_versioned_bucket_and_is_readable_with_the_passphrase_alone(

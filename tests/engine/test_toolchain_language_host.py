@@ -67,9 +67,9 @@ def busy() -> Iterator[None]:
     loop = "import time\nend = time.monotonic() + 300\nwhile time.monotonic() < end: pass"
     loops = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(2)]
     yield
-    for each in loops:
-        each.kill()
-        each.wait()
+    for process in loops:
+        process.kill()
+        process.wait()
 
 
 def test_a_program_previews_and_deploys(project: Path, pulumi: Pulumi) -> None:

@@ -50,14 +50,14 @@ def test_a_larger_machine_has_more_of_them() -> None:
 @pytest.mark.parametrize("name", sorted({*catalogue.names_of_services()} - {"auto-fix", "node-exporter", "hello"}))
 def test_each_service_may_be_chosen_alone_and_knows_of_no_other(name: str) -> None:
     found = chosen(name)
-    there = running(found)
-    assert name in there
-    absent = set(catalogue.names_of_services()) - there
+    running_services = running(found)
+    assert name in running_services
+    absent = set(catalogue.names_of_services()) - running_services
     for _, service in found.fleet.services():
         texts = " ".join((*service.texts, *service.command))
         called = set(re.findall(r"(?:://|@)([a-z0-9-]+):\d+", texts))
         assert not called & absent, service.name
-    opened = {secret.name for secret in found.fleet.secrets() if _openers().get(secret.name, there) <= absent}
+    opened = {secret.name for secret in found.fleet.secrets() if _openers().get(secret.name, running_services) <= absent}
     assert not opened, "keys to what is not there"
 
 
@@ -110,9 +110,9 @@ def test_no_hub_watches_what_nobody_collects() -> None:
         "gamma": {"address": "203.0.113.52", "memoryMib": 2048, "roles": ["workstation"]},
     }
     found = chosen("n8n", hosts=json.dumps(hosts), bucketPrefix="")
-    there = {placement.host.name: [service.name for service in placement.services] for placement in found.fleet.placements}
-    assert there["beta"] == ["headscale", "caddy"] and there["gamma"] == []
-    assert set(there["alpha"]) == {"postgresql", "n8n", "webhook-gate", "caddy"}
+    services = {placement.host.name: [service.name for service in placement.services] for placement in found.fleet.placements}
+    assert services["beta"] == ["headscale", "caddy"] and services["gamma"] == []
+    assert set(services["alpha"]) == {"postgresql", "n8n", "webhook-gate", "caddy"}
 
 
 def test_too_little_memory_is_told_with_what_would_fit() -> None:

@@ -129,7 +129,7 @@ class TestAnotherStacksHub:
         assert all(site.host.endswith("third.example.net") for site in joining.fleet.sites())
 
     def test_its_names_are_in_the_public_dns_and_what_strangers_ask_it_answers_itself(self, joining: Inputs) -> None:
-        records = {each.name for each in zone(joining.fleet, lambda address: address) if each.kind == "A" and each.values}
+        records = {record.name for record in zone(joining.fleet, lambda address: address) if record.kind == "A" and record.values}
         assert "hook.third.example.net" in records
         [hook] = [site for site in joining.fleet.sites() if site.host.startswith("hook.")]
         assert {str(led.route.access) for led in hook.routes} == {"public"}

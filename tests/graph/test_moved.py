@@ -65,7 +65,7 @@ def test_the_link_is_told_and_the_firewall_opens_for_it_alone(apart: Inputs) -> 
         Link(service="qdrant", reason="answers to similar questions are kept there"),
     )
     assert on(apart, "sese").members(UPLINK.name) == {"litellm"}
-    assert {str(each.source) for each in firewall(on(apart, "sese")).exits} == {str(UPLINK.cidr)}
+    assert {str(rule.source) for rule in firewall(on(apart, "sese")).exits} == {str(UPLINK.cidr)}
     assert firewall(on(inputs("prod"), "sese")).exits == ()
 
 
@@ -91,11 +91,13 @@ def test_its_data_is_backed_up_where_it_stands(apart: Inputs) -> None:
     for host, stands in (("seko", True), ("sese", False)):
         backup = on(apart, host).backup
         assert backup and backup.network in {network.name for network in on(apart, host).networks}
-        assert ("qdrant/storage" in {volume.directory for it in on(apart, host).services for volume in it.volumes}) is stands
+        assert (
+            "qdrant/storage" in {volume.directory for owner in on(apart, host).services for volume in owner.volumes}
+        ) is stands
 
 
 def test_nothing_of_other_services_changes_but_of_those_that_call_or_watch_it(apart: Inputs) -> None:
-    before, after = ({it.urn: it for it in own(graph)} for graph in (built("prod"), build(apart)))
+    before, after = ({resource.urn: resource for resource in own(graph)} for graph in (built("prod"), build(apart)))
     changed = {
         found[urn].name
         for found, others in ((before, after), (after, before))
@@ -105,12 +107,18 @@ def test_nothing_of_other_services_changes_but_of_those_that_call_or_watch_it(ap
     about = ("qdrant", "collection-", "litellm", "caddy", "alloy", "grafana", "uptime-kuma", "backup", "access", "direct-path")
     rest = {name for name in changed if not any(word in name for word in about)}
     assert rest <= {"sese-uplink", "seko-backend", "mesh-part", "sese-mesh-only"}
-    [container] = (it for it in after.values() if it.name == "sese-litellm" and it.type.endswith("container:Container"))
+    [container] = (
+        resource
+        for resource in after.values()
+        if resource.name == "sese-litellm" and resource.type.endswith("container:Container")
+    )
     assert container.inputs["dns"] == ["100.100.100.100"]
 
 
 def test_where_its_role_puts_it_a_service_may_be_put_too() -> None:
-    before, after = ({it.urn: it.inputs for it in own(graph)} for graph in (built("prod"), build(placed(qdrant="sese"))))
+    before, after = (
+        {resource.urn: resource.inputs for resource in own(graph)} for graph in (built("prod"), build(placed(qdrant="sese")))
+    )
     assert before == after
 
 

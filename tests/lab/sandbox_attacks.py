@@ -33,8 +33,8 @@ def main(image: str, network: str, name: str, mark: str) -> None:
         return "\r\n".join(lines).encode() + text
 
     limits = {"Memory": 64 << 20, "NetworkMode": network}
-    made = ask("POST", f"/containers/create?name={name}", {"Image": image, "Cmd": ["sleep", "60"], "HostConfig": limits})
-    print("create", made, ask("POST", f"/containers/{name}/start"))
+    reply = ask("POST", f"/containers/create?name={name}", {"Image": image, "Cmd": ["sleep", "60"], "HostConfig": limits})
+    print("create", reply, ask("POST", f"/containers/{name}/start"))
     status, text = ask("POST", f"/containers/{name}/exec", {"Cmd": ["true"]})
     print("exec", status)
     start = written(f"/exec/{json.loads(text)['Id']}/start", {"Detach": False})

@@ -16,10 +16,10 @@ def answers(stack: Deployment) -> Mapping[tuple[str, str, str], tuple[str, str, 
 
 def test_each_credential_is_accepted_a_wrong_one_and_none_are_refused(deployed: Deployment) -> None:
     declared = {
-        (placement.host.name, service.name, each.secret.name)
+        (placement.host.name, service.name, credential.secret.name)
         for placement, service in inputs("lab").fleet.services()
-        for each in service.credentials
-        if isinstance(each, Credential)
+        for credential in service.credentials
+        if isinstance(credential, Credential)
     }
     found = answers(deployed)
     assert set(found) == declared

@@ -29,7 +29,7 @@ def test_what_two_hosts_held_is_back_datum_by_datum_after_their_data_was_destroy
     assert "seko: complete in" in said, said
     assert "NOT" not in deployed.operate("backups").stdout
     status = json.loads(_curl(deployed, "https://misu.vpai.test/__lab/status"))["status"]
-    assert {name: each["status"] for name, each in status.items() if name.startswith("backup-")} == dict.fromkeys(
+    assert {name: monitor["status"] for name, monitor in status.items() if name.startswith("backup-")} == dict.fromkeys(
         ("backup-sese", "backup-seko"), "UP"
     )
     for machine in (deployed.lab.sese, deployed.lab.seko):

@@ -56,14 +56,14 @@ def shown(lab: Lab, host: str, *names: str) -> Mapping[str, Certificate]:
     """The certificates of `names` on `host`, as an outsider gets them."""
     asked = json.dumps(dict.fromkeys(names, lab.addresses.on_internet(host)))
     done = lab.outsider.run(["python3", "-c", _SHOWN], input=asked, timeout=120)
-    return {name: Certificate.of(each) for name, each in json.loads(done.stdout).items()}
+    return {name: Certificate.of(certificate) for name, certificate in json.loads(done.stdout).items()}
 
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_every_site_shows_a_certificate_of_the_authority_that_everybody_trusts(deployed: Deployment, host: str) -> None:
     found = shown(deployed.lab, host, *SITES[host])
-    assert {each.issuer.partition(" CA ")[0] for each in found.values()} == {"Pebble Intermediate"}
+    assert {certificate.issuer.partition(" CA ")[0] for certificate in found.values()} == {"Pebble Intermediate"}
     below = {name for name in SITES[host] if host == "sese" and name != DOMAIN}
-    assert {name: set(each.names) for name, each in found.items()} == {
+    assert {name: set(certificate.names) for name, certificate in found.items()} == {
         name: {f"*.{DOMAIN}"} if name in below else {name} for name in SITES[host]
     }

@@ -63,9 +63,9 @@ def test_a_collection_of_another_dimension_fails_the_deployment_step_and_is_left
     finally:
         _qdrant(deployed, "DELETE", collection)
         assert _run(deployed, task) == ""
-    for each in qdrant.COLLECTIONS:
-        vectors = _qdrant(deployed, "GET", each.name)["result"]["config"]["params"]["vectors"]
-        assert (vectors["size"], vectors["distance"]) == (each.size, each.distance)
+    for declared_collection in qdrant.COLLECTIONS:
+        vectors = _qdrant(deployed, "GET", declared_collection.name)["result"]["config"]["params"]["vectors"]
+        assert (vectors["size"], vectors["distance"]) == (declared_collection.size, declared_collection.distance)
 
 
 @pytest.mark.parametrize(

@@ -173,7 +173,7 @@ def test_each_container_reaches_what_is_computed_and_opens_no_socket_of_its_host
 ) -> None:
     placement, machine = _placement(host), getattr(lab, host)
     inside = {service.name: Inside(machine, service) for service in placement.services}
-    listens = {name: each.listens for name, each in inside.items()}
+    listens = {name: container.listens for name, container in inside.items()}
     members = {(mesh[other], port) for other in mesh if other != host for port in (22, 804, 80, 443, LISTENER)}
     gateways = [str(network.gateway) for network in placement.networks]
     own = {(address, port) for address in (*gateways, mesh[host]) for port in (22, 804, LISTENER)}
@@ -195,8 +195,8 @@ def test_links_that_a_container_plants_in_its_data_lead_no_script_of_roots_anywh
     make = f"umask 077; echo mine >{VICTIM}; touch -d 2020-01-01 {VICTIM}; touch {_MARKER}"
     looks = f"cat {VICTIM}; stat -c '%a %u %Y' {VICTIM}"
     # tailscaled rewrites resolv.conf when names change.
-    there = "/etc /usr/local /root /home/deploy /var/spool"
-    changed = rf"find {there} -xdev -newer {_MARKER} ! -path /etc/resolv.conf \( -type f -o -type l \)"
+    directories = "/etc /usr/local /root /home/deploy /var/spool"
+    changed = rf"find {directories} -xdev -newer {_MARKER} ! -path /etc/resolv.conf \( -type f -o -type l \)"
     before = {}
     planted: dict[str, list[str]] = {}
     for host in HOSTS:

@@ -221,12 +221,12 @@ def _container(lab: Lab, host: str, network: str) -> Iterator[Inside]:
     image = machine.run(["docker", "inspect", "-f", "{{.Image}}", other]).stdout.strip()
     joined = network if network == DEFAULT_BRIDGE else f"javisi_{network}"
     command = ["docker", "run", "-d", "--rm", "--network", joined, "--entrypoint", "sleep", image, "900"]
-    made = machine.run(command).stdout.strip()
+    container = machine.run(command).stdout.strip()
     try:
-        pid = machine.run(["docker", "inspect", "-f", "{{.State.Pid}}", made]).stdout.strip()
-        yield Inside(machine, made, ("nsenter", "--net", "--target", pid))
+        pid = machine.run(["docker", "inspect", "-f", "{{.State.Pid}}", container]).stdout.strip()
+        yield Inside(machine, container, ("nsenter", "--net", "--target", pid))
     finally:
-        machine.run(["docker", "rm", "-f", made])
+        machine.run(["docker", "rm", "-f", container])
 
 
 @contextmanager

@@ -338,11 +338,11 @@ def test_films_are_billed_to_a_month_of_their_own(bench: Bench) -> None:
     path = "/byteplus/api/v3/contents/generations/tasks"
     film = {"model": "seedance-1-5-pro-251215", "resolution": "720p", "duration": 5, "content": [{"type": "text", "text": "sea"}]}
     bench.new_day(31)
-    made = [bench.request("POST", path, film, booked=False) for _ in range(3)]
-    assert [reply.status for reply in made] == [200, 200, 429]
-    assert "a month for byteplus" in made[2].body["error"]["message"]
-    assert made[2].retry_after > 86400
-    for reply in made[:2] * 2:
+    replies = [bench.request("POST", path, film, booked=False) for _ in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 429]
+    assert "a month for byteplus" in replies[2].body["error"]["message"]
+    assert replies[2].retry_after > 86400
+    for reply in replies[:2] * 2:
         assert bench.request("GET", f"{path}/{reply.body['id']}", booked=False).body["status"] == "succeeded"
     assert bench.redis("HLEN", "litellm:budget:reserved") == "0"
     assert bench.metrics['litellm_budget_month_spent_usd{provider="byteplus"}'] == pytest.approx(2 * FILM)

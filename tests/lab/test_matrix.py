@@ -128,7 +128,7 @@ class Way:
         return self.declares(path) and (not self.methods or method in self.methods)
 
     def declares(self, path: str) -> bool:
-        return self.covers(path) and not any(covers(each, path) for each in self.refused)
+        return self.covers(path) and not any(covers(pattern, path) for pattern in self.refused)
 
     def covers(self, path: str) -> bool:
         """Whether `path` belongs to the row, as allowed or as refused."""

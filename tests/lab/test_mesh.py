@@ -53,16 +53,16 @@ def test_a_site_sees_each_client_under_its_own_address(lab: Lab, _deployment: De
             (lab.waza, _address(lab, host), _address(lab, "waza")),
             (lab.outsider, lab.addresses.on_internet(host), lab.addresses.on_internet("outsider")),
         )
-        for client, there, own in expected:
-            with _connected(client, there):
+        for client, address, own in expected:
+            with _connected(client, address):
                 seen = target.run(["nsenter", "-n", "-t", pid, "ss", "-Htn", "state", "established", "sport", "=", ":443"]).stdout
             assert re.search(rf"(\[::ffff:)?{re.escape(own)}\]?:\d+\s*$", seen, re.MULTILINE), f"{client.name}: {seen}"
 
 
 def test_no_pre_auth_key_is_in_the_state_or_left_on_a_machine(lab: Lab, stack: Deployment) -> None:
-    made = json.loads(_headscale(lab, "preauthkeys", "create", "--tags", "tag:waza", "--expiration", "1m", "-o", "json"))
-    _headscale(lab, "preauthkeys", "delete", "--id", str(made["id"]))
-    assert re.fullmatch(KEY, made["key"]), "what is looked for below is what keys look like"
+    key = json.loads(_headscale(lab, "preauthkeys", "create", "--tags", "tag:waza", "--expiration", "1m", "-o", "json"))
+    _headscale(lab, "preauthkeys", "delete", "--id", str(key["id"]))
+    assert re.fullmatch(KEY, key["key"]), "what is looked for below is what keys look like"
     assert not re.search(KEY, stack.pulumi("stack", "export", "--show-secrets").stdout)
     for machine in (*lab.hosts, lab.operator):
         assert not machine.run(["sh", "-c", "ls /run/vpai-key.* 2>/dev/null"], check=False).stdout

@@ -113,17 +113,17 @@ UNSEEN: Mapping[str, str] = {
 def test_every_selector_of_an_alert_or_a_panel_matches_a_series(deployed: Deployment, grafana: Grafana) -> None:
     """At commit 42be7a5 no selector for Caddy matched: its alerts could not fire and its panels were empty."""
     asked = {
-        *(each for alert in monitoring.alerts(PLACEMENTS) for each in selectors(alert.measure)),
+        *(selector for alert in monitoring.alerts(PLACEMENTS) for selector in selectors(alert.measure)),
         *(
-            each
+            selector
             for dashboard in BOARDS
             for panel in dashboard.panels
             for query in panel.queries.values()
             if panel.form is not Form.LOG and "count_over_time" not in query
-            for each in selectors(query)
+            for selector in selectors(query)
         ),
     }
-    wanted = {each for each in asked if not any(re.fullmatch(pattern, str(each)) for pattern in UNSEEN)}
+    wanted = {selector for selector in asked if not any(re.fullmatch(pattern, str(selector)) for pattern in UNSEEN)}
     body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": f"a series of mine {time.time_ns()}"}]}
     headers = (f"Authorization: Bearer {deployed.secrets['litellm_master_key']}", "Content-Type: application/json")
     options = [*(f'header = "{header}"' for header in headers), f"data = {json.dumps(json.dumps(body))}"]
@@ -131,8 +131,8 @@ def test_every_selector_of_an_alert_or_a_panel_matches_a_series(deployed: Deploy
     curl(deployed.lab, "https://llm.vpai.test/v1/chat/completions", "\n".join(options))
 
     def unmatched() -> set[Selector]:
-        series = grafana.series({each.name for each in wanted})
-        return {each for each in wanted if not any(each.means(one) for one in series)}
+        series = grafana.series({selector.name for selector in wanted})
+        return {selector for selector in wanted if not any(selector.means(one) for one in series)}
 
     until(lambda: not unmatched(), SCRAPED, every=5.0, describe=lambda: f"nothing matches {sorted(map(str, unmatched()))}")
 
@@ -177,7 +177,7 @@ def test_grafana_shows_what_it_was_provisioned_with_and_its_datasources_work(gra
     assert all(source["readOnly"] for source in sources.values())
     for uid in sources:
         assert grafana.ask(f"/api/datasources/uid/{uid}/health")["status"] == "OK"
-    shown = {each["uid"] for each in grafana.ask("/api/search", type="dash-db")}
+    shown = {dashboard["uid"] for dashboard in grafana.ask("/api/search", type="dash-db")}
     assert shown == {board.uid for board in BOARDS}
     for uid in shown:
         assert grafana.ask(f"/api/dashboards/uid/{uid}")["dashboard"]["panels"]
@@ -200,7 +200,7 @@ def test_a_rotated_password_counts_where_the_database_has_the_old_one(stack: Dep
 def test_uptime_kuma_asks_the_sites_of_the_other_hosts_and_hears_of_jobs(deployed: Deployment) -> None:
     def status() -> Mapping[str, str]:
         shown = json.loads(curl(deployed.lab, "https://misu.vpai.test/__lab/status"))["status"]
-        return {name: each["status"] for name, each in shown.items()}
+        return {name: monitor["status"] for name, monitor in shown.items()}
 
     sites = {route.subdomain or "vpai.test" for host, service in EVERY if host != "seko" for route in service.routes}
     until(

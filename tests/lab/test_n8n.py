@@ -181,9 +181,9 @@ def test_the_report_tells_what_does_not_answer(deployed: Deployment, bench: Benc
 def test_what_is_encrypted_can_be_read_after_a_restart(deployed: Deployment, bench: Bench) -> None:
     assert bench.log_in(password=deployed.secrets["n8n_owner_password"]) == 200
     secret = {"name": "kept", "type": "httpHeaderAuth", "data": {"name": "X-Kept", "value": "nobody reads this"}}
-    status, made = bench.post("/rest/credentials", secret)
-    assert status == 200, made
-    identity = made["data"]["id"]
+    status, credential = bench.post("/rest/credentials", secret)
+    assert status == 200, credential
+    identity = credential["data"]["id"]
     stored = deployed.sql("n8n", f"SELECT data FROM credentials_entity WHERE id = '{identity}'")
     assert stored and "X-Kept" not in stored
     bench.restart("n8n")

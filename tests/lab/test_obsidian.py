@@ -89,11 +89,11 @@ def test_a_change_ends_the_wait_for_it(deployed: Deployment, document: str) -> N
 
 def test_an_attachment_comes_back_as_it_went(deployed: Deployment, document: str) -> None:
     client = Client(deployed)
-    made = client.shell(f"head -c {ATTACHMENT_BYTES} /dev/urandom > /tmp/film && sha256sum /tmp/film")
+    digest = client.shell(f"head -c {ATTACHMENT_BYTES} /dev/urandom > /tmp/film && sha256sum /tmp/film")
     status, said = client.ask(f"{document}/film", "-X", "PUT", "-H", "Content-Type: video/mp4", "-T", "/tmp/film")
     assert status == 201, said
     back = client.shell(f"curl -sS -K - --max-time 60 {BIKI}{document}/film | sha256sum; rm /tmp/film")
-    assert back.split()[0] == made.split()[0] != hashlib.sha256(b"").hexdigest()
+    assert back.split()[0] == digest.split()[0] != hashlib.sha256(b"").hexdigest()
 
 
 @pytest.mark.parametrize(("origin", "allowed"), [(APP, True), ("capacitor://localhost", True), ("https://biki.vpai.test", False)])

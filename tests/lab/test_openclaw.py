@@ -81,9 +81,9 @@ def test_each_agent_gets_a_sandbox_on_its_network_though_there_are_more_agents_t
     for agent in agents:
         said = asked(bench, agent.name, ("exec", {"command": "echo from $(id -u)"}))
         assert "from 1000" in said, said
-        there = of_agents(deployed)
-        assert there[agent.name] == (sandboxes.IMAGE, f"{PROJECT}_{agent.network}")
-        assert len(there) <= most
+        containers = of_agents(deployed)
+        assert containers[agent.name] == (sandboxes.IMAGE, f"{PROJECT}_{agent.network}")
+        assert len(containers) <= most
 
 
 def test_the_explorer_has_its_search_in_the_sandbox(bench: Bench) -> None:

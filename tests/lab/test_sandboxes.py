@@ -154,7 +154,7 @@ def test_a_mistake_of_docker_proxys_would_be_root_of_nothing_on_the_host(deploye
         assert "/host/etc/shadow: Permission denied" in said and secret not in said, said
         assert "mknod: /tmp/disk: Operation not permitted" in said, said
         lost = [f"'{path}': No such file or directory" for path in ("/host/run/docker.sock", "/host/var/run/docker.sock")]
-        assert all(each in said for each in lost) and said.count("docker.sock") == 3, said
+        assert all(message in said for message in lost) and said.count("docker.sock") == 3, said
         assert "\nopenclaw-workspaces\n" in said and "postgresql" not in said, said
         assert deployed.on_host(*written, check=False).count("No such file or directory") == len(written) - 2
         assert deployed.on_host(*others) == running, "its signals end its own Docker alone"

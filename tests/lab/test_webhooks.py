@@ -257,7 +257,7 @@ def _worker(stack: Deployment) -> str:
 def _lab(stack: Deployment, host: str, what: str, member: str = "") -> list[Any]:
     """What a stand-in has recorded."""
     shown = stack.lab.outsider.run(["curl", "-sS", f"https://{host}/__lab/{what}"]).stdout
-    return [each[member] if member else each for each in json.loads(shown)]
+    return [entry[member] if member else entry for entry in json.loads(shown)]
 
 
 def test_what_edits_for_auto_fix_reads_no_token(deployed: Deployment) -> None:

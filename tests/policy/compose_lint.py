@@ -73,7 +73,7 @@ def planted() -> tuple[Resource, ...]:
         for number, program in enumerate(case.breaks)
         if program[-1].type in (CONTAINER, REMOTE_IMAGE) and not name.startswith("secrets-docker")
     ]
-    return tuple(Resource(urn=name, type=each.type, name=name, inputs=each.inputs) for name, each in found)
+    return tuple(Resource(urn=name, type=resource.type, name=name, inputs=resource.inputs) for name, resource in found)
 
 
 def compare(resources: tuple[Resource, ...]) -> Verdicts:
@@ -206,14 +206,14 @@ def _theirs(document: Mapping[str, Any]) -> Mapping[str, frozenset[str]]:
 def page(real: Verdicts, broken: Verdicts) -> str:
     """The agreement table."""
     total = {
-        kind: sum(len(getattr(each, kind)[c]) for each in (real, broken) for c in each.both)
+        kind: sum(len(getattr(verdicts, kind)[c]) for verdicts in (real, broken) for c in verdicts.both)
         for kind in ("both", "ours", "theirs")
     }
     rows = (
         (
             control,
             asks,
-            *(str(len(getattr(each, kind)[control])) for each in (real, broken) for kind in ("both", "ours", "theirs")),
+            *(str(len(getattr(verdicts, kind)[control])) for verdicts in (real, broken) for kind in ("both", "ours", "theirs")),
             EXPLAINED.get(control, "-"),
         )
         for control, asks in COMPOSE_LINT.controls.items()

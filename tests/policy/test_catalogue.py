@@ -62,7 +62,7 @@ def test_a_stack_breaks_no_rule(stack: str, verdict: Reported) -> None:
 
 def test_every_waiver_covers_something(inputs_: Inputs, verdict: Reported) -> None:
     # A rented server's is about an output that only a real engine keeps secret.
-    for where, waiver in [each for each in in_force(inputs_.fleet) if each[1] not in SERVER_WAIVERS]:
+    for where, waiver in [entry for entry in in_force(inputs_.fleet) if entry[1] not in SERVER_WAIVERS]:
         subject = f" ({waiver.subject})" if waiver.subject else ""
         assert f"{waiver.rule}{subject}: " in verdict.waived, f"{where} waives {waiver.rule}{subject} for nothing"
 

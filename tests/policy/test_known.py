@@ -40,7 +40,7 @@ def read() -> Mapping[str, set[str]]:
     for case in CASES.values():
         for planted in (case.obeys, *case.breaks):
             program = Program(stack="prod", kind="production", today=TODAY)
-            resources = [_noted(each, planted, found.setdefault(each.type, set())) for each in planted]
+            resources = [_noted(item, planted, found.setdefault(item.type, set())) for item in planted]
             for resource in resources:
                 program.learn(resource)
             for rule in RULES:

@@ -45,13 +45,13 @@ def _written(value: Any, order: random.Random, key: str = "") -> Any:
         case int():
             return float(value)
         case Mapping():
-            return {each: _written(value[each], order, each) for each in order.sample(list(value), len(value))}
+            return {name: _written(value[name], order, name) for name in order.sample(list(value), len(value))}
         case str() if value[:1] in ("{", "[") and (read := _json(value)) is not None:
             return json.dumps(
                 _written(read, order), indent=order.choice([None, 1, 4]), separators=order.choice([None, (",", ":")])
             )
         case list() | tuple():
-            inner = [_written(each, order) for each in value]
+            inner = [_written(item, order) for item in value]
             return order.sample(inner, len(inner)) if key in _UNORDERED else inner
     return value
 
@@ -76,7 +76,7 @@ def _spelled(draw: st.DrawFn, program: Program) -> Sequence[Planted]:
         idle = sorted(set(KNOWN.get(resource.type, ())) - {ANY, *resource.inputs})
         unset = dict.fromkeys(draw(st.lists(st.sampled_from(idle), max_size=4, unique=True)) if idle else ())
         written.append(replace(resource, inputs=_written({**resource.inputs, **unset}, order)))
-    if len({each.type for each in written}) > 1 and not any(each.parent for each in written):
+    if len({item.type for item in written}) > 1 and not any(item.parent for item in written):
         order.shuffle(written)
     return written
 

@@ -50,11 +50,11 @@ _LINES = st.lists(
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = tmp_path_factory.mktemp("sshd")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", made / "key"], check=True)
-    (made / "sshd_config.d").mkdir()
+    base = tmp_path_factory.mktemp("sshd")
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", base / "key"], check=True)
+    (base / "sshd_config.d").mkdir()
     Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    yield made
+    yield base
 
 
 def _asked(directory: Path, files: dict[str, str]) -> dict[str, list[str]]:

@@ -15,7 +15,7 @@ def why_not(path: str, name: str) -> str:
     folder = Path(path).parts[1:-1]
     if not (PROJECT / path).is_file():
         return f"{path} does not exist"
-    if folder[:1] not in [(each,) for each in RUN_BY_MAKE] or not Path(path).name.startswith("test_"):
+    if folder[:1] not in [(directory,) for directory in RUN_BY_MAKE] or not Path(path).name.startswith("test_"):
         return f"{path} is not run by `make test` or `make prove`"
     module = _parsed(PROJECT / path)
     classes = [node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name.startswith("Test")]
@@ -40,8 +40,8 @@ def can_fail(test: ast.FunctionDef, module: ast.Module) -> bool:
             called = ast.unparse(node.func)
             if called.rpartition(".")[2] in _CHECKS:
                 return True
-            for each in module.body:
-                if isinstance(each, ast.FunctionDef) and each.name == called and each is not test and can_fail(each, module):
+            for other in module.body:
+                if isinstance(other, ast.FunctionDef) and other.name == called and other is not test and can_fail(other, module):
                     return True
     return False
 

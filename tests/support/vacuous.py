@@ -48,7 +48,7 @@ def in_loops(file: Path, first_line: int) -> frozenset[int]:
     for function in ast.walk(ast.parse(file.read_text())):
         if isinstance(function, ast.FunctionDef) and first_line in (
             function.lineno,
-            *(each.lineno for each in function.decorator_list),
+            *(decorator.lineno for decorator in function.decorator_list),
         ):
             return frozenset(_asserted(function, looped=False))
     return frozenset()

@@ -30,7 +30,7 @@ def judged(directory: Path) -> str:
         [programs / "zizmor", "--offline", "--no-progress", "--quiet", "--color", "never", *files, *actions],
     )
     done = [subprocess.run(command, capture_output=True, text=True, cwd=PROJECT) for command in commands]
-    return "".join(each.stdout + each.stderr for each in done if each.returncode)
+    return "".join(process.stdout + process.stderr for process in done if process.returncode)
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -34,9 +34,9 @@ def client(there: RunningCloud) -> Api:
 def make(client: Api, name: str = "app", kind: str = "cx23", **more: Any) -> Any:
     """A server; waits until it is made."""
     wanted = {"location": Location(name="fsn1"), **more}
-    made = client.servers.create(name=name, server_type=ServerType(name=kind), image=Image(name="debian-13"), **wanted)
-    made.action.wait_until_finished()
-    return client.servers.get_by_id(made.server.id)
+    creation = client.servers.create(name=name, server_type=ServerType(name=kind), image=Image(name="debian-13"), **wanted)
+    creation.action.wait_until_finished()
+    return client.servers.get_by_id(creation.server.id)
 
 
 RULE = FirewallRule(direction="in", protocol="tcp", port="443", source_ips=["0.0.0.0/0", "::/0"], description="web")
@@ -161,8 +161,8 @@ def address_of_a_running_server_is_deleted(client: Api) -> object:
 
 
 def address_of_elsewhere_is_used(client: Api) -> object:
-    there = client.primary_ips.create(type="ipv4", name="elsewhere", location=Location(name="hel1")).primary_ip
-    return make(client, public_net=ServerCreatePublicNetwork(ipv4=there))
+    address = client.primary_ips.create(type="ipv4", name="elsewhere", location=Location(name="hel1")).primary_ip
+    return make(client, public_net=ServerCreatePublicNetwork(ipv4=address))
 
 
 def running_server_changes_its_type(client: Api) -> object:
@@ -256,14 +256,14 @@ def test_projects_do_not_see_each_other(there: RunningCloud, client: Api) -> Non
 
 
 def test_a_resource_is_locked_while_an_action_runs() -> None:
-    with running(action_seconds=0.3) as there:
-        client: Api = Client(token=TOKEN, api_endpoint=there.endpoint, poll_interval=0.02)
-        made = client.servers.create("app", ServerType(name="cx23"), Image(name="debian-13"))
-        assert client.servers.get_by_id(made.server.id).status == "initializing"
+    with running(action_seconds=0.3) as running_cloud:
+        client: Api = Client(token=TOKEN, api_endpoint=running_cloud.endpoint, poll_interval=0.02)
+        creation = client.servers.create("app", ServerType(name="cx23"), Image(name="debian-13"))
+        assert client.servers.get_by_id(creation.server.id).status == "initializing"
         with pytest.raises(APIException, match="locked"):
-            made.server.power_off()
-        made.action.wait_until_finished()
-        assert client.servers.get_by_id(made.server.id).status == Server.STATUS_RUNNING
+            creation.server.power_off()
+        creation.action.wait_until_finished()
+        assert client.servers.get_by_id(creation.server.id).status == Server.STATUS_RUNNING
 
 
 def test_faults_on_demand(there: RunningCloud, client: Api) -> None:

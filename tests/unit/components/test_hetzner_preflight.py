@@ -82,9 +82,9 @@ def test_the_key_that_production_makes_servers_with_is_the_one_that_is_asked_abo
     production = inputs("prod", **RENTED_HOST)
     [registered] = built("prod", **RENTED_HOST).of_type("hcloud:index/sshKey:SshKey")
     keys = Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys
-    made = keys.create(registered.inputs["name"], production.deploy_key)
+    key = keys.create(registered.inputs["name"], production.deploy_key)
     assert wired("prod", **RENTED_HOST) == []
-    made.delete()
+    key.delete()
     keys.create("laptop", production.deploy_key)
     (said,) = wired("prod", **RENTED_HOST)
     assert "'laptop'" in said
@@ -153,6 +153,8 @@ def test_the_key_that_the_stack_made_is_no_hindrance_to_its_next_up(there: Runni
     monkeypatch.setenv("HCLOUD_ENDPOINT", there.endpoint)
     converged = inputs("prod", **{**RENTED_HOST, "hcloud_token": TOKEN})
     assert list(rented.problems(converged)) == []
-    (registered,) = [made for made in built("prod", **RENTED_HOST).resources if made.type == "hcloud:index/sshKey:SshKey"]
+    (registered,) = [
+        resource for resource in built("prod", **RENTED_HOST).resources if resource.type == "hcloud:index/sshKey:SshKey"
+    ]
     Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys.create(registered.inputs["name"], registered.inputs["publicKey"])
     assert list(rented.problems(converged)) == []

@@ -28,8 +28,8 @@ OF_REPOSITORY = f"/repos/{github.REPOSITORY}"
 RECORDS = f"/1.0/domain/zone/{ovh.ZONE}/record"
 
 GOOD: Mapping[str, Request] = {
-    each.host: each
-    for each in (
+    request.host: request
+    for request in (
         Request("api.openai.com", "POST", "/v1/chat/completions", {}, BEARER, {"model": "m", "messages": SAID}),
         Request("openrouter.ai", "POST", "/api/v1/chat/completions", {}, BEARER, {"model": "m", "messages": SAID}),
         Request(

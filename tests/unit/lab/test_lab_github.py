@@ -38,9 +38,9 @@ def client() -> Client:
 def test_a_proposal_is_a_branch_a_commit_and_a_pull_request(client: Client) -> None:
     assert client.branch("fix/GH-7") == 201
     assert client.commit("fix/GH-7") == 201
-    status, made = client.propose("fix/GH-7")
-    assert (status, made["head"]["ref"]) == (201, "fix/GH-7")
-    assert client.ask("GET", "/pulls", head="Mobutoo:fix/GH-7", state="all") == (200, [made])
+    status, proposal = client.propose("fix/GH-7")
+    assert (status, proposal["head"]["ref"]) == (201, "fix/GH-7")
+    assert client.ask("GET", "/pulls", head="Mobutoo:fix/GH-7", state="all") == (200, [proposal])
     assert client.ask("GET", "/pulls", head="Mobutoo:fix/GH-8", state="all") == (200, [])
     assert [pull.files for pull in client.github.pulls] == [("notes/7.md",)]
     assert client.ask("POST", "/issues/7/comments", {"body": "done"})[0] == 201

@@ -37,7 +37,7 @@ class Client:
 
     def texts(self, name: str) -> list[str]:
         answer = self.ovh.resolve(dns.message.make_query(name, "TXT")).answer
-        return [str(record) for each in answer for record in each]
+        return [str(record) for records in answer for record in records]
 
 
 @pytest.fixture
@@ -51,14 +51,14 @@ def test_the_zone_is_the_labs() -> None:
 
 def test_a_record_is_served_from_the_refresh_on_and_until_the_one_after_its_end(client: Client) -> None:
     name = f"_acme-challenge.llm.{ZONE}"
-    status, made = client.ask("POST", f"{ZONE_URL}/record", TXT)
+    status, record = client.ask("POST", f"{ZONE_URL}/record", TXT)
     assert status == 200
-    assert client.ask("GET", f"{ZONE_URL}/record?fieldType=TXT&subDomain=_acme-challenge.llm") == (200, [made["id"]])
+    assert client.ask("GET", f"{ZONE_URL}/record?fieldType=TXT&subDomain=_acme-challenge.llm") == (200, [record["id"]])
     assert client.ask("GET", f"{ZONE_URL}/record?fieldType=TXT&subDomain=other") == (200, [])
     assert client.texts(name) == []
     client.ask("POST", f"{ZONE_URL}/refresh")
     assert client.texts(name.upper()) == ['"proof"']
-    assert client.ask("DELETE", f"{ZONE_URL}/record/{made['id']}")[0] == 200
+    assert client.ask("DELETE", f"{ZONE_URL}/record/{record['id']}")[0] == 200
     assert client.texts(name) == ['"proof"']
     client.ask("POST", f"{ZONE_URL}/refresh")
     assert client.texts(name) == []

@@ -199,8 +199,8 @@ def test_texts_that_share_their_words_are_near_each_other() -> None:
 
 def test_a_film_is_a_task_that_tells_its_tokens_once_it_is_done() -> None:
     host, path = "ark.ap-southeast.bytepluses.com", "/api/v3/contents/generations/tasks"
-    made = data(ask(host, path, BEARER, {"model": "seedance", "content": []}))
-    film = data(answer(Request(host, "GET", f"{path}/{made['id']}", {}, BEARER, {})))
+    task = data(ask(host, path, BEARER, {"model": "seedance", "content": []}))
+    film = data(answer(Request(host, "GET", f"{path}/{task['id']}", {}, BEARER, {})))
     assert film["status"] == "succeeded"
     assert film["usage"]["completion_tokens"] == FILM_TOKENS
     assert ask(host, path, {}, {"model": "seedance", "content": []}).status == 401

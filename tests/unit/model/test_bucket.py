@@ -61,27 +61,29 @@ REPOSITORIES = Keys(admin="KEEPER", appending={"SESE": "sese/", "SEKO": "seko/"}
 
 def test_an_appending_key_deletes_nothing_of_its_repository_but_locks() -> None:
     found = statements(Bucket(name="backups", keys=REPOSITORIES))
-    own = [each for each in found.values() if each.get("Principal") == {"AWS": ["SESE"]}]
-    allowed = {action for each in own if each["Effect"] == "Allow" for action in each["Action"]}
+    own = [statement for statement in found.values() if statement.get("Principal") == {"AWS": ["SESE"]}]
+    allowed = {action for statement in own if statement["Effect"] == "Allow" for action in statement["Action"]}
     assert allowed == {
         *("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "s3:GetBucketLocation"),
         *("s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"),
     }
-    deletes = [each for each in own if "s3:DeleteObject" in each["Action"]]
-    assert [(each["Effect"], each["Resource"]) for each in deletes] == [
+    deletes = [statement for statement in own if "s3:DeleteObject" in statement["Action"]]
+    assert [(statement["Effect"], statement["Resource"]) for statement in deletes] == [
         ("Allow", ["arn:aws:s3:::backups/sese/locks/*"]),
         ("Deny", [f"arn:aws:s3:::backups/sese/{part}" for part in ("data/*", "index/*", "snapshots/*", "keys/*", "config")]),
     ]
-    [elsewhere] = [each for each in own if "NotResource" in each]
+    [elsewhere] = [statement for statement in own if "NotResource" in statement]
     assert (elsewhere["Effect"], elsewhere["NotResource"][1:]) == ("Deny", ["arn:aws:s3:::backups/sese/*"])
 
 
 def test_no_key_but_the_admin_keys_locks_a_version() -> None:
     for keys in (KEYS, REPOSITORIES):
         found = statements(Bucket(name="backups", keys=keys))
-        denied = [each for name, each in found.items() if name.endswith("NoVersions") or name.startswith("OnlyTheKeeper")]
+        denied = [
+            statement for name, statement in found.items() if name.endswith("NoVersions") or name.startswith("OnlyTheKeeper")
+        ]
         assert len(denied) > 1
-        assert all({"s3:PutObjectRetention", "s3:PutObjectLegalHold"} <= set(each["Action"]) for each in denied)
+        assert all({"s3:PutObjectRetention", "s3:PutObjectLegalHold"} <= set(statement["Action"]) for statement in denied)
 
 
 def test_a_looking_key_writes_locks_alone() -> None:
@@ -110,7 +112,7 @@ def test_the_whole_policy_of_a_bucket_that_two_keys_share() -> None:
     only = {"s3:prefix": "nc-attachments/*"}
     reported = json.loads(policy(bucket))
     assert reported["Version"] == "2012-10-17"
-    assert [(each.pop("Sid"), each)[1] for each in reported["Statement"]] == [
+    assert [(statement.pop("Sid"), statement)[1] for statement in reported["Statement"]] == [
         {
             "Effect": "Deny",
             "Principal": "*",
@@ -146,7 +148,7 @@ def test_the_whole_policy_of_a_bucket_that_two_keys_share() -> None:
 def test_statements_have_names_of_their_own_in_an_order_that_never_changes() -> None:
     keys = Keys(admin="KEEPER", limited={"B": "", "A": "below/"}, principal="{key}")
     reported = policy(Bucket(name="shared", keys=keys))
-    names = [each["Sid"] for each in json.loads(reported)["Statement"]]
+    names = [statement["Sid"] for statement in json.loads(reported)["Statement"]]
     assert names == [
         *("OnlyOverTls", "TheKeeperMayAll", "OnlyTheKeeperDeletesVersions"),
         *(

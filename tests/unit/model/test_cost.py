@@ -75,8 +75,8 @@ def test_what_an_up_would_leave_is_priced() -> None:
 
 
 def test_todays_prices_come_from_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running() as there:
-        monkeypatch.setenv("HCLOUD_ENDPOINT", there.endpoint)
+    with running() as running_cloud:
+        monkeypatch.setenv("HCLOUD_ENDPOINT", running_cloud.endpoint)
         listed = prices(TOKEN)
     assert listed.date == "today"
     found, fallback = invoice(rented(PRODUCTION), listed), invoice(rented(PRODUCTION), committed(FALLBACK))

@@ -129,7 +129,7 @@ PUBLISHED = [(name, port) for name, placement in FLEET.items() for service in pl
 @pytest.mark.parametrize(("host", "port"), PUBLISHED, ids=lambda each: str(getattr(each, "number", each)))
 def test_every_published_port_of_the_fleet_is_in_all_three_firewalls(host: str, port: Port) -> None:
     plan = firewall(FLEET[host])
-    [opening] = [each for each in plan.openings if (each.port, each.protocol) == (port.number, port.protocol)]
+    [opening] = [candidate for candidate in plan.openings if (candidate.port, candidate.protocol) == (port.number, port.protocol)]
     assert (opening.access, opening.target, opening.reason) == (port.access, Target.CONTAINER, port.reason)
     assert sum(f"-p {port.protocol} -m conntrack --ctorigdstport {port.number} " in r for r in forward_rules(plan)) == 1
     in_cloud = [rule for rule in cloud_rules(plan, ssh_from=()) if (rule.port, rule.protocol) == (port.number, port.protocol)]

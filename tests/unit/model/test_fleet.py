@@ -70,7 +70,7 @@ def test_a_fleet_knows_its_secrets_images_and_sites_once() -> None:
     assert {database.password.name for database in placement().databases()} <= set(names)
     assert found.images() == tuple(sorted({service.image for service in placement().services}))
     assert [site.host for site in found.sites()] == [site.host for site in placement().sites()]
-    assert [(each.host.name, service.name) for each, service in found.services()] == [
+    assert [(machine.host.name, service.name) for machine, service in found.services()] == [
         ("sese", service.name) for service in placement().services
     ]
     other = replace(HOST, name="hub", address="203.0.113.99")

@@ -362,8 +362,8 @@ def test_a_broken_law_is_told_with_reason_and_remedy(law: laws.Law, broken: Call
 def test_a_law_broken_by_two_hosts_is_told_with_reason_and_remedy(
     law: laws.FleetLaw, second: Callable[[], Placement], reported: str
 ) -> None:
-    both = (placement(), second())
-    found = [problem for problem in law(both) if reported in problem.what]
+    pair = (placement(), second())
+    found = [problem for problem in law(pair) if reported in problem.what]
     assert found
     assert found[0].why
     assert found[0].fix
@@ -378,8 +378,8 @@ def test_a_link_to_a_service_that_two_hosts_have_is_refused_with_both() -> None:
 def test_the_user_that_deploys_is_no_services_and_neither_is_the_first_one_of_a_distribution() -> None:
     """A sandbox that got out as user 1000 wrote a key for the user that deploys, which was 1000 too."""
     assert DEPLOY_UID in PEOPLE and 1000 in PEOPLE
-    for each in placements():
-        uids = {service.uid for service in each.services} - {0, 1000}
+    for machine in placements():
+        uids = {service.uid for service in machine.services} - {0, 1000}
         assert not [uid for uid in uids if uid in PEOPLE]
 
 
@@ -459,7 +459,7 @@ def test_all_broken_laws_are_told_at_once_of_every_host() -> None:
     reported = [problem.what for problem in laws.broken_laws([broken, second])]
     assert reported[0] == "the name 'sese' belongs to 2 hosts"
     for what in ("joins an unknown network 'bakcend'", "is checked every 60 s", "refers to the secret 'redis_health_password'"):
-        assert sum(what in each for each in reported) == 2, what
+        assert sum(what in sentence for sentence in reported) == 2, what
 
 
 def test_laws_that_need_a_sound_graph_are_asked_only_of_one() -> None:
@@ -489,5 +489,5 @@ def test_a_generated_secret_has_24_characters_or_more(length: int, reported: int
 )
 def test_a_directory_is_shared_where_both_say_so_in_the_same_words(first: Volume, second: Volume, reported: int) -> None:
     here = {service.name: service for service in placement().services}
-    both = (replace(here["postgresql"], volumes=(first,)), replace(here["redis"], volumes=(second,)))
-    assert len([problem for problem in laws.data.data_is_owned(placement(*both)) if "belongs to" in problem.what]) == reported
+    pair = (replace(here["postgresql"], volumes=(first,)), replace(here["redis"], volumes=(second,)))
+    assert len([problem for problem in laws.data.data_is_owned(placement(*pair)) if "belongs to" in problem.what]) == reported

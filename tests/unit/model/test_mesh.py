@@ -35,8 +35,8 @@ def test_only_hosts_with_sites_are_reached_for_them_and_nobody_reaches_the_opera
 
 
 def test_every_link_is_granted() -> None:
-    links = [(each, link) for each in FLEET.placements for service in each.services for link in service.links]
-    assert {each.host.name for each, _ in links} == {"seko", "waza"}
+    links = [(machine, link) for machine in FLEET.placements for service in machine.services for link in service.links]
+    assert {machine.host.name for machine, _ in links} == {"seko", "waza"}
     for source, link in links:
         [target] = [placement for placement in FLEET.placements if placement.answers_links_to(link.service)]
         assert any(
@@ -70,9 +70,9 @@ def test_the_policy_accepts_what_is_granted_and_nothing_else() -> None:
 
 def test_every_vpn_route_has_a_record_and_no_public_one_has() -> None:
     expected = {
-        route.host(FLEET.domain): each.host.name
-        for each in FLEET.placements
-        for service in each.services
+        route.host(FLEET.domain): machine.host.name
+        for machine in FLEET.placements
+        for service in machine.services
         for route in service.routes
         if route.access is Access.VPN or route.relayed
     }

@@ -41,7 +41,7 @@ def test_no_container_reaches_a_host_and_only_links_reach_another_ones_caddy() -
     linked = {row for row in out_of_containers if row.by == "the mesh, 443/tcp"}
     own = {row for row in linked if "/" in row.source}
     assert {row.source for row in own} == {
-        f"{each.host.name}/{service.name}" for each, service in FLEET.services() if service.links
+        f"{placement.host.name}/{service.name}" for placement, service in FLEET.services() if service.links
     }
     assert {row.target for row in own} == {"sese/caddy", "app-prod-01/caddy"}
 

@@ -12,9 +12,9 @@ from operations.reference.catalogue import example_fleet
 
 FLEET = example_fleet()
 CREDENTIALS = [
-    pytest.param(service, each, id=f"{placement.host.name}-{service.name}-{each.secret.name}")
+    pytest.param(service, credential, id=f"{placement.host.name}-{service.name}-{credential.secret.name}")
     for placement, service in FLEET.services()
-    for each in service.credentials
+    for credential in service.credentials
 ]
 
 
@@ -40,7 +40,12 @@ def test_a_credential_is_a_secret_of_its_service_and_told_once(service, credenti
 
 
 def test_the_credentials_of_the_specification_are_asked_for() -> None:
-    asked = {each.secret.name for _, service in FLEET.services() for each in service.credentials if isinstance(each, Credential)}
+    asked = {
+        credential.secret.name
+        for _, service in FLEET.services()
+        for credential in service.credentials
+        if isinstance(credential, Credential)
+    }
     assert {
         *("litellm_ui_password", "litellm_master_key", "litellm_salt_key", "openclaw_api_key", "qdrant_api_key"),
         *("nocodb_jwt_secret", "nocodb_api_token", "grafana_admin_password", "sure_secret_key_base", "sure_api_key"),

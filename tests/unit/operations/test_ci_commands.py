@@ -47,8 +47,8 @@ def test_one_comment_is_made_and_then_updated_in_place(gh: Path, monkeypatch: py
     post_comment.publish(7, f"{MARK}\nfirst")
     monkeypatch.setenv("GH_FOUND", "41\n42")
     post_comment.publish(7, f"{MARK}\n" + "a line\n" * 20_000)
-    made, updated = (json.loads(line) for line in gh.read_text().splitlines())
-    assert made == ["POST", "repos/o/r/issues/7/comments", f"{MARK}\nfirst"]
+    created, updated = (json.loads(line) for line in gh.read_text().splitlines())
+    assert created == ["POST", "repos/o/r/issues/7/comments", f"{MARK}\nfirst"]
     assert updated[:2] == ["PATCH", "repos/o/r/issues/comments/41"]
     assert len(updated[2]) < 65_536 and updated[2].endswith("in the job's summary\n")
 

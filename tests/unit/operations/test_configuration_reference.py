@@ -49,8 +49,8 @@ def test_the_schema_takes_each_committed_stack_but_for_what_the_operator_has_to_
     assert {file.name for file in files} >= {"Pulumi.lab.yaml", "Pulumi.preprod.yaml", "Pulumi.prod.yaml"}
     for file in files:
         found = list(VALIDATOR.iter_errors(yaml.safe_load(file.read_text())))
-        wrong = [each for each in found if each.validator != "required" and not _is_nowhere_yet(each)]
-        assert [each.message for each in wrong] == [], file
+        wrong = [error for error in found if error.validator != "required" and not _is_nowhere_yet(error)]
+        assert [error.message for error in wrong] == [], file
         assert file.name != "Pulumi.lab.yaml" or found == []
 
 

@@ -12,7 +12,7 @@ from tests.support.fleets import inputs
 FLEET = inputs("prod").fleet
 NEEDED = zone(FLEET, lambda address: address)
 SESE, SEKO = "203.0.113.10", "203.0.113.11"
-PUBLISHED = {(each.name, each.kind): each.values for each in NEEDED}
+PUBLISHED = {(record.name, record.kind): record.values for record in NEEDED}
 DOMAIN = "vpai.example.org"
 
 
@@ -23,7 +23,9 @@ def asked(**changes: str) -> Ask:
 
 
 def test_every_site_has_one_address_and_what_is_relayed_has_the_hubs() -> None:
-    addresses = {each.name.removesuffix(f".{DOMAIN}"): set(each.values) for each in NEEDED if each.kind == "A" and each.values}
+    addresses = {
+        record.name.removesuffix(f".{DOMAIN}"): set(record.values) for record in NEEDED if record.kind == "A" and record.values
+    }
     assert set(addresses) == {site.host.removesuffix(f".{DOMAIN}") for site in FLEET.sites()} - {DOMAIN}
     assert addresses["llm"] == {SESE}
     assert [addresses[name] for name in ("singa", "biki", "misu", "buku", "hook")] == [{SEKO}] * 5

@@ -27,9 +27,9 @@ def resource(**outputs: object) -> dict[str, Any]:
 
 
 def test_every_external_secret_has_a_dummy_of_its_shape() -> None:
-    for each in (*catalogue.external_secrets(), CLOUD_TOKEN):
-        assert isinstance(each.source, External)
-        assert dummy(each.name, each.source.pattern)
+    for external_secret in (*catalogue.external_secrets(), CLOUD_TOKEN):
+        assert isinstance(external_secret.source, External)
+        assert dummy(external_secret.name, external_secret.source.pattern)
     with pytest.raises(CommandFailed, match="no dummy has the shape of other"):
         dummy("other", r"\d{3}")
 

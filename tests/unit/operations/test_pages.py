@@ -134,7 +134,7 @@ def test_nothing_of_the_site_is_fetched_from_another_place(built: Path) -> None:
         text = path.read_text()
         loaded = re.findall(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"?([^\" >]+)", text)
         loaded += re.findall(r"<link\b(?![^>]*rel=\"?(?:canonical|prev|next))[^>]*\bhref=\"?([^\" >]+)", text)
-        assert [each for each in loaded if re.match(r"(https?:)?//", each)] == [], path
+        assert [address for address in loaded if re.match(r"(https?:)?//", address)] == [], path
         assert 'class="mermaid"' not in text, "the theme would fetch what draws it"
         read += len(loaded)
     assert read > 500

@@ -47,7 +47,7 @@ def test_what_stood_on_the_host_is_forgotten_and_nothing_else(host: str, hub: bo
     found = of_host(STATE, host, HOSTS, hub=hub)
     assert found == {URN + name for name in gone}
     left = without(STATE, found)
-    assert [each["urn"] for each in left] == [each["urn"] for each in STATE if each["urn"] not in found]
+    assert [entry["urn"] for entry in left] == [entry["urn"] for entry in STATE if entry["urn"] not in found]
 
 
 def test_nothing_that_is_left_refers_to_what_is_forgotten() -> None:
@@ -75,7 +75,7 @@ def test_a_runs_files_go_to_the_machine_with_their_owners_and_only_as_the_manife
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         packed(tmp_path, listed, archive)
     with tarfile.open(fileobj=io.BytesIO(buffer.getvalue())) as archive:
-        found = {each.name: (each.uid, each.mode, each.linkname) for each in archive}
+        found = {member.name: (member.uid, member.mode, member.linkname) for member in archive}
         assert archive.extractfile("data/headscale/noise_private.key").read() == b"key"  # type: ignore[union-attr]
     assert found["data/headscale"] == (65532, 0o700, "")
     assert found["data/headscale/noise_private.key"] == (65532, 0o600, "")

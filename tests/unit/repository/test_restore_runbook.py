@@ -12,7 +12,9 @@ PAGE = "restore.md"
 def test_every_command_of_the_page_is_run_by_a_test() -> None:
     """By `runbook.one` or `runbook.below`, which refuse what is not on the page; what runs them is in the test itself."""
     asked = set(_asked())
-    untried = [each for each in dict.fromkeys((*runbook.commands(PAGE), *runbook.in_sentences(PAGE))) if each not in asked]
+    untried = [
+        command for command in dict.fromkeys((*runbook.commands(PAGE), *runbook.in_sentences(PAGE))) if command not in asked
+    ]
     assert untried == []
 
 

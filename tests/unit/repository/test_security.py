@@ -21,8 +21,8 @@ def test_the_computed_part_is_what_make_docs_writes() -> None:
 
 
 def test_every_container_has_a_row() -> None:
-    for each, service in FLEET.services():
-        assert f"| {each.host.name}/{service.name} | {service.uid} |" in TEXT
+    for machine, service in FLEET.services():
+        assert f"| {machine.host.name}/{service.name} | {service.uid} |" in TEXT
 
 
 def test_every_test_that_it_names_exists() -> None:

@@ -208,7 +208,7 @@ class TestPlugin:
         assert reported == []
 
     def test_the_third_agent_takes_the_place_of_the_one_that_has_been_idle_for_longest(self, tmp_path: Path) -> None:
-        there = "a1 1 agent:builder\nb2 1 agent:writer\n"
+        containers = "a1 1 agent:builder\nb2 1 agent:writer\n"
         begin = "".join(
             f'await on.before_model_resolve({{}}, {{ agentId: "{agent}", sessionId: "{agent}" }});'
             f'await on.agent_end({{ messages: [], success: true }}, {{ agentId: "{agent}", sessionId: "{agent}" }});'
@@ -216,21 +216,21 @@ class TestPlugin:
             for agent in ("builder", "writer", "builder")
         )
         third = 'await on.before_model_resolve({}, { agentId: "cfo", sessionId: "c" });'
-        assert self.node(tmp_path, begin, sandboxes=there) == there
-        assert self.node(tmp_path, begin + third, sandboxes=there) == "a1 1 agent:builder\n"
+        assert self.node(tmp_path, begin, sandboxes=containers) == containers
+        assert self.node(tmp_path, begin + third, sandboxes=containers) == "a1 1 agent:builder\n"
 
     def test_what_is_no_sandbox_is_never_removed(self, tmp_path: Path) -> None:
-        there = "a1  \nb2  agent:writer\nc3  \n"
+        containers = "a1  \nb2  agent:writer\nc3  \n"
         begin = 'await on.before_model_resolve({}, { agentId: "cfo", sessionId: "c" });'
-        assert self.node(tmp_path, begin, sandboxes=there) == there
+        assert self.node(tmp_path, begin, sandboxes=containers) == containers
 
     def test_a_sandbox_in_use_stays(self, tmp_path: Path) -> None:
-        there = "a1 1 agent:builder\nb2 1 agent:writer\n"
+        containers = "a1 1 agent:builder\nb2 1 agent:writer\n"
         begin = "".join(
             f'await on.before_model_resolve({{}}, {{ agentId: "{agent}", sessionId: "{agent}" }});'
             for agent in ("builder", "cfo")
         )
-        assert self.node(tmp_path, begin, sandboxes=there) == "a1 1 agent:builder\n"
+        assert self.node(tmp_path, begin, sandboxes=containers) == "a1 1 agent:builder\n"
 
 
 @pytest.mark.parametrize("shell", ["/bin/sh", "images/sandboxes/filesystem-bridge"])

@@ -18,7 +18,9 @@ from tests.support.whole import placements
 IMAGES = PROJECT / "lab/images"
 CONTRACTS = {path.parent.name: json.loads(path.read_text()) for path in sorted(IMAGES.glob("*/contract.json"))}
 OURS = ("alloy", "diun", "grafana", "loki", "rule-engine", "uptime-kuma")
-SERVICES = {service.name: service for each in monitoring.with_monitoring(placements(), NAMES, "") for service in each.services}
+SERVICES = {
+    service.name: service for placement in monitoring.with_monitoring(placements(), NAMES, "") for service in placement.services
+}
 
 
 def file_of(service: str, path: str) -> Any:

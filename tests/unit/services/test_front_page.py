@@ -59,7 +59,12 @@ def files(of: Fleet) -> Mapping[str, str]:
 
 
 def stands_on(of: Fleet) -> list[str]:
-    return [it.host.name for it in of.placements for service in it.services if any(route.file for route in service.routes)]
+    return [
+        machine.host.name
+        for machine in of.placements
+        for service in machine.services
+        if any(route.file for route in service.routes)
+    ]
 
 
 def test_every_service_is_on_the_page_once_with_its_version_and_the_site_that_has_its_pages() -> None:
@@ -145,7 +150,7 @@ def test_a_fleet_without_monitoring_says_so_and_asks_nothing() -> None:
 def test_the_page_stands_at_the_domain_on_the_host_of_its_store(settings: Mapping[str, str], host: str) -> None:
     of = fleet(**settings)
     assert stands_on(of) == [host]
-    assert of.domain in {site.host for it in of.placements if it.host.name == host for site in it.sites()}
+    assert of.domain in {site.host for machine in of.placements if machine.host.name == host for site in machine.sites()}
     assert files(of)
 
 
@@ -173,24 +178,24 @@ def test_the_page_has_another_name_where_the_operator_gives_it_one() -> None:
 
 def test_an_application_at_the_domain_itself_stays_there_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an operator has at the domain must not go because the program has a page too."""
-    there = replace(apps.APPS[0], route=replace(apps.APPS[0].route, subdomain=""))
-    monkeypatch.setattr(apps, "APPS", (there,))
+    application = replace(apps.APPS[0], route=replace(apps.APPS[0].route, subdomain=""))
+    monkeypatch.setattr(apps, "APPS", (application,))
     of = fleet()
     assert not stands_on(of) and not files(of)
     [site] = [site for site in of.sites() if site.host == of.domain]
     assert [led.leads_to for led in site.routes] == ["hello:8080"]
-    both = fleet(subdomains=json.dumps({FRONT_PAGE: "home"}))
-    assert stands_on(both) == ["sese"]
+    home_fleet = fleet(subdomains=json.dumps({FRONT_PAGE: "home"}))
+    assert stands_on(home_fleet) == ["sese"]
 
 
 def test_what_the_public_finds_at_the_domain_is_the_operators(monkeypatch: pytest.MonkeyPatch) -> None:
     of = fleet()
-    assert of.domain not in {each.name for each in dns.zone(of, str)}
+    assert of.domain not in {record.name for record in dns.zone(of, str)}
     limit = RateLimit(requests=10, seconds=60)
     public = Route(subdomain="", port=8080, access=Access.PUBLIC, reason="the public site", rate_limit=limit)
     monkeypatch.setattr(apps, "APPS", (replace(apps.APPS[0], route=public),))
     settings = {**ONE_MACHINE, "hosts": json.dumps({"only": _ALL_ROLES})}
-    assert of.domain in {each.name for each in dns.zone(fleet(**settings), str)}
+    assert of.domain in {record.name for record in dns.zone(fleet(**settings), str)}
 
 
 _ALL_ROLES = {"address": "203.0.113.10", "memoryMib": 16384, "roles": ["stack", "hub", "applications"]}

@@ -566,9 +566,9 @@ def test_redis_that_goes_again_while_it_comes_back_loses_and_doubles_nothing(los
     async def back(store: Redis) -> list[Any]:
         book = Ledger(store, SETTINGS, lambda: NOW)
         book._unwritten = [("old", 1.0, "anthropic"), ("older", 0.5, "openai")]
-        both = [book.reserve(str(number), "glm-5", 0.01) for number in range(4)]
+        reservations = [book.reserve(str(number), "glm-5", 0.01) for number in range(4)]
         ended = [book.converge(f"ended{number}", "openrouter", 0.1) for number in range(4)]
-        done = await asyncio.gather(*both, *ended)
+        done = await asyncio.gather(*reservations, *ended)
         for _ in range(3):
             while book._search:
                 await asyncio.sleep(0.01)

@@ -34,7 +34,7 @@ IDS = [f"{placement.host.name}-{service.name}" for placement, service in EVERY]
 
 def file_of(host: str, service: str, path: str) -> str:
     placement = next(placement for placement in WATCHED if placement.host.name == host)
-    configuration = next(each.configuration for each in placement.services if each.name == service)
+    configuration = next(candidate.configuration for candidate in placement.services if candidate.name == service)
     assert configuration
     return next(file.content for file in configuration.files if file.path == path)
 

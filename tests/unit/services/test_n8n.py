@@ -67,13 +67,13 @@ console.log(JSON.stringify(items.map((item) => {
 
 def ran(workflow: str, step: str, items: Sequence[object]) -> list[Any]:
     """What a step of ours makes of each item, in node as in n8n's runner of code."""
-    [node] = [node for each in workflows(context()) if each.name == workflow for node in each.nodes if node.name == step]
+    [node] = [node for flow in workflows(context()) if flow.name == workflow for node in flow.nodes if node.name == step]
     variables = {name: SERVICE.environment[name] for name in SERVICE.environment}
     given = json.dumps([node.parameters["jsCode"], items, variables])
     done = subprocess.run(["node", "-e", _HARNESS], input=given, capture_output=True, text=True, check=True, timeout=60)
-    made = json.loads(done.stdout)
-    assert isinstance(made, list) and len(made) == len(items)
-    return made
+    results = json.loads(done.stdout)
+    assert isinstance(results, list) and len(results) == len(items)
+    return results
 
 
 EVENT = {"action": "labeled", "repository": {"full_name": "Mobutoo/VPAI"}, "issue": {"number": 1}}
@@ -125,15 +125,15 @@ def test_only_what_is_right_goes_on_to_what_costs(workflow: Workflow) -> None:
 def test_odd_issues_are_ignored_and_never_end_a_workflow() -> None:
     calls = [{**EVENT, field: value} for field in ("action", "repository", "issue", "label") for value in ODD]
     calls += [{**EVENT, "label": {"name": "auto-fix"}, "issue": {"labels": value, "state": "open"}} for value in ODD]
-    for made in ran("github-autofix", "Issue", [{"json": {"call": call}} for call in calls]):
-        assert "thrown" not in made, made
+    for result in ran("github-autofix", "Issue", [{"json": {"call": call}} for call in calls]):
+        assert "thrown" not in result, result
 
 
 def reported(*entries: object) -> Any:
     """The lines that Telegram would be sent of Meta's event."""
-    made = ran("ig-dm", "Instagram", [{"json": {"call": {"object": "instagram", "entry": list(entries)}}}])[0]
-    assert made["anything"] == (made["text"] != "Instagram:")
-    return made["text"].split("\n")[1:]
+    result = ran("ig-dm", "Instagram", [{"json": {"call": {"object": "instagram", "entry": list(entries)}}}])[0]
+    assert result["anything"] == (result["text"] != "Instagram:")
+    return result["text"].split("\n")[1:]
 
 
 def test_metas_events_are_told_by_whom_they_are_and_echoes_are_not() -> None:
@@ -165,8 +165,8 @@ def test_metas_events_are_told_by_whom_they_are_and_echoes_are_not() -> None:
 def test_odd_events_of_meta_never_end_a_workflow() -> None:
     entries = [{field: value} for field in ("changes", "messaging", "value") for value in ODD] + list(ODD)
     entries += [{"changes": [{"value": value}]} for value in ODD] + [{"messaging": [{"message": value}]} for value in ODD]
-    for made in ran("ig-dm", "Instagram", [{"json": {"call": {"entry": [entry]}}} for entry in entries]):
-        assert "thrown" not in made and "(no text)" not in made["text"], made
+    for result in ran("ig-dm", "Instagram", [{"json": {"call": {"entry": [entry]}}} for entry in entries]):
+        assert "thrown" not in result and "(no text)" not in result["text"], result
 
 
 FAMILY, FLAG, ACCENT, THUMB = (
@@ -183,22 +183,22 @@ def test_a_message_is_as_long_as_telegram_takes_and_cut_between_characters(chara
         return len(text.encode("utf-16-le")) // 2
 
     texts = ["y" * offset + character * 4096 for offset in range(units(character) + 1)]
-    by_n8n = [made["text"] for made in ran("ig-dm", "Message", [{"json": {"text": text}} for text in texts])]
+    by_n8n = [result["text"] for result in ran("ig-dm", "Message", [{"json": {"text": text}} for text in texts])]
     for offset, by_node, by_python in zip(range(len(texts)), by_n8n, map(shortened, texts), strict=True):
         for said in (by_node, by_python):
             assert 4096 - units(character) < units(said) <= 4096
             assert said == "y" * offset + character * ((units(said) - offset) // units(character))
-    assert [made["text"] for made in ran("ig-dm", "Message", [{"json": {"text": character}}])] == [character]
+    assert [result["text"] for result in ran("ig-dm", "Message", [{"json": {"text": character}}])] == [character]
     assert shortened(character) == character
 
 
 def test_what_is_no_text_of_unicode_is_made_one_and_one_endless_character_is_cut() -> None:
     halves = ["a\ud83d", "\ude42a", "\ud83d" * 5000, "e" + "\u0301" * 5000]
-    made = [each["text"] for each in ran("ig-dm", "Message", [{"json": {"text": text}} for text in halves])]
-    assert made[:2] == ["a\ufffd", "\ufffda"]
-    for text in (*made[2:], shortened(halves[2]), shortened(halves[3])):
+    messages = [result["text"] for result in ran("ig-dm", "Message", [{"json": {"text": text}} for text in halves])]
+    assert messages[:2] == ["a\ufffd", "\ufffda"]
+    for text in (*messages[2:], shortened(halves[2]), shortened(halves[3])):
         assert 0 < len(text.encode("utf-16-le")) // 2 <= 4096
-    assert unicodedata.category(made[3][1]) == "Mn"
+    assert unicodedata.category(messages[3][1]) == "Mn"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_what_is_no_text_of_unicode_is_made_one_and_one_endless_character_is_cut
     [("agent-callback", "Telegram"), ("ask-agent", "OpenClaw"), ("github-autofix", "Jobs"), ("summarize", "LiteLLM")],
 )
 def test_final_and_passing_refusals_of_an_api_are_told_apart(workflow: str, api: str) -> None:
-    by_name = {node.name: node for each in workflows(context()) if each.name == workflow for node in each.nodes}
+    by_name = {node.name: node for flow in workflows(context()) if flow.name == workflow for node in flow.nodes}
     assert by_name[api].then == (("Taken?",), ("Fail",)) and by_name["Taken?"].then == (("Reply",), ("Fail",))
     fail: Any = by_name["Fail"].parameters
     code = fail["options"]["responseCode"].removeprefix("={{").removesuffix("}}")
@@ -231,4 +231,4 @@ def test_final_and_passing_refusals_of_an_api_are_told_apart(workflow: str, api:
     done = subprocess.run(["node", "-e", script], capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == [True] + [False] * len(answers)
     assert final == [422, "1", f"{api} refuses it for good: Bad Request: message is too long"]
-    assert limited[:2] == [502, "41"] and all(each[:2] == [502, "7"] for each in passing) and silent[:2] == [502, "1"]
+    assert limited[:2] == [502, "41"] and all(refusal[:2] == [502, "7"] for refusal in passing) and silent[:2] == [502, "1"]

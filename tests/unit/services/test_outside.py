@@ -38,7 +38,7 @@ def seeded(tmp_path: Path, kept: dict[str, Any], wanted: list[dict[str, Any]]) -
     environment = {"NODE_PATH": str(tmp_path / "node_modules"), "KEPT": json.dumps(kept), "SAID": str(tmp_path / "said")}
     subprocess.run(["node", "-e", script], input=json.dumps(stdin), text=True, check=True, env=environment, executable=_node())
     said: list[list[Any]] = json.loads((tmp_path / "said").read_text())
-    return [each for each in said if each[0] in ("add", "editMonitor", "deleteMonitor")]
+    return [call for call in said if call[0] in ("add", "editMonitor", "deleteMonitor")]
 
 
 def _node() -> str:

@@ -181,9 +181,9 @@ def _sql(text: str) -> Any:
     """What PostgreSQL's own parser makes of each statement, and of those that psql's \\gexec runs."""
     statements = re.sub(r"^\\connect \w+$", "", text, flags=re.MULTILINE).replace(" \\gexec\n", ";\n")
     tree = _without_places(json.loads(parse_sql_json(statements)))
-    made = [word for word in _sql_strings(tree) if word.startswith("CREATE ")]
-    assert len(made) == text.count(" \\gexec\n")
-    return [tree, *(_without_places(json.loads(parse_sql_json(statement))) for statement in made)]
+    creations = [word for word in _sql_strings(tree) if word.startswith("CREATE ")]
+    assert len(creations) == text.count(" \\gexec\n")
+    return [tree, *(_without_places(json.loads(parse_sql_json(statement))) for statement in creations)]
 
 
 def _without_places(tree: Any) -> Any:

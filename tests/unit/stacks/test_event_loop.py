@@ -19,7 +19,7 @@ async def _failing() -> float:
 
 def test_a_failure_is_told_before_the_others_are_done() -> None:
     async def waited() -> tuple[int, int]:
-        tasks = [asyncio.ensure_future(each) for each in (_after(60), _failing())]
+        tasks = [asyncio.ensure_future(work) for work in (_after(60), _failing())]
         done, left = await event_loop.until_one_fails(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in left:
             task.cancel()
@@ -31,7 +31,7 @@ def test_a_failure_is_told_before_the_others_are_done() -> None:
 
 def test_success_is_told_once_for_all() -> None:
     async def waited() -> int:
-        done, left = await event_loop.until_one_fails([asyncio.ensure_future(_after(each / 100)) for each in range(5)])
+        done, left = await event_loop.until_one_fails([asyncio.ensure_future(_after(number / 100)) for number in range(5)])
         assert not left
         return len(done)
 

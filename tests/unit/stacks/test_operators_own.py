@@ -20,9 +20,9 @@ READERS = (
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """As somebody has it whose production stands, on other hosts, in another time zone, with everything looked up."""
-    there = tmp_path_factory.mktemp("operator") / "vpai"
-    there.mkdir()
-    tracked(there)
+    directory = tmp_path_factory.mktemp("operator") / "vpai"
+    directory.mkdir()
+    tracked(directory)
     sealed = {f"vpai:{name}": {"secure": "v1:AAAAAAAAAAAAAAAA:AAAAAAAAAAAAAAAAAAAA"} for name in (*DUMMY_SECRETS, "hcloud_token")}
     hub = {"seko": {"address": "198.51.100.8", "memoryMib": 2048, "roles": ["hub"]}}
     config = {
@@ -45,16 +45,18 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     copies = {**config, "vpai:kind": "copy", "vpai:hosts": hub, "vpai:protectData": False}
     for stack, values in (("prod", config), ("preprod", copies)):
-        (there / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": values, "encryptionsalt": "v1:AAAA:v1:AAAA:AAAA"}))
+        (directory / f"Pulumi.{stack}.yaml").write_text(
+            yaml.safe_dump({"config": values, "encryptionsalt": "v1:AAAA:v1:AAAA:AAAA"})
+        )
     key = next(line for line in (PROJECT / "tests/authorized_keys").read_text().splitlines() if line.startswith("ssh-ed25519"))
-    (there / "hosts").mkdir(exist_ok=True)
-    (there / "hosts/prod.authorized_keys").write_text(f"{key}\n")
+    (directory / "hosts").mkdir(exist_ok=True)
+    (directory / "hosts/prod.authorized_keys").write_text(f"{key}\n")
     pin = " ".join(key.split()[:2])
-    (there / "hosts/prod.known_hosts").write_text("".join(f"{host} {pin}\n" for host in ("sese", "seko", "waza")))
+    (directory / "hosts/prod.known_hosts").write_text("".join(f"{host} {pin}\n" for host in ("sese", "seko", "waza")))
     digests = dict.fromkeys(yaml.safe_load((PROJECT / "images.lock.yaml").read_text()), f"sha256:{'ab' * 32}")
     for name in ("images.lock.yaml", "images.verified.yaml"):
-        (there / name).write_text(yaml.safe_dump(digests))
-    return there
+        (directory / name).write_text(yaml.safe_dump(digests))
+    return directory
 
 
 def test_the_tests_of_what_an_operator_fills_in_pass_with_another_operators_own(checkout: Path) -> None:

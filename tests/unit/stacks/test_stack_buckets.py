@@ -34,7 +34,7 @@ def test_each_service_is_told_its_own_bucket_and_its_own_key() -> None:
 
 def test_a_key_of_one_bucket_is_shut_out_of_the_other() -> None:
     for bucket in inputs("prod").buckets:
-        found = {each["Sid"]: each for each in json.loads(policy(bucket))["Statement"]}
+        found = {statement["Sid"]: statement for statement in json.loads(policy(bucket))["Statement"]}
         hosts = [storage.backup_keys(host)[0] for host in ("seko", "sese")]
         others = [storage.SHARED_ACCESS_KEY] if bucket.name.endswith("backups") else [storage.BACKUPS_ACCESS_KEY, *hosts]
         assert found["NotTheirs"]["Principal"] == {"AWS": [f"arn:aws:iam:::user/p1234567:{other}" for other in others]}

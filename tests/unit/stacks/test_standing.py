@@ -60,25 +60,25 @@ def _state(*resources: dict[str, object]) -> Standing:
 def test_a_project_that_stands_is_not_renamed() -> None:
     urn = "urn:pulumi:prod::vpai::vpai:index:ServiceContainer$command:local:Command::sese-redis-data"
     create = "ssh -F x sese -- 'bash -s -- apply false 999:999 0700 /opt/javisi/data/redis'"
-    there = _state({"urn": urn, "type": "command:local:Command", "inputs": {"create": create}})
-    assert there.project == "javisi"
-    assert not list(standing.of_settings(there, "javisi", guarded=True))
-    [problem] = standing.of_settings(there, "other", guarded=True)
+    state = _state({"urn": urn, "type": "command:local:Command", "inputs": {"create": create}})
+    assert state.project == "javisi"
+    assert not list(standing.of_settings(state, "javisi", guarded=True))
+    [problem] = standing.of_settings(state, "other", guarded=True)
     assert "vpai:project is other, and what stands of prod is javisi's" in problem.what
     assert not list(standing.of_settings(_state(), "other", guarded=True)), "nothing stands yet"
 
 
 @pytest.mark.parametrize("protect", [True, False])
 def test_production_that_stands_does_not_become_a_stack_that_nothing_guards(protect: bool) -> None:
-    there = _state(
+    state = _state(
         {
             "urn": f"urn:pulumi:prod::vpai::random:index/randomPassword:RandomPassword::{DESTROY_GUARD}",
             "type": "random:x",
             "protect": protect,
         }
     )
-    assert not list(standing.of_settings(there, "javisi", guarded=True))
-    assert [problem.example for problem in standing.of_settings(there, "javisi", guarded=False)] == (
+    assert not list(standing.of_settings(state, "javisi", guarded=True))
+    assert [problem.example for problem in standing.of_settings(state, "javisi", guarded=False)] == (
         ["pulumi config set -s prod vpai:kind production"] if protect else []
     )
 

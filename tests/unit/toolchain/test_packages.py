@@ -66,7 +66,7 @@ def test_requirements_are_pinned_with_hashes() -> None:
 def test_requirements_are_what_runs_and_checks_and_not_the_documentation_site() -> None:
     assert DECLARED["tool"]["uv"]["default-groups"] == ["run", "dev", "lab"]
     named = {re.split(r"[\[=]", line)[0].lower() for line in (PROJECT / LIST).read_text().splitlines() if line[:1].isalnum()}
-    wanted = {re.split(r"[\[=]", each)[0].lower() for group in ("run", "dev", "lab") for each in GROUPS[group]}
+    wanted = {re.split(r"[\[=]", requirement)[0].lower() for group in ("run", "dev", "lab") for requirement in GROUPS[group]}
     assert wanted <= named
     assert not named & set(GROUPS["docs"])
 

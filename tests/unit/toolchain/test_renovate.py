@@ -23,8 +23,8 @@ def _found(manager: dict[str, Any]) -> dict[str, set[str]]:
                 continue
             for match in manager["matchStrings"]:
                 # RE2, in which JavaScript's named groups are written without a P.
-                for each in re.finditer(match.replace("(?<", "(?P<"), path.read_text()):
-                    named = each.groupdict()
+                for dependency in re.finditer(match.replace("(?<", "(?P<"), path.read_text()):
+                    named = dependency.groupdict()
                     found.setdefault(f"{named['depName']}:{named['currentValue']}", set()).add(named.get("currentDigest") or "")
     return found
 

@@ -75,7 +75,7 @@ OF_GITHUB = r"[a-z-]+(/[a-z]+)?@[0-9a-f]{40} # v\d+\.\d+\.\d+"
 def test_an_action_is_ours_or_githubs_own_at_a_commit(path: Path) -> None:
     used = re.findall(r"\buses: (.+)", path.read_text())
     allowed = rf"\./\.github/actions/toolchain|actions/{OF_GITHUB}"
-    assert [each for each in used if not re.fullmatch(allowed, each)] == []
+    assert [action for action in used if not re.fullmatch(allowed, action)] == []
 
 
 MAKES_AN_ENGINE = ("preview-pull-request", "runner", "plan", "reap", "test", "prove")
@@ -85,10 +85,10 @@ MAKES_AN_ENGINE = ("preview-pull-request", "runner", "plan", "reap", "test", "pr
 def test_a_job_that_needs_the_toolchain_has_it_out_of_the_cache_first(path: Path) -> None:
     late = []
     for name, job in read(path)["jobs"].items():
-        made = [step.get("run", step.get("uses", "")) for step in job["steps"]]
-        needs = [i for i, step in enumerate(made) if re.match(rf"make ({'|'.join(MAKES_AN_ENGINE)})\b(?!-)", step)]
+        commands = [step.get("run", step.get("uses", "")) for step in job["steps"]]
+        needs = [i for i, step in enumerate(commands) if re.match(rf"make ({'|'.join(MAKES_AN_ENGINE)})\b(?!-)", step)]
         # restic is in what the lab runs besides.
-        whole = any(re.search(r"\bmake (test|prove|prune|drill)\b(?!-)", each) for each in made)
+        whole = any(re.search(r"\bmake (test|prove|prune|drill)\b(?!-)", command) for command in commands)
         before = job["steps"][: needs[0]] if needs else []
         parts = [step.get("with", {}).get("part") for step in before if step.get("uses") == "./.github/actions/toolchain"]
         if needs and parts != ["all" if whole else None]:
