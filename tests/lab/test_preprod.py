@@ -48,14 +48,15 @@ def test_from_nothing_to_checked_and_gone_without_a_trace(preprod: Ephemeral, la
     assert names["llm.preprod.vpai.test"] == _address(lab, "preprod")
     assert names["llm.vpai.test"] == _address(lab, "sese"), "production's names stay as they are"
     preprod.smoke()
-    assert json.loads(preprod.pulumi("stack", "output", "urls", "--json").stdout) == ["https://llm.preprod.vpai.test"]
+    urls = json.loads(preprod.pulumi("stack", "output", "urls", "--json").stdout)
+    assert urls == ["https://llm.preprod.vpai.test", "https://preprod.vpai.test"], "its service, and its own front page"
     preprod.pulumi("up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
 
     preprod.pulumi("destroy", "--yes", "--skip-preview")
     assert cloud.inventory() == {}
     assert cloud.servers() == []
     assert _members(lab) == {"seko", "sese", "waza", "operator"}
-    assert not [name for name in _records(lab) if ".preprod." in name]
+    assert not [name for name in _records(lab) if "preprod.vpai.test" in name]
     assert set(health_of(lab.seko).values()) == {"healthy"}
 
 
