@@ -70,7 +70,7 @@ class Bench:
         *text, digest = self._curl("-w", f"\n{_DIGEST}", "-X", method, *data, f"{_LLM}{path}").splitlines()
         seen = json.loads(digest)
         if booked:
-            self.converge()
+            self.settle()
         return Reply(seen["status"], seen["model"], int(seen["retry"] or 0), seen["seconds"], json.loads("".join(text)))
 
     @property
@@ -86,7 +86,7 @@ class Bench:
         words = ("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", ".lab/ca/root.crt", f"{_LLM}{path}")
         return int(self._operator(*words))
 
-    def converge(self, seconds: float = 8.0) -> None:
+    def settle(self, seconds: float = 8.0) -> None:
         """Wait until no amount is reserved: LiteLLM books in the background."""
         for _ in range(int(5 * seconds)):
             if self.redis("HLEN", "litellm:budget:reserved") == "0":
@@ -108,7 +108,7 @@ class Bench:
             f"-d '{body}' {_LLM}/v1/chat/completions"
         )
         statuses = self._operator("sh", "-c", script).split()
-        self.converge()
+        self.settle()
         return Counter(map(int, statuses))
 
     def calls(self) -> list[str]:
@@ -462,7 +462,7 @@ def test_a_client_that_leaves_before_its_answer_leaves_no_reservation(bench: Ben
         )
         bench.leave("/v1/messages", {"model": "claude-opus", "messages": said, "max_tokens": 20, "stream": stream})
         bench.leave("/v1/chat/completions", {"model": "gpt-4o", "messages": said, "stream": stream, "max_tokens": 20})
-    bench.converge(20.0)
+    bench.settle(20.0)
     assert bench.spent < LIMIT, "what a client did not wait for is booked as what it may have cost, and not as the worst"
     bench.calm()
 
@@ -507,7 +507,7 @@ def test_openais_and_anthropics_own_clients_stream_in_every_mode_of_the_budget(b
     def streamed(text: str) -> Mapping[str, Any]:
         before = bench.spent
         reported: Mapping[str, Any] = json.loads(bench.python(_CLIENTS, KEY_FILE, f"run {RUN}: {text}", _LLM))
-        bench.converge()
+        bench.settle()
         # A refused request costs the embedding for the cache lookup: 1/300 of the cheapest answer.
         assert (bench.spent - before > GLM) == ("text" in reported["openai"])
         return reported

@@ -158,7 +158,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
         provider = terms.provider if terms else str(kwargs.get("custom_llm_provider"))
         tokens = (kwargs.get("standard_logging_object") or {}).get("total_tokens") or 0
         self._usage.count(group or str(kwargs.get("model")), cost, tokens)
-        await self._tell(await self._ledger.converge(identity, provider, cost))
+        await self._tell(await self._ledger.settle(identity, provider, cost))
 
     async def async_post_call_failure_hook(
         self,
@@ -187,7 +187,7 @@ class Budget(CustomLogger):  # type: ignore[misc]
                 del self._unsaid[next(iter(self._unsaid))]
             cost = price.after(request.sent)
             _LOG.warning("budget: nobody said what a request to %s has cost: %.6f USD are booked for it", model, cost)
-            await self._tell(await self._ledger.converge(identity, self._settings.models[model].provider, cost))
+            await self._tell(await self._ledger.settle(identity, self._settings.models[model].provider, cost))
 
     def _reserved_for(self, identity: str, model: str, price: Estimate) -> None:
         if request := SERVED.get():

@@ -181,7 +181,7 @@ class Ledger:
             self._held[identity] = (amount, top, deadline)
         return verdict
 
-    async def converge(self, identity: str, provider: str, cost: float) -> Crossing:
+    async def settle(self, identity: str, provider: str, cost: float) -> Crossing:
         """Book what a request has cost instead of what was reserved for it."""
         self._held.pop(identity, None)
         try:
@@ -216,7 +216,7 @@ class Ledger:
 
     async def release(self, identity: str) -> None:
         """Give back the reservation of a request that failed."""
-        await self.converge(identity, "", 0.0)
+        await self.settle(identity, "", 0.0)
 
     async def tell_again(self, share: str) -> None:
         """A message about `share` did not get through: the next settlement brings it up again."""

@@ -151,10 +151,10 @@ def test_cloud_init_is_told_the_host_key_and_nothing_else_of_worth() -> None:
 def test_the_key_that_the_stack_made_is_no_hindrance_to_its_next_up(there: RunningCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the wiring: the name that is asked for is the one under which the program registers the key."""
     monkeypatch.setenv("HCLOUD_ENDPOINT", there.endpoint)
-    converged = inputs("prod", **{**RENTED_HOST, "hcloud_token": TOKEN})
-    assert list(rented.problems(converged)) == []
+    deployed = inputs("prod", **{**RENTED_HOST, "hcloud_token": TOKEN})
+    assert list(rented.problems(deployed)) == []
     (registered,) = [
         resource for resource in built("prod", **RENTED_HOST).resources if resource.type == "hcloud:index/sshKey:SshKey"
     ]
     Client(token=TOKEN, api_endpoint=there.endpoint).ssh_keys.create(registered.inputs["name"], registered.inputs["publicKey"])
-    assert list(rented.problems(converged)) == []
+    assert list(rented.problems(deployed)) == []

@@ -210,7 +210,7 @@ def test_twenty_requests_at_once_overshoot_by_less_than_one() -> None:
         verdicts = await asyncio.gather(*(book.reserve(str(number), "glm-5", 0.01) for number in range(20)))
         for number, verdict in enumerate(verdicts):
             if verdict.admitted:
-                await book.converge(str(number), "openrouter", 0.01)
+                await book.settle(str(number), "openrouter", 0.01)
         return [verdict.admitted for verdict in verdicts]
 
     store = Redis()
@@ -222,9 +222,9 @@ def test_twenty_requests_at_once_overshoot_by_less_than_one() -> None:
 def test_each_share_is_told_once_and_again_only_when_the_message_was_lost() -> None:
     async def spend() -> list[tuple[str, ...]]:
         book = Ledger(Redis(), SETTINGS, lambda: NOW)
-        reported = [(await book.converge("1", "openai", amount)).shares for amount in (3.4, 0.2, 0.1, 0.9)]
+        reported = [(await book.settle("1", "openai", amount)).shares for amount in (3.4, 0.2, 0.1, 0.9)]
         await book.tell_again("0.9")
-        return [*reported, (await book.converge("1", "openai", 0.01)).shares]
+        return [*reported, (await book.settle("1", "openai", 0.01)).shares]
 
     assert run(spend()) == [(), ("0.7",), (), ("0.9",), ("0.9",)]
 
@@ -238,8 +238,8 @@ def test_without_redis_only_eco_models_are_paid_for_and_nothing_is_forgotten(mon
         store.away = True
         assert not (await book.reserve("2", "claude-opus", 1.0)).admitted
         assert (await book.reserve("3", "glm-5", 0.01)).admitted
-        await book.converge("1", "anthropic", 0.25)
-        await book.converge("3", "openrouter", 0.01)
+        await book.settle("1", "anthropic", 0.25)
+        await book.settle("3", "openrouter", 0.01)
         store.away = False
         while book._search:
             await asyncio.sleep(0.01)
@@ -253,7 +253,7 @@ def test_without_redis_only_eco_models_are_paid_for_and_nothing_is_forgotten(mon
 def test_without_redis_blocked_stays_blocked() -> None:
     async def outage(store: Redis) -> bool:
         book = Ledger(store, SETTINGS, lambda: NOW)
-        await book.converge("1", "openai", 5.0)
+        await book.settle("1", "openai", 5.0)
         store.away = True
         return (await book.reserve("2", "glm-5", 0.01)).admitted
 
@@ -263,7 +263,7 @@ def test_without_redis_blocked_stays_blocked() -> None:
 def test_a_month_of_one_provider_ends_before_the_others() -> None:
     async def films(store: Redis) -> list[bool]:
         book = Ledger(store, SETTINGS, lambda: NOW)
-        await book.converge("1", "byteplus", 5.0)
+        await book.settle("1", "byteplus", 5.0)
         return [(await book.reserve("2", name, 0.1)).admitted for name in (FILMS[0].name, "glm-5")]
 
     store = Redis()
@@ -567,7 +567,7 @@ def test_redis_that_goes_again_while_it_comes_back_loses_and_doubles_nothing(los
         book = Ledger(store, SETTINGS, lambda: NOW)
         book._unwritten = [("old", 1.0, "anthropic"), ("older", 0.5, "openai")]
         reservations = [book.reserve(str(number), "glm-5", 0.01) for number in range(4)]
-        ended = [book.converge(f"ended{number}", "openrouter", 0.1) for number in range(4)]
+        ended = [book.settle(f"ended{number}", "openrouter", 0.1) for number in range(4)]
         done = await asyncio.gather(*reservations, *ended)
         for _ in range(3):
             while book._search:
