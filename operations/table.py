@@ -25,7 +25,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     if (tables := _collected.get()) is not None:
         tables.append([dict(zip((name or "result" for name in head), row, strict=True)) for row in rows])
         return ""
-    lines = [tuple(head), *(tuple(row) for row in rows)]
+    lines = [tuple(head), *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([text[0], "  ".join("-" * width for width in widths), *text[1:]])

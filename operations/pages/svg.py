@@ -34,11 +34,10 @@ def text(
     )
 
 
-def arrow(points: Iterable[tuple[float, float]], color: str, *, dashed: bool = False) -> str:
+def arrow(points: Iterable[tuple[float, float]], color: str) -> str:
     """A line through `points` with an arrowhead at its end."""
     path = " ".join(f"{x:g},{y:g}" for x, y in points)
-    dash = ' stroke-dasharray="5 4"' if dashed else ""
-    return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"{dash} marker-end="url(#{_head(color)})"/>'
+    return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2" marker-end="url(#{_head(color)})"/>'
 
 
 def heads(colors: Iterable[str]) -> str:

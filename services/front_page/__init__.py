@@ -79,10 +79,10 @@ def written(placements: Sequence[Placement], names: Names, stack: str, cost: str
     )
 
     def with_page(service: Service) -> Service:
-        if not service.configuration or not any(route.file for route in service.routes):
+        if not any(route.file for route in service.routes):
             return service
-        page_files = (File(path=f"{DIRECTORY}/{name}", content=text) for name, text in _contents(about, placements))
-        return replace(service, configuration=replace(service.configuration, files=(*service.configuration.files, *page_files)))
+        contents = _contents(about, placements)
+        return service.with_files(*(File(path=f"{DIRECTORY}/{name}", content=text) for name, text in contents))
 
     return tuple(
         replace(placement, services=tuple(with_page(service) for service in placement.services)) for placement in placements
