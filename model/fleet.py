@@ -1,8 +1,10 @@
 """The fleet: every service on its host. A `Fleet` that exists obeys every law."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from model.bucket import Bucket
+from model.cost import Invoice
 from model.host import Host
 from model.image import ImageLock
 from model.laws import broken_laws
@@ -28,6 +30,9 @@ class Fleet:
     named_in_public: bool = True
     """Whether the sites have records in the public DNS; a copy's names are in the mesh alone."""
     image_lock: ImageLock
+    buckets: tuple[Bucket, ...] = ()
+    invoice: Invoice = field(default_factory=lambda: Invoice(lines=()))
+    """Monthly price of everything that the stack rents, by the committed prices."""
 
     def __post_init__(self) -> None:
         refuse(broken_laws(self.placements))

@@ -25,7 +25,7 @@ from model.mesh import Mesh
 from model.placement import Placement
 from model.problem import refuse
 from services.headscale import MERGED_DIRECTORY
-from stacks import buckets, preflight
+from stacks import bucket_resources, preflight
 from stacks.inputs import Inputs
 from stacks.standing import Standing, of_settings, standing
 
@@ -61,7 +61,7 @@ def deploy(inputs: Inputs, project_directory: Path) -> None:
         refuse(preflight.problems(*asked, deployed=state.hosts if state else ()))
     guard = DestroyGuard() if inputs.profile.guarded else None
     _Deployment(inputs, ssh_config).register()
-    buckets.register(inputs.buckets, inputs.external, inputs.settings)
+    bucket_resources.register(inputs.fleet.buckets, inputs.external, inputs.settings)
     if guard:
         guard.register(protect=inputs.settings.protect_data)
 
@@ -239,7 +239,7 @@ class _Deployment:
     def _export(self) -> None:
         pulumi.export("urls", [f"https://{site.host}" for site in self._fleet.sites()])
         if self._inputs.rents:
-            pulumi.export("cost", str(self._inputs.invoice))  # a preview shows the difference to the last deployment
+            pulumi.export("cost", str(self._inputs.fleet.invoice))  # a preview shows the difference to the last deployment
         # For smoke checks and the recovery kit; encrypted in the state like every secret.
         pulumi.export("secrets", pulumi.Output.secret(dict(self._store.values)))
         pulumi.export("irreplaceable", self._irreplaceable)

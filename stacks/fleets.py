@@ -298,6 +298,8 @@ def _fleet(
         hub_elsewhere=hub_elsewhere,
         named_in_public=not (PROFILES[settings.kind].copy and hub_elsewhere),
         image_lock=inputs.lock,
+        buckets=kept_in,
+        invoice=invoice,
     )
 
 

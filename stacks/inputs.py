@@ -11,8 +11,7 @@ from typing import Any
 import yaml
 
 from model import names, ssh_key
-from model.bucket import Bucket
-from model.cost import Invoice, Prices
+from model.cost import Prices
 from model.fleet import Fleet
 from model.image import DIGEST, ImageLock, verified_file
 from model.kind import PROFILES, Profile
@@ -22,7 +21,7 @@ from model.secret import External, Generated, Secret, fault
 from model.settings import Settings, shown
 from services import catalogue, storage
 from services.caddy import AUTHORITY_KEY
-from stacks import buckets, fleets, rental_cost
+from stacks import buckets, fleets
 from stacks.host_plan import HostPlan, host_plans
 from stacks.placement_inputs import PlacementInputs
 
@@ -48,13 +47,10 @@ class Inputs:
     """Values of the external secrets that are set, by name."""
     host_plans: Mapping[str, HostPlan]
     """Desired state of each host without its services, by name."""
-    buckets: tuple[Bucket, ...]
     authorized_keys: tuple[str, ...]
     """The public keys that may log in on every host."""
     cloud_token: str
     """Empty where nothing is rented."""
-    invoice: Invoice
-    """Monthly price of everything that the stack rents, by the committed prices."""
     unresolved: tuple[Problem, ...]
     """Facts that nobody has looked up yet: a preview warns of them, an `up` refuses them."""
     unverified: tuple[str, ...]
@@ -106,7 +102,6 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         raise Refused([*refused.problems, *misnamed, *_bad_secrets(stack, needed, configured)]) from None
     profile = PROFILES[settings.kind]
     secrets = fleet.secrets()
-    kept_in = buckets.wanted(settings, fleet.placements, copy=profile.copy)
     kept = {name: value.get_secret_value() for name, value in settings.kept.items()}
     external = {**{name: value for name, value in configured.items() if value}, **files.authority_key, **kept}
     token = external.pop(CLOUD_TOKEN.name, "")
@@ -121,7 +116,7 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
             *plain,
             *_bad_rotations(settings, secrets),
             *_bad_kept(stack, settings, secrets, encrypted),
-            *buckets.problems(stack, kept_in, [host.name for host in fleet.hosts], external),
+            *buckets.problems(stack, fleet.buckets, [host.name for host in fleet.hosts], external),
         ]
     )
     return Inputs(
@@ -130,10 +125,8 @@ def read(stack: str, raw: Mapping[str, str], encrypted: Set[str], directory: Pat
         fleet=fleet,
         external=external,
         host_plans=plans,
-        buckets=kept_in,
         authorized_keys=keys,
         cloud_token=token,
-        invoice=rental_cost.invoice(fleet.placements, kept_in, Prices.written(files.prices)),
         unresolved=(*unpinned_images(fleet, settings), *unpinned_hosts(fleet, directory / settings.known_hosts)),
         unverified=fleet.image_lock.unverified(_verified(directory / settings.image_lock), fleet.images())
         if profile.guarded

@@ -48,7 +48,7 @@ def smoke(stack: Stack, *, chat: bool) -> tuple[Check, ...]:
     """Run every check; `chat` adds a completion that a provider bills."""
     placements = zip(stack.hosts, stack.placements, strict=True)
     asks = [ask for host, placement in placements for ask in _asks(stack, host, placement, chat)]
-    asks += buckets.checks(stack.inputs.buckets, stack.inputs.external)
+    asks += buckets.checks(stack.inputs.fleet.buckets, stack.inputs.external)
     with ThreadPoolExecutor(max_workers=4) as pool:
         checks = tuple(pool.map(lambda ask: _answer(*ask), asks))
     return (*checks, *_left_out(stack))

@@ -76,7 +76,7 @@ def test_what_the_program_rents_costs_what_the_worked_invoice_says(stack: str, h
     ]
     found = invoice(rented(registered), committed(FALLBACK))
     assert [*(f"{line.price.monthly:.3f}" for line in found.lines), f"{found.monthly:.3f}"] == documented(heading)
-    assert str(settings.invoice) == f"{found.monthly:.2f} EUR a month net", "what a preview shows among the outputs"
+    assert str(settings.fleet.invoice) == f"{found.monthly:.2f} EUR a month net", "what a preview shows among the outputs"
 
 
 def test_an_application_is_given_its_database_and_nobody_elses() -> None:

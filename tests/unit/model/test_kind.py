@@ -44,7 +44,7 @@ def test_a_second_production_is_guarded_and_protected_as_the_first_is() -> None:
     first, second = inputs("prod"), inputs("second", like="prod", domain="second.example.net")
     assert second.profile == first.profile and second.profile.guarded
     assert (second.deploy_key, second.settings.protect_data) == (first.authorized_keys[0], True)
-    assert {bucket.name for bucket in second.buckets} == {bucket.name for bucket in first.buckets}
+    assert {bucket.name for bucket in second.fleet.buckets} == {bucket.name for bucket in first.fleet.buckets}
 
 
 def test_a_copy_may_have_any_name() -> None:

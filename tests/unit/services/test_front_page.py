@@ -203,7 +203,7 @@ _ALL_ROLES = {"address": "203.0.113.10", "memoryMib": 16384, "roles": ["stack", 
 
 def test_the_page_says_what_the_stack_rents() -> None:
     of = inputs("prod", **RENTED_HOST)
-    assert str(of.invoice) in Page(files(of.fleet)["index.html"]).text
+    assert str(of.fleet.invoice) in Page(files(of.fleet)["index.html"]).text
     assert "nothing is rented" in files(fleet(bucketPrefix="", hosts=ONE_MACHINE["hosts"]))["index.html"]
 
 

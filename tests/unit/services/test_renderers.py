@@ -347,7 +347,7 @@ def test_ssh_reads_every_path_as_it_is(name: str, tmp_path: Path) -> None:
 
 def test_a_bucket_policy_is_json_whatever_its_principal() -> None:
     principal = "arn:aws:iam:::user/p1:{key}" + WORST.replace("{", "").replace("}", "")
-    wanted = inputs("prod", bucketPrincipal=principal).buckets
+    wanted = inputs("prod", bucketPrincipal=principal).fleet.buckets
     policies = [policy(bucket) for bucket in wanted]
     assert any(policies)
     for text in filter(None, policies):

@@ -10,14 +10,14 @@ from tests.support.fleets import DUMMY_SECRETS, NAMES, inputs
 
 
 def test_production_keeps_backups_and_what_services_share() -> None:
-    backups, shared = inputs("prod").buckets
+    backups, shared = inputs("prod").fleet.buckets
     assert (backups.name, shared.name) == ("example-org-backups", "example-org-shared")
     assert all(bucket.versioning and bucket.https_only and not bucket.emptied for bucket in (backups, shared))
-    assert inputs("prod", backupLockDays="14").buckets[0].lock_days == 14
+    assert inputs("prod", backupLockDays="14").fleet.buckets[0].lock_days == 14
 
 
 def test_a_copy_has_no_backups_and_takes_its_bucket_with_it() -> None:
-    (shared,) = inputs("preprod").buckets
+    (shared,) = inputs("preprod").fleet.buckets
     assert (shared.name, shared.emptied) == ("example-org-shared", True)
 
 
@@ -33,7 +33,7 @@ def test_each_service_is_told_its_own_bucket_and_its_own_key() -> None:
 
 
 def test_a_key_of_one_bucket_is_shut_out_of_the_other() -> None:
-    for bucket in inputs("prod").buckets:
+    for bucket in inputs("prod").fleet.buckets:
         found = {statement["Sid"]: statement for statement in json.loads(policy(bucket))["Statement"]}
         hosts = [storage.backup_keys(host)[0] for host in ("seko", "sese")]
         others = [storage.SHARED_ACCESS_KEY] if bucket.name.endswith("backups") else [storage.BACKUPS_ACCESS_KEY, *hosts]
@@ -43,7 +43,7 @@ def test_a_key_of_one_bucket_is_shut_out_of_the_other() -> None:
 
 def test_without_a_prefix_there_are_no_buckets_and_nobody_is_told_of_one() -> None:
     without = inputs("prod", bucketPrefix="")
-    assert without.buckets == ()
+    assert without.fleet.buckets == ()
     services = {service.name: service for _, service in without.fleet.services()}
     assert not [name for name in services["nocodb"].environment if name.startswith("NC_S3")]
     assert set(services["zerobyte"].secret_environment) == {"APP_SECRET"}
@@ -55,7 +55,7 @@ HOSTS = ("sese", "seko", "waza")
 
 
 def test_keys_that_are_missing_are_named_with_where_to_get_them() -> None:
-    wanted = inputs("prod").buckets
+    wanted = inputs("prod").fleet.buckets
     assert list(buckets.problems("prod", wanted, HOSTS, DUMMY_SECRETS)) == []
     reported = list(buckets.problems("prod", wanted, HOSTS, {}))
     assert [problem.what for problem in reported] == [
@@ -63,7 +63,7 @@ def test_keys_that_are_missing_are_named_with_where_to_get_them() -> None:
     ], "nothing on the workstation is backed up"
     assert all("S3 credentials" in problem.fix for problem in reported)
     # A copy without backups needs no key for them.
-    copied = list(buckets.problems("preprod", inputs("preprod").buckets, ["preprod"], {}))
+    copied = list(buckets.problems("preprod", inputs("preprod").fleet.buckets, ["preprod"], {}))
     assert not [problem for problem in copied if "backups" in problem.what]
 
 
