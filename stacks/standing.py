@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from model.kind import DESTROY_GUARD, Kind
 from model.problem import Problem, Refused, refuse
+from model.urn import resource_name
 
 _PROJECT = Path(__file__).parent.parent
 _NAME = "vpai"
@@ -108,15 +109,16 @@ def read(found: Standing, data: bytes, locks: tuple[Lock, ...] = ()) -> Standing
         resources = latest.get("resources") or ()
         whole["resources"] = len(resources)
         whole["salt"] = ((latest.get("secrets_providers") or {}).get("state") or {}).get("salt", "")
-        whole["generated"] = frozenset(_name(resource) for resource in resources if resource["type"].startswith("random:"))
+        whole["generated"] = frozenset(
+            resource_name(resource) for resource in resources if resource["type"].startswith("random:")
+        )
         whole["hosts"] = frozenset(
-            _name(resource).removesuffix(_OURS) for resource in resources if _name(resource).endswith(_OURS)
+            resource_name(resource).removesuffix(_OURS) for resource in resources if resource_name(resource).endswith(_OURS)
         )
         whole["project"] = next((named[1] for resource in resources if (named := _DATA.search(_directories(resource)))), "")
-        whole["guarded"] = any(_name(resource) == DESTROY_GUARD and resource.get("protect") for resource in resources)
+        whole["guarded"] = any(resource_name(resource) == DESTROY_GUARD and resource.get("protect") for resource in resources)
         whole["pending"] = tuple(
-            f"{operation['type']} {operation['resource']['urn'].rpartition('::')[2]}"
-            for operation in latest.get("pending_operations") or ()
+            f"{operation['type']} {resource_name(operation['resource'])}" for operation in latest.get("pending_operations") or ()
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         whole["resources"] = None
@@ -241,12 +243,8 @@ _DATA = re.compile(r"/opt/([a-z][a-z0-9]*)/data/")
 """A service's data directory, as directories.sh gets it."""
 
 
-def _name(resource: Mapping[str, Any]) -> str:
-    return str(resource["urn"].rpartition("::")[2])
-
-
 def _directories(resource: Mapping[str, Any]) -> str:
-    create = (resource.get("inputs") or {}).get("create", "") if _name(resource).endswith("-data") else ""
+    create = (resource.get("inputs") or {}).get("create", "") if resource_name(resource).endswith("-data") else ""
     return create if isinstance(create, str) else ""
 
 

@@ -12,6 +12,7 @@ import yaml
 import model.cost
 from model.cost import Invoice, Price, Prices, Rented, invoice
 from model.problem import Problem, refuse
+from model.urn import resource_name
 from operations.stack import PROJECT, Stack
 from operations.table import table
 
@@ -64,7 +65,7 @@ def after(deployed: Iterable[State], steps: Iterable[Mapping[str, Any]]) -> list
 def rented(states: Iterable[State]) -> Iterator[Rented]:
     """The resources of a stack that are paid for."""
     for state in states:
-        yield from model.cost.rented(str(state["type"]), str(state["urn"]).rpartition("::")[2], state.get("inputs") or {})
+        yield from model.cost.rented(str(state["type"]), resource_name(state), state.get("inputs") or {})
 
 
 def prices(token: str) -> Prices:

@@ -8,6 +8,7 @@ from typing import Any
 
 from model.host import host_of
 from model.reachability import Difference, Reach
+from model.urn import name_of
 
 State = Mapping[str, Any]
 
@@ -43,7 +44,7 @@ class Change:
 
     @property
     def name(self) -> str:
-        return self.urn.rpartition("::")[2]
+        return name_of(self.urn)
 
     @property
     def type(self) -> str:

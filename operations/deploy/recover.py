@@ -13,6 +13,7 @@ from components.docker.docker_host import LABEL_STACK
 from components.ssh.host_script import NO_ANSWER, SshHost
 from model.host import host_of
 from model.problem import Problem, refuse
+from model.urn import name_of
 from operations.stack import Stack, on_host
 from stacks import standing
 
@@ -78,7 +79,7 @@ def _has_containers(stack: Stack, host: SshHost) -> bool:
 def _of_another_state(stack: Stack, orphans: Mapping[SshHost, Sequence[Orphan]], pending: Sequence[str]) -> Iterator[Problem]:
     hosts = [host.alias for host in orphans]
     for host, found in orphans.items():
-        begun = sum(host_of(urn.rpartition("::")[2], hosts) == host.alias and _CONTAINER in urn for urn in pending)
+        begun = sum(host_of(name_of(urn), hosts) == host.alias and _CONTAINER in urn for urn in pending)
         unknown = sum(kind == _REMOVE_CONTAINER for kind, _, _ in found)
         yield from of_another_state(stack.name, host.alias, unknown - begun, len(stack.containers(host)))
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from components.docker.docker_host import LABEL_SERVICE
 from components.ssh.host_script import SshHost
+from model.urn import resource_name
 from operations.deploy.terminal import Terminal
 from operations.stack import CommandFailed, Stack, on_host
 from operations.table import table
@@ -83,7 +84,7 @@ def deployed(exported: Mapping[str, Any]) -> Mapping[tuple[str, str], Deployed]:
     """Containers in the output of `pulumi stack export`, by host and service."""
     resources = exported["deployment"].get("resources", [])
     images = {
-        _name(resource): str(resource["inputs"]["name"])
+        resource_name(resource): str(resource["inputs"]["name"])
         for resource in resources
         if resource["type"] == "docker:index/remoteImage:RemoteImage"
     }
@@ -92,10 +93,10 @@ def deployed(exported: Mapping[str, Any]) -> Mapping[tuple[str, str], Deployed]:
         if container["type"] == "docker:index/container:Container" and container.get("id"):
             labels = {label["label"]: label["value"] for label in container["inputs"]["labels"]}
             service = str(labels[LABEL_SERVICE])
-            host = _name(container).removesuffix(f"-{service}")
+            host = resource_name(container).removesuffix(f"-{service}")
             found[host, service] = Deployed(
                 container=str(container["id"]),
-                image=images.get(_name(container), ""),
+                image=images.get(resource_name(container), ""),
                 memory_mib=int(container["inputs"].get("memory") or 0),
             )
     return found
@@ -186,7 +187,3 @@ def in_use(shown: str) -> Mapping[str, int]:
     """Bytes in use by container, from lines like `ID 17.9MiB / 128MiB`."""
     lines = (re.match(r"([0-9a-f]{64}) ([0-9.]+)([KMGT]?i?B) /", line) for line in shown.splitlines())
     return {line[1]: int(float(line[2]) * _UNITS[line[3]]) for line in lines if line and line[3] in _UNITS}
-
-
-def _name(resource: Mapping[str, Any]) -> str:
-    return str(resource["urn"]).rpartition("::")[2]

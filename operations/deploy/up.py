@@ -22,6 +22,7 @@ from components import ssh
 from model.cost import invoice
 from model.problem import Problem, refuse
 from model.reachability import difference
+from model.urn import name_of
 from operations.checks.smoke import report, smoke
 from operations.cloud import cost
 from operations.deploy import git_refs, guard, phases
@@ -367,7 +368,7 @@ def _protected(message: str) -> str:
     found = _PROTECTED.search(message)
     if not found:
         return ""
-    name = found[1].rpartition("::")[2]
+    name = name_of(found[1])
     return str(
         Problem(
             what=f"{name} holds data, is no longer in the code or would be made anew, and is protected",

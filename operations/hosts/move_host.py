@@ -20,6 +20,7 @@ from model import ssh_key
 from model.host import SSH_PORT
 from model.placement import Placement
 from model.problem import Problem, refuse
+from model.urn import name_of
 from operations.backups.host_program import backup, last_backup, on_host_words, restore
 from operations.deploy.live_state import live_state
 from operations.deploy.up import Code, nothing_to_do, pack
@@ -230,7 +231,7 @@ def as_before(now: list[dict[str, Any]], before: list[dict[str, Any]], host: str
     """A state with `host` from `before` and everything else from `now`; `host` will join the mesh anew."""
     ours = of_host(before, host, hosts, hub=False)
     gone = of_host(now, host, hosts, hub=False)
-    rejoins = {urn for urn in ours if urn.rpartition("::")[2] in (f"{host}-in-mesh", f"{host}-mesh-only")}
+    rejoins = {urn for urn in ours if name_of(urn) in (f"{host}-in-mesh", f"{host}-mesh-only")}
     others = {str(resource["urn"]): resource for resource in without(now, gone)}
     found = [others.pop(str(resource["urn"]), None) if resource["urn"] not in ours else resource for resource in before]
     return without([*(resource for resource in found if resource), *others.values()], rejoins)

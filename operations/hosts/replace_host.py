@@ -20,6 +20,7 @@ from components.ssh.host_script import SshHost
 from model.host import host_of
 from model.placement import Placement
 from model.problem import Problem, refuse
+from model.urn import resource_name
 from operations.stack import CommandFailed, Stack
 from stacks.standing import of_pending
 
@@ -76,7 +77,7 @@ def next_steps(stack: str, placement: Placement) -> Iterator[str]:
 
 def of_host(resources: Sequence[Resource], host: str, hosts: Collection[str], *, hub: bool) -> frozenset[str]:
     """The URNs of all resources on `host`, found by name."""
-    names = {str(resource["urn"]): str(resource["urn"]).rpartition("::")[2] for resource in resources}
+    names = {str(resource["urn"]): resource_name(resource) for resource in resources}
     return frozenset(urn for urn, name in names.items() if host_of(name, hosts) == host or (hub and name == _OF_HUB))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from model.cost import invoice
 from model.reachability import difference
+from model.urn import resource_name
 from operations.cloud import cost
 from operations.deploy.preview_text import Preview, changes, comment, refusal
 from operations.deploy.revision import commit_of
@@ -107,7 +108,7 @@ def _as_protected(step: Mapping[str, Any]) -> Mapping[str, Any]:
 def _hosts(states: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     for state in states:
         if state["type"] in _HOSTS:
-            yield str(state["urn"]).rpartition("::")[2]
+            yield resource_name(state)
 
 
 def _below(place: Path, name: str) -> Path:

@@ -20,6 +20,7 @@ from urllib.parse import quote
 import yaml
 
 from model.problem import Problem, refuse
+from model.urn import resource_name
 from operations.deploy import git_refs
 from operations.previews.converged import SECRET_KEY, converge, invented, secret
 from operations.previews.ephemeral_stack import EphemeralStack, Resource
@@ -150,14 +151,14 @@ def leaks(deployed: Iterable[Resource], true_values: Mapping[str, str], publishe
         old = dict(_secret_leaves(before[resource["urn"]]))
         for where, value in _secret_leaves(resource):
             if value == old.get(where) and value not in map(json.dumps, _EMPTY.values()):
-                yield _leak(f"{_name(resource)} {where}", "unchanged")
+                yield _leak(f"{resource_name(resource)} {where}", "unchanged")
     for resource in deployed:
         for where, value in _secret_leaves(resource):
             hashes = [*_BCRYPT.findall(value), *_HEXADECIMAL.findall(value), hashlib.sha256(value.encode()).hexdigest()]
-            yield from (_leak(f"{_name(resource)} {where}", "a hash") for digest in hashes if digest in text)
+            yield from (_leak(f"{resource_name(resource)} {where}", "a hash") for digest in hashes if digest in text)
         version = resource.get("inputs", {}).get("version", "")
         if _HEXADECIMAL.fullmatch(str(version)) and str(version) in text:
-            yield _leak(f"{_name(resource)} version", "keyed hash")
+            yield _leak(f"{resource_name(resource)} version", "keyed hash")
 
 
 def _forms(value: str) -> Iterator[tuple[str, str]]:
@@ -191,7 +192,7 @@ def _true_values(stack: Stack, deployed: Iterable[Resource]) -> Mapping[str, str
             for where, value in _secret_leaves(resource):
                 plain = json.loads(value)
                 if isinstance(plain, str):
-                    found[f"{_name(resource)} {where}"] = plain
+                    found[f"{resource_name(resource)} {where}"] = plain
     return {name: str(value) for name, value in found.items()}
 
 
@@ -248,10 +249,6 @@ def _leak(name: str, form: str) -> Problem:
         why="it is published, and whoever reads it could use or confirm the value",
         fix="see where the program writes it; nothing has been published",
     )
-
-
-def _name(resource: Resource) -> str:
-    return str(resource["urn"]).rpartition("::")[2]
 
 
 def _ref(stack: str) -> str:
