@@ -109,8 +109,8 @@ def _host_problems(
         elif kind == "data":
             yield _keys_lost(host.alias, f"{arguments[0]}/data/{finding}", sealed[finding])
         else:
-            reported = {"docker": _docker_down, "disk": _disk_full, "image": _image_missing, "staging": _no_room_for_backups}
-            yield reported[kind](host.alias, finding)
+            problem_of = {"docker": _docker_down, "disk": _disk_full, "image": _image_missing, "staging": _no_room_for_backups}
+            yield problem_of[kind](host.alias, finding)
 
 
 def _judged_files(placement: Placement) -> Iterator[tuple[Service, Configuration, tuple[str, ...]]]:

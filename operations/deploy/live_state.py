@@ -28,16 +28,20 @@ def live_state(stack: Stack) -> str:
 def in_words(hosts: Mapping[str, Iterable[Container] | None]) -> str:
     """One line of text. `hosts`: the containers of each host, None for a host that does not answer."""
     seen = [(name, container) for name, found in hosts.items() for container in found or ()]
-    unwell = [f"{name}/{_service(container)} is {state}" for name, container in seen if (state := _state(container)) != "healthy"]
+    unwell = [
+        f"{name}/{service_of(container)} is {state}" for name, container in seen if (state := health(container)) != "healthy"
+    ]
     unwell += [f"{name} does not answer" for name, found in hosts.items() if found is None]
     said = f"{len(seen)} services on {len(hosts)} hosts, " + ("all healthy" if not unwell else "; ".join(sorted(unwell)))
     return f"Live: {said}."
 
 
-def _service(container: Container) -> str:
+def service_of(container: Container) -> str:
+    """The name of the service whose container it is."""
     return str(container["Config"]["Labels"][LABEL_SERVICE])
 
 
-def _state(container: Container) -> str:
+def health(container: Container, unchecked: str = "without a healthcheck") -> str:
+    """Docker's words for a container's health, or for why it does not run; `unchecked` for one that has no healthcheck."""
     state = container["State"]
-    return str(state.get("Health", {}).get("Status", "without a healthcheck") if state["Running"] else state["Status"])
+    return str(state.get("Health", {}).get("Status", unchecked) if state["Running"] else state["Status"])

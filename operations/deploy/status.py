@@ -11,17 +11,15 @@ from typing import Any
 from components.docker.docker_host import LABEL_SERVICE
 from components.ssh.host_script import SshHost
 from model.urn import resource_name
+from operations.deploy.live_state import Container, health, service_of
 from operations.deploy.terminal import Terminal
 from operations.stack import CommandFailed, Stack, on_host
 from operations.table import table
+from services.monitoring.alerts import MUCH_MEMORY
 
-Container = Mapping[str, Any]
-"""Output of `docker inspect` for one container."""
 HEAD = ("host", "service", "tag", "health", "since (UTC)", "restarts", "memory", "differs from the state")
 _UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _RED, _YELLOW, _GREEN, _PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
-_MUCH = 0.9
-"""Share of the memory limit that is high; an alert fires at the same share (services/monitoring/alerts.py)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +45,7 @@ class Row:
         """Red for a service that does not work, yellow for one that needs a look."""
         if not self.well:
             return _RED
-        return _YELLOW if self.differs or (self.used or 0) > _MUCH else _GREEN
+        return _YELLOW if self.differs or (self.used or 0) > MUCH_MEMORY else _GREEN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +110,7 @@ def rows(
     for host in hosts:
         if host.containers is None:
             continue
-        for container in sorted(host.containers, key=lambda it: str(it["Config"]["Labels"][LABEL_SERVICE])):
+        for container in sorted(host.containers, key=service_of):
             yield _row(host, container, state, images)
         running = {str(container["Id"]) for container in host.containers}
         for (name, service), of in sorted(state.items()):
@@ -125,10 +123,10 @@ def rows(
 def _row(
     host: Host, container: Container, state: Mapping[tuple[str, str], Deployed], images: Mapping[tuple[str, str], tuple[str, str]]
 ) -> Row:
-    name, limits = str(container["Config"]["Labels"][LABEL_SERVICE]), container["HostConfig"]
+    name, limits = service_of(container), container["HostConfig"]
     image, reference = images.get((host.name, name), ("", ""))
     of = state.get((host.name, name))
-    health = _health(container)
+    state_of_health = health(container, unchecked="running")
     bytes_used, limit = host.memory.get(str(container["Id"])), int(limits["Memory"])
     memory = f"{limit >> 20} MiB" if bytes_used is None else f"{bytes_used >> 20} of {limit >> 20} MiB"
     differences = list(_differences(container, of, reference))
@@ -137,14 +135,14 @@ def _row(
         host.name,
         name,
         tag,
-        health,
+        state_of_health,
         str(container["State"]["StartedAt"])[:16].replace("T", " "),
         str(container["RestartCount"]),
         memory,
         "; ".join(differences),
     )
     used = bytes_used / limit if bytes_used is not None and limit else None
-    return Row(cells=cells, well=health in ("healthy", "running"), used=used, differs=bool(differences))
+    return Row(cells=cells, well=state_of_health in ("healthy", "running"), used=used, differs=bool(differences))
 
 
 def _differences(container: Container, of: Deployed | None, reference: str) -> Iterator[str]:
@@ -155,11 +153,6 @@ def _differences(container: Container, of: Deployed | None, reference: str) -> I
         yield f"limit {of.memory_mib} MiB"
     if reference and of.image and of.image != reference:
         yield "another image than this checkout's"
-
-
-def _health(container: Container) -> str:
-    state = container["State"]
-    return str(state.get("Health", {}).get("Status", "running")) if state["Running"] else str(state["Status"])
 
 
 def summary(found: Sequence[Row], hosts: int, silent: Sequence[str]) -> str:

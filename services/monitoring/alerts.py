@@ -15,6 +15,8 @@ from model.alert import Severity, Watch
 from model.placement import Placement
 from model.service import About, Metrics, Service
 
+MUCH_MEMORY = 0.9
+"""Share of a service's memory limit above which it is near its end."""
 _MIB = 1024 * 1024
 _HOUR = 3600
 
@@ -217,7 +219,7 @@ def _of_service(host: str, service: Service, reporter: str) -> Iterator[Alert]:
         service=service.name,
         name="memory",
         measure=f"max(container_memory_working_set_bytes{{{labels}}}) / {service.limits.memory_mib * _MIB}",
-        above=0.9,
+        above=MUCH_MEMORY,
         seconds=300,
         severity=Severity.WARNING,
         summary=f"{service.name} on {host} uses more than 90 % of its {service.limits.memory_mib} MiB",
