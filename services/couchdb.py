@@ -202,6 +202,6 @@ if [[ $(session) != 200 ]]; then
 	if [[ $(session) != 200 ]]; then echo "CouchDB refuses the password it was just given for {OBSIDIAN}" >&2; exit 1; fi
 fi
 nobody='{{"names": [], "roles": ["_admin"]}}'
-put "{VAULT}/_security" "{{\\"keepers\\": $nobody, \\"members\\": {{\\"names\\": [\\"{OBSIDIAN}\\"], \\"roles\\": []}}}}"
+put "{VAULT}/_security" "{{\\"admins\\": $nobody, \\"members\\": {{\\"names\\": [\\"{OBSIDIAN}\\"], \\"roles\\": []}}}}"
 """,
 )

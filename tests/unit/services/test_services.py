@@ -207,7 +207,9 @@ class TestVault:
             done = run_task(couchdb.service(), "couchdb-vault", couchdb.PORT, server.port)
             assert done.returncode == 0, done.stderr
         assert {"_users", "_replicator", "_global_changes", "obsidian_vault"} <= known.keys()
-        assert known["obsidian_vault/_security"]["members"] == {"names": ["obsidian"], "roles": []}
+        admins = {"names": [], "roles": ["_admin"]}
+        members = {"names": ["obsidian"], "roles": []}
+        assert known["obsidian_vault/_security"] == {"admins": admins, "members": members}
         assert [path for method, path in server.asked if method == "PUT"].count("/_users/org.couchdb.user:obsidian") == 1
 
     def test_a_server_that_refuses_is_told(self, serve: Callable[..., Fake]) -> None:

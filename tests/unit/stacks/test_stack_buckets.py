@@ -28,8 +28,8 @@ def test_each_service_is_told_its_own_bucket_and_its_own_key() -> None:
     assert attachments.environment["NC_S3_ENDPOINT"] == "https://fsn1.your-objectstorage.com"
     assert attachments.secret_environment["NC_S3_ACCESS_KEY"] == f"{storage.SHARED_ACCESS_KEY}"
     assert services["zerobyte"].secret_environment["S3_BACKUPS_SECRET_KEY"] == f"{storage.BACKUPS_SECRET_KEY}"
-    keepers = {storage.ADMIN_ACCESS_KEY, storage.ADMIN_SECRET_KEY}
-    assert not [name for name, service in services.items() if keepers & set(service.secrets)], "the admin key is nobody's"
+    admin_keys = {storage.ADMIN_ACCESS_KEY, storage.ADMIN_SECRET_KEY}
+    assert not [name for name, service in services.items() if admin_keys & set(service.secrets)], "the admin key is nobody's"
 
 
 def test_a_key_of_one_bucket_is_shut_out_of_the_other() -> None:
